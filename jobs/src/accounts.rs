@@ -1,0 +1,236 @@
+//! Owners, how they are recognised, and their API tokens.
+//!
+//! An owner is known by id alone; a provider's subject leads to it through `identities`. A token is
+//! stored as its hash, so a copy of the ledger lets nobody in.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    Secret, TokenId, UserId,
+    bucket::{Bucket, BucketError, Entry},
+};
+
+/// The provider of identities that an operator made by hand.
+pub const OPERATOR: &str = "operator";
+/// What every API token begins with, so that scanners find one that leaked.
+pub const TOKEN_PREFIX: &str = "gft_";
+
+/// Person or machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OwnerKind {
+    /// A person.
+    User,
+    /// An installation of the GitHub App.
+    Installation,
+}
+
+/// An owner of jobs and repositories.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct User {
+    /// Its id, also the key.
+    pub id: UserId,
+    /// Person or machine.
+    pub kind: OwnerKind,
+    /// Shown to people; identity is the id.
+    pub email: String,
+    /// May see and do everything.
+    #[serde(default)]
+    pub admin: bool,
+    /// What a newer program added.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// `identities/<sha256(provider, subject)>`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Identity {
+    /// Who that is here.
+    pub user: UserId,
+    /// Such as `operator`, or an issuer's address.
+    pub provider: String,
+    /// What the provider calls the person.
+    pub subject: String,
+    /// What a newer program added.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What a token may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Scope {
+    /// Read jobs, results and logs.
+    #[serde(rename = "jobs:read")]
+    JobsRead,
+    /// Submit, cancel and rerun.
+    #[serde(rename = "jobs:write")]
+    JobsWrite,
+    /// Register and change repositories.
+    #[serde(rename = "repos")]
+    Repos,
+    /// What an admin may; of use to admins alone.
+    #[serde(rename = "admin")]
+    Admin,
+}
+
+/// All scopes, which a token has unless it was narrowed.
+pub const ALL_SCOPES: [Scope; 4] = [Scope::JobsRead, Scope::JobsWrite, Scope::Repos, Scope::Admin];
+
+/// A stored API token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TokenRecord {
+    /// Its id, also the key.
+    pub id: TokenId,
+    /// Whose it is.
+    pub user: UserId,
+    /// What its owner calls it.
+    #[serde(default)]
+    pub name: String,
+    /// SHA-256 of the whole token, in hex.
+    pub hash: String,
+    /// What it may be used for.
+    pub scopes: Vec<Scope>,
+    /// By the gateway's clock; absent means it does not expire.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<Timestamp>,
+    /// What a newer program added.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// Users, identities and tokens.
+#[derive(Debug, Clone)]
+pub struct Accounts {
+    /// By id.
+    pub users: Bucket<User>,
+    /// By provider and subject.
+    pub identities: Bucket<Identity>,
+    /// By id.
+    pub tokens: Bucket<TokenRecord>,
+}
+
+/// A token's text names its id, so that checking one is one read.
+pub fn token_id(token: &str) -> Option<TokenId> {
+    let (id, secret) = token.strip_prefix(TOKEN_PREFIX)?.split_once('_')?;
+    let bytes: [u8; 16] = hex::decode(id).ok()?.try_into().ok()?;
+    (!secret.is_empty()).then(|| TokenId::from_bytes(bytes))
+}
+
+/// What is stored of a token.
+pub fn token_hash(token: &str) -> String {
+    hex::encode(Sha256::digest(token.as_bytes()))
+}
+
+fn identity_key(provider: &str, subject: &str) -> String {
+    let mut hash = Sha256::new();
+    hash.update(provider.as_bytes());
+    hash.update([0]);
+    hash.update(subject.as_bytes());
+    hex::encode(hash.finalize())
+}
+
+impl Accounts {
+    /// The user with this identity.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn find(&self, provider: &str, subject: &str) -> Result<Option<Entry<User>>, BucketError> {
+        let Some(identity) = self.identities.get(&identity_key(provider, subject)).await? else {
+            return Ok(None);
+        };
+        self.users.get(&identity.value.user.to_string()).await
+    }
+
+    /// Finds the user with this identity, or makes one. The user is written before the identity,
+    /// so that an identity never leads nowhere; of two that make him at once, the first stays.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn find_or_make(
+        &self,
+        provider: &str,
+        subject: &str,
+        email: &str,
+        kind: OwnerKind,
+    ) -> Result<Entry<User>, BucketError> {
+        if let Some(user) = self.find(provider, subject).await? {
+            return Ok(user);
+        }
+        let user = User { id: UserId::new(), kind, email: email.to_owned(), admin: false, other: Map::new() };
+        self.users.create(&user.id.to_string(), &user).await?;
+        let identity = Identity {
+            user: user.id,
+            provider: provider.to_owned(),
+            subject: subject.to_owned(),
+            other: Map::new(),
+        };
+        match self.identities.create(&identity_key(provider, subject), &identity).await {
+            Ok(_) => {}
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error),
+        }
+        self.find(provider, subject).await?.ok_or(BucketError::Conflict { key: user.id.to_string() })
+    }
+
+    /// Makes an admin of a user.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn make_admin(&self, user: UserId) -> Result<(), BucketError> {
+        let admin =
+            |entry: &Entry<User>| (!entry.value.admin).then(|| User { admin: true, ..entry.value.clone() });
+        self.users.change(&user.to_string(), admin).await.map(|_| ())
+    }
+
+    /// Makes a token; its text is returned once and stored nowhere.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn make_token(
+        &self,
+        user: UserId,
+        name: &str,
+        scopes: &[Scope],
+        expires_at: Option<Timestamp>,
+    ) -> Result<(TokenRecord, Secret), BucketError> {
+        let id = TokenId::new();
+        let text = format!(
+            "{TOKEN_PREFIX}{}_{}",
+            hex::encode(id.as_bytes()),
+            hex::encode(rand::random::<[u8; 20]>())
+        );
+        let record = TokenRecord {
+            id,
+            user,
+            name: name.to_owned(),
+            hash: token_hash(&text),
+            scopes: scopes.to_vec(),
+            expires_at,
+            other: Map::new(),
+        };
+        self.tokens.create(&id.to_string(), &record).await?;
+        Ok((record, text.parse().expect("a token is not empty")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_names_its_id_and_nonsense_names_none() {
+        let id = TokenId::new();
+        assert_eq!(token_id(&format!("gft_{}_abc", hex::encode(id.as_bytes()))), Some(id));
+        for nonsense in ["", "gft_", "gft_12_ab", "ghp_0000", "gft_zz_ab"] {
+            assert_eq!(token_id(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn provider_and_subject_cannot_be_mixed_up() {
+        assert_ne!(identity_key("a", "bc"), identity_key("ab", "c"));
+    }
+}

@@ -1,0 +1,371 @@
+//! A typed key-value bucket whose every write is a compare-and-set.
+//!
+//! Three rules of the ledger live here and nowhere else:
+//! * reads go to the leader, because the streams are made with direct reads off;
+//! * a write without an answer is looked up: every write holds a fresh nonce, which tells on
+//!   re-reading whether it was ours;
+//! * every value has `v`, and one that is newer than this program is left to others.
+
+use std::{marker::PhantomData, time::Duration};
+
+use async_nats::{
+    HeaderMap,
+    jetstream::{
+        self,
+        context::PublishErrorKind,
+        message::PublishMessage,
+        stream::{RawMessageErrorKind, Stream},
+    },
+};
+use bytes::Bytes;
+use jiff::Timestamp;
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+/// The version of stored values that this program writes.
+pub const VERSION: u64 = 1;
+/// How often a write whose answer was lost is looked up before we say that NATS is away.
+const LOOK_UPS: u32 = 3;
+/// Between two look-ups; a leader election takes about this long.
+const LOOK_UP_PAUSE: Duration = Duration::from_millis(500);
+
+/// A value as it lies in the bucket.
+#[derive(Debug, Clone)]
+pub struct Entry<T> {
+    /// The key, without the bucket's prefix.
+    pub key: String,
+    /// The value.
+    pub value: T,
+    /// What the next compare-and-set must name.
+    pub revision: u64,
+    /// The NATS server's time of this write.
+    pub written_at: Timestamp,
+}
+
+/// Why a bucket could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum BucketError {
+    /// Somebody else wrote in between.
+    #[error("{key} was changed in between")]
+    Conflict {
+        /// The key.
+        key: String,
+    },
+    /// A later version of gitfaas wrote this; it is left alone.
+    #[error("{key} was written by a newer version of gitfaas")]
+    Newer {
+        /// The key.
+        key: String,
+    },
+    /// The stored bytes are not what we write.
+    #[error("{key} cannot be understood")]
+    Malformed {
+        /// The key.
+        key: String,
+        /// What serde says.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// The bucket is at its size limit.
+    #[error("the bucket {bucket} is full")]
+    Full {
+        /// The bucket.
+        bucket: String,
+    },
+    /// NATS did not answer, or refused.
+    #[error("nats: {doing}")]
+    Nats {
+        /// What was tried.
+        doing: String,
+        /// What the client says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl BucketError {
+    /// Whether this is [`BucketError::Conflict`].
+    pub fn is_conflict(&self) -> bool {
+        matches!(self, Self::Conflict { .. })
+    }
+}
+
+/// A bucket of values of one type.
+#[derive(Debug, Clone)]
+pub struct Bucket<T> {
+    js: jetstream::Context,
+    stream: Stream<()>,
+    name: &'static str,
+    of: PhantomData<fn() -> T>,
+}
+
+impl<T: Serialize + DeserializeOwned> Bucket<T> {
+    /// The bucket of this name, which must have been made.
+    ///
+    /// # Errors
+    /// The name is not one of a stream.
+    pub async fn open(js: &jetstream::Context, name: &'static str) -> Result<Self, BucketError> {
+        let stream = js
+            .get_stream_no_info(format!("KV_{name}"))
+            .await
+            .map_err(|source| nats(format!("open {name}"), source))?;
+        Ok(Self { js: js.clone(), stream, name, of: PhantomData })
+    }
+
+    fn subject(&self, key: &str) -> String {
+        format!("$KV.{}.{key}", self.name)
+    }
+
+    /// The value under `key`, from the leader; `None` when there is none or it was deleted.
+    ///
+    /// # Errors
+    /// NATS is away, or the value is newer than this program.
+    pub async fn get(&self, key: &str) -> Result<Option<Entry<T>>, BucketError> {
+        let Some((message, deleted)) = self.last(key).await? else { return Ok(None) };
+        if deleted {
+            return Ok(None);
+        }
+        read(key, &message.payload, message.sequence, message.time.unix_timestamp_nanos()).map(Some)
+    }
+
+    /// The last message of a key, and whether it is a mark of deletion.
+    async fn last(
+        &self,
+        key: &str,
+    ) -> Result<Option<(jetstream::message::StreamMessage, bool)>, BucketError> {
+        match self.stream.get_last_raw_message_by_subject(&self.subject(key)).await {
+            Ok(message) => {
+                let deleted = is_deleted(&message.headers);
+                Ok(Some((message, deleted)))
+            }
+            Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+            Err(error) => Err(nats(format!("read {}/{key}", self.name), error)),
+        }
+    }
+
+    /// Writes `value` under a key that holds nothing.
+    ///
+    /// # Errors
+    /// [`BucketError::Conflict`] when the key holds something.
+    pub async fn create(&self, key: &str, value: &T) -> Result<u64, BucketError> {
+        match self.write(key, value, 0).await {
+            Err(BucketError::Conflict { .. }) => match self.last(key).await? {
+                Some((message, true)) => self.write(key, value, message.sequence).await,
+                Some((_, false)) | None => Err(BucketError::Conflict { key: key.to_owned() }),
+            },
+            done => done,
+        }
+    }
+
+    /// Writes `value` if the key is still at `revision`.
+    ///
+    /// # Errors
+    /// [`BucketError::Conflict`] when it is not.
+    pub async fn update(&self, key: &str, value: &T, revision: u64) -> Result<u64, BucketError> {
+        self.write(key, value, revision).await
+    }
+
+    /// Writes whatever was there before: for presence, where the last word wins.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn put(&self, key: &str, value: &T) -> Result<u64, BucketError> {
+        let (payload, _) = self.encode(key, value)?;
+        let message = PublishMessage::build().payload(payload);
+        self.publish(key, message).await.map_err(|error| self.refused(key, error))
+    }
+
+    /// Deletes a key that is still at `revision`.
+    ///
+    /// # Errors
+    /// [`BucketError::Conflict`] when it is not.
+    pub async fn delete(&self, key: &str, revision: u64) -> Result<(), BucketError> {
+        let message =
+            PublishMessage::build().header("KV-Operation", "DEL").expected_last_subject_sequence(revision);
+        match self.publish(key, message).await {
+            Ok(_) => Ok(()),
+            Err(error) => match error.kind() {
+                // An answer that was lost looks the same as one that never came.
+                PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe => match self.last(key).await? {
+                    None | Some((_, true)) => Ok(()),
+                    Some((_, false)) => Err(self.refused(key, error)),
+                },
+                _ => Err(self.refused(key, error)),
+            },
+        }
+    }
+
+    async fn write(&self, key: &str, value: &T, revision: u64) -> Result<u64, BucketError> {
+        let (payload, nonce) = self.encode(key, value)?;
+        let mut look_ups = 0;
+        loop {
+            let message =
+                PublishMessage::build().payload(payload.clone()).expected_last_subject_sequence(revision);
+            let error = match self.publish(key, message).await {
+                Ok(sequence) => return Ok(sequence),
+                Err(error) => error,
+            };
+            let lost = matches!(error.kind(), PublishErrorKind::TimedOut | PublishErrorKind::BrokenPipe);
+            if !lost && look_ups == 0 {
+                return Err(self.refused(key, error));
+            }
+            if look_ups == LOOK_UPS {
+                return Err(self.refused(key, error));
+            }
+            look_ups += 1;
+            match self.last(key).await {
+                Ok(Some((message, _))) if nonce_of(&message.payload).as_deref() == Some(&nonce) => {
+                    return Ok(message.sequence);
+                }
+                Ok(Some((message, _))) if message.sequence != revision => {
+                    return Err(BucketError::Conflict { key: key.to_owned() });
+                }
+                // Not stored, or NATS is still away: the same write again.
+                Ok(_) | Err(_) => tokio::time::sleep(LOOK_UP_PAUSE).await,
+            }
+        }
+    }
+
+    async fn publish(
+        &self,
+        key: &str,
+        message: PublishMessage,
+    ) -> Result<u64, jetstream::context::PublishError> {
+        Ok(self.js.send_publish(self.subject(key), message).await?.await?.sequence)
+    }
+
+    fn refused(&self, key: &str, error: jetstream::context::PublishError) -> BucketError {
+        match error.kind() {
+            PublishErrorKind::WrongLastSequence => BucketError::Conflict { key: key.to_owned() },
+            PublishErrorKind::Other if format!("{error:?}").contains("maximum bytes exceeded") => {
+                BucketError::Full { bucket: self.name.to_owned() }
+            }
+            _ => nats(format!("write {}/{key}", self.name), error),
+        }
+    }
+
+    /// The bytes to store, and the nonce in them.
+    fn encode(&self, key: &str, value: &T) -> Result<(Bytes, String), BucketError> {
+        let malformed = |source| BucketError::Malformed { key: key.to_owned(), source };
+        let mut value = serde_json::to_value(value).map_err(malformed)?;
+        let nonce = hex::encode(rand::random::<[u8; 8]>());
+        if let Value::Object(fields) = &mut value {
+            fields.insert("v".to_owned(), VERSION.into());
+            fields.insert("nonce".to_owned(), nonce.clone().into());
+        }
+        Ok((serde_json::to_vec(&value).map_err(malformed)?.into(), nonce))
+    }
+
+    /// Changes the value under `key` until a compare-and-set succeeds. `change` returns `None` when
+    /// there is nothing to change; then the entry is returned as it is.
+    ///
+    /// # Errors
+    /// NATS is away. A missing key is `Ok(None)`.
+    pub async fn change(
+        &self,
+        key: &str,
+        change: impl Fn(&Entry<T>) -> Option<T>,
+    ) -> Result<Option<Entry<T>>, BucketError> {
+        loop {
+            let Some(entry) = self.get(key).await? else { return Ok(None) };
+            let Some(value) = change(&entry) else { return Ok(Some(entry)) };
+            match self.update(key, &value, entry.revision).await {
+                Ok(_) => return self.get(key).await,
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Every key that was written, with the deleted ones, whose marks stay: asked of the stream's
+    /// state, without a consumer.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn subjects(&self) -> Result<Vec<String>, BucketError> {
+        use futures_util::TryStreamExt as _;
+        let doing = || format!("list {}", self.name);
+        let prefix = format!("$KV.{}.", self.name);
+        let subjects = self
+            .stream
+            .info_with_subjects(format!("{prefix}>"))
+            .await
+            .map_err(|source| nats(doing(), source))?;
+        let subjects: Vec<(String, usize)> =
+            subjects.try_collect().await.map_err(|source| nats(doing(), source))?;
+        Ok(subjects
+            .iter()
+            .filter_map(|(subject, _)| subject.strip_prefix(&prefix).map(str::to_owned))
+            .collect())
+    }
+
+    /// All live keys. Reads the bucket's subjects, not its values.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn keys(&self) -> Result<Vec<String>, BucketError> {
+        use futures_util::TryStreamExt as _;
+        let doing = || format!("list {}", self.name);
+        let store = self.js.get_key_value(self.name).await.map_err(|source| nats(doing(), source))?;
+        let keys = store.keys().await.map_err(|source| nats(doing(), source))?;
+        keys.try_collect().await.map_err(|source| nats(doing(), source))
+    }
+
+    /// Follows every change from `revision` on (0: everything that lies there, then what comes).
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn watch(&self, revision: u64) -> Result<jetstream::kv::Watch, BucketError> {
+        let doing = || format!("watch {}", self.name);
+        let store = self.js.get_key_value(self.name).await.map_err(|source| nats(doing(), source))?;
+        let watch = if revision == 0 {
+            store.watch_with_history(">").await
+        } else {
+            store.watch_all_from_revision(revision).await
+        };
+        watch.map_err(|source| nats(doing(), source))
+    }
+}
+
+/// Reads an entry of a watch; `None` when it is a deletion.
+///
+/// # Errors
+/// The value is newer than this program, or cannot be understood.
+pub fn from_watch<T: DeserializeOwned>(
+    entry: &jetstream::kv::Entry,
+) -> Result<Option<Entry<T>>, BucketError> {
+    match entry.operation {
+        jetstream::kv::Operation::Put => {
+            read(&entry.key, &entry.value, entry.revision, entry.created.unix_timestamp_nanos()).map(Some)
+        }
+        jetstream::kv::Operation::Delete | jetstream::kv::Operation::Purge => Ok(None),
+    }
+}
+
+fn read<T: DeserializeOwned>(
+    key: &str,
+    bytes: &[u8],
+    revision: u64,
+    nanoseconds: i128,
+) -> Result<Entry<T>, BucketError> {
+    let malformed = |source| BucketError::Malformed { key: key.to_owned(), source };
+    let value: Value = serde_json::from_slice(bytes).map_err(malformed)?;
+    if value.get("v").and_then(Value::as_u64).is_some_and(|v| v > VERSION) {
+        return Err(BucketError::Newer { key: key.to_owned() });
+    }
+    let value = serde_json::from_value(value).map_err(malformed)?;
+    let written_at = Timestamp::from_nanosecond(nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH);
+    Ok(Entry { key: key.to_owned(), value, revision, written_at })
+}
+
+fn nonce_of(bytes: &[u8]) -> Option<String> {
+    serde_json::from_slice::<Value>(bytes).ok()?.get("nonce")?.as_str().map(str::to_owned)
+}
+
+fn is_deleted(headers: &HeaderMap) -> bool {
+    headers.get("KV-Operation").is_some_and(|operation| matches!(operation.as_str(), "DEL" | "PURGE"))
+}
+
+fn nats(doing: String, source: impl std::error::Error + Send + Sync + 'static) -> BucketError {
+    BucketError::Nats { doing, source: Box::new(source) }
+}

@@ -1,0 +1,226 @@
+//! What the ledger keeps about repositories, their deliveries and their commits.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
+
+use crate::{CommitSha, CommitState, Filter, JobId, Label, RepoId, UserId};
+
+/// Who may follow a status's link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Links {
+    /// Whoever has the link, as its key says.
+    #[default]
+    Key,
+    /// Only who is signed in and may see the job.
+    Login,
+}
+
+/// What of a repository makes jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RepoEvent {
+    /// Pushes to branches.
+    Push,
+    /// Pushes of tags.
+    Tag,
+    /// Pull requests.
+    PullRequest,
+}
+
+/// A registered repository.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Repo {
+    /// Its id, also the key.
+    pub id: RepoId,
+    /// Who registered it; owner of the jobs of its pushes.
+    pub owner: UserId,
+    /// People who see its jobs.
+    #[serde(default)]
+    pub viewers: Vec<UserId>,
+    /// What its owner calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The clone URL, without credentials.
+    pub url: String,
+    /// `github`, `gitea`, `gitlab` or `plain`.
+    pub forge: String,
+    /// The forge's own number, which survives renaming.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forge_id: Option<u64>,
+    /// What makes jobs.
+    pub events: Vec<RepoEvent>,
+    /// Branches that make jobs.
+    #[serde(default)]
+    pub branches: Filter,
+    /// Paths that make jobs, besides what the manifest says.
+    #[serde(default)]
+    pub paths: Filter,
+    /// Workers that may take its jobs.
+    #[serde(default)]
+    pub label: Label,
+    /// Who may follow a status's link.
+    #[serde(default)]
+    pub links: Links,
+    /// The webhook's secret, sealed.
+    pub sealed_secret: String,
+    /// The token given with the registration, sealed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed_token: Option<String>,
+    /// Whether the operator's credential may be used for it.
+    #[serde(default)]
+    pub operator_credential: bool,
+    /// The installation of the GitHub App that brought it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installation: Option<u64>,
+    /// Whether this registration is the one that posts statuses.
+    #[serde(default)]
+    pub posts: bool,
+    /// What a newer program added.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What was decided about a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Verdict {
+    /// Its jobs exist.
+    Accepted,
+    /// The same push made a job already.
+    Duplicate,
+    /// Understood, and nothing to do.
+    Ignored,
+    /// Not ours, or not allowed.
+    Refused,
+    /// Waits for an approval.
+    Held,
+}
+
+/// One signed delivery.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The hook that it came to: a repository's id, or `github`.
+    pub hook: String,
+    /// The forge's id of it, or the body's digest.
+    pub delivery_id: String,
+    /// The forge's word.
+    pub event: String,
+    /// The repository it concerns, once that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<RepoId>,
+    /// The jobs it makes; noted before they exist.
+    #[serde(default)]
+    pub jobs: Vec<JobId>,
+    /// Absent: not finished yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verdict: Option<Verdict>,
+    /// One sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The parsed push, never the body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incoming: Option<Value>,
+    /// The server's time of the first write. Noted by the change after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received_at: Option<Timestamp>,
+    /// A replay of an earlier delivery: judged without the content rule.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay_of: Option<String>,
+    /// What a newer program added.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+impl Delivery {
+    /// The key in `deliveries`, and the id that the API shows.
+    pub fn key(hook: &str, delivery_id: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update(hook.as_bytes());
+        hash.update([0]);
+        hash.update(delivery_id.as_bytes());
+        hex::encode(hash.finalize())
+    }
+}
+
+/// What makes the same push once: `pushes/<repo>.<sha256(ref)>.<after>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PushSeen {
+    /// What the ref was before; absent for a new ref, and for a push that was made up for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<CommitSha>,
+    /// Whether nobody told us `before`, because the push was made up for.
+    #[serde(default)]
+    pub made_up: bool,
+    /// Its job.
+    pub job: JobId,
+    /// What a newer program added.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// The newest push of a ref: `heads/<repo>.<sha256(ref)>`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// What the ref was before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<CommitSha>,
+    /// What it is now.
+    pub after: CommitSha,
+    /// The job of this push; a push that was filtered has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<JobId>,
+    /// What a newer program added.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// `<repo>.<sha256(ref)>`
+pub fn head_key(repo: RepoId, reference: &str) -> String {
+    format!("{repo}.{}", hex::encode(Sha256::digest(reference.as_bytes())))
+}
+
+/// `<repo>.<sha256(ref)>.<after>`
+pub fn push_key(repo: RepoId, reference: &str, after: &CommitSha) -> String {
+    format!("{}.{after}", head_key(repo, reference))
+}
+
+/// What was last posted for a commit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Posted {
+    /// The job whose record was posted.
+    pub job: JobId,
+    /// The revision of that record.
+    pub revision: u64,
+    /// Its colour.
+    pub state: CommitState,
+}
+
+/// The newest job of a commit and context, what was last posted, and who is posting.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Commit {
+    /// The repository.
+    pub repo: RepoId,
+    /// The commit.
+    pub sha: CommitSha,
+    /// The status context.
+    pub context: String,
+    /// The newest job.
+    pub job: JobId,
+    /// Its `created_revision`, which orders jobs.
+    pub created_revision: u64,
+    /// What the forge was last told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub posted: Option<Posted>,
+    /// Who is posting; a random word of the poster's, taken by compare-and-set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poster: Option<String>,
+    /// Why the forge will not take it; final for this job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+    /// What a newer program added.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}

@@ -1,0 +1,343 @@
+//! The ledger: submit, claim and finish, each a compare-and-set on the job's record.
+//!
+//! The record alone decides. Leases, queue messages and statuses are derived from it, and whoever
+//! finds one that disagrees follows the record.
+
+use std::time::Duration;
+
+use async_nats::{
+    Client,
+    jetstream::{self, context::PublishError, message::PublishMessage, stream::Stream},
+};
+
+use crate::{
+    JobId, NewJob, Outcome, State, WorkerName,
+    accounts::Accounts,
+    bucket::{Bucket, BucketError, Entry},
+    forge_records::{Commit, Delivery, Head, PushSeen, Repo},
+    lease::Lease,
+    lock::Holder,
+    log::{LogError, LogReader},
+    presence::Presence,
+    queue::Waiting,
+    record::Job,
+    result::Results,
+    streams,
+};
+
+/// Between two looks for streams that a gateway has not made yet.
+const STREAMS_PAUSE: Duration = Duration::from_millis(500);
+
+/// Everything that is stored, opened.
+#[derive(Debug, Clone)]
+pub struct Ledger {
+    /// The connection.
+    pub client: Client,
+    /// JetStream on it.
+    pub js: jetstream::Context,
+    /// Records of jobs, by id.
+    pub jobs: Bucket<Job>,
+    /// Users, identities and tokens.
+    pub accounts: Accounts,
+    /// Registered repositories, by id.
+    pub repos: Bucket<Repo>,
+    /// Deliveries, by [`Delivery::key`].
+    pub deliveries: Bucket<Delivery>,
+    /// Pushes, by [`crate::push_key`].
+    pub pushes: Bucket<PushSeen>,
+    /// Heads, by [`crate::head_key`].
+    pub heads: Bucket<Head>,
+    /// Commits, by [`streams::commit_key`].
+    pub commits: Bucket<Commit>,
+    /// Workers, by name.
+    pub workers: Bucket<Presence>,
+    /// Locks, by task.
+    pub locks: Bucket<Holder>,
+    /// The installation's id and the key's id.
+    pub meta: Bucket<serde_json::Value>,
+    /// Snapshots of the observer.
+    pub observer: Bucket<serde_json::Value>,
+    /// Long results.
+    pub results: Results,
+    pub(crate) waiting: Stream<()>,
+    pub(crate) leases: Stream<()>,
+    logs: Stream<()>,
+}
+
+/// A claim that holds: the record says that this attempt is ours.
+#[derive(Debug)]
+pub struct Claim {
+    /// The record as claimed.
+    pub entry: Entry<Job>,
+    /// To be held while working.
+    pub lease: Lease,
+}
+
+/// What an attempt found out, to be noted with its end.
+pub type Notes<'a> = &'a (dyn Fn(Job) -> Job + Send + Sync);
+
+/// Why the ledger could not do it.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// A bucket.
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    /// A stream.
+    #[error("nats: {doing}")]
+    Nats {
+        /// What was tried.
+        doing: &'static str,
+        /// What the client says.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl LedgerError {
+    pub(crate) fn nats(
+        doing: &'static str,
+        source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
+    ) -> Self {
+        Self::Nats { doing, source: source.into() }
+    }
+}
+
+impl Ledger {
+    /// Opens a ledger whose streams exist; waits for them, because a gateway may still be making them.
+    ///
+    /// # Errors
+    /// They did not appear within `patience`.
+    pub async fn open(client: &Client, patience: Duration) -> Result<Self, LedgerError> {
+        let js = crate::connect::jetstream(client);
+        let looking = async {
+            for name in streams::names() {
+                while let Err(error) = js.get_stream(&name).await {
+                    tracing::debug!(name, %error, "waiting for a stream");
+                    tokio::time::sleep(STREAMS_PAUSE).await;
+                }
+            }
+        };
+        if tokio::time::timeout(patience, looking).await.is_err() {
+            return Err(LedgerError::nats(
+                "wait for the streams, which a gateway makes",
+                "they did not appear",
+            ));
+        }
+        let stream = async |name: &str| {
+            js.get_stream_no_info(name).await.map_err(|error| LedgerError::nats("open a stream", error))
+        };
+        Ok(Self {
+            jobs: Bucket::open(&js, streams::JOBS_BUCKET).await?,
+            accounts: Accounts {
+                users: Bucket::open(&js, streams::USERS).await?,
+                identities: Bucket::open(&js, streams::IDENTITIES).await?,
+                tokens: Bucket::open(&js, streams::TOKENS).await?,
+            },
+            repos: Bucket::open(&js, streams::REPOS).await?,
+            deliveries: Bucket::open(&js, streams::DELIVERIES).await?,
+            pushes: Bucket::open(&js, streams::PUSHES).await?,
+            heads: Bucket::open(&js, streams::HEADS).await?,
+            commits: Bucket::open(&js, streams::COMMITS).await?,
+            workers: Bucket::open(&js, streams::WORKERS).await?,
+            locks: Bucket::open(&js, streams::LOCKS).await?,
+            meta: Bucket::open(&js, streams::META).await?,
+            observer: Bucket::open(&js, streams::OBSERVER).await?,
+            results: Results::open(&js)
+                .await
+                .map_err(|error| LedgerError::nats("open the results", error))?,
+            waiting: stream(streams::JOBS).await?,
+            leases: stream(streams::LEASES).await?,
+            logs: stream(streams::LOGS).await?,
+            client: client.clone(),
+            js,
+        })
+    }
+
+    /// Writes the record of a new job and puts it on the queue. Submitting the same id again
+    /// finishes what an earlier try began, and returns the record that is there.
+    ///
+    /// # Errors
+    /// NATS is away: then the record may exist, and the reconciler will queue it.
+    pub async fn submit(&self, new: NewJob) -> Result<Entry<Job>, LedgerError> {
+        let job = Job::new(new);
+        let key = job.id.to_string();
+        match self.jobs.create(&key, &job).await {
+            Ok(_) => {}
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let entry = self.jobs.get(&key).await?.ok_or(BucketError::Conflict { key })?;
+        if entry.value.state == State::Pending && entry.value.attempt == 0 {
+            self.touch_status(&entry).await?;
+            self.enqueue(&entry.value).await?;
+        }
+        Ok(entry)
+    }
+
+    /// Puts a recorded job on the queue and returns once the server has stored it. The message id
+    /// covers a publish that is repeated within the stream's duplicate window.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn enqueue(&self, job: &Job) -> Result<(), LedgerError> {
+        let once = format!("{}.{}", job.id, job.times_queued);
+        let message = PublishMessage::build().payload(Waiting::payload(job)).message_id(&once);
+        let subject = streams::waiting(&job.label, job.owner, job.class);
+        let refused = |error: PublishError| LedgerError::nats("queue a job", error);
+        self.js.send_publish(subject, message).await.map_err(refused)?.await.map_err(refused)?;
+        // A lost wake is covered by the workers' sweep.
+        let _ = self.client.publish(streams::wake(&job.label), "".into()).await;
+        Ok(())
+    }
+
+    /// The record of a job.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn job(&self, id: JobId) -> Result<Option<Entry<Job>>, LedgerError> {
+        Ok(self.jobs.get(&id.to_string()).await?)
+    }
+
+    /// Claims a waiting job for `worker`. `None`: somebody else has it, or the message was
+    /// outdated; then it has been taken out of the queue.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn claim(&self, waiting: &Waiting, worker: &WorkerName) -> Result<Option<Claim>, LedgerError> {
+        let entry = match self.jobs.get(&waiting.job.to_string()).await {
+            Ok(entry) => entry,
+            // A newer program's job is left to those who understand it.
+            Err(BucketError::Newer { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let waits = entry.filter(|entry| {
+            entry.value.state == State::Pending && entry.value.times_queued == waiting.times_queued
+        });
+        let Some(entry) = waits else {
+            self.take_out(waiting).await?;
+            return Ok(None);
+        };
+        let Some(next) = entry.value.claimed(worker) else { return Ok(None) };
+        let lease = Lease::take(&self.js, &self.leases, next.owner, next.id, next.attempt, worker)
+            .await
+            .map_err(|error| LedgerError::nats("take a lease", error))?;
+        match self.jobs.update(&entry.key, &entry.noted(next), entry.revision).await {
+            Ok(_) => {}
+            Err(error) => {
+                lease.give_up().await;
+                return if error.is_conflict() { Ok(None) } else { Err(error.into()) };
+            }
+        }
+        self.take_out(waiting).await?;
+        let entry = self.jobs.get(&entry.key).await?.ok_or(BucketError::Conflict { key: entry.key })?;
+        self.touch_status(&entry).await?;
+        Ok(Some(Claim { entry, lease }))
+    }
+
+    /// Changes the record while `attempt` of `worker` is what it says; `None` when it is not.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn change_attempt(
+        &self,
+        id: JobId,
+        attempt: u32,
+        change: impl Fn(Job) -> Job,
+    ) -> Result<Option<Entry<Job>>, LedgerError> {
+        let ours = |job: &Job| job.state == State::Working && job.attempt == attempt;
+        let changed = std::sync::atomic::AtomicBool::new(false);
+        let entry = self
+            .jobs
+            .change(&id.to_string(), |entry| {
+                changed.store(ours(&entry.value), std::sync::atomic::Ordering::Relaxed);
+                ours(&entry.value).then(|| entry.noted(change(entry.value.clone())))
+            })
+            .await?;
+        Ok(entry.filter(|_| changed.load(std::sync::atomic::Ordering::Relaxed)))
+    }
+
+    /// Ends an attempt: the final state, or back to pending where another may help. `None` when the
+    /// attempt is outdated; then nothing was written.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn finish(
+        &self,
+        id: JobId,
+        attempt: u32,
+        outcome: &Outcome,
+        notes: Notes<'_>,
+    ) -> Result<Option<Entry<Job>>, LedgerError> {
+        let entry = self.change_attempt(id, attempt, |job| notes(job).ended(outcome)).await?;
+        if let Some(entry) = &entry {
+            self.touch_status(entry).await?;
+        }
+        Ok(entry)
+    }
+
+    /// Gives an attempt back without anybody's fault, at once.
+    ///
+    /// # Errors
+    /// NATS is away; then the lease will expire and the reconciler does it.
+    pub async fn hand_back(&self, id: JobId, attempt: u32) -> Result<Option<Entry<Job>>, LedgerError> {
+        let entry = self.change_attempt(id, attempt, |job| job.handed_back()).await?;
+        if let Some(entry) = &entry {
+            self.enqueue(&entry.value).await?;
+        }
+        Ok(entry)
+    }
+
+    /// Ends a job from outside, whatever it is doing: cancelled, superseded, refused or lost.
+    /// Returns the record, which may have ended otherwise before; `None` when there is no such job.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn end(&self, id: JobId, outcome: &Outcome) -> Result<Option<Entry<Job>>, LedgerError> {
+        let ended = |entry: &Entry<Job>| {
+            let job = Job { failures: u32::MAX - 1, ..entry.value.clone() };
+            (!entry.value.state.is_final())
+                .then(|| Job { failures: entry.value.failures, ..entry.noted(job.ended(outcome)) })
+        };
+        let Some(entry) = self.jobs.change(&id.to_string(), ended).await? else { return Ok(None) };
+        self.touch_status(&entry).await?;
+        self.tell_worker(id).await;
+        Ok(Some(entry))
+    }
+
+    /// Tells whoever runs a job to look at its record again. A lost word is covered by the look at
+    /// every beat of the lease.
+    pub async fn tell_worker(&self, id: JobId) {
+        let _ = self.client.publish(streams::cancel(id), "".into()).await;
+    }
+
+    /// The log of one attempt, from its beginning.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn log(&self, job: JobId, attempt: u32) -> Result<LogReader, LogError> {
+        LogReader::open(&self.client, self.logs.clone(), job, attempt).await
+    }
+
+    /// Takes a message out of the queue.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub(crate) async fn take_out(&self, waiting: &Waiting) -> Result<(), LedgerError> {
+        use async_nats::jetstream::{ErrorCode, stream::DeleteMessageErrorKind};
+        match self.waiting.delete_message(waiting.sequence).await {
+            Ok(_) => Ok(()),
+            // Somebody else took it out.
+            Err(error) => match error.kind() {
+                DeleteMessageErrorKind::JetStream(inner)
+                    if matches!(
+                        inner.error_code(),
+                        ErrorCode::NO_MESSAGE_FOUND | ErrorCode::STREAM_MESSAGE_DELETE_FAILED
+                    ) =>
+                {
+                    Ok(())
+                }
+                _ => Err(LedgerError::nats("take a message out of the queue", error)),
+            },
+        }
+    }
+}

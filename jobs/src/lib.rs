@@ -1,0 +1,43 @@
+//! What travels between the parts of gitfaas, and the ledger it is kept in.
+//!
+//! This crate owns the vocabulary (ids, manifest, record, outcome) and everything that is stored
+//! in NATS JetStream: names of streams and buckets, and submit, claim and finish as
+//! compare-and-set. It knows nothing of HTTP, Docker or forges.
+
+pub mod accounts;
+pub mod bucket;
+pub mod connect;
+pub mod env;
+mod filter;
+mod forge_records;
+pub mod grants;
+mod id;
+pub mod lease;
+pub mod ledger;
+pub mod lock;
+pub mod log;
+pub mod manifest;
+mod outcome;
+mod phase;
+mod presence;
+pub mod queue;
+pub mod reconcile;
+pub mod record;
+pub mod result;
+mod secret;
+mod statuses;
+pub mod streams;
+pub mod units;
+
+pub use filter::{Filter, NotAGlob};
+pub use forge_records::{
+    Commit, Delivery, Head, Links, Posted, PushSeen, Repo, RepoEvent, Verdict, head_key, push_key,
+};
+pub use id::{CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, TokenId, UserId, WorkerName};
+pub use ledger::{Claim, Ledger, LedgerError};
+pub use outcome::{Cause, CommitState, Fault, Outcome, State, commit_state};
+pub use phase::{LogSource, Phase};
+pub use presence::Presence;
+pub use record::{Class, Job, NewJob, Timings, Trigger};
+pub use result::JobResult;
+pub use secret::Secret;

@@ -1,0 +1,280 @@
+//! The writing end: bounded in memory, never in the program's way, done when all is stored.
+
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_nats::jetstream::{self, message::PublishMessage};
+use bytes::{Bytes, BytesMut};
+use tokio::{sync::Notify, task::JoinHandle};
+
+use super::{CHUNK_BYTES, HEAD_BYTES, LIVE_OVER, OFFSET, PHASE, SOURCE, TAIL_BYTES};
+use crate::{JobId, LogSource, Phase, streams};
+
+/// Between two tries to store a chunk while NATS is away.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Debug, Clone)]
+struct Piece {
+    phase: Phase,
+    source: LogSource,
+    bytes: Bytes,
+}
+
+/// What is not stored yet. These two parts are the worker's whole buffer.
+#[derive(Debug, Default)]
+struct Buffer {
+    /// Goes out as it comes.
+    head: VecDeque<Piece>,
+    /// Bytes taken into the head so far.
+    head_bytes: usize,
+    /// Goes out at the end.
+    tail: VecDeque<Piece>,
+    tail_bytes: usize,
+    omitted_bytes: u64,
+    closed: bool,
+}
+
+impl Buffer {
+    fn push(&mut self, mut piece: Piece) {
+        let room = HEAD_BYTES - self.head_bytes;
+        if room > 0 && self.tail.is_empty() {
+            let first = piece.bytes.split_to(piece.bytes.len().min(room));
+            self.head_bytes += first.len();
+            self.queue(Piece { bytes: first, ..piece });
+        }
+        if piece.bytes.is_empty() {
+            return;
+        }
+        self.tail_bytes += piece.bytes.len();
+        self.tail.push_back(piece);
+        while self.tail_bytes > TAIL_BYTES {
+            let over = self.tail_bytes - TAIL_BYTES;
+            let Some(oldest) = self.tail.front_mut() else { return };
+            let cut = oldest.bytes.len().min(over);
+            let _ = oldest.bytes.split_to(cut);
+            if oldest.bytes.is_empty() {
+                self.tail.pop_front();
+            }
+            self.tail_bytes -= cut;
+            self.omitted_bytes += cut as u64;
+        }
+    }
+
+    /// Joins what came from one source while NATS was busy: fewer, larger chunks.
+    fn queue(&mut self, piece: Piece) {
+        match self.head.back_mut() {
+            Some(last)
+                if last.phase == piece.phase
+                    && last.source == piece.source
+                    && last.bytes.len() + piece.bytes.len() <= CHUNK_BYTES =>
+            {
+                let mut joined = BytesMut::with_capacity(last.bytes.len() + piece.bytes.len());
+                joined.extend_from_slice(&last.bytes);
+                joined.extend_from_slice(&piece.bytes);
+                last.bytes = joined.freeze();
+            }
+            Some(_) | None => self.head.push_back(piece),
+        }
+    }
+
+    fn live_is_over(&self) -> bool {
+        self.head_bytes == HEAD_BYTES
+    }
+}
+
+#[derive(Debug, Default)]
+struct Shared {
+    buffer: Mutex<Buffer>,
+    more: Notify,
+}
+
+/// Takes what is to be logged; cheap to clone, never waits.
+#[derive(Debug, Clone)]
+pub struct LogHandle(Arc<Shared>);
+
+impl LogHandle {
+    /// Adds output to the log.
+    pub fn write(&self, phase: Phase, source: LogSource, bytes: Bytes) {
+        self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner).push(Piece { phase, source, bytes });
+        self.0.more.notify_one();
+    }
+
+    /// Adds a line of our own.
+    pub fn note(&self, phase: Phase, line: &str) {
+        self.write(phase, LogSource::Gitfaas, format!("{line}\n").into());
+    }
+}
+
+/// Stores the log of one attempt.
+#[derive(Debug)]
+pub struct LogWriter {
+    shared: Arc<Shared>,
+    storing: Option<JoinHandle<()>>,
+}
+
+impl LogWriter {
+    /// Begins the log of an attempt.
+    pub fn start(js: jetstream::Context, job: JobId, attempt: u32) -> Self {
+        let shared = Arc::new(Shared::default());
+        let storing = tokio::spawn(store(Store { js, job, attempt, offset: 0 }, Arc::clone(&shared)));
+        Self { shared, storing: Some(storing) }
+    }
+
+    /// A handle to write with.
+    pub fn handle(&self) -> LogHandle {
+        LogHandle(Arc::clone(&self.shared))
+    }
+
+    /// Writes the tail and returns once everything is acknowledged, or after `patience`; `false`
+    /// means that some of it may be missing.
+    pub async fn close(mut self, patience: Duration) -> bool {
+        let Some(storing) = self.storing.take() else { return false };
+        self.end();
+        let abort = storing.abort_handle();
+        let stored = tokio::time::timeout(patience, storing).await;
+        if stored.is_err() {
+            abort.abort();
+        }
+        matches!(stored, Ok(Ok(())))
+    }
+
+    fn end(&self) {
+        self.shared.buffer.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.shared.more.notify_one();
+    }
+}
+
+impl Drop for LogWriter {
+    /// A log that nobody closed, of an outdated attempt, ends by itself once it is stored.
+    fn drop(&mut self) {
+        self.end();
+    }
+}
+
+struct Store {
+    js: jetstream::Context,
+    job: JobId,
+    attempt: u32,
+    offset: u64,
+}
+
+async fn store(mut store: Store, shared: Arc<Shared>) {
+    let mut told = false;
+    loop {
+        let (next, over, closed) = {
+            let mut buffer = shared.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+            (buffer.head.pop_front(), buffer.live_is_over(), buffer.closed)
+        };
+        match next {
+            Some(piece) => store.publish(&piece, false).await,
+            None if over && !told => {
+                told = true;
+                store
+                    .publish(
+                        &Piece { phase: Phase::Run, source: LogSource::Gitfaas, bytes: Bytes::new() },
+                        true,
+                    )
+                    .await;
+            }
+            None if closed => break,
+            None => shared.more.notified().await,
+        }
+    }
+    let (tail, omitted_bytes) = {
+        let mut buffer = shared.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        (std::mem::take(&mut buffer.tail), buffer.omitted_bytes)
+    };
+    if let Some(first) = tail.front().filter(|_| omitted_bytes > 0) {
+        let line = format!("\n[{omitted_bytes} bytes left out]\n");
+        store
+            .publish(&Piece { phase: first.phase, source: LogSource::Gitfaas, bytes: line.into() }, false)
+            .await;
+    }
+    let mut joined = Buffer::default();
+    for piece in tail {
+        joined.queue(piece);
+    }
+    for piece in joined.head {
+        store.publish(&piece, false).await;
+    }
+}
+
+impl Store {
+    /// Stores one piece, in chunks, each acknowledged before the next: the order of the stream is
+    /// the order of the log. A chunk sent twice is stored once, by its id.
+    async fn publish(&mut self, piece: &Piece, live_over: bool) {
+        let mut rest = piece.bytes.clone();
+        loop {
+            let bytes = rest.split_to(rest.len().min(CHUNK_BYTES));
+            let id = format!("{}.{}.{}.{live_over}", self.job, self.attempt, self.offset);
+            loop {
+                let mut message = PublishMessage::build()
+                    .payload(bytes.clone())
+                    .header(OFFSET, self.offset.to_string())
+                    .header(SOURCE, piece.source.as_str())
+                    .header(PHASE, piece.phase.as_str())
+                    .message_id(&id);
+                if live_over {
+                    message = message.header(LIVE_OVER, "1");
+                }
+                let sent = async {
+                    self.js.send_publish(streams::log(self.job, self.attempt), message).await?.await
+                };
+                match sent.await {
+                    Ok(_) => break,
+                    Err(error) => {
+                        tracing::debug!(%error, "a log chunk waits for nats");
+                        tokio::time::sleep(RETRY_PAUSE).await;
+                    }
+                }
+            }
+            self.offset += bytes.len() as u64;
+            if rest.is_empty() {
+                return;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(bytes: &[u8]) -> Piece {
+        Piece { phase: Phase::Run, source: LogSource::Stdout, bytes: Bytes::copy_from_slice(bytes) }
+    }
+
+    #[test]
+    fn head_and_tail_are_kept_and_what_is_between_is_counted_exactly() {
+        let mut buffer = Buffer::default();
+        let line = b"0123456789abcdef";
+        let lines = (HEAD_BYTES + TAIL_BYTES) / line.len() + 100;
+        for _ in 0..lines {
+            buffer.push(piece(line));
+        }
+        assert!(buffer.live_is_over());
+        assert_eq!(buffer.head.iter().map(|piece| piece.bytes.len()).sum::<usize>(), HEAD_BYTES);
+        assert_eq!(buffer.tail.iter().map(|piece| piece.bytes.len()).sum::<usize>(), TAIL_BYTES);
+        assert_eq!(buffer.omitted_bytes, 1600);
+    }
+
+    #[test]
+    fn one_huge_piece_is_cut_like_many_small_ones() {
+        let mut buffer = Buffer::default();
+        buffer.push(piece(&vec![b'x'; HEAD_BYTES + TAIL_BYTES + 7]));
+        assert_eq!((buffer.head_bytes, buffer.tail_bytes, buffer.omitted_bytes), (HEAD_BYTES, TAIL_BYTES, 7));
+    }
+
+    #[test]
+    fn small_pieces_of_one_source_become_one_chunk() {
+        let mut buffer = Buffer::default();
+        buffer.push(piece(b"a"));
+        buffer.push(piece(b"b"));
+        buffer.push(Piece { source: LogSource::Stderr, ..piece(b"c") });
+        assert_eq!(buffer.head.len(), 2);
+        assert_eq!(&buffer.head[0].bytes[..], b"ab");
+    }
+}

@@ -1,0 +1,254 @@
+//! Picking the next job, fair by owner.
+//!
+//! Nothing here is a consumer: two stream infos tell who waits and who runs, one read brings the
+//! message. The claim in [`crate::ledger`] decides; two workers may pick the same message.
+
+use std::collections::HashMap;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    JobId, Label, UserId, WorkerName,
+    ledger::{Ledger, LedgerError},
+    record::{Class, Job},
+    streams,
+};
+
+/// Messages of one owner that are looked at for one that this worker may take.
+const LOOK_AHEAD: usize = 32;
+
+/// A message in JOBS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// Where it lies in the stream.
+    pub sequence: u64,
+    /// Whose queue it is in.
+    pub owner: UserId,
+    /// The job.
+    pub job: JobId,
+    /// Which entry into the queue this was.
+    pub times_queued: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Payload {
+    v: u64,
+    job: JobId,
+    times_queued: u32,
+}
+
+impl Waiting {
+    pub(crate) fn payload(job: &Job) -> Bytes {
+        let payload = Payload { v: crate::bucket::VERSION, job: job.id, times_queued: job.times_queued };
+        serde_json::to_vec(&payload).expect("ids and numbers are JSON").into()
+    }
+}
+
+/// How many jobs an owner has waiting, by class, and running.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Load {
+    calls: usize,
+    pushes: usize,
+    running: usize,
+}
+
+/// Remembers whom this worker served last; everything else is asked of the server.
+#[derive(Debug, Default)]
+pub struct Picker {
+    turn: u64,
+    served: HashMap<UserId, u64>,
+}
+
+impl Picker {
+    /// The first message of the owner with the fewest running jobs, then of the one served longest
+    /// ago; calls before pushes. Owners at `max_running` are passed over, and so are jobs that
+    /// `may_take` does not want (a language that is not offered here).
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn pick(
+        &mut self,
+        ledger: &Ledger,
+        label: &Label,
+        max_running: usize,
+        may_take: impl Fn(JobId) -> bool,
+    ) -> Result<Option<Waiting>, LedgerError> {
+        let loads = ledger.loads(label).await?;
+        for owner in self.order(&loads, max_running) {
+            let load = loads[&owner];
+            for (class, count) in [(Class::Call, load.calls), (Class::Push, load.pushes)] {
+                if count == 0 {
+                    continue;
+                }
+                if let Some(waiting) = ledger.first_waiting(label, owner, class, &may_take).await? {
+                    self.turn += 1;
+                    self.served.insert(owner, self.turn);
+                    return Ok(Some(waiting));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn order(&mut self, loads: &HashMap<UserId, Load>, max_running: usize) -> Vec<UserId> {
+        self.served.retain(|owner, _| loads.contains_key(owner));
+        let waits = |load: &Load| load.calls + load.pushes > 0 && load.running < max_running;
+        let mut owners: Vec<UserId> =
+            loads.iter().filter(|(_, load)| waits(load)).map(|(owner, _)| *owner).collect();
+        owners.sort_by_key(|owner| {
+            (loads[owner].running, self.served.get(owner).copied().unwrap_or(0), *owner)
+        });
+        owners
+    }
+}
+
+impl Ledger {
+    async fn loads(&self, label: &Label) -> Result<HashMap<UserId, Load>, LedgerError> {
+        let mut loads: HashMap<UserId, Load> = HashMap::new();
+        let mut waiting = self
+            .waiting
+            .info_with_subjects(streams::waiting_under(label))
+            .await
+            .map_err(|error| LedgerError::nats("ask who waits", error))?;
+        while let Some((subject, count)) =
+            waiting.try_next().await.map_err(|error| LedgerError::nats("ask who waits", error))?
+        {
+            let mut tokens = subject.split('.').skip(2);
+            let (Some(Ok(owner)), Some(class)) = (tokens.next().map(str::parse::<UserId>), tokens.next())
+            else {
+                continue;
+            };
+            let load = loads.entry(owner).or_default();
+            if class == Class::Call.as_str() {
+                load.calls += count;
+            } else {
+                load.pushes += count;
+            }
+        }
+        if loads.is_empty() {
+            return Ok(loads);
+        }
+        for owner in self.running().await? {
+            if let Some(load) = loads.get_mut(&owner) {
+                load.running += 1;
+            }
+        }
+        Ok(loads)
+    }
+
+    /// The owner of each running job, as often as he has one.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn running(&self) -> Result<Vec<UserId>, LedgerError> {
+        let refused = |error| LedgerError::nats("ask who runs", error);
+        let running = self.leases.info_with_subjects("leases.>").await.map_err(refused)?;
+        let subjects: Vec<(String, usize)> = running.try_collect().await.map_err(refused)?;
+        Ok(subjects.iter().filter_map(|(subject, _)| subject.split('.').nth(1)?.parse().ok()).collect())
+    }
+
+    /// The attempts that a worker's leases are for.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn held_by(&self, worker: &WorkerName) -> Result<Vec<(JobId, u32)>, LedgerError> {
+        let refused = |error| LedgerError::nats("ask what a worker runs", error);
+        let held = self.leases.info_with_subjects(format!("leases.*.*.*.{worker}")).await.map_err(refused)?;
+        let subjects: Vec<(String, usize)> = held.try_collect().await.map_err(refused)?;
+        let attempt = |subject: &str| {
+            let mut tokens = subject.split('.').skip(2);
+            Some((tokens.next()?.parse().ok()?, tokens.next()?.parse().ok()?))
+        };
+        Ok(subjects.iter().filter_map(|(subject, _)| attempt(subject)).collect())
+    }
+
+    /// How many jobs an owner has waiting, under every label.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn queued(&self, owner: UserId) -> Result<usize, LedgerError> {
+        let refused = |error| LedgerError::nats("ask who waits", error);
+        let waiting = self.waiting.info_with_subjects(format!("jobs.*.{owner}.*")).await.map_err(refused)?;
+        let subjects: Vec<(String, usize)> = waiting.try_collect().await.map_err(refused)?;
+        Ok(subjects.iter().map(|(_, count)| count).sum())
+    }
+
+    async fn first_waiting(
+        &self,
+        label: &Label,
+        owner: UserId,
+        class: Class,
+        may_take: &impl Fn(JobId) -> bool,
+    ) -> Result<Option<Waiting>, LedgerError> {
+        use async_nats::jetstream::stream::RawMessageErrorKind;
+        let subject = streams::waiting(label, owner, class);
+        let mut sequence = 1;
+        for _ in 0..LOOK_AHEAD {
+            let message = match self.waiting.get_first_raw_message_by_subject(&subject, sequence).await {
+                Ok(message) => message,
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(None),
+                Err(error) => return Err(LedgerError::nats("read the queue", error)),
+            };
+            sequence = message.sequence + 1;
+            let Ok(payload) = serde_json::from_slice::<Payload>(&message.payload) else { continue };
+            if payload.v <= crate::bucket::VERSION && may_take(payload.job) {
+                return Ok(Some(Waiting {
+                    sequence: message.sequence,
+                    owner,
+                    job: payload.job,
+                    times_queued: payload.times_queued,
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Everything that waits, read through once: what the reconciler compares records with.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub(crate) async fn all_waiting(&self) -> Result<std::collections::HashSet<(JobId, u32)>, LedgerError> {
+        use async_nats::jetstream::stream::RawMessageErrorKind;
+        let mut found = std::collections::HashSet::new();
+        let mut sequence = 1;
+        loop {
+            match self.waiting.get_first_raw_message_by_subject("jobs.>", sequence).await {
+                Ok(message) => {
+                    sequence = message.sequence + 1;
+                    if let Ok(payload) = serde_json::from_slice::<Payload>(&message.payload) {
+                        found.insert((payload.job, payload.times_queued));
+                    }
+                }
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(found),
+                Err(error) => return Err(LedgerError::nats("read the queue", error)),
+            }
+        }
+    }
+
+    /// Whether a running job has a lease.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub(crate) async fn has_lease(&self, job: JobId, attempt: u32) -> Result<bool, LedgerError> {
+        let refused = |error| LedgerError::nats("look for a lease", error);
+        let mut found =
+            self.leases.info_with_subjects(format!("leases.*.{job}.{attempt}.*")).await.map_err(refused)?;
+        Ok(found.try_next().await.map_err(refused)?.is_some())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_owner_with_fewest_running_jobs_comes_first_then_the_one_served_longest_ago() {
+        let [busy, idle, served, full] = [UserId::new(), UserId::new(), UserId::new(), UserId::new()];
+        let load = |running| Load { calls: 0, pushes: 5, running };
+        let loads = HashMap::from([(busy, load(1)), (idle, load(0)), (served, load(0)), (full, load(9))]);
+        let mut picker = Picker { turn: 1, served: HashMap::from([(served, 1)]) };
+        assert_eq!(picker.order(&loads, 9), [idle, served, busy]);
+    }
+}

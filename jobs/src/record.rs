@@ -1,0 +1,453 @@
+//! The record: the truth about one job, and the only moves its state may make.
+//!
+//! A record is written by compare-and-set alone ([`crate::bucket`]) and never again after its final
+//! state. Fields are added, never changed or reused; what a newer program added is kept in `other`
+//! and written back.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    Cause, CommitSha, CommitState, Fault, JobId, Label, Outcome, RepoId, State, UserId, WorkerName,
+    bucket::Entry, commit_state, result::JobResult,
+};
+
+/// After so many attempts that ended by our fault a job is over.
+pub const MAX_ATTEMPTS: u32 = 3;
+/// Bytes of a failed program's error output that are kept in the record, for the published
+/// `/job/result/`: some lines, so that a record stays under 32 KiB.
+pub const ERROR_TAIL_BYTES: usize = 2048;
+/// The longest sentence a record keeps; messages quote what users wrote.
+const MAX_MESSAGE_BYTES: usize = 4096;
+
+/// In which line of its owner a job waits: an owner's calls come before his pushes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Class {
+    /// Somebody waits for the answer.
+    Call,
+    /// A forge told of it.
+    Push,
+}
+
+impl Class {
+    /// The word in the subject.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Call => "call",
+            Self::Push => "push",
+        }
+    }
+}
+
+/// What made the job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trigger {
+    /// REST, or the command line.
+    Call,
+    /// A push to a branch.
+    Push,
+    /// A push of a tag.
+    Tag,
+    /// A pull request.
+    PullRequest,
+    /// Somebody asked for an older job again.
+    Rerun,
+}
+
+/// How long the parts of a job took; absent means not reached.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timings {
+    /// From created to claimed: the difference of two times of the NATS server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queued: Option<u64>,
+    /// Fetching the commit and reading its manifest.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checkout: Option<u64>,
+    /// Making or finding the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepare: Option<u64>,
+    /// The program, from its start to its end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
+}
+
+/// One job. Build one with [`Job::new`]; see the design, section 3, for what each field promises.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its name.
+    pub id: JobId,
+    /// Who called it; of a push, the repository's owner.
+    pub owner: UserId,
+    /// The line it waits in.
+    pub class: Class,
+    /// Which workers may take it.
+    #[serde(default)]
+    pub label: Label,
+    /// What made it.
+    pub trigger: Trigger,
+    /// The registered repository, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repo: Option<RepoId>,
+    /// The clone URL as given, never with credentials.
+    pub url: String,
+    /// The ref that was asked for; absent means the default branch.
+    #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
+    /// The commit: given by the push, or resolved once by the first attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha: Option<CommitSha>,
+    /// What the ref was before the push, for path filters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<CommitSha>,
+    /// A name its owner gave it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Arguments of a call; they replace the manifest's `arg`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub args: Option<Vec<String>>,
+    /// The status context; absent means no status is posted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub context: Option<String>,
+    /// The job this one repeats.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rerun_of: Option<JobId>,
+
+    /// Where it is in its life.
+    pub state: State,
+    /// Counts claims, and fences: what another attempt writes is not shown.
+    #[serde(default)]
+    pub attempt: u32,
+    /// Counts attempts that ended by our fault; only this is limited.
+    #[serde(default)]
+    pub failures: u32,
+    /// Counts entries into JOBS; a message with another number is outdated.
+    #[serde(default)]
+    pub times_queued: u32,
+    /// A retry enters JOBS this many seconds after the record was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
+    /// Who has it, or had it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker: Option<WorkerName>,
+    /// The manifest's language, once it was read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Why it ended as it did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cause: Option<Cause>,
+    /// Whose failure it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<Fault>,
+    /// One sentence for the user.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The program's exit code.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exit_code: Option<i32>,
+    /// Milliseconds of each part.
+    #[serde(default)]
+    pub timings_ms: Timings,
+    /// The most memory the run's container used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peak_memory_bytes: Option<u64>,
+    /// Whether the environment was there already; absent when none was needed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prepared: Option<bool>,
+    /// The run's standard output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub result: Option<JobResult>,
+    /// The last lines of a failed program's error output.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_tail: Option<String>,
+
+    /// The revision of the record's first write; orders jobs of one commit. Noted by the first change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_revision: Option<u64>,
+    /// The server's time of the first write. Noted by the first change.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub created_at: Option<Timestamp>,
+    /// The server's time of the newest claim. Noted by the change after it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<Timestamp>,
+
+    /// What a newer program added.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What a new job needs; the rest of a record comes later.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its name; made by whoever must know it before it exists (a delivery's entry).
+    pub id: JobId,
+    /// See [`Job::owner`].
+    pub owner: UserId,
+    /// See [`Job::trigger`].
+    pub trigger: Trigger,
+    /// See [`Job::label`].
+    pub label: Label,
+    /// See [`Job::repo`].
+    pub repo: Option<RepoId>,
+    /// See [`Job::url`].
+    pub url: String,
+    /// See [`Job::reference`].
+    pub reference: Option<String>,
+    /// See [`Job::sha`].
+    pub sha: Option<CommitSha>,
+    /// See [`Job::before`].
+    pub before: Option<CommitSha>,
+    /// See [`Job::name`].
+    pub name: Option<String>,
+    /// See [`Job::args`].
+    pub args: Option<Vec<String>>,
+    /// See [`Job::context`].
+    pub context: Option<String>,
+    /// See [`Job::rerun_of`].
+    pub rerun_of: Option<JobId>,
+}
+
+impl NewJob {
+    /// A call of `url` by `owner`, with nothing else said.
+    pub fn call(owner: UserId, url: impl Into<String>) -> Self {
+        Self {
+            id: JobId::new(),
+            owner,
+            trigger: Trigger::Call,
+            label: Label::default(),
+            repo: None,
+            url: url.into(),
+            reference: None,
+            sha: None,
+            before: None,
+            name: None,
+            args: None,
+            context: None,
+            rerun_of: None,
+        }
+    }
+}
+
+impl Job {
+    /// The first record of a job: pending, and entered into JOBS once.
+    pub fn new(new: NewJob) -> Self {
+        let class = match new.trigger {
+            Trigger::Call | Trigger::Rerun => Class::Call,
+            Trigger::Push | Trigger::Tag | Trigger::PullRequest => Class::Push,
+        };
+        Self {
+            id: new.id,
+            owner: new.owner,
+            class,
+            label: new.label,
+            trigger: new.trigger,
+            repo: new.repo,
+            url: new.url,
+            reference: new.reference,
+            sha: new.sha,
+            before: new.before,
+            name: new.name,
+            args: new.args,
+            context: new.context,
+            rerun_of: new.rerun_of,
+            state: State::Pending,
+            attempt: 0,
+            failures: 0,
+            times_queued: 1,
+            retry_after_s: None,
+            worker: None,
+            language: None,
+            cause: None,
+            fault: None,
+            message: None,
+            exit_code: None,
+            timings_ms: Timings::default(),
+            peak_memory_bytes: None,
+            prepared: None,
+            result: None,
+            error_tail: None,
+            created_revision: None,
+            created_at: None,
+            started_at: None,
+            other: Map::new(),
+        }
+    }
+
+    /// What the forge shows beside the commit.
+    pub fn commit_state(&self) -> CommitState {
+        commit_state(self.state, self.fault)
+    }
+
+    /// `pending → working`, as attempt `attempt + 1`. `None` when the record does not wait.
+    pub(crate) fn claimed(&self, worker: &WorkerName) -> Option<Self> {
+        (self.state == State::Pending).then(|| Self {
+            state: State::Working,
+            attempt: self.attempt + 1,
+            worker: Some(worker.clone()),
+            retry_after_s: None,
+            started_at: None,
+            ..self.clone()
+        })
+    }
+
+    /// `working → pending` without anybody's fault: a shutdown, or a worker that is gone.
+    pub(crate) fn handed_back(&self) -> Self {
+        Self { state: State::Pending, times_queued: self.times_queued + 1, ..self.clone() }
+    }
+
+    /// The end of an attempt: a final state, or `pending` again where another attempt may help.
+    pub(crate) fn ended(&self, outcome: &Outcome) -> Self {
+        let failures = self.failures + u32::from(outcome.may_be_retried());
+        if outcome.may_be_retried() && failures < MAX_ATTEMPTS {
+            let retry_after_s = Some(retry_delay_s(failures));
+            return Self { failures, retry_after_s, message: message_of(outcome), ..self.handed_back() };
+        }
+        let (cause, fault) = match outcome {
+            Outcome::Finished => (None, None),
+            Outcome::Skipped { .. } => (Some(Cause::Skipped), None),
+            Outcome::Failed { cause, fault, .. } => (Some(*cause), Some(*fault)),
+        };
+        let state = outcome.state();
+        Self {
+            state,
+            failures,
+            cause,
+            fault,
+            message: message_of(outcome),
+            retry_after_s: None,
+            ..self.clone()
+        }
+    }
+}
+
+/// A retry after our fault waits 10 s, then 60 s: a forge that restarts, then one that is repaired.
+fn retry_delay_s(failures: u32) -> u64 {
+    if failures <= 1 { 10 } else { 60 }
+}
+
+fn message_of(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Finished => None,
+        Outcome::Skipped { why } => Some(cut(why)),
+        Outcome::Failed { message, .. } => Some(cut(message)),
+    }
+}
+
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(MAX_MESSAGE_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+impl Entry<Job> {
+    /// When the job was made, by the server's clock.
+    pub fn created_at(&self) -> Timestamp {
+        self.value.created_at.unwrap_or(self.written_at)
+    }
+
+    /// When the newest attempt was claimed.
+    pub fn started_at(&self) -> Option<Timestamp> {
+        match self.value.state {
+            State::Working => Some(self.value.started_at.unwrap_or(self.written_at)),
+            State::Pending | State::Finish | State::Error => self.value.started_at,
+        }
+    }
+
+    /// When the job ended; its record is never written after that.
+    pub fn finished_at(&self) -> Option<Timestamp> {
+        self.value.state.is_final().then_some(self.written_at)
+    }
+
+    /// The order of jobs of one commit.
+    pub fn created_revision(&self) -> u64 {
+        self.value.created_revision.unwrap_or(self.revision)
+    }
+
+    /// Notes in `next` what only this entry's own revision and time tell. Every change goes
+    /// through here.
+    pub(crate) fn noted(&self, next: Job) -> Job {
+        let started_at = match next.state {
+            // A claim has no start yet: it is the time of the write that is about to happen.
+            State::Working if self.value.state == State::Pending => None,
+            State::Pending | State::Working | State::Finish | State::Error => self.started_at(),
+        };
+        let mut timings_ms = next.timings_ms;
+        if let Some(started_at) = started_at {
+            let waited = started_at.duration_since(self.created_at()).as_millis();
+            timings_ms.queued = Some(u64::try_from(waited).unwrap_or(0));
+        }
+        Job {
+            created_revision: Some(self.created_revision()),
+            created_at: Some(self.created_at()),
+            started_at,
+            timings_ms,
+            ..next
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn working() -> Job {
+        let job = Job::new(NewJob::call(UserId::new(), "https://example.com/r.git"));
+        job.claimed(&"w1".parse().unwrap()).unwrap()
+    }
+
+    #[test]
+    fn only_a_pending_job_can_be_claimed() {
+        let job = working();
+        assert_eq!(job.attempt, 1);
+        assert!(job.claimed(&"w2".parse().unwrap()).is_none());
+        assert!(job.ended(&Outcome::Finished).claimed(&"w2".parse().unwrap()).is_none());
+    }
+
+    #[test]
+    fn our_fault_is_retried_after_10_and_60_seconds_and_then_final() {
+        let fault = Outcome::service(Cause::Checkout, "forge out of reach");
+        let first = working().ended(&fault);
+        assert_eq!((first.state, first.retry_after_s, first.failures), (State::Pending, Some(10), 1));
+        let second = first.claimed(&"w".parse().unwrap()).unwrap().ended(&fault);
+        assert_eq!((second.state, second.retry_after_s, second.failures), (State::Pending, Some(60), 2));
+        let third = second.claimed(&"w".parse().unwrap()).unwrap().ended(&fault);
+        assert_eq!(
+            (third.state, third.cause, third.fault),
+            (State::Error, Some(Cause::Checkout), Some(Fault::Service))
+        );
+        assert_eq!(third.commit_state(), CommitState::Error);
+    }
+
+    #[test]
+    fn handing_back_costs_no_failure() {
+        let job = working().handed_back();
+        assert_eq!((job.state, job.failures, job.times_queued), (State::Pending, 0, 2));
+    }
+
+    #[test]
+    fn fields_of_a_newer_program_are_written_back() {
+        let mut value = serde_json::to_value(working()).unwrap();
+        value["invented_later"] = 7.into();
+        let job: Job = serde_json::from_value(value).unwrap();
+        assert_eq!(serde_json::to_value(&job).unwrap()["invented_later"], 7);
+    }
+
+    #[test]
+    fn times_come_from_the_entries_of_the_record() {
+        let at = |s| Timestamp::from_second(s).unwrap();
+        let entry = |value, revision, s| Entry { key: String::new(), value, revision, written_at: at(s) };
+        let created = entry(Job::new(NewJob::call(UserId::new(), "https://example.com/r")), 7, 100);
+        let claimed = entry(created.noted(created.value.claimed(&"w".parse().unwrap()).unwrap()), 9, 103);
+        let ended = entry(claimed.noted(claimed.value.ended(&Outcome::Finished)), 12, 110);
+        assert_eq!(ended.created_revision(), 7);
+        assert_eq!(
+            (ended.created_at(), ended.started_at(), ended.finished_at()),
+            (at(100), Some(at(103)), Some(at(110)))
+        );
+        assert_eq!(ended.value.timings_ms.queued, Some(3000));
+    }
+}

@@ -1,0 +1,81 @@
+//! The outbox of commit statuses: which commits may be out of date at the forge.
+//!
+//! What to post is derived from the newest job's record at the moment of posting; a message here
+//! carries nothing.
+
+use serde_json::Map;
+
+use crate::{
+    bucket::{BucketError, Entry},
+    forge_records::Commit,
+    ledger::{Ledger, LedgerError},
+    record::Job,
+    streams,
+};
+
+impl Ledger {
+    /// Writes a job into `commits` if it is that commit's newest, and tells the posters. Does
+    /// nothing for a job without a context: calls post no status.
+    ///
+    /// # Errors
+    /// NATS is away; the reconciler finds the difference later.
+    pub async fn touch_status(&self, entry: &Entry<Job>) -> Result<(), LedgerError> {
+        let job = &entry.value;
+        let (Some(repo), Some(sha), Some(context)) = (job.repo, &job.sha, &job.context) else {
+            return Ok(());
+        };
+        let key = streams::commit_key(repo, sha, context);
+        let fresh = Commit {
+            repo,
+            sha: sha.clone(),
+            context: context.clone(),
+            job: job.id,
+            created_revision: entry.created_revision(),
+            posted: None,
+            poster: None,
+            refused: None,
+            other: Map::new(),
+        };
+        loop {
+            let written = match self.commits.get(&key).await? {
+                None => self.commits.create(&key, &fresh).await,
+                Some(found)
+                    if found.value.job == job.id
+                        || found.value.created_revision >= fresh.created_revision =>
+                {
+                    break;
+                }
+                Some(found) => {
+                    let newer = Commit {
+                        job: job.id,
+                        created_revision: fresh.created_revision,
+                        refused: None,
+                        ..found.value.clone()
+                    };
+                    self.commits.update(&key, &newer, found.revision).await
+                }
+            };
+            match written {
+                Ok(_) => break,
+                Err(BucketError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        self.publish_status(&key).await
+    }
+
+    /// Says that a commit's status may be out of date.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn publish_status(&self, commit_key: &str) -> Result<(), LedgerError> {
+        let refused = |error| LedgerError::nats("queue a status", error);
+        self.js
+            .publish(format!("statuses.{commit_key}"), "".into())
+            .await
+            .map_err(refused)?
+            .await
+            .map_err(refused)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,247 @@
+//! Every stream, bucket and subject on one page, with the rules of each.
+//!
+//! Streams are made and altered by gateways and the operator's commands, idempotently; workers and
+//! observers wait for them. Buckets whose reads decide something are made here as plain streams
+//! `KV_…` with direct reads off, because a lagging replica may answer a direct read.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{self, consumer::pull, stream};
+
+use crate::{CommitSha, JobId, Label, RepoId, UserId, WorkerName, record::Class};
+
+/// The record of each job.
+pub const JOBS_BUCKET: &str = "jobs";
+/// Deliveries of forges and their verdicts.
+pub const DELIVERIES: &str = "deliveries";
+/// What makes the same push once.
+pub const PUSHES: &str = "pushes";
+/// The newest push of each ref.
+pub const HEADS: &str = "heads";
+/// The newest job and the last posted status of each commit and context.
+pub const COMMITS: &str = "commits";
+/// Registered repositories.
+pub const REPOS: &str = "repos";
+/// Owners.
+pub const USERS: &str = "users";
+/// Provider and subject to owner.
+pub const IDENTITIES: &str = "identities";
+/// Hashes of API tokens.
+pub const TOKENS: &str = "tokens";
+/// Sealed secrets of repositories.
+pub const SECRETS: &str = "secrets";
+/// Presence of workers.
+pub const WORKERS: &str = "workers";
+/// Who does a task that one process at a time may do.
+pub const LOCKS: &str = "locks";
+/// The installation's id and the id of its master key.
+pub const META: &str = "meta";
+/// Snapshots of the observer.
+pub const OBSERVER: &str = "OBSERVER";
+/// Waiting jobs.
+pub const JOBS: &str = "JOBS";
+/// Running jobs.
+pub const LEASES: &str = "LEASES";
+/// Log chunks.
+pub const LOGS: &str = "LOGS";
+/// Commits whose status may be out of date.
+pub const STATUSES: &str = "STATUSES";
+/// Object store of results that are too long for the record.
+pub const RESULTS: &str = "RESULTS";
+/// The one durable consumer of STATUSES, shared by the workers.
+pub const STATUS_POSTERS: &str = "posters";
+
+/// A lease not renewed for this long is gone: four beats of [`crate::lease::HEARTBEAT`].
+pub const LEASE_LIFE: Duration = Duration::from_secs(20);
+/// A worker not heard of for this long is gone: twelve beats.
+const PRESENCE_LIFE: Duration = Duration::from_secs(60);
+/// Deliveries, pushes and observer snapshots are kept as long as people look back at them.
+const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+/// A status that could not be posted for a week will not be missed.
+const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How long a poster may be silent before another gets the message; it says "in progress" meanwhile.
+const STATUS_ACK_WAIT: Duration = Duration::from_secs(30);
+/// A bucket of small things is never full before its disk is, but a stream without a limit is a
+/// promise nobody can keep: 256 MiB.
+const BUCKET_BYTES: i64 = 256 << 20;
+/// Logs and records share the disk with everything else: 4 GiB each.
+const LARGE_BYTES: i64 = 4 << 30;
+
+/// How the streams are made.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// 1, or 3 on a cluster of three nodes.
+    pub replicas: usize,
+    /// Records, results and `commits` go this long after their last change.
+    pub keep_jobs: Duration,
+    /// Log chunks go after this long.
+    pub keep_logs: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { replicas: 1, keep_jobs: Duration::from_secs(90 * 24 * 3600), keep_logs: MONTH }
+    }
+}
+
+/// `jobs.<label>.<owner>.<class>`: a job waits.
+pub fn waiting(label: &Label, owner: UserId, class: Class) -> String {
+    format!("jobs.{label}.{owner}.{}", class.as_str())
+}
+
+/// All that waits under a label.
+pub fn waiting_under(label: &Label) -> String {
+    format!("jobs.{label}.>")
+}
+
+/// `leases.<owner>.<job>.<attempt>.<worker>`: a job runs.
+pub fn lease(owner: UserId, job: JobId, attempt: u32, worker: &WorkerName) -> String {
+    format!("leases.{owner}.{job}.{attempt}.{worker}")
+}
+
+/// Core subject: look for work.
+pub fn wake(label: &Label) -> String {
+    format!("wake.{label}")
+}
+
+/// Core subject: look at your record again.
+pub fn cancel(job: JobId) -> String {
+    format!("cancel.{job}")
+}
+
+/// Request and reply: what a worker may have for a job or a status.
+pub fn grants(worker: &WorkerName) -> String {
+    format!("grants.{worker}")
+}
+
+/// Log chunks of one attempt.
+pub fn log(job: JobId, attempt: u32) -> String {
+    format!("logs.{job}.{attempt}")
+}
+
+/// A commit's status may be out of date. The context is hex, because it holds a slash.
+pub fn status(repo: RepoId, sha: &CommitSha, context: &str) -> String {
+    format!("statuses.{}", commit_key(repo, sha, context))
+}
+
+/// Key in `commits`; also the tail of the subject in STATUSES.
+pub fn commit_key(repo: RepoId, sha: &CommitSha, context: &str) -> String {
+    format!("{repo}.{sha}.{}", hex::encode(context))
+}
+
+/// Every stream, with the rules it has from the first day.
+fn all(settings: &Settings) -> Vec<stream::Config> {
+    let replicas = settings.replicas;
+    let bucket = |name: &str, max_age: Duration, max_bytes: i64| stream::Config {
+        name: format!("KV_{name}"),
+        subjects: vec![format!("$KV.{name}.>")],
+        max_messages_per_subject: 1,
+        max_age,
+        max_bytes,
+        discard: stream::DiscardPolicy::New,
+        allow_rollup: true,
+        deny_delete: true,
+        allow_direct: false,
+        num_replicas: replicas,
+        ..Default::default()
+    };
+    let plain = |name: &str, subjects: &str, max_age: Duration| stream::Config {
+        name: name.to_owned(),
+        subjects: vec![subjects.to_owned()],
+        max_age,
+        num_replicas: replicas,
+        ..Default::default()
+    };
+    let forever = Duration::ZERO;
+    vec![
+        bucket(JOBS_BUCKET, settings.keep_jobs, LARGE_BYTES),
+        bucket(DELIVERIES, MONTH, LARGE_BYTES),
+        bucket(PUSHES, MONTH, BUCKET_BYTES),
+        bucket(HEADS, forever, BUCKET_BYTES),
+        bucket(COMMITS, settings.keep_jobs, BUCKET_BYTES),
+        bucket(REPOS, forever, BUCKET_BYTES),
+        bucket(USERS, forever, BUCKET_BYTES),
+        bucket(IDENTITIES, forever, BUCKET_BYTES),
+        bucket(TOKENS, forever, BUCKET_BYTES),
+        bucket(SECRETS, forever, BUCKET_BYTES),
+        bucket(WORKERS, PRESENCE_LIFE, BUCKET_BYTES),
+        bucket(LOCKS, forever, BUCKET_BYTES),
+        bucket(META, forever, BUCKET_BYTES),
+        bucket(OBSERVER, MONTH, BUCKET_BYTES),
+        plain(JOBS, "jobs.>", forever),
+        stream::Config { max_messages_per_subject: 1, ..plain(LEASES, "leases.>", LEASE_LIFE) },
+        stream::Config { max_bytes: LARGE_BYTES, ..plain(LOGS, "logs.>", settings.keep_logs) },
+        stream::Config { max_messages_per_subject: 1, ..plain(STATUSES, "statuses.>", WEEK) },
+        // What an object store is made of; made by hand for direct reads to be off here too.
+        stream::Config {
+            name: format!("OBJ_{RESULTS}"),
+            subjects: vec![format!("$O.{RESULTS}.C.>"), format!("$O.{RESULTS}.M.>")],
+            max_age: settings.keep_jobs,
+            max_bytes: LARGE_BYTES,
+            discard: stream::DiscardPolicy::New,
+            allow_rollup: true,
+            allow_direct: false,
+            num_replicas: replicas,
+            ..Default::default()
+        },
+    ]
+}
+
+/// The pull consumer through which workers take what STATUSES holds.
+fn posters(replicas: usize) -> pull::Config {
+    pull::Config {
+        durable_name: Some(STATUS_POSTERS.to_owned()),
+        ack_wait: STATUS_ACK_WAIT,
+        max_ack_pending: -1,
+        num_replicas: replicas,
+        ..Default::default()
+    }
+}
+
+/// Makes or alters every stream, bucket and consumer.
+///
+/// # Errors
+/// The first that the server refuses; a cluster without a leader does, so callers try again.
+pub async fn ensure(js: &jetstream::Context, settings: &Settings) -> Result<(), EnsureError> {
+    for config in all(settings) {
+        let name = config.name.clone();
+        let refused = |source| EnsureError { name: name.clone(), source };
+        js.create_or_update_stream(config).await.map_err(|error| refused(error.into()))?;
+    }
+    let refused = |source| EnsureError { name: STATUS_POSTERS.to_owned(), source };
+    let statuses = js.get_stream(STATUSES).await.map_err(|error| refused(error.into()))?;
+    statuses.create_consumer(posters(settings.replicas)).await.map_err(|error| refused(error.into()))?;
+    Ok(())
+}
+
+/// Names of all streams that [`ensure`] makes, for those who wait for them.
+pub fn names() -> Vec<String> {
+    all(&Settings::default()).into_iter().map(|config| config.name).collect()
+}
+
+/// NATS did not make a stream.
+#[derive(Debug, thiserror::Error)]
+#[error("stream {name} cannot be made")]
+pub struct EnsureError {
+    name: String,
+    #[source]
+    source: Box<dyn std::error::Error + Send + Sync>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buckets_whose_reads_decide_are_read_from_the_leader() {
+        assert!(all(&Settings::default()).iter().all(|config| !config.allow_direct));
+    }
+
+    #[test]
+    fn a_context_with_a_slash_is_one_token() {
+        let sha = "1f1ee58e3067678d3752dd5f6f3abb936325fbb8".parse().unwrap();
+        let subject = status(RepoId::new(), &sha, "gitfaas/push");
+        assert_eq!(subject.split('.').count(), 4);
+        assert!(subject.ends_with(".676974666161732f70757368"));
+    }
+}

@@ -1,0 +1,261 @@
+//! The ledger against a real server: who gets a job, who may end it, what a crash leaves behind.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod support;
+
+use std::time::Duration;
+
+use jobs::{
+    Cause, Job, JobId, Label, Ledger, NewJob, Outcome, State, UserId, WorkerName,
+    bucket::Entry,
+    lock::Lock,
+    queue::{Picker, Waiting},
+    reconcile::{Candidate, Patience, Reconciler},
+    record::MAX_ATTEMPTS,
+};
+use support::Nats;
+
+const URL: &str = "https://example.com/owner/function.git";
+/// More running jobs of one owner than any test has.
+const MANY: usize = 100;
+
+fn worker(name: &str) -> WorkerName {
+    name.parse().unwrap()
+}
+
+async fn next(ledger: &Ledger) -> Option<Waiting> {
+    Picker::default().pick(ledger, &Label::default(), MANY, |_| true).await.unwrap()
+}
+
+async fn record(ledger: &Ledger, id: JobId) -> Entry<Job> {
+    ledger.job(id).await.unwrap().unwrap()
+}
+
+fn as_is(job: Job) -> Job {
+    job
+}
+
+/// What an index would tell.
+async fn candidate(ledger: &Ledger, id: JobId) -> [Candidate; 1] {
+    let entry = record(ledger, id).await;
+    [Candidate { job: id, revision: entry.revision, state: entry.value.state }]
+}
+
+fn impatient() -> Reconciler {
+    Reconciler::new(Patience { looked_for_after: Duration::ZERO, ..Patience::default() })
+}
+
+#[tokio::test]
+async fn a_submitted_job_is_claimed_once_and_its_end_is_final() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    let waiting = next(&ledger).await.unwrap();
+
+    let claim = ledger.claim(&waiting, &worker("w1")).await.unwrap().unwrap();
+    assert!(ledger.claim(&waiting, &worker("w2")).await.unwrap().is_none());
+    assert!(next(&ledger).await.is_none(), "the message is out of the queue");
+    let ended = ledger.finish(id, 1, &Outcome::Finished, &as_is).await.unwrap().unwrap();
+    claim.lease.give_up().await;
+
+    assert_eq!((ended.value.state, ended.value.attempt), (State::Finish, 1));
+    assert!(ended.created_at() <= ended.started_at().unwrap());
+    assert!(ended.started_at() <= ended.finished_at());
+    assert!(ledger.finish(id, 1, &Outcome::function(Cause::Exit, "late"), &as_is).await.unwrap().is_none());
+    assert!(ledger.running().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn of_many_that_claim_at_once_one_wins() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap();
+    let waiting = next(&ledger).await.unwrap();
+    let names: Vec<WorkerName> = (0..16).map(|n| worker(&format!("w{n}"))).collect();
+    let claims = futures_util::future::join_all(names.iter().map(|name| ledger.claim(&waiting, name))).await;
+    assert_eq!(claims.into_iter().filter(|claim| claim.as_ref().unwrap().is_some()).count(), 1);
+}
+
+#[tokio::test]
+async fn submitting_the_same_id_again_makes_no_second_job() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let new = NewJob::call(UserId::new(), URL);
+    let first = ledger.submit(new.clone()).await.unwrap();
+    let second = ledger.submit(new).await.unwrap();
+    assert_eq!(first.revision, second.revision);
+    let waiting = next(&ledger).await.unwrap();
+    ledger.claim(&waiting, &worker("w")).await.unwrap().unwrap();
+    assert!(next(&ledger).await.is_none());
+}
+
+#[tokio::test]
+async fn a_job_handed_back_is_taken_again_and_the_old_attempt_cannot_end_it() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    let first = ledger.claim(&next(&ledger).await.unwrap(), &worker("w1")).await.unwrap().unwrap();
+    ledger.hand_back(id, 1).await.unwrap().unwrap();
+    first.lease.give_up().await;
+
+    let second = ledger.claim(&next(&ledger).await.unwrap(), &worker("w2")).await.unwrap().unwrap();
+    assert_eq!((second.entry.value.attempt, second.entry.value.failures), (2, 0));
+    assert!(ledger.finish(id, 1, &Outcome::Finished, &as_is).await.unwrap().is_none());
+    assert_eq!(record(&ledger, id).await.value.state, State::Working);
+}
+
+#[tokio::test]
+async fn a_worker_that_is_gone_costs_a_failure_and_after_three_the_job_is_lost() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    for attempt in 1..=MAX_ATTEMPTS {
+        let claim = ledger.claim(&next(&ledger).await.unwrap(), &worker("w")).await.unwrap().unwrap();
+        let candidates = candidate(&ledger, id).await;
+        assert_eq!(impatient().round(&ledger, &candidates).await.unwrap(), 0, "its lease is there");
+        claim.lease.give_up().await;
+        assert_eq!(impatient().round(&ledger, &candidates).await.unwrap(), 1);
+        let failures = record(&ledger, id).await.value.failures;
+        assert!(attempt == MAX_ATTEMPTS || failures == attempt, "{failures} failures after {attempt}");
+    }
+    let job = record(&ledger, id).await.value;
+    assert_eq!((job.state, job.cause), (State::Error, Some(Cause::Lost)));
+    assert_eq!(job.message.as_deref(), Some("its worker was lost 3 times"));
+}
+
+#[tokio::test]
+async fn a_pending_job_that_is_not_in_the_queue_is_put_there() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let job = Job::new(NewJob::call(UserId::new(), URL));
+    ledger.jobs.create(&job.id.to_string(), &job).await.unwrap();
+    assert!(next(&ledger).await.is_none());
+
+    impatient().round(&ledger, &candidate(&ledger, job.id).await).await.unwrap();
+    let waiting = next(&ledger).await.unwrap();
+    assert_eq!((waiting.job, waiting.times_queued), (job.id, 2));
+    assert_eq!(
+        impatient().round(&ledger, &candidate(&ledger, job.id).await).await.unwrap(),
+        0,
+        "it is there now"
+    );
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_takes_is_lost_in_the_end() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    let mut reconciler = Reconciler::new(Patience { max_queue_time: Duration::ZERO, ..Patience::default() });
+    reconciler.round(&ledger, &candidate(&ledger, id).await).await.unwrap();
+    assert_eq!(record(&ledger, id).await.value.cause, Some(Cause::Lost));
+    let waiting = next(&ledger).await.unwrap();
+    assert!(ledger.claim(&waiting, &worker("w")).await.unwrap().is_none(), "its message is only taken out");
+    assert!(next(&ledger).await.is_none());
+}
+
+#[tokio::test]
+async fn our_failure_waits_for_its_retry_and_is_then_queued() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    let claim = ledger.claim(&next(&ledger).await.unwrap(), &worker("w")).await.unwrap().unwrap();
+    let ended = ledger
+        .finish(id, 1, &Outcome::service(Cause::Checkout, "forge out of reach"), &as_is)
+        .await
+        .unwrap()
+        .unwrap();
+    claim.lease.give_up().await;
+    assert_eq!((ended.value.state, ended.value.retry_after_s), (State::Pending, Some(10)));
+    assert_eq!(impatient().round(&ledger, &candidate(&ledger, id).await).await.unwrap(), 0, "not yet");
+    assert!(next(&ledger).await.is_none());
+}
+
+#[tokio::test]
+async fn a_cancelled_job_is_final_at_once_and_its_worker_writes_nothing() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    let _claim = ledger.claim(&next(&ledger).await.unwrap(), &worker("w")).await.unwrap().unwrap();
+    let cancelled = ledger.end(id, &Outcome::wished(Cause::Cancelled, "cancelled")).await.unwrap().unwrap();
+    assert_eq!((cancelled.value.state, cancelled.value.cause), (State::Error, Some(Cause::Cancelled)));
+    assert!(ledger.finish(id, 1, &Outcome::Finished, &as_is).await.unwrap().is_none());
+    let again = ledger.end(id, &Outcome::wished(Cause::Superseded, "late")).await.unwrap().unwrap();
+    assert_eq!(again.revision, cancelled.revision);
+}
+
+#[tokio::test]
+async fn owners_take_turns_and_calls_come_before_pushes() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let (many, few) = (UserId::new(), UserId::new());
+    for _ in 0..5 {
+        ledger.submit(NewJob { trigger: jobs::Trigger::Push, ..NewJob::call(many, URL) }).await.unwrap();
+    }
+    let call = ledger.submit(NewJob::call(many, URL)).await.unwrap().value.id;
+    for _ in 0..2 {
+        ledger.submit(NewJob::call(few, URL)).await.unwrap();
+    }
+    let mut picker = Picker::default();
+    let mut order = Vec::new();
+    let mut first_of_many = None;
+    for _ in 0..4 {
+        let waiting = picker.pick(&ledger, &Label::default(), MANY, |_| true).await.unwrap().unwrap();
+        if waiting.owner == many {
+            first_of_many.get_or_insert(waiting.job);
+        }
+        order.push(waiting.owner);
+        ledger.claim(&waiting, &worker("w")).await.unwrap().unwrap();
+    }
+    assert_eq!(order.iter().filter(|owner| **owner == few).count(), 2, "half of the slots for each");
+    assert_eq!(first_of_many, Some(call));
+    assert!(picker.pick(&ledger, &Label::default(), 2, |_| true).await.unwrap().is_none(), "at their limit");
+}
+
+#[tokio::test]
+async fn a_lock_is_held_by_one_and_given_up() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let mut first = Lock::new(ledger.locks.clone(), "reconcile");
+    let mut second = Lock::new(ledger.locks.clone(), "reconcile");
+    assert!(first.is_ours().await.unwrap());
+    assert!(!second.is_ours().await.unwrap());
+    assert!(first.is_ours().await.unwrap());
+    first.give_up().await;
+    assert!(second.is_ours().await.unwrap());
+    assert!(!first.is_ours().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_deleted_key_can_be_made_again_and_a_newer_version_is_left_alone() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let value = serde_json::json!({"id": "x"});
+    let revision = ledger.meta.create("k", &value).await.unwrap();
+    assert!(ledger.meta.create("k", &value).await.unwrap_err().is_conflict());
+    ledger.meta.delete("k", revision).await.unwrap();
+    assert!(ledger.meta.get("k").await.unwrap().is_none());
+    ledger.meta.create("k", &value).await.unwrap();
+    ledger.js.publish("$KV.meta.newer", r#"{"v": 2}"#.into()).await.unwrap().await.unwrap();
+    assert_eq!(
+        ledger.meta.get("newer").await.unwrap_err().to_string(),
+        "newer was written by a newer version of gitfaas"
+    );
+}
+
+#[tokio::test]
+async fn of_two_that_sign_in_at_once_one_user_is_made() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let make = || {
+        ledger.accounts.find_or_make(
+            "operator",
+            "a@example.com",
+            "a@example.com",
+            jobs::accounts::OwnerKind::User,
+        )
+    };
+    let (first, second) = tokio::join!(make(), make());
+    assert_eq!(first.unwrap().value.id, second.unwrap().value.id);
+}
