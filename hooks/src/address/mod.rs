@@ -1,0 +1,21 @@
+//! Which address is public, and how every connection of ours is held to it.
+//!
+//! Owns the rule, the exceptions an operator makes to it ([`Allow`]), the resolver that pins a name
+//! to the addresses that were judged, and a ready HTTP client. Does not own any connection.
+//!
+//! Three rules hold in the whole service because they hold here:
+//! * an address is judged after resolving, and the address that was judged is the one connected to,
+//!   so a name that resolves differently the next time (rebinding) gains nothing;
+//! * a literal address in a URL, which no resolver ever sees, is judged as well, on every redirect;
+//! * an odd way of writing an address (`0x7f.1`, `2130706433`) is a name like any other: what the
+//!   system makes of it is judged.
+
+mod allow;
+mod client;
+mod public;
+mod resolve;
+
+pub use allow::{Allow, BadAllow};
+pub use client::{ClientError, PublicOnly, Timeouts, builder, client, literal_guard, redirects};
+pub use public::is_public;
+pub use resolve::{AddressError, check_host, check_url, permits, resolve};

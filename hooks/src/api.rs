@@ -1,0 +1,154 @@
+//! One request to a forge's API, through octocrab over our own connections.
+//!
+//! octocrab's own client is not used: it repeats a POST three times within milliseconds, has no time
+//! limit, loses a POST at a redirect, and connects to any address. Its answers' types are not used
+//! either, because Gitea's differ.
+
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ACCEPT, HeaderName, HeaderValue, LOCATION};
+use http::{HeaderMap, Method, StatusCode};
+use http_body_util::{BodyExt, Limited};
+use octocrab::{AuthState, Octocrab, OctocrabBuilder};
+use serde::Serialize;
+use url::Url;
+
+use crate::address::{AddressError, Allow, ClientError, Timeouts, builder};
+use crate::status::StatusError;
+
+/// A poster holds its entry for 30 s and begins no request after 10 s; so one has 10 s.
+const WHOLE: Duration = Duration::from_secs(10);
+/// A forge that does not even take the connection in this time is down.
+const CONNECT: Duration = Duration::from_secs(5);
+/// A renamed repository is one redirect away; twice renamed, two.
+const MAX_REDIRECTS: usize = 3;
+/// How much of an answer is read, in bytes; a status is 2 KiB.
+const MAX_ANSWER_BYTES: usize = 64 * 1024;
+
+/// A header that proves who we are; its value is marked as sensitive.
+pub(crate) type Credential = (HeaderName, HeaderValue);
+
+/// Marks a token as sensitive and refuses what no header can hold.
+pub(crate) fn credential(name: HeaderName, value: String) -> Result<Credential, StatusError> {
+    let mut value = HeaderValue::try_from(value).map_err(|_| StatusError::Unauthorized {
+        reason: "the token holds characters that no token has".to_owned(),
+    })?;
+    value.set_sensitive(true);
+    Ok((name, value))
+}
+
+/// What a forge answered, redirects followed.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    /// Empty when it was too long or broke off.
+    pub(crate) body: Bytes,
+}
+
+/// Connections to forges. One for the whole process.
+#[derive(Debug, Clone)]
+pub(crate) struct Api {
+    octocrab: Octocrab,
+}
+
+impl Api {
+    /// Reaches public addresses and what `allow` adds. Needs a running tokio.
+    pub(crate) fn new(allow: &Allow, ca: Option<&Path>) -> Result<Self, ClientError> {
+        let timeouts = Timeouts { connect: CONNECT, read: WHOLE, whole: WHOLE };
+        // Redirects are followed here, where a POST stays one.
+        let builder = builder(allow, ca, timeouts)?.redirect(reqwest::redirect::Policy::none());
+        let client = builder.build().map_err(ClientError::Build)?;
+        let service = tower::service_fn(move |request| send(client.clone(), request));
+        match OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build() {
+            Ok(octocrab) => Ok(Self { octocrab }),
+            Err(never) => match never {},
+        }
+    }
+
+    /// Sends once, in at most ten seconds with all redirects. The credential goes to the host of
+    /// `url` and nowhere else.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        credential: &Credential,
+        body: &impl Serialize,
+    ) -> Result<Answer, StatusError> {
+        match tokio::time::timeout(WHOLE, self.follow(method, url, credential, body)).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let reason = format!("the forge did not answer within {} s", WHOLE.as_secs());
+                Err(StatusError::Retry { reason })
+            }
+        }
+    }
+
+    async fn follow(
+        &self,
+        method: Method,
+        mut url: Url,
+        (name, value): &Credential,
+        body: &impl Serialize,
+    ) -> Result<Answer, StatusError> {
+        for _ in 0..=MAX_REDIRECTS {
+            let request = http::Request::builder()
+                .method(method.clone())
+                .uri(url.as_str())
+                .header(ACCEPT, "application/json")
+                .header(name, value);
+            let request = self.octocrab.build_request(request, Some(body));
+            let request = request.map_err(|error| StatusError::Refused { reason: root(&error) })?;
+            let answer = self.octocrab.execute(request).await.map_err(|error| unreachable(&error))?;
+            let (parts, body) = answer.into_parts();
+            if matches!(parts.status.as_u16(), 301 | 302 | 307 | 308) {
+                url = onward(&url, parts.headers.get(LOCATION))?;
+                continue;
+            }
+            let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+            let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+            return Ok(Answer { status: parts.status, headers: parts.headers, body });
+        }
+        Err(StatusError::Moved { to: url.to_string() })
+    }
+}
+
+/// octocrab's requests over reqwest's connections.
+async fn send(
+    client: reqwest::Client,
+    request: http::Request<octocrab::OctoBody>,
+) -> Result<http::Response<reqwest::Body>, Box<dyn std::error::Error + Send + Sync>> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await?.to_bytes();
+    let request = reqwest::Request::try_from(http::Request::from_parts(parts, body))?;
+    Ok(client.execute(request).await?.into())
+}
+
+/// The redirect's target, if it is the same host, port and scheme: the token goes along.
+fn onward(from: &Url, location: Option<&HeaderValue>) -> Result<Url, StatusError> {
+    let location = location.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let to = from.join(location).ok().filter(|_| !location.is_empty());
+    let to = to.ok_or_else(|| StatusError::Retry { reason: "a redirect to nowhere".to_owned() })?;
+    if to.origin() == from.origin() { Ok(to) } else { Err(StatusError::Moved { to: to.to_string() }) }
+}
+
+/// Nothing came back: an address that may not be reached stays so, all else may pass.
+fn unreachable(error: &(dyn std::error::Error + 'static)) -> StatusError {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(refused @ (AddressError::NotPublic { .. } | AddressError::NotAHost { .. })) =
+            error.downcast_ref()
+        {
+            return StatusError::Refused { reason: refused.to_string() };
+        }
+        cause = error.source();
+    }
+    StatusError::Retry { reason: root(error) }
+}
+
+/// The sentence at the bottom of a chain of causes; the upper ones say only that there is one.
+fn root(error: &(dyn std::error::Error + 'static)) -> String {
+    error.source().map_or_else(|| error.to_string(), root)
+}

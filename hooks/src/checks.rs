@@ -1,0 +1,260 @@
+//! Check runs: what a GitHub App shows in the place of a commit status.
+//!
+//! One call is one state of one run; like a status it is not retried here, and every failure says
+//! what to do ([`StatusError`]).
+
+use std::path::Path;
+
+use http::Method;
+use http::header::AUTHORIZATION;
+use jobs::CommitSha;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::address::{Allow, ClientError};
+use crate::api::{Api, credential};
+use crate::status::{StatusError, Target, judge};
+
+/// GitHub takes so many annotations a request; more are added by further ones.
+const ANNOTATIONS_PER_REQUEST: usize = 50;
+/// GitHub's limit on summary, text and an annotation's message, in characters.
+const MAX_TEXT_CHARS: usize = 65_535;
+
+/// How a run stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(tag = "status", content = "conclusion", rename_all = "snake_case")]
+pub enum Progress {
+    /// It waits.
+    Queued,
+    /// It runs.
+    InProgress,
+    /// It ended.
+    Completed(Conclusion),
+}
+
+/// How a run ended, in GitHub's words. Only the first three let a required check pass.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Conclusion {
+    /// Green.
+    Success,
+    /// Grey, and passes.
+    Neutral,
+    /// Grey, and passes: a filter said no.
+    Skipped,
+    /// Red.
+    Failure,
+    /// Grey, and does not pass.
+    Cancelled,
+    /// Red: it took too long.
+    TimedOut,
+}
+
+/// How grave an annotation is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Level {
+    /// To be known.
+    Notice,
+    /// To be looked at.
+    Warning,
+    /// What made it fail.
+    Failure,
+}
+
+/// A remark beside a line of a file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Annotation {
+    /// The file, from the repository's root.
+    pub path: String,
+    /// The first line, from 1.
+    pub start_line: u32,
+    /// The last line.
+    pub end_line: u32,
+    /// The column, from 1; only for a remark on one line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub start_column: Option<u32>,
+    /// The column where it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_column: Option<u32>,
+    /// How grave it is.
+    #[serde(rename = "annotation_level")]
+    pub level: Level,
+    /// What is to be said.
+    pub message: String,
+}
+
+/// One state of one check run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckRun {
+    /// The repository's owner, from the registered URL.
+    pub owner: String,
+    /// The repository's name, from the registered URL.
+    pub name: String,
+    /// The commit.
+    pub sha: CommitSha,
+    /// Which of the commit's checks: `gitfaas/push`.
+    pub context: String,
+    /// The job's id; it comes back when somebody presses "re-run".
+    pub external_id: String,
+    /// The page behind the check.
+    pub details_url: Option<String>,
+    /// How it stands.
+    pub progress: Progress,
+    /// What happened, in a few words.
+    pub title: String,
+    /// More of it, in Markdown.
+    pub summary: String,
+    /// The end of the log, in Markdown; cut at its beginning when it is too long.
+    pub text: Option<String>,
+    /// Remarks beside lines; any number.
+    pub annotations: Vec<Annotation>,
+}
+
+#[derive(Debug, Serialize)]
+struct Body<'a> {
+    name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    head_sha: Option<&'a str>,
+    external_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    details_url: Option<&'a str>,
+    #[serde(flatten)]
+    progress: Progress,
+    output: Output<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Output<'a> {
+    title: &'a str,
+    summary: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[Annotation]>::is_empty")]
+    annotations: &'a [Annotation],
+}
+
+#[derive(Deserialize)]
+struct Made {
+    id: u64,
+}
+
+/// Makes and changes check runs. One for the whole process.
+#[derive(Debug, Clone)]
+pub struct CheckClient {
+    api: Api,
+}
+
+impl CheckClient {
+    /// A client that reaches public addresses and what `allow` adds. Needs a running tokio.
+    pub fn new(allow: &Allow, ca: Option<&Path>) -> Result<Self, ClientError> {
+        Ok(Self { api: Api::new(allow, ca)? })
+    }
+
+    /// Makes a run and returns GitHub's id of it. The token must be an App's.
+    pub async fn create(&self, target: &Target, run: &CheckRun) -> Result<u64, StatusError> {
+        let (first, rest) = run.annotations.split_at(run.annotations.len().min(ANNOTATIONS_PER_REQUEST));
+        let made = self.send(Method::POST, target, run, None, first).await?;
+        self.annotate(target, run, made, rest).await?;
+        Ok(made)
+    }
+
+    /// Brings the run `id` to another state. Annotations are added to those it has.
+    pub async fn update(&self, target: &Target, id: u64, run: &CheckRun) -> Result<(), StatusError> {
+        let (first, rest) = run.annotations.split_at(run.annotations.len().min(ANNOTATIONS_PER_REQUEST));
+        self.send(Method::PATCH, target, run, Some(id), first).await?;
+        self.annotate(target, run, id, rest).await
+    }
+
+    async fn annotate(
+        &self,
+        target: &Target,
+        run: &CheckRun,
+        id: u64,
+        rest: &[Annotation],
+    ) -> Result<(), StatusError> {
+        for some in rest.chunks(ANNOTATIONS_PER_REQUEST) {
+            self.send(Method::PATCH, target, run, Some(id), some).await?;
+        }
+        Ok(())
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        target: &Target,
+        run: &CheckRun,
+        id: Option<u64>,
+        annotations: &[Annotation],
+    ) -> Result<u64, StatusError> {
+        let body = Body {
+            name: &run.context,
+            // The commit of a run cannot be changed.
+            head_sha: id.is_none().then_some(run.sha.as_str()),
+            external_id: &run.external_id,
+            details_url: run.details_url.as_deref(),
+            progress: run.progress,
+            output: Output {
+                title: &run.title,
+                summary: beginning(&run.summary),
+                text: run.text.as_deref().map(end),
+                annotations,
+            },
+        };
+        let credential = credential(AUTHORIZATION, format!("Bearer {}", target.token.expose()))?;
+        let answer = self.api.send(method, url(target, run, id)?, &credential, &body).await?;
+        if !answer.status.is_success() {
+            return Err(judge(answer.status, &answer.headers, &answer.body));
+        }
+        match (id, serde_json::from_slice::<Made>(&answer.body)) {
+            (Some(id), _) => Ok(id),
+            (None, Ok(made)) => Ok(made.id),
+            (None, Err(_)) => {
+                Err(StatusError::Retry { reason: "the answer with the run's id is garbled".to_owned() })
+            }
+        }
+    }
+}
+
+fn url(target: &Target, run: &CheckRun, id: Option<u64>) -> Result<Url, StatusError> {
+    let mut url = target.api.clone();
+    match url.path_segments_mut() {
+        Ok(mut path) => {
+            path.pop_if_empty().extend(["repos", &run.owner, &run.name, "check-runs"]);
+            path.extend(id.map(|id| id.to_string()));
+        }
+        Err(()) => {
+            let reason = format!("{} is not the address of an API", target.api);
+            return Err(StatusError::Refused { reason });
+        }
+    }
+    Ok(url)
+}
+
+fn beginning(text: &str) -> &str {
+    match text.char_indices().nth(MAX_TEXT_CHARS) {
+        Some((at, _)) => &text[..at],
+        None => text,
+    }
+}
+
+fn end(text: &str) -> &str {
+    match text.char_indices().rev().nth(MAX_TEXT_CHARS) {
+        Some((at, too_much)) => &text[at + too_much.len_utf8()..],
+        None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_cut_between_characters_at_the_end_that_matters_less() {
+        let long = format!("a{}z", "é".repeat(MAX_TEXT_CHARS));
+        assert_eq!(beginning(&long).chars().count(), MAX_TEXT_CHARS);
+        assert!(beginning(&long).starts_with('a') && end(&long).ends_with('z'));
+        assert_eq!(end(&long).chars().count(), MAX_TEXT_CHARS);
+        assert_eq!((beginning("short"), end("short")), ("short", "short"));
+    }
+}

@@ -1,0 +1,101 @@
+//! Check runs against a server that keeps what it was told.
+
+use hooks::address::Allow;
+use hooks::checks::{Annotation, CheckClient, CheckRun, Conclusion, Level, Progress};
+use hooks::forge::Forge;
+use hooks::status::{StatusError, Target};
+use serde_json::{Value, json};
+use wiremock::matchers::{header, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+fn client() -> CheckClient {
+    let allow: Allow = "127.0.0.1".parse().expect("a list");
+    CheckClient::new(&allow, None).expect("no certificates to read")
+}
+
+fn target(server: &MockServer) -> Target {
+    let api = server.uri().parse().expect("a URL");
+    Target { forge: Forge::Github, api, token: "ghs_t0ken".parse().expect("not empty") }
+}
+
+fn run(progress: Progress, annotations: usize) -> CheckRun {
+    let annotation = |line| Annotation {
+        path: "main.py".to_owned(),
+        start_line: line,
+        end_line: line,
+        start_column: Some(3),
+        end_column: None,
+        level: Level::Failure,
+        message: "NameError".to_owned(),
+    };
+    CheckRun {
+        owner: "octocat".to_owned(),
+        name: "hello".to_owned(),
+        sha: "1f1ee58e3067678d3752dd5f6f3abb936325fbb8".parse().expect("a commit id"),
+        context: "gitfaas/push".to_owned(),
+        external_id: "01938f6e-0000-7000-8000-000000000001".to_owned(),
+        details_url: Some("https://faas.example/jobs/1".to_owned()),
+        progress,
+        title: "exit code 3".to_owned(),
+        summary: "It **failed**.".to_owned(),
+        text: None,
+        annotations: (1..).take(annotations).map(annotation).collect(),
+    }
+}
+
+async fn github() -> MockServer {
+    let server = MockServer::start().await;
+    for (verb, at, status) in [
+        ("POST", "/repos/octocat/hello/check-runs", 201),
+        ("PATCH", "/repos/octocat/hello/check-runs/4", 200),
+    ] {
+        Mock::given(method(verb))
+            .and(path(at))
+            .and(header("authorization", "Bearer ghs_t0ken"))
+            .respond_with(ResponseTemplate::new(status).set_body_json(json!({"id": 4})))
+            .mount(&server)
+            .await;
+    }
+    server
+}
+
+async fn bodies(server: &MockServer) -> Vec<Value> {
+    let requests = server.received_requests().await.expect("recorded");
+    requests.iter().map(|request| request.body_json().expect("JSON")).collect()
+}
+
+#[tokio::test]
+async fn a_run_is_made_and_brought_to_its_end() {
+    let server = github().await;
+    let id = client().create(&target(&server), &run(Progress::InProgress, 0)).await.expect("made");
+    assert_eq!(id, 4);
+    let ended = run(Progress::Completed(Conclusion::TimedOut), 1);
+    client().update(&target(&server), id, &ended).await.expect("changed");
+    let bodies = bodies(&server).await;
+    insta::assert_snapshot!(bodies[0], @r#"{"details_url":"https://faas.example/jobs/1","external_id":"01938f6e-0000-7000-8000-000000000001","head_sha":"1f1ee58e3067678d3752dd5f6f3abb936325fbb8","name":"gitfaas/push","output":{"summary":"It **failed**.","title":"exit code 3"},"status":"in_progress"}"#);
+    insta::assert_snapshot!(bodies[1], @r#"{"conclusion":"timed_out","details_url":"https://faas.example/jobs/1","external_id":"01938f6e-0000-7000-8000-000000000001","name":"gitfaas/push","output":{"annotations":[{"annotation_level":"failure","end_line":1,"message":"NameError","path":"main.py","start_column":3,"start_line":1}],"summary":"It **failed**.","title":"exit code 3"},"status":"completed"}"#);
+}
+
+#[tokio::test]
+async fn many_annotations_go_by_fifty() {
+    let server = github().await;
+    let ended = run(Progress::Completed(Conclusion::Failure), 120);
+    client().create(&target(&server), &ended).await.expect("made");
+    let bodies = bodies(&server).await;
+    let counts: Vec<_> =
+        bodies.iter().map(|body| body["output"]["annotations"].as_array().map_or(0, Vec::len)).collect();
+    assert_eq!(counts, [50, 50, 20]);
+    assert_eq!(bodies[2]["output"]["annotations"][19]["start_line"], 120);
+}
+
+#[tokio::test]
+async fn a_token_that_is_no_apps_is_refused() {
+    let server = MockServer::start().await;
+    let said = json!({"message": "You must authenticate via a GitHub App."});
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(403).set_body_json(said))
+        .mount(&server)
+        .await;
+    let result = client().create(&target(&server), &run(Progress::Queued, 0)).await;
+    assert!(matches!(result, Err(StatusError::Refused { .. })), "{result:?}");
+}
