@@ -1,0 +1,372 @@
+//! One claimed attempt, from its first log line to its record's final state.
+//!
+//! The lease is held by [`jobs::lease`] while this works. Whoever learns that the attempt is not ours
+//! any more ends the containers and writes nothing.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use hooks::forge::CloneUrl;
+use jobs::{
+    Cause, Claim, CommitSha, Job, JobId, JobResult, Ledger, Outcome, Phase, State, Trigger,
+    bucket::Entry,
+    grants::GrantRequest,
+    head_key,
+    lease::HEARTBEAT,
+    log::{LogHandle, LogWriter},
+    result::INLINE_BYTES,
+    streams, units,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    checkout::Credential,
+    execute::{From, Order, Outside, Report, Workshop},
+    grants::Grants,
+    output::LogSink,
+    sandbox::{JobTag, Slot, Trust},
+};
+
+/// The tail of a log that cannot be stored in this time is lost with NATS itself.
+const LOG_PATIENCE: Duration = Duration::from_secs(30);
+/// Between two tries to write the end while NATS is away; the lease bounds them.
+const RETRY_PAUSE: Duration = Duration::from_millis(500);
+
+/// What became of an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// Its end is in the record.
+    Ended,
+    /// It went back to the queue: a shutdown.
+    HandedBack,
+    /// It went back to the queue for a worker that offers its language.
+    NotOffered,
+    /// It was cancelled, superseded, or taken from us.
+    Outdated,
+}
+
+/// What all attempts of a worker share.
+#[derive(Debug, Clone)]
+pub struct Desk {
+    /// The ledger.
+    pub ledger: Ledger,
+    /// Containers and commits.
+    pub workshop: Workshop,
+    /// Grants.
+    pub grants: Grants,
+    /// Cancelled when the grace of a shutdown is over.
+    pub grace_over: CancellationToken,
+    /// This worker.
+    pub name: jobs::WorkerName,
+}
+
+/// How an attempt asks and tells, with a ledger behind it.
+struct WithLedger {
+    ledger: Ledger,
+    grants: Grants,
+    job: Job,
+    log: LogHandle,
+    /// What the manifest says of superseding, once it was read.
+    supersede: Arc<OnceLock<Option<bool>>>,
+}
+
+impl Outside for WithLedger {
+    fn log(&self) -> Arc<dyn LogSink> {
+        Arc::new(self.log.clone())
+    }
+
+    async fn credential(&self) -> Result<Option<Credential>, Outcome> {
+        // A bare URL is cloned without credentials.
+        if self.job.repo.is_none() {
+            return Ok(None);
+        }
+        let grant = self.grants.for_job(&self.request(Vec::new())).await?;
+        Ok(grant
+            .clone
+            .and_then(|clone| Some(Credential { user: clone.user, token: clone.token.parse().ok()? })))
+    }
+
+    async fn secrets(&self, names: &[String]) -> Result<Vec<(String, String)>, Outcome> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let missing = |names: &[String]| {
+            let message = format!("manifest: no secret is stored as {}", names.join(", "));
+            Outcome::function(Cause::Manifest, message)
+        };
+        if self.job.repo.is_none() {
+            return Err(missing(names));
+        }
+        let grant = self.grants.for_job(&self.request(names.to_vec())).await?;
+        if grant.missing_secrets.is_empty() {
+            Ok(grant.secrets)
+        } else {
+            Err(missing(&grant.missing_secrets))
+        }
+    }
+
+    async fn learned(&self, sha: Option<&CommitSha>, language: &str) {
+        let (known, sha) = (self.job.sha.clone(), sha.cloned());
+        // A push's commit and a known language need no write.
+        if known.is_some() && self.job.language.is_some() {
+            return;
+        }
+        let learn = |job: Job| Job {
+            sha: sha.clone().or_else(|| job.sha.clone()),
+            language: Some(language.to_owned()),
+            ..job
+        };
+        // Kept for later attempts; this one knows it anyway.
+        if known.is_none()
+            && let Err(error) = self.ledger.change_attempt(self.job.id, self.job.attempt, learn).await
+        {
+            tracing::warn!(%error, "the commit is not noted yet");
+        }
+    }
+
+    async fn superseded(&self, manifest: Option<bool>) -> Option<Outcome> {
+        let _ = self.supersede.set(manifest);
+        superseded(&self.ledger, &self.job, manifest).await
+    }
+}
+
+impl WithLedger {
+    fn request(&self, secrets: Vec<String>) -> GrantRequest {
+        GrantRequest::Job { job: self.job.id, attempt: self.job.attempt, secrets }
+    }
+}
+
+/// Whether a newer push took this job's place. Calls and reruns are never superseded.
+async fn superseded(ledger: &Ledger, job: &Job, manifest: Option<bool>) -> Option<Outcome> {
+    let usual = match job.trigger {
+        Trigger::Call | Trigger::Rerun => return None,
+        Trigger::Push | Trigger::PullRequest => true,
+        Trigger::Tag => false,
+    };
+    if !manifest.unwrap_or(usual) {
+        return None;
+    }
+    let key = head_key(job.repo?, job.reference.as_deref()?);
+    let head = ledger.heads.get(&key).await.ok()??;
+    let newer = head.value.job.filter(|newer| *newer != job.id)?;
+    Some(Outcome::wished(Cause::Superseded, format!("superseded by a newer push, job {newer}")))
+}
+
+impl Desk {
+    /// Works on a claim to its end.
+    pub async fn work(&self, slot: &Slot, claim: Claim) -> Fate {
+        let Claim { entry, lease } = claim;
+        let (job, ledger) = (&entry.value, &self.ledger);
+        let log = LogWriter::start(ledger.js.clone(), job.id, job.attempt);
+        let stop = CancellationToken::new();
+        let supersede = Arc::new(OnceLock::new());
+        let running = match self.order(job) {
+            Ok(order) => {
+                let outside = WithLedger {
+                    ledger: ledger.clone(),
+                    grants: self.grants.clone(),
+                    job: job.clone(),
+                    log: log.handle(),
+                    supersede: Arc::clone(&supersede),
+                };
+                let (workshop, slot, stop) = (self.workshop.clone(), slot.clone(), stop.clone());
+                tokio::spawn(async move { workshop.execute(&slot, order, &outside, &stop).await })
+            }
+            Err(outcome) => tokio::spawn(std::future::ready(Report::failed(outcome))),
+        };
+        // A task that is ended must not leave its containers to it.
+        let mut running = EndOnDrop { task: running, stop: stop.clone() };
+        let still_ours = || is_ours(ledger.clone(), job.id, job.attempt);
+        let handle = log.handle();
+        let held = lease
+            .hold(still_ours, async {
+                tokio::select! {
+                    report = &mut running.task => {
+                        let report = report.unwrap_or_else(|panic| Report::failed(Outcome::service(Cause::Lost, format!("a defect of the worker: {panic}"))));
+                        self.deliver(job, &report, &handle, log).await
+                    }
+                    () = self.told_otherwise(job, &supersede) => Fate::Outdated,
+                    () = self.grace_over.cancelled() => Fate::HandedBack,
+                }
+            })
+            .await;
+        let fate = held.unwrap_or(Fate::Outdated);
+        match fate {
+            Fate::Ended => {}
+            Fate::HandedBack | Fate::NotOffered | Fate::Outdated => {
+                stop.cancel();
+                let _ = (&mut running.task).await;
+            }
+        }
+        if matches!(fate, Fate::HandedBack | Fate::NotOffered)
+            && let Err(error) = ledger.hand_back(job.id, job.attempt).await
+        {
+            tracing::warn!(job.id = %job.id, %error, "the job goes back when its lease expires");
+        }
+        lease.give_up().await;
+        tracing::info!(job.id = %job.id, attempt = job.attempt, ?fate, "attempt over");
+        fate
+    }
+
+    fn order(&self, job: &Job) -> Result<Order, Outcome> {
+        let url: CloneUrl =
+            job.url.parse().map_err(|error| Outcome::function(Cause::Checkout, format!("{error}")))?;
+        // What one repository made is never used by another; what a pull request made, by no branch.
+        let whose =
+            job.repo.map_or_else(|| format!("{} {}", job.owner, url.identity()), |repo| repo.to_string());
+        let trust = match job.trigger {
+            Trigger::PullRequest => format!("{whose} {}", job.reference.as_deref().unwrap_or_default()),
+            Trigger::Call | Trigger::Push | Trigger::Tag | Trigger::Rerun => whose,
+        };
+        Ok(Order {
+            tag: JobTag { job: job.id, attempt: job.attempt },
+            from: From::Commit {
+                url,
+                sha: job.sha.clone(),
+                reference: job.reference.clone(),
+                before: job.before.clone(),
+            },
+            args: job.args.clone(),
+            trigger: job.trigger,
+            trust: Trust(trust),
+        })
+    }
+
+    /// Returns when the record is not ours any more. A lost word is covered by the lease's beat.
+    async fn told_otherwise(&self, job: &Job, supersede: &OnceLock<Option<bool>>) {
+        let Ok(mut words) = self.ledger.client.subscribe(streams::cancel(job.id)).await else {
+            return std::future::pending().await;
+        };
+        loop {
+            // Looked at once before waiting: the word may have come before we listened.
+            if !is_ours(self.ledger.clone(), job.id, job.attempt).await {
+                return;
+            }
+            if let Some(manifest) = supersede.get()
+                && let Some(outcome) = superseded(&self.ledger, job, *manifest).await
+                && let Ok(Some(_)) = self.ledger.end(job.id, &outcome).await
+            {
+                return;
+            }
+            // A word that was lost is made up for at every beat.
+            if let Ok(None) = tokio::time::timeout(HEARTBEAT, words.next()).await {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// Stores log and result, then the end: in this order, so that whoever sees the end finds both.
+    async fn deliver(&self, job: &Job, report: &Report, log: &LogHandle, writer: LogWriter) -> Fate {
+        if self.is_offered_elsewhere(report).await {
+            return Fate::NotOffered;
+        }
+        log.note(Phase::Run, &sentence(report));
+        if !writer.close(LOG_PATIENCE).await {
+            tracing::warn!(job.id = %job.id, "the end of a log is missing");
+        }
+        let result = report.kept.as_ref().map(|kept| JobResult::of(&kept.bytes, kept.omitted_bytes));
+        loop {
+            match self.store(job, report, result.clone()).await {
+                Ok(Some(_)) => return Fate::Ended,
+                Ok(None) => return Fate::Outdated,
+                Err(error) => {
+                    tracing::warn!(job.id = %job.id, error = format!("{error:#}"), "the end is not stored yet");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn store(
+        &self,
+        job: &Job,
+        report: &Report,
+        result: Option<JobResult>,
+    ) -> anyhow::Result<Option<Entry<Job>>> {
+        if let Some(kept) = report.kept.as_ref().filter(|kept| kept.bytes.len() > INLINE_BYTES) {
+            self.ledger.results.store(job.id, job.attempt, &kept.bytes).await?;
+        }
+        let ms = |duration: Option<Duration>| {
+            duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+        };
+        let note = |job: Job| Job {
+            sha: report.sha.clone().or_else(|| job.sha.clone()),
+            language: report.language.clone().or_else(|| job.language.clone()),
+            exit_code: report.exit_code,
+            peak_memory_bytes: report.peak_memory_bytes,
+            prepared: report.prepared,
+            result: result.clone(),
+            error_tail: report.error_tail.clone(),
+            timings_ms: jobs::Timings {
+                queued: job.timings_ms.queued,
+                checkout: ms(report.checkout),
+                prepare: ms(report.prepare),
+                run: ms(report.run),
+            },
+            ..job
+        };
+        Ok(self.ledger.finish(job.id, job.attempt, &report.outcome, &note).await?)
+    }
+
+    /// A language whose image is not here, but at another worker that is present.
+    async fn is_offered_elsewhere(&self, report: &Report) -> bool {
+        let Some(language) =
+            report.language.as_ref().filter(|language| self.workshop.sandbox.runner(language).is_none())
+        else {
+            return false;
+        };
+        let Ok(workers) = self.ledger.workers.subjects().await else { return false };
+        for worker in workers.iter().filter(|worker| *worker != self.name.as_str()) {
+            if let Ok(Some(presence)) = self.ledger.workers.get(worker).await
+                && presence.value.languages.contains(language)
+            {
+                return true;
+            }
+        }
+        false
+    }
+}
+
+async fn is_ours(ledger: Ledger, job: JobId, attempt: u32) -> bool {
+    match ledger.job(job).await {
+        Ok(Some(entry)) => entry.value.state == State::Working && entry.value.attempt == attempt,
+        Ok(None) => false,
+        // No answer is the lease's business.
+        Err(_) => true,
+    }
+}
+
+/// The last line of a log.
+fn sentence(report: &Report) -> String {
+    match &report.outcome {
+        Outcome::Finished => report.run.map_or_else(
+            || "finished".to_owned(),
+            |run| format!("finished in {}", units::show_duration(run)),
+        ),
+        Outcome::Skipped { why } => format!("skipped: {why}"),
+        Outcome::Failed { message, .. } => message.clone(),
+    }
+}
+
+struct EndOnDrop {
+    task: tokio::task::JoinHandle<Report>,
+    stop: CancellationToken,
+}
+
+impl Drop for EndOnDrop {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+/// The job and attempt of a container that may be left over.
+pub async fn is_over(ledger: &Ledger, job: JobId, attempt: u32) -> bool {
+    match ledger.job(job).await {
+        Ok(Some(entry)) => entry.value.state != State::Working || entry.value.attempt != attempt,
+        Ok(None) => true,
+        Err(_) => false,
+    }
+}

@@ -1,0 +1,98 @@
+//! Brings a commit into a mirror on our disk, and reads it from there.
+//!
+//! A mirror belongs to one worker and one clone URL. It is a bare repository that nothing of ours
+//! ever checks out; commits are fetched by id, one at a time for each mirror, bounded in bytes and
+//! time. Only http and https, only public addresses and what the operator allowed.
+
+mod error;
+mod fetch;
+mod mirrors;
+mod transport;
+
+use std::{sync::Arc, time::Duration};
+
+use gix::ObjectId;
+use jobs::{CommitSha, Secret};
+
+pub use error::CheckoutError;
+pub use mirrors::Mirrors;
+
+use crate::source::CommitFiles;
+
+/// How a clone authenticates; sent to the clone URL's own host alone.
+#[derive(Debug, Clone)]
+pub struct Credential {
+    /// Such as `x-access-token`.
+    pub user: String,
+    /// Never in a URL.
+    pub token: Secret,
+}
+
+/// What to fetch.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// From where.
+    pub url: hooks::forge::CloneUrl,
+    /// The commit, once it is known; it wins over `reference`.
+    pub sha: Option<CommitSha>,
+    /// A branch, a tag, a full ref or a full commit id; absent means the default branch.
+    pub reference: Option<String>,
+    /// For private repositories.
+    pub credential: Option<Credential>,
+}
+
+/// A commit that is all there.
+#[derive(Debug, Clone)]
+pub struct Checkout {
+    /// What was resolved; kept for every later attempt.
+    pub sha: CommitSha,
+    /// Its files.
+    pub files: CommitFiles,
+}
+
+/// A fetch that takes longer is the forge's failure.
+pub const FETCH_TIMEOUT: Duration = Duration::from_secs(300);
+
+impl Mirrors {
+    /// Brings the commit that `request` names.
+    ///
+    /// # Errors
+    /// See [`CheckoutError`], which tells whose fault it is.
+    pub async fn checkout(&self, request: Request) -> Result<Checkout, CheckoutError> {
+        let mirror = self.mirror(&request.url);
+        let _one_at_a_time = mirror.lock.lock().await;
+        let interrupt = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let fetching = tokio::task::spawn_blocking({
+            let (mirrors, path, interrupt) = (self.clone(), mirror.path.clone(), Arc::clone(&interrupt));
+            move || fetch::bring(&mirrors.settings, &path, &request, &interrupt)
+        });
+        // Dropping this future must not leave a fetch running for ever either.
+        let _stop_with_us = SetOnDrop(Arc::clone(&interrupt));
+        match tokio::time::timeout(FETCH_TIMEOUT, fetching).await {
+            Ok(Ok(done)) => done,
+            Ok(Err(panic)) => Err(CheckoutError::Broken(panic.to_string())),
+            Err(_) => Err(CheckoutError::TimedOut(FETCH_TIMEOUT)),
+        }
+    }
+
+    /// Brings an older commit for comparing, if it can be had.
+    pub async fn base(&self, request: Request) -> Option<CommitFiles> {
+        self.checkout(request)
+            .await
+            .inspect_err(|error| tracing::debug!(%error, "no base commit"))
+            .ok()
+            .map(|checkout| checkout.files)
+    }
+}
+
+struct SetOnDrop(Arc<std::sync::atomic::AtomicBool>);
+
+impl Drop for SetOnDrop {
+    fn drop(&mut self) {
+        self.0.store(true, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+fn object_id(sha: &CommitSha) -> ObjectId {
+    ObjectId::from_hex(sha.as_str().as_bytes()).expect("a commit id is 40 hex digits")
+}

@@ -1,0 +1,158 @@
+//! What a worker is told by its environment, read once at the start.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use hooks::address::Allow;
+use jobs::{
+    Label, WorkerName,
+    env::{Problems, Reader},
+    manifest::Ceilings,
+};
+
+/// A job's output is cut off here and the job ended; a program that prints a gigabyte is broken.
+const DEFAULT_MAX_OUTPUT_BYTES: u64 = 64 << 20;
+/// A value that a program fetches; larger things belong in a store of their own.
+const DEFAULT_MAX_RESULT_BYTES: u64 = 1 << 20;
+/// Sources, not data: most repositories have a hundredth of this at depth 1.
+const DEFAULT_MAX_REPO_BYTES: u64 = 512 << 20;
+/// Enough for one person, and leaves room for others on a small machine.
+const DEFAULT_MAX_RUNNING_PER_USER: usize = 8;
+
+/// A worker's configuration.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Mirrors, environments, the door's sockets, the worker's name.
+    pub data_dir: PathBuf,
+    /// A name given by the operator; else one is made and kept in the data directory.
+    pub name: Option<WorkerName>,
+    /// Jobs at once.
+    pub slots: usize,
+    /// Whose jobs to take.
+    pub labels: Vec<Label>,
+    /// Where `/healthz`, `/readyz` and `/metrics` are served, if anywhere.
+    pub listen: Option<SocketAddr>,
+    /// Docker's socket.
+    pub docker_host: Option<String>,
+    /// Docker's runtime.
+    pub runtime: Option<String>,
+    /// What stands before an image's name.
+    pub image_prefix: String,
+    /// Another folder of languages than the built-in one.
+    pub runner_images: Option<PathBuf>,
+    /// See the design, "One door".
+    pub door_volume: Option<String>,
+    /// Certificates for jobs and for our own clients.
+    pub ca_bundle: Option<PathBuf>,
+    /// Reachable for clones, besides public addresses.
+    pub clone_allow: Allow,
+    /// Reachable in the prepare phase, besides public addresses.
+    pub prepare_allow: Allow,
+    /// Reachable in the run phase, besides public addresses.
+    pub run_allow: Allow,
+    /// What prepare is narrowed to; empty means any public host.
+    pub prepare_hosts: Vec<String>,
+    /// Limits of the prepare phase.
+    pub prepare_timeout: Duration,
+    /// Memory of the prepare phase.
+    pub prepare_memory_bytes: u64,
+    /// Size of what the prepare phase makes.
+    pub prepare_disk_bytes: u64,
+    /// What a manifest may ask for.
+    pub ceilings: Ceilings,
+    /// Output of a job, both streams together.
+    pub max_output_bytes: u64,
+    /// Bytes of standard output that are kept.
+    pub max_result_bytes: u64,
+    /// Bytes of a commit's files, and of one fetch.
+    pub max_repo_bytes: u64,
+    /// Running jobs of one owner, over all workers.
+    pub max_running_per_user: usize,
+    /// How long running jobs may go on after a stop signal.
+    pub shutdown_grace: Duration,
+}
+
+impl Config {
+    /// Reads every variable through `var`, and reports all that is wrong.
+    ///
+    /// # Errors
+    /// All problems at once.
+    pub fn read(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path) -> Result<Self, Problems> {
+        let mut env = Reader::new(var);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let default = Ceilings::default();
+        let mut labels = env.list("GITFAAS_WORKER_LABELS");
+        if labels.is_empty() {
+            labels.push(Label::default());
+        }
+        let config = Self {
+            data_dir: data_dir.to_owned(),
+            name: env.optional("GITFAAS_WORKER_NAME"),
+            slots: env.or("GITFAAS_WORKER_SLOTS", cores),
+            labels,
+            listen: env.optional("GITFAAS_WORKER_LISTEN"),
+            docker_host: env.optional("GITFAAS_DOCKER_HOST"),
+            runtime: env.optional("GITFAAS_RUNTIME"),
+            image_prefix: env.or("GITFAAS_IMAGE_PREFIX", "gitfaas".to_owned()),
+            runner_images: env.optional("GITFAAS_RUNNER_IMAGES"),
+            door_volume: env.optional("GITFAAS_DOOR_VOLUME"),
+            ca_bundle: env.optional("GITFAAS_CA_BUNDLE"),
+            clone_allow: env.or("GITFAAS_CLONE_ALLOW", Allow::none()),
+            prepare_allow: env.or("GITFAAS_PREPARE_ALLOW", Allow::none()),
+            run_allow: env.or("GITFAAS_RUN_ALLOW", Allow::none()),
+            prepare_hosts: env.list("GITFAAS_PREPARE_HOSTS"),
+            prepare_timeout: env.duration("GITFAAS_PREPARE_TIMEOUT", Duration::from_secs(600)),
+            prepare_memory_bytes: env.bytes("GITFAAS_PREPARE_MEMORY", 2 << 30),
+            prepare_disk_bytes: env.bytes("GITFAAS_PREPARE_DISK", 2 << 30),
+            ceilings: Ceilings {
+                timeout: env.duration("GITFAAS_MAX_TIMEOUT", default.timeout),
+                memory_bytes: env.bytes("GITFAAS_MAX_MEMORY", default.memory_bytes),
+                disk_bytes: env.bytes("GITFAAS_MAX_DISK", default.disk_bytes),
+                cpu_millis: env.or::<u64>("GITFAAS_MAX_CPUS", default.cpu_millis / 1000).saturating_mul(1000),
+            },
+            max_output_bytes: env.bytes("GITFAAS_MAX_OUTPUT", DEFAULT_MAX_OUTPUT_BYTES),
+            max_result_bytes: env.bytes("GITFAAS_MAX_RESULT", DEFAULT_MAX_RESULT_BYTES),
+            max_repo_bytes: env.bytes("GITFAAS_MAX_REPO_SIZE", DEFAULT_MAX_REPO_BYTES),
+            max_running_per_user: env.or("GITFAAS_MAX_RUNNING_PER_USER", DEFAULT_MAX_RUNNING_PER_USER),
+            shutdown_grace: env.duration("GITFAAS_SHUTDOWN_GRACE", Duration::from_secs(30)),
+        };
+        if config.slots == 0 {
+            env.problem("GITFAAS_WORKER_SLOTS", "must be at least 1");
+        }
+        if let Some(path) = config.ca_bundle.as_ref().filter(|path| !path.is_file()) {
+            env.problem("GITFAAS_CA_BUNDLE", format!("{} is not a file", path.display()));
+        }
+        env.finish(|| Some(config))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_set_is_a_working_configuration() {
+        let config = Config::read(&|_| None, Path::new("/data")).unwrap();
+        assert_eq!(config.labels, [Label::default()]);
+        assert_eq!(config.ceilings, Ceilings::default());
+    }
+
+    #[test]
+    fn every_wrong_variable_is_named() {
+        let var = |name: &str| match name {
+            "GITFAAS_WORKER_SLOTS" => Some("0".to_owned()),
+            "GITFAAS_WORKER_LABELS" => Some("gpu,a b".to_owned()),
+            "GITFAAS_MAX_MEMORY" => Some("lots".to_owned()),
+            _ => None,
+        };
+        insta::assert_snapshot!(Config::read(&var, Path::new("/data")).unwrap_err(), @r#"
+        3 environment variables are wrong:
+          GITFAAS_WORKER_LABELS: "a b": must be 1 to 48 letters, digits, `-` or `_`, beginning with a letter or digit
+          GITFAAS_MAX_MEMORY: must be bytes, or a number with `k`, `m` or `g` (1024-based)
+          GITFAAS_WORKER_SLOTS: must be at least 1
+        "#);
+    }
+}

@@ -1,0 +1,140 @@
+//! Who may be talked to in which phase.
+
+use std::fmt;
+use std::net::SocketAddr;
+
+use hooks::address::{self, Allow};
+
+/// Mail is what a stranger's program would send most.
+const SMTP_PORT: u16 = 25;
+
+/// The only port of *prepare*.
+const HTTPS_PORT: u16 = 443;
+
+/// What one phase of one job may reach.
+#[derive(Debug, Clone)]
+pub enum Policy {
+    /// *Prepare*: HTTPS to public hosts; only to those that match, if there are patterns.
+    Packages {
+        /// Host patterns, `*.example.org` for everything below; empty: any.
+        hosts: Vec<String>,
+        /// Reachable besides public addresses, on any port and by plain HTTP too.
+        allow: Allow,
+    },
+    /// *Run*: public hosts.
+    Public {
+        /// Reachable besides public addresses.
+        allow: Allow,
+    },
+    /// Nobody.
+    Nobody,
+}
+
+/// How the program asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// A tunnel; what goes through it is not looked at.
+    Connect,
+    /// A plain HTTP request.
+    Http,
+}
+
+/// Why a request does not pass. It is shown to the program and in the job's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    target: String,
+    why: String,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} refused: {}", self.target, self.why)
+    }
+}
+
+impl Policy {
+    /// The addresses that may be connected to, never none.
+    pub(crate) async fn judge(&self, way: Way, host: &str, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
+        let refused = |why: &str| Refusal { target: format!("{host}:{port}"), why: why.to_owned() };
+        let allow = match self {
+            Self::Nobody => return Err(refused("the manifest says that this program has no network")),
+            _ if port == SMTP_PORT => return Err(refused("mail is not sent from here")),
+            Self::Public { allow } => allow,
+            Self::Packages { hosts, allow } => {
+                if !hosts.is_empty() && !hosts.iter().any(|pattern| matches(pattern, host)) {
+                    return Err(refused("not one of the hosts that packages may come from"));
+                }
+                allow
+            }
+        };
+        let found = address::resolve(host, port, allow).await.map_err(|error| refused(&error.to_string()))?;
+        let is_packages = matches!(self, Self::Packages { .. });
+        let https = way == Way::Connect && port == HTTPS_PORT;
+        // The operator's own mirror may be a plain one.
+        let excepted = allow.covers_name(host) || found.iter().all(|at| allow.covers_ip(at.ip()));
+        if is_packages && !https && !excepted {
+            return Err(refused("while preparing only HTTPS is possible"));
+        }
+        Ok(found)
+    }
+}
+
+/// `*.example.org` is everything below example.org, not itself; anything else is the host itself.
+fn matches(pattern: &str, host: &str) -> bool {
+    let host = host.trim_end_matches('.').to_ascii_lowercase();
+    let pattern = pattern.to_ascii_lowercase();
+    match pattern.strip_prefix('*') {
+        Some(suffix) => host.len() > suffix.len() && host.ends_with(suffix),
+        None => host == pattern,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_case::test_case;
+
+    #[test_case("packages.example", "Packages.Example." => true)]
+    #[test_case("packages.example", "evilpackages.example" => false)]
+    #[test_case("*.files.example", "files.files.example" => true)]
+    #[test_case("*.files.example", "files.example" => false)]
+    #[test_case("*.files.example", "evilfiles.example" => false)]
+    fn host_patterns(pattern: &str, host: &str) -> bool {
+        matches(pattern, host)
+    }
+
+    #[test_case("127.0.0.1", 80; "loopback")]
+    #[test_case("169.254.169.254", 80; "metadata")]
+    #[test_case("::ffff:10.0.0.1", 443; "mapped")]
+    #[test_case("[::1]", 443; "loopback of six")]
+    #[test_case("localhost", 443; "a name that resolves to loopback")]
+    #[test_case("2130706433", 80; "an odd way to write it")]
+    #[test_case("93.184.215.14", 25; "mail")]
+    #[tokio::test]
+    async fn is_never_reachable(host: &str, port: u16) {
+        for way in [Way::Connect, Way::Http] {
+            let public = Policy::Public { allow: Allow::none() };
+            public.judge(way, host, port).await.unwrap_err();
+            let packages = Policy::Packages { hosts: Vec::new(), allow: Allow::none() };
+            packages.judge(way, host, port).await.unwrap_err();
+        }
+    }
+
+    #[tokio::test]
+    async fn prepare_speaks_https_only_but_for_the_operators_own() {
+        let packages = Policy::Packages { hosts: Vec::new(), allow: "127.0.0.1".parse().unwrap() };
+        packages.judge(Way::Http, "93.184.215.14", 80).await.unwrap_err();
+        packages.judge(Way::Connect, "93.184.215.14", 22).await.unwrap_err();
+        packages.judge(Way::Connect, "93.184.215.14", 443).await.unwrap();
+        packages.judge(Way::Http, "127.0.0.1", 3141).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_refusal_reads_as_a_sentence() {
+        let nobody = Policy::Nobody.judge(Way::Connect, "example.org", 443).await.unwrap_err();
+        insta::assert_snapshot!(nobody, @"example.org:443 refused: the manifest says that this program has no network");
+        let public = Policy::Public { allow: Allow::none() };
+        let private = public.judge(Way::Connect, "10.0.0.1", 443).await.unwrap_err();
+        insta::assert_snapshot!(private, @"10.0.0.1:443 refused: 10.0.0.1 has no public address");
+    }
+}

@@ -1,0 +1,487 @@
+//! One job from its start to its outcome. Read this first.
+//!
+//! Checkout, manifest, prepare, run; each step's failure is an [`Outcome`], never an error, so what
+//! happened is always told. Nothing here knows of NATS: what an attempt asks of the outside is
+//! [`Outside`], which the queue and `gitfaas run` answer in their ways.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use hooks::forge::CloneUrl;
+use jobs::{
+    Cause, CommitSha, LogSource, Outcome, Phase, Trigger,
+    manifest::{Languages, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    checkout::{Credential, Mirrors, Request},
+    config::Config,
+    environments::Environment,
+    output::{ErrorTail, Kept, LogSink, ResultKeeper},
+    prepare,
+    runner::Runner,
+    sandbox::{Chunk, JobTag, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot, Trust},
+    source::{DirectoryFiles, Files, Found, Selection, SourceError, changed_paths},
+    verdict,
+};
+
+/// Chunks between the container and the log; more would only be memory.
+const OUTPUT_QUEUE: usize = 64;
+
+/// What every attempt of this worker shares.
+#[derive(Debug, Clone)]
+pub struct Workshop {
+    /// Containers.
+    pub sandbox: Sandbox,
+    /// Commits.
+    pub mirrors: Mirrors,
+    /// Limits.
+    pub config: Arc<Config>,
+}
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The job and the attempt.
+    pub tag: JobTag,
+    /// Where its files are.
+    pub from: From,
+    /// Arguments of a call; they replace the manifest's.
+    pub args: Option<Vec<String>>,
+    /// What made the job; filters are for pushes.
+    pub trigger: Trigger,
+    /// Environments are shared within this, and with nobody else.
+    pub trust: Trust,
+}
+
+/// Where a function's files are.
+#[derive(Debug, Clone)]
+pub enum From {
+    /// A commit somewhere.
+    Commit {
+        /// The repository.
+        url: CloneUrl,
+        /// The commit, once known.
+        sha: Option<CommitSha>,
+        /// What was asked for.
+        reference: Option<String>,
+        /// What the ref was before, for path filters.
+        before: Option<CommitSha>,
+    },
+    /// A directory here.
+    Directory(DirectoryFiles),
+}
+
+/// What an attempt asks of the outside.
+pub trait Outside: Send + Sync {
+    /// The log.
+    fn log(&self) -> Arc<dyn LogSink>;
+    /// How to clone; `None` is anonymously.
+    fn credential(&self) -> impl Future<Output = Result<Option<Credential>, Outcome>> + Send;
+    /// The values of secrets, as variables.
+    fn secrets(
+        &self,
+        names: &[String],
+    ) -> impl Future<Output = Result<Vec<(String, String)>, Outcome>> + Send;
+    /// The commit and the language are known; they are kept for later attempts.
+    fn learned(&self, sha: Option<&CommitSha>, language: &str) -> impl Future<Output = ()> + Send;
+    /// Why this job is not to be run any more, given what its manifest says of superseding.
+    fn superseded(&self, manifest: Option<bool>) -> impl Future<Output = Option<Outcome>> + Send;
+}
+
+/// What an attempt found out.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The commit.
+    pub sha: Option<CommitSha>,
+    /// The manifest's language.
+    pub language: Option<String>,
+    /// Time of the checkout.
+    pub checkout: Option<Duration>,
+    /// Time of the prepare phase.
+    pub prepare: Option<Duration>,
+    /// Time of the run, without the container's start.
+    pub run: Option<Duration>,
+    /// Whether the environment was there already.
+    pub prepared: Option<bool>,
+    /// The program's exit code.
+    pub exit_code: Option<i32>,
+    /// The most memory of the run.
+    pub peak_memory_bytes: Option<u64>,
+    /// Standard output of the run.
+    pub kept: Option<Kept>,
+    /// The end of its error output.
+    pub error_tail: Option<String>,
+}
+
+impl Report {
+    fn new() -> Self {
+        Self {
+            outcome: Outcome::service(Cause::Lost, "not begun"),
+            sha: None,
+            language: None,
+            checkout: None,
+            prepare: None,
+            run: None,
+            prepared: None,
+            exit_code: None,
+            peak_memory_bytes: None,
+            kept: None,
+            error_tail: None,
+        }
+    }
+
+    /// An attempt that ended before it began.
+    pub fn failed(outcome: Outcome) -> Self {
+        Self { outcome, ..Self::new() }
+    }
+}
+
+impl Languages for Workshop {
+    fn required_fields(&self, language: &str) -> Option<Vec<String>> {
+        match self.sandbox.runner(language) {
+            Some(runner) => Some(runner.required.clone()),
+            // Known, but its image is not here: its rules are not either.
+            None => self.sandbox.missing().iter().any(|(name, _)| name == language).then(Vec::new),
+        }
+    }
+
+    fn names(&self) -> Vec<String> {
+        let offered = self.sandbox.runners().iter().map(|runner| runner.language.clone());
+        let mut names: Vec<String> =
+            offered.chain(self.sandbox.missing().iter().map(|(name, _)| name.clone())).collect();
+        names.sort();
+        names
+    }
+}
+
+impl Workshop {
+    /// Runs `order` in `slot` to its end, or until `stop`.
+    #[tracing::instrument(name = "job", skip_all, fields(job.id = %order.tag.job, attempt = order.tag.attempt))]
+    pub async fn execute(
+        &self,
+        slot: &Slot,
+        order: Order,
+        outside: &impl Outside,
+        stop: &CancellationToken,
+    ) -> Report {
+        let mut report = Report::new();
+        let outcome = match self.steps(slot, &order, outside, stop, &mut report).await {
+            Ok(outcome) | Err(outcome) => outcome,
+        };
+        report.outcome = outcome;
+        report
+    }
+
+    /// `Err` is an end before the run; both are outcomes.
+    async fn steps(
+        &self,
+        slot: &Slot,
+        order: &Order,
+        outside: &impl Outside,
+        stop: &CancellationToken,
+        report: &mut Report,
+    ) -> Result<Outcome, Outcome> {
+        let begun = Instant::now();
+        let files = until(stop, self.files(order, outside, report)).await??;
+        let manifest = self.manifest(&files).await?;
+        report.language = Some(manifest.language.clone());
+        report.checkout = Some(begun.elapsed());
+        for warning in &manifest.warnings {
+            outside.log().note(Phase::Checkout, warning);
+        }
+        outside.learned(report.sha.as_ref(), &manifest.language).await;
+        if let Some(why) = self.filtered(order, &manifest, &files).await {
+            return Ok(Outcome::Skipped { why });
+        }
+        if let Some(outcome) = outside.superseded(manifest.supersede).await {
+            return Err(outcome);
+        }
+        let runner = self.runner(&manifest, &files).await?;
+        let secrets = outside.secrets(&manifest.secrets).await?;
+
+        let sink = Sink::start(outside.log(), self.config.max_result_bytes);
+        let place = Place { slot, order, stop, sender: &sink.sender };
+        let environment = match self.prepare(&place, &runner, &manifest, &files, report).await {
+            Ok(environment) => environment,
+            Err(outcome) => {
+                report.error_tail = sink.finish().await.1;
+                return Err(outcome);
+            }
+        };
+
+        let limits = self.limits(&manifest);
+        let tree = self.pack(&files).await?;
+        let mut env: Vec<(String, String)> = manifest.env.clone().into_iter().collect();
+        env.extend(secrets);
+        env.extend(self.variables(order, &manifest, report));
+        let mut argv = Runner::fill_in(&runner.run, |name| prepare::field(&manifest, name));
+        argv.extend(order.args.clone().unwrap_or_else(|| manifest.args.clone()));
+        let program = Program { runner, argv, env, tree, environment, limits: limits.clone() };
+        let ended = slot.run(&order.tag, program, sink.sender.clone(), stop.clone()).await;
+        let (kept, error_tail) = sink.finish().await;
+        report.kept = Some(kept);
+        report.error_tail = error_tail;
+        let end = ended.map_err(|error| {
+            tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "the sandbox failed");
+            Outcome::service(Cause::Lost, "the container could not be run; this is not the function's fault")
+        })?;
+        report.run = Some(end.duration);
+        report.exit_code = verdict::exit_code(&end);
+        report.peak_memory_bytes = end.peak_memory_bytes;
+        Ok(verdict::of_run(&end, &limits))
+    }
+
+    async fn files(
+        &self,
+        order: &Order,
+        outside: &impl Outside,
+        report: &mut Report,
+    ) -> Result<Files, Outcome> {
+        match &order.from {
+            From::Directory(files) => Ok(Files::Directory(files.clone())),
+            From::Commit { url, sha, reference, .. } => {
+                let credential = outside.credential().await?;
+                let request =
+                    Request { url: url.clone(), sha: sha.clone(), reference: reference.clone(), credential };
+                let checkout = self.mirrors.checkout(request).await.map_err(|error| error.outcome())?;
+                report.sha = Some(checkout.sha);
+                Ok(Files::Commit(checkout.files))
+            }
+        }
+    }
+
+    async fn manifest(&self, files: &Files) -> Result<Manifest, Outcome> {
+        let wrong = |message: String| Outcome::function(Cause::Manifest, format!("manifest: {message}"));
+        let found = blocking(files, |files| files.read(MANIFEST_FILE, MAX_MANIFEST_BYTES)).await?;
+        let bytes = match found {
+            Found::File(bytes) => bytes,
+            Found::Absent => {
+                return Err(wrong(format!("there is no {MANIFEST_FILE} at the root of the repository")));
+            }
+            Found::NotAFile => return Err(wrong(format!("{MANIFEST_FILE} is not a regular file"))),
+            Found::TooLarge(bytes) => {
+                return Err(wrong(format!(
+                    "{MANIFEST_FILE} has {bytes} bytes, more than {MAX_MANIFEST_BYTES}"
+                )));
+            }
+        };
+        Manifest::parse(&bytes, &self.config.ceilings, self)
+            .map_err(|error| Outcome::function(Cause::Manifest, error.to_string()))
+    }
+
+    /// The runner, if its image is here and the commit has the files it needs.
+    async fn runner(&self, manifest: &Manifest, files: &Files) -> Result<Arc<Runner>, Outcome> {
+        let Some(runner) = self.sandbox.runner(&manifest.language) else {
+            return Err(Outcome::service(
+                Cause::Prepare,
+                format!("no worker offers the language {}", manifest.language),
+            ));
+        };
+        let mut missing = Vec::new();
+        for path in Runner::fill_in(&runner.files, |name| prepare::field(manifest, name)) {
+            let found = blocking(files, {
+                let path = path.clone();
+                move |files| files.read(&path, 0)
+            });
+            match found.await? {
+                Found::File(_) | Found::TooLarge(_) => {}
+                Found::Absent => missing.push(format!("{path} is not in the repository")),
+                Found::NotAFile => missing.push(format!("{path} is not a regular file")),
+            }
+        }
+        if missing.is_empty() {
+            Ok(Arc::clone(runner))
+        } else {
+            Err(Outcome::function(Cause::Manifest, format!("manifest: {}", missing.join("; "))))
+        }
+    }
+
+    /// Why the manifest's filters say no, if they do. Calls are not filtered.
+    async fn filtered(&self, order: &Order, manifest: &Manifest, files: &Files) -> Option<String> {
+        let From::Commit { url, reference, before, .. } = &order.from else { return None };
+        match order.trigger {
+            Trigger::Call | Trigger::Rerun | Trigger::Tag => return None,
+            Trigger::Push | Trigger::PullRequest => {}
+        }
+        if let Some(branch) = reference.as_deref().and_then(|reference| reference.strip_prefix("refs/heads/"))
+            && !manifest.branches.lets_through(branch)
+        {
+            return Some(format!("branch {branch} is not listed"));
+        }
+        if manifest.paths.is_empty() {
+            return None;
+        }
+        let (Some(before), Files::Commit(new)) = (before, files) else { return None };
+        let request =
+            Request { url: url.clone(), sha: Some(before.clone()), reference: None, credential: None };
+        // Where the base commit cannot be had, a path filter says yes.
+        let old = self.mirrors.base(request).await?;
+        let (paths, new) = (manifest.paths.clone(), new.clone());
+        let matched = tokio::task::spawn_blocking(move || {
+            let mut matched = false;
+            let compared = changed_paths(&old, &new, &mut |path| {
+                matched |= paths.lets_through(path);
+                matched
+            });
+            matched || compared.is_err()
+        });
+        (!matched.await.unwrap_or(true)).then(|| "no matching path".to_owned())
+    }
+
+    /// The environment, made or found; nothing where nothing is to be prepared.
+    async fn prepare(
+        &self,
+        place: &Place<'_>,
+        runner: &Arc<Runner>,
+        manifest: &Manifest,
+        files: &Files,
+        report: &mut Report,
+    ) -> Result<Option<Environment>, Outcome> {
+        let (spool, max_bytes) = (self.spool(), self.config.max_repo_bytes);
+        let begun = Instant::now();
+        let found = blocking(files, {
+            let (runner, manifest) = (Arc::clone(runner), manifest.clone());
+            move |files| prepare::inputs(&runner, &manifest, files, max_bytes, &spool)
+        });
+        let Some(inputs) = found.await? else { return Ok(None) };
+        let request = PrepareRequest {
+            runner: Arc::clone(runner),
+            inputs: inputs.tree,
+            env: fields(manifest).collect(),
+            trust: place.order.trust.clone(),
+            ages: inputs.ages,
+        };
+        let prepared =
+            place.slot.prepare(&place.order.tag, request, place.sender.clone(), place.stop.clone()).await;
+        report.prepare = Some(begun.elapsed());
+        match prepared {
+            Ok(prepared) => {
+                report.prepared = Some(prepared.reused);
+                Ok(Some(prepared.environment))
+            }
+            Err(PrepareError::Function { sentence, .. }) => {
+                Err(Outcome::function(Cause::Prepare, format!("prepare: {sentence}")))
+            }
+            Err(PrepareError::Stopped) => Err(Outcome::wished(Cause::Cancelled, "cancelled")),
+            Err(PrepareError::Service(error)) => {
+                tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "prepare failed");
+                Err(Outcome::service(
+                    Cause::Prepare,
+                    "the environment could not be prepared; this is not the function's fault",
+                ))
+            }
+        }
+    }
+
+    async fn pack(&self, files: &Files) -> Result<crate::source::Tree, Outcome> {
+        let (spool, max_bytes) = (self.spool(), self.config.max_repo_bytes);
+        blocking(files, move |files| files.pack(Selection::All, max_bytes, &spool)).await
+    }
+
+    fn spool(&self) -> std::path::PathBuf {
+        self.config.data_dir.join("spool")
+    }
+
+    fn limits(&self, manifest: &Manifest) -> Limits {
+        Limits {
+            time: manifest.timeout,
+            memory_bytes: manifest.memory_bytes,
+            disk_bytes: manifest.disk_bytes,
+            cpu_millis: manifest.cpu_millis,
+            output_bytes: self.config.max_output_bytes,
+            network: match manifest.network {
+                jobs::manifest::Network::Egress => Network::Egress,
+                jobs::manifest::Network::None => Network::None,
+            },
+        }
+    }
+
+    /// What a function is told of itself.
+    fn variables(&self, order: &Order, manifest: &Manifest, report: &Report) -> Vec<(String, String)> {
+        let own = |name: &str, value: String| (name.to_owned(), value);
+        let mut variables: Vec<_> = fields(manifest).collect();
+        variables.push(own("GITFAAS_JOB_ID", order.tag.job.to_string()));
+        variables.push(own("GITFAAS_ATTEMPT", order.tag.attempt.to_string()));
+        if let Some(sha) = &report.sha {
+            variables.push(own("GITFAAS_SHA", sha.to_string()));
+        }
+        if let From::Commit { reference: Some(reference), .. } = &order.from {
+            variables.push(own("GITFAAS_REF", reference.clone()));
+        }
+        variables
+    }
+}
+
+/// The manifest's fields that the images' scripts read.
+fn fields(manifest: &Manifest) -> impl Iterator<Item = (String, String)> {
+    let field = |name: &str, value: &Option<String>| value.clone().map(|value| (name.to_owned(), value));
+    [
+        field("GITFAAS_MAIN_FILE", &manifest.main_file),
+        field("GITFAAS_REQUIREMENTS_FILE", &manifest.requirements_file),
+    ]
+    .into_iter()
+    .flatten()
+}
+
+async fn until<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Result<T, Outcome> {
+    stop.run_until_cancelled(work).await.ok_or_else(|| Outcome::wished(Cause::Cancelled, "cancelled"))
+}
+
+/// Reads files on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    files: &Files,
+    read: impl FnOnce(&Files) -> Result<T, SourceError> + Send + 'static,
+) -> Result<T, Outcome> {
+    let files = files.clone();
+    match tokio::task::spawn_blocking(move || read(&files)).await {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(error)) => Err(crate::checkout::CheckoutError::Files(error).outcome()),
+        Err(panic) => Err(Outcome::service(Cause::Checkout, panic.to_string())),
+    }
+}
+
+/// Where an attempt's containers are run, and what they write to.
+struct Place<'a> {
+    slot: &'a Slot,
+    order: &'a Order,
+    stop: &'a CancellationToken,
+    sender: &'a mpsc::Sender<Chunk>,
+}
+
+/// Collects what the containers of one attempt write.
+struct Sink {
+    sender: mpsc::Sender<Chunk>,
+    collecting: tokio::task::JoinHandle<(Kept, Option<String>)>,
+}
+
+impl Sink {
+    fn start(log: Arc<dyn LogSink>, max_result_bytes: u64) -> Self {
+        let (sender, mut receiver) = mpsc::channel::<Chunk>(OUTPUT_QUEUE);
+        let collecting = tokio::spawn(async move {
+            let (mut result, mut errors) = (ResultKeeper::new(max_result_bytes), ErrorTail::default());
+            while let Some(Chunk { phase, source, bytes }) = receiver.recv().await {
+                match (phase, source) {
+                    (Phase::Run, LogSource::Stdout) => result.push(&bytes),
+                    (Phase::Run | Phase::Prepare, LogSource::Stderr) => errors.push(&bytes),
+                    (Phase::Run | Phase::Prepare | Phase::Checkout, _) => {}
+                }
+                log.write(phase, source, bytes);
+            }
+            (result.finish(), errors.finish())
+        });
+        Self { sender, collecting }
+    }
+
+    /// Result and error output, once everything that was written has been taken.
+    async fn finish(self) -> (Kept, Option<String>) {
+        drop(self.sender);
+        self.collecting.await.unwrap_or((Kept { bytes: Vec::new(), omitted_bytes: 0 }, None))
+    }
+}

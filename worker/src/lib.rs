@@ -1,0 +1,27 @@
+//! Fetches a commit, prepares its environment, runs it in a throwaway container, and reports.
+
+pub mod attempt;
+pub mod checkout;
+pub mod config;
+pub mod egress;
+pub mod environments;
+pub mod execute;
+pub mod grants;
+pub mod health;
+pub mod images;
+pub mod local;
+pub mod output;
+pub mod pool;
+pub mod prepare;
+pub mod queue;
+pub mod reaper;
+pub mod reporter;
+pub mod runner;
+pub mod sandbox;
+pub mod serve;
+pub mod source;
+pub mod start;
+pub mod verdict;
+
+pub use config::Config;
+pub use serve::serve;

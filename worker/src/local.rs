@@ -1,0 +1,163 @@
+//! One job here and now, without NATS: `gitfaas run`, with the worker's own code.
+
+use std::{io::Write as _, path::PathBuf, sync::Arc};
+
+use bytes::Bytes;
+use jobs::{CommitSha, JobId, LogSource, Outcome, Phase, Trigger};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    checkout::Credential,
+    config::Config,
+    execute::{From, Order, Outside, Report},
+    output::LogSink,
+    sandbox::{JobTag, Trust},
+    source::DirectoryFiles,
+    start,
+};
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub enum LocalSource {
+    /// A directory, as it is.
+    Directory(PathBuf),
+    /// A repository, and a ref of it.
+    Url {
+        /// Where.
+        url: hooks::forge::CloneUrl,
+        /// A branch, tag or commit.
+        reference: Option<String>,
+    },
+}
+
+/// What a run came to.
+#[derive(Debug)]
+pub struct LocalEnd {
+    /// The job, as `/api/v1` would show it.
+    pub record: serde_json::Value,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The program's exit code, if it ran.
+    pub exit_code: Option<i32>,
+}
+
+/// Where the output of a local run goes.
+pub type LocalOutput = Arc<dyn Fn(Phase, LogSource, &[u8]) + Send + Sync>;
+
+struct Here {
+    output: LocalOutput,
+}
+
+struct Written(LocalOutput);
+
+impl LogSink for Written {
+    fn write(&self, phase: Phase, source: LogSource, bytes: Bytes) {
+        (self.0)(phase, source, &bytes);
+    }
+}
+
+impl Outside for Here {
+    fn log(&self) -> Arc<dyn LogSink> {
+        Arc::new(Written(Arc::clone(&self.output)))
+    }
+
+    async fn credential(&self) -> Result<Option<Credential>, Outcome> {
+        Ok(None)
+    }
+
+    async fn secrets(&self, names: &[String]) -> Result<Vec<(String, String)>, Outcome> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let message = format!("manifest: secrets are not available to a local run: {}", names.join(", "));
+        Err(Outcome::function(jobs::Cause::Manifest, message))
+    }
+
+    async fn learned(&self, _: Option<&CommitSha>, _: &str) {}
+
+    async fn superseded(&self, _: Option<bool>) -> Option<Outcome> {
+        None
+    }
+}
+
+/// Runs one job and removes everything that it needed but prepared environments.
+///
+/// # Errors
+/// Docker cannot be used, or another defect of ours; a function that fails is an end.
+pub async fn run(
+    config: Config,
+    source: LocalSource,
+    args: Option<Vec<String>>,
+    output: LocalOutput,
+    stop: CancellationToken,
+) -> anyhow::Result<LocalEnd> {
+    let config = Config { slots: 1, ..config };
+    let identity = start::Identity::local(&config.data_dir)?;
+    let config = Config { data_dir: identity.directory.clone(), ..config };
+    let workshop = start::workshop(&config, &identity).await?;
+    let job = JobId::new();
+    let (from, trust) = match &source {
+        LocalSource::Directory(path) => {
+            (From::Directory(DirectoryFiles::new(path.clone())), format!("directory {}", path.display()))
+        }
+        LocalSource::Url { url, reference } => (
+            From::Commit { url: url.clone(), sha: None, reference: reference.clone(), before: None },
+            format!("url {}", url.identity()),
+        ),
+    };
+    let order = Order {
+        tag: JobTag { job, attempt: 1 },
+        from,
+        args: args.clone(),
+        trigger: Trigger::Call,
+        trust: Trust(trust),
+    };
+    let report = workshop.execute(&workshop.sandbox.slot(0), order, &Here { output }, &stop).await;
+    workshop.sandbox.stop().await;
+    Ok(LocalEnd {
+        record: record(job, &source, args.as_deref(), &report),
+        outcome: report.outcome,
+        exit_code: report.exit_code,
+    })
+}
+
+fn record(job: JobId, source: &LocalSource, args: Option<&[String]>, report: &Report) -> serde_json::Value {
+    let (url, reference) = match source {
+        LocalSource::Directory(path) => (path.display().to_string(), None),
+        LocalSource::Url { url, reference } => (url.to_string(), reference.clone()),
+    };
+    let (cause, fault, message) = match &report.outcome {
+        Outcome::Finished => (None, None, None),
+        Outcome::Skipped { why } => (Some(jobs::Cause::Skipped), None, Some(why.clone())),
+        Outcome::Failed { cause, fault, message } => (Some(*cause), Some(*fault), Some(message.clone())),
+    };
+    let ms = |duration: Option<std::time::Duration>| {
+        duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+    };
+    let mut record = serde_json::json!({
+        "id": job, "state": report.outcome.state(), "cause": cause, "fault": fault, "message": message,
+        "exit_code": report.exit_code, "url": url, "ref": reference, "sha": report.sha, "args": args, "trigger": "call", "attempt": 1,
+        "timings_ms": {"checkout": ms(report.checkout), "prepare": ms(report.prepare), "run": ms(report.run)},
+        "peak_memory_bytes": report.peak_memory_bytes, "prepared": report.prepared,
+        "result": report.kept.as_ref().map(|kept| String::from_utf8_lossy(&kept.bytes).into_owned()),
+        "result_bytes": report.kept.as_ref().map(|kept| kept.bytes.len()),
+        "omitted_bytes": report.kept.as_ref().map(|kept| kept.omitted_bytes),
+    });
+    if let Some(fields) = record.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+    }
+    record
+}
+
+/// Writes standard output of the run to our own, and everything else to our error output.
+pub fn to_terminal() -> LocalOutput {
+    Arc::new(|phase, source, bytes| {
+        // A terminal that is gone is no reason to fail the job.
+        let _ = match (phase, source) {
+            (Phase::Run, LogSource::Stdout) => {
+                std::io::stdout().write_all(bytes).and_then(|()| std::io::stdout().flush())
+            }
+            (Phase::Checkout | Phase::Prepare | Phase::Run, _) => std::io::stderr().write_all(bytes),
+        };
+    })
+}

@@ -1,0 +1,119 @@
+//! A worker's slots: each takes a job, works on it to its end, and takes the next.
+//!
+//! A slot is woken by `wake.<label>`; a sweep every second covers a lost wake.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream::SelectAll};
+use jobs::{Claim, JobId, LedgerError, queue::Picker, streams};
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::attempt::{Desk, Fate};
+
+/// How often a free slot looks without having been woken.
+const SWEEP: Duration = Duration::from_secs(1);
+/// Jobs remembered as not for us; the oldest are asked about again.
+const MAX_PASSED_OVER: usize = 10_000;
+
+/// What the slots of a worker share.
+#[derive(Debug)]
+pub struct Queue {
+    desk: Desk,
+    picker: tokio::sync::Mutex<Picker>,
+    awake: Notify,
+    /// Jobs in a language that only others offer.
+    passed_over: Mutex<HashSet<JobId>>,
+}
+
+impl Queue {
+    /// Nothing taken yet.
+    pub fn new(desk: Desk) -> Arc<Self> {
+        Arc::new(Self {
+            desk,
+            picker: tokio::sync::Mutex::default(),
+            awake: Notify::new(),
+            passed_over: Mutex::default(),
+        })
+    }
+
+    /// Takes jobs until `stop`, and returns when the last is over: ended, or handed back when the
+    /// desk's grace is over.
+    pub async fn run(self: Arc<Self>, stop: CancellationToken) {
+        let slots = TaskTracker::new();
+        for index in 0..self.desk.workshop.config.slots {
+            slots.spawn(Arc::clone(&self).slot(index, stop.clone()));
+        }
+        slots.spawn(Arc::clone(&self).listen(stop.clone()));
+        slots.close();
+        slots.wait().await;
+    }
+
+    async fn listen(self: Arc<Self>, stop: CancellationToken) {
+        let mut wakes = SelectAll::new();
+        for label in &self.desk.workshop.config.labels {
+            if let Ok(words) = self.desk.ledger.client.subscribe(streams::wake(label)).await {
+                wakes.push(words);
+            }
+        }
+        while let Some(Some(_)) = stop.run_until_cancelled(wakes.next()).await {
+            self.awake.notify_one();
+        }
+    }
+
+    async fn slot(self: Arc<Self>, index: usize, stop: CancellationToken) {
+        let slot = self.desk.workshop.sandbox.slot(index);
+        while !stop.is_cancelled() {
+            match self.next().await {
+                Ok(Some(claim)) => {
+                    // Where one job was, there may be more: another free slot looks.
+                    self.awake.notify_one();
+                    let job = claim.entry.value.id;
+                    if self.desk.work(&slot, claim).await == Fate::NotOffered {
+                        self.pass_over(job);
+                    }
+                }
+                Ok(None) => self.rest(&stop).await,
+                Err(error) => {
+                    tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "cannot take a job");
+                    self.rest(&stop).await;
+                }
+            }
+        }
+    }
+
+    async fn rest(&self, stop: &CancellationToken) {
+        let _ = stop.run_until_cancelled(tokio::time::timeout(SWEEP, self.awake.notified())).await;
+    }
+
+    /// Picks and claims. One slot at a time, or all would pick the same message.
+    async fn next(&self) -> Result<Option<Claim>, LedgerError> {
+        let mut picker = self.picker.lock().await;
+        let config = &self.desk.workshop.config;
+        let may_take =
+            |job: JobId| !self.passed_over.lock().unwrap_or_else(PoisonError::into_inner).contains(&job);
+        for label in &config.labels {
+            // A message that was outdated, or taken by another: the next one may be ours.
+            while let Some(waiting) =
+                picker.pick(&self.desk.ledger, label, config.max_running_per_user, &may_take).await?
+            {
+                if let Some(claim) = self.desk.ledger.claim(&waiting, &self.desk.name).await? {
+                    return Ok(Some(claim));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn pass_over(&self, job: JobId) {
+        let mut passed_over = self.passed_over.lock().unwrap_or_else(PoisonError::into_inner);
+        if passed_over.len() >= MAX_PASSED_OVER {
+            passed_over.clear();
+        }
+        passed_over.insert(job);
+    }
+}

@@ -1,0 +1,180 @@
+//! A worker as a service: start, work, drain.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use async_nats::Client;
+use jobs::{Ledger, Presence, lease::HEARTBEAT};
+use tokio::sync::oneshot;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    attempt::{Desk, is_over},
+    config::Config,
+    grants::Grants,
+    health,
+    queue::Queue,
+    reporter::Reporter,
+    start,
+};
+
+/// How long a worker waits for a gateway to make the streams.
+const STREAMS_PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks for containers that nobody will remove any more.
+const REAP_EVERY: Duration = Duration::from_secs(30);
+/// Between two looks for the installation's id, which a gateway makes.
+const INSTALLATION_PAUSE: Duration = Duration::from_millis(200);
+
+/// Serves until `stop`; then takes nothing new, and hands back what does not end within the grace.
+/// `ready` is told when jobs are taken.
+///
+/// # Errors
+/// Docker or the data directory cannot be used; a NATS that goes away later is waited for.
+pub async fn serve(
+    config: Config,
+    client: Client,
+    ready: oneshot::Sender<()>,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let ledger = Ledger::open(&client, STREAMS_PATIENCE).await?;
+    let instance = installation(&ledger).await?;
+    let identity = start::Identity::of(&config.data_dir, instance, config.name.as_ref())?;
+    let is_ready = Arc::new(AtomicBool::new(false));
+    let health = TaskTracker::new();
+    let over = CancellationToken::new();
+    if let Some(address) = config.listen {
+        let listener = tokio::net::TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}"))?;
+        health.spawn(health::serve(listener, Arc::clone(&is_ready), over.clone()));
+    }
+    let workshop = start::workshop(&config, &identity).await?;
+    hand_back_own(&ledger, &identity.name).await?;
+
+    let grants = Grants::new(client.clone(), &identity.name);
+    let grace_over = CancellationToken::new();
+    let desk = Desk {
+        ledger: ledger.clone(),
+        workshop: workshop.clone(),
+        grants: grants.clone(),
+        grace_over: grace_over.clone(),
+        name: identity.name.clone(),
+    };
+    let reporter = Reporter::new(ledger.clone(), grants, &config.clone_allow, config.ca_bundle.as_deref())?;
+    let background = TaskTracker::new();
+    background.spawn(reporter.run(stop.clone()));
+    background.spawn(be_present(ledger.clone(), presence(&desk), over.clone()));
+    background.spawn(reap(desk.clone(), over.clone()));
+
+    tracing::info!(worker = %identity.name, slots = config.slots, "taking jobs");
+    is_ready.store(true, Ordering::Relaxed);
+    let _ = ready.send(());
+    let queue = Queue::new(desk);
+    let mut working = tokio::spawn(queue.run(stop.clone()));
+    tokio::select! {
+        done = &mut working => done.context("the queue ended")?,
+        () = stop.cancelled() => {
+            is_ready.store(false, Ordering::Relaxed);
+            if tokio::time::timeout(config.shutdown_grace, &mut working).await.is_err() {
+                tracing::warn!("the grace is over; what still runs is handed back");
+                grace_over.cancel();
+                working.await.context("the queue ended")?;
+            }
+        }
+    }
+    over.cancel();
+    background.close();
+    background.wait().await;
+    workshop.sandbox.stop().await;
+    health.close();
+    health.wait().await;
+    Ok(())
+}
+
+/// The installation's id, which the first gateway makes.
+async fn installation(ledger: &Ledger) -> anyhow::Result<String> {
+    let looking = async {
+        loop {
+            if let Some(entry) = ledger.meta.get("installation").await?
+                && let Some(id) = entry.value.get("id").and_then(serde_json::Value::as_str)
+            {
+                return Ok(id.to_owned());
+            }
+            tokio::time::sleep(INSTALLATION_PAUSE).await;
+        }
+    };
+    tokio::time::timeout(STREAMS_PATIENCE, looking)
+        .await
+        .context("no gateway has set up this installation")?
+}
+
+/// What our own name still holds was held by a process that is gone: the lock on the data directory
+/// says so.
+async fn hand_back_own(ledger: &Ledger, name: &jobs::WorkerName) -> anyhow::Result<()> {
+    for (job, attempt) in ledger.held_by(name).await? {
+        if ledger.hand_back(job, attempt).await?.is_some() {
+            tracing::info!(job.id = %job, attempt, "handed back what an earlier process held");
+        }
+    }
+    Ok(())
+}
+
+fn presence(desk: &Desk) -> Presence {
+    let config = &desk.workshop.config;
+    Presence {
+        worker: desk.name.clone(),
+        labels: config.labels.clone(),
+        languages: desk.workshop.sandbox.runners().iter().map(|runner| runner.language.clone()).collect(),
+        slots: config.slots,
+        other: serde_json::Map::new(),
+    }
+}
+
+async fn be_present(ledger: Ledger, presence: Presence, over: CancellationToken) {
+    let key = presence.worker.to_string();
+    loop {
+        if let Err(error) = ledger.workers.put(&key, &presence).await {
+            tracing::debug!(%error, "presence not renewed");
+        }
+        if over.run_until_cancelled(tokio::time::sleep(HEARTBEAT)).await.is_none() {
+            break;
+        }
+    }
+    // Gone at once rather than after a minute.
+    if let Ok(Some(entry)) = ledger.workers.get(&key).await {
+        let _ = ledger.workers.delete(&key, entry.revision).await;
+    }
+}
+
+async fn reap(desk: Desk, over: CancellationToken) {
+    let last_seen: Mutex<HashMap<String, Instant>> = Mutex::default();
+    let begun = Instant::now();
+    while over.run_until_cancelled(tokio::time::sleep(REAP_EVERY)).await.is_some() {
+        let Ok(workers) = desk.ledger.workers.subjects().await else { continue };
+        for worker in workers {
+            if let Ok(Some(_)) = desk.ledger.workers.get(&worker).await {
+                last_seen.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, Instant::now());
+            }
+        }
+        // A worker that was never seen is gone for as long as we have looked.
+        let unseen_for = |worker: &str| {
+            let seen = last_seen.lock().unwrap_or_else(PoisonError::into_inner).get(worker).copied();
+            Some(seen.unwrap_or(begun).elapsed())
+        };
+        let reaped = desk
+            .workshop
+            .sandbox
+            .reap(async |job, attempt| is_over(&desk.ledger, job, attempt).await, unseen_for)
+            .await;
+        if let Err(error) = reaped {
+            tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "cannot clean up");
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `gitfaas run` on real Docker: the worker's own code without NATS.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+};
+
+use jobs::{Cause, LogSource, Outcome, Phase};
+use tokio_util::sync::CancellationToken;
+use worker::{
+    Config,
+    local::{LocalEnd, LocalSource, run},
+};
+
+struct Ran {
+    end: LocalEnd,
+    stdout: Vec<u8>,
+}
+
+/// Runs a directory with a data directory of its own.
+async fn run_dir(directory: &Path, args: Option<&[&str]>) -> Ran {
+    let data = tempfile::tempdir().unwrap();
+    let config = Config::read(&|_| None, data.path()).unwrap();
+    let stdout = Arc::new(Mutex::new(Vec::new()));
+    let output = {
+        let stdout = Arc::clone(&stdout);
+        Arc::new(move |phase, source, bytes: &[u8]| {
+            if (phase, source) == (Phase::Run, LogSource::Stdout) {
+                stdout.lock().unwrap().extend_from_slice(bytes);
+            }
+        })
+    };
+    let args = args.map(|args| args.iter().map(|&arg| arg.to_owned()).collect());
+    let end =
+        run(config, LocalSource::Directory(directory.to_owned()), args, output, CancellationToken::new())
+            .await
+            .unwrap();
+    let stdout = stdout.lock().unwrap().clone();
+    Ran { end, stdout }
+}
+
+fn function(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        std::fs::write(dir.path().join(path), text).unwrap();
+    }
+    dir
+}
+
+fn hello(language: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../runner-images").join(language).join("hello")
+}
+
+#[tokio::test]
+async fn the_hello_of_python_runs() {
+    let ran = run_dir(&hello("python"), None).await;
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{}", ran.end.record);
+    assert!(String::from_utf8_lossy(&ran.stdout).to_lowercase().contains("hello"));
+    assert_eq!(ran.end.record["state"], "finish");
+}
+
+#[tokio::test]
+async fn arguments_arrive_exactly_as_given() {
+    let dir = function(&[
+        ("faas-manifest.json", r#"{"language": "python", "mainFile": "m.py", "arg": "from the manifest"}"#),
+        ("m.py", "import sys, json\nprint(json.dumps(sys.argv[1:]), end='')"),
+    ]);
+    let args = ["a b", "", "$(reboot)", "`id`", "it's \"quoted\"", "two\nlines", "-h", "ünï", "*"];
+    let ran = run_dir(dir.path(), Some(&args)).await;
+    assert_eq!(serde_json::from_slice::<Vec<String>>(&ran.stdout).unwrap(), args);
+}
+
+#[tokio::test]
+async fn a_failing_function_ends_with_its_code_and_its_last_words() {
+    let dir = function(&[
+        ("faas-manifest.json", r#"{"language": "python", "mainFile": "m.py"}"#),
+        ("m.py", "raise SystemExit(3)"),
+    ]);
+    let ran = run_dir(dir.path(), None).await;
+    assert_eq!(ran.end.outcome, Outcome::function(Cause::Exit, "exit code 3"));
+    assert_eq!(ran.end.exit_code, Some(3));
+}
+
+#[tokio::test]
+async fn a_wrong_manifest_starts_no_container_and_names_every_field() {
+    let dir = function(&[("faas-manifest.json", r#"{"language": "python", "timeout": "soon"}"#)]);
+    let ran = run_dir(dir.path(), None).await;
+    let Outcome::Failed { cause, message, .. } = ran.end.outcome else { panic!("it ended well") };
+    assert_eq!(cause, Cause::Manifest);
+    insta::assert_snapshot!(message, @"manifest: timeout must be seconds, or a number with `ms`, `s`, `m`, `h` or `d`; mainFile is missing (python needs it)");
+}
