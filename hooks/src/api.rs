@@ -26,6 +26,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 const MAX_REDIRECTS: usize = 3;
 /// How much of an answer is read, in bytes; a status is 2 KiB.
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
+/// How much of a list is read, in bytes: a hundred check runs with texts of full length.
+const MAX_LIST_BYTES: usize = 16 << 20;
 
 /// A header that proves who we are; its value is marked as sensitive.
 pub(crate) type Credential = (HeaderName, HeaderValue);
@@ -77,13 +79,14 @@ impl Api {
         credential: &Credential,
         body: &impl Serialize,
     ) -> Result<Answer, StatusError> {
-        match tokio::time::timeout(WHOLE, self.follow(method, url, credential, body)).await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let reason = format!("the forge did not answer within {} s", WHOLE.as_secs());
-                Err(StatusError::Retry { reason })
-            }
-        }
+        let following = self.follow(method, url, credential, Some(body), MAX_ANSWER_BYTES);
+        tokio::time::timeout(WHOLE, following).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    /// Reads a list, under the same rules as [`Api::send`].
+    pub(crate) async fn list(&self, url: Url, credential: &Credential) -> Result<Answer, StatusError> {
+        let following = self.follow(Method::GET, url, credential, None::<&()>, MAX_LIST_BYTES);
+        tokio::time::timeout(WHOLE, following).await.unwrap_or_else(|_| Err(silent()))
     }
 
     async fn follow(
@@ -91,7 +94,8 @@ impl Api {
         method: Method,
         mut url: Url,
         (name, value): &Credential,
-        body: &impl Serialize,
+        body: Option<&impl Serialize>,
+        max_bytes: usize,
     ) -> Result<Answer, StatusError> {
         for _ in 0..=MAX_REDIRECTS {
             let request = http::Request::builder()
@@ -99,7 +103,7 @@ impl Api {
                 .uri(url.as_str())
                 .header(ACCEPT, "application/json")
                 .header(name, value);
-            let request = self.octocrab.build_request(request, Some(body));
+            let request = self.octocrab.build_request(request, body);
             let request = request.map_err(|error| StatusError::Refused { reason: root(&error) })?;
             let answer = self.octocrab.execute(request).await.map_err(|error| unreachable(&error))?;
             let (parts, body) = answer.into_parts();
@@ -107,12 +111,16 @@ impl Api {
                 url = onward(&url, parts.headers.get(LOCATION))?;
                 continue;
             }
-            let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+            let body = Limited::new(body, max_bytes).collect().await;
             let body = body.map(http_body_util::Collected::to_bytes).unwrap_or_default();
             return Ok(Answer { status: parts.status, headers: parts.headers, body });
         }
         Err(StatusError::Moved { to: url.to_string() })
     }
+}
+
+fn silent() -> StatusError {
+    StatusError::Retry { reason: format!("the forge did not answer within {} s", WHOLE.as_secs()) }
 }
 
 /// octocrab's requests over reqwest's connections.

@@ -13,10 +13,14 @@ use url::Url;
 
 use crate::address::{Allow, ClientError};
 use crate::api::{Api, credential};
-use crate::status::{StatusError, Target, judge};
+use crate::status::{StatusError, Target, judge, one_line};
 
 /// GitHub takes so many annotations a request; more are added by further ones.
-const ANNOTATIONS_PER_REQUEST: usize = 50;
+pub const ANNOTATIONS_PER_REQUEST: usize = 50;
+/// Runs of a page of a list: GitHub's most.
+const RUNS_PER_PAGE: usize = 100;
+/// Pages looked through: as many runs as GitHub keeps of one name in one suite.
+const MAX_PAGES: usize = 10;
 /// GitHub's limit on summary, text and an annotation's message, in characters.
 const MAX_TEXT_CHARS: usize = 65_535;
 
@@ -101,7 +105,7 @@ pub struct CheckRun {
     pub details_url: Option<String>,
     /// How it stands.
     pub progress: Progress,
-    /// What happened, in a few words.
+    /// What happened, in a few words; made one line and cut as a status's description is.
     pub title: String,
     /// More of it, in Markdown.
     pub summary: String,
@@ -139,6 +143,35 @@ struct Made {
     id: u64,
 }
 
+/// A run that is there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundRun {
+    /// GitHub's id of it.
+    pub id: u64,
+    /// How many annotations it has; further ones are added to them.
+    pub annotations: usize,
+}
+
+#[derive(Deserialize)]
+struct Page {
+    check_runs: Vec<Listed>,
+}
+
+#[derive(Deserialize)]
+struct Listed {
+    id: u64,
+    #[serde(default)]
+    external_id: Option<String>,
+    #[serde(default)]
+    output: ListedOutput,
+}
+
+#[derive(Default, Deserialize)]
+struct ListedOutput {
+    #[serde(default)]
+    annotations_count: usize,
+}
+
 /// Makes and changes check runs. One for the whole process.
 #[derive(Debug, Clone)]
 pub struct CheckClient {
@@ -164,6 +197,38 @@ impl CheckClient {
         let (first, rest) = run.annotations.split_at(run.annotations.len().min(ANNOTATIONS_PER_REQUEST));
         self.send(Method::PATCH, target, run, Some(id), first).await?;
         self.annotate(target, run, id, rest).await
+    }
+
+    /// Looks whether a run with this `external_id` is there: after a request whose answer was lost.
+    /// Of several the newest counts.
+    pub async fn find(&self, target: &Target, run: &CheckRun) -> Result<Option<FoundRun>, StatusError> {
+        let credential = credential(AUTHORIZATION, format!("Bearer {}", target.token.expose()))?;
+        let mut found: Option<FoundRun> = None;
+        for page in 1..=MAX_PAGES {
+            let mut url =
+                address(target, run, &["commits", run.sha.as_str(), "check-runs"].map(str::to_owned))?;
+            url.query_pairs_mut()
+                .append_pair("check_name", &run.context)
+                .append_pair("filter", "all")
+                .append_pair("per_page", &RUNS_PER_PAGE.to_string())
+                .append_pair("page", &page.to_string());
+            let answer = self.api.list(url, &credential).await?;
+            if !answer.status.is_success() {
+                return Err(judge(answer.status, &answer.headers, &answer.body));
+            }
+            let Page { check_runs } = serde_json::from_slice(&answer.body)
+                .map_err(|_| StatusError::Retry { reason: "the list of check runs is garbled".to_owned() })?;
+            let is_last = check_runs.len() < RUNS_PER_PAGE;
+            let ours = check_runs
+                .into_iter()
+                .filter(|listed| listed.external_id.as_deref() == Some(run.external_id.as_str()))
+                .map(|listed| FoundRun { id: listed.id, annotations: listed.output.annotations_count });
+            found = ours.chain(found).max_by_key(|run| run.id);
+            if is_last {
+                break;
+            }
+        }
+        Ok(found)
     }
 
     async fn annotate(
@@ -195,14 +260,16 @@ impl CheckClient {
             details_url: run.details_url.as_deref(),
             progress: run.progress,
             output: Output {
-                title: &run.title,
+                title: &one_line(&run.title),
                 summary: beginning(&run.summary),
                 text: run.text.as_deref().map(end),
                 annotations,
             },
         };
         let credential = credential(AUTHORIZATION, format!("Bearer {}", target.token.expose()))?;
-        let answer = self.api.send(method, url(target, run, id)?, &credential, &body).await?;
+        let path = std::iter::once("check-runs".to_owned()).chain(id.map(|id| id.to_string()));
+        let url = address(target, run, &path.collect::<Vec<_>>())?;
+        let answer = self.api.send(method, url, &credential, &body).await?;
         if !answer.status.is_success() {
             return Err(judge(answer.status, &answer.headers, &answer.body));
         }
@@ -216,12 +283,12 @@ impl CheckClient {
     }
 }
 
-fn url(target: &Target, run: &CheckRun, id: Option<u64>) -> Result<Url, StatusError> {
+/// Owner and name are encoded, whatever they are.
+fn address(target: &Target, run: &CheckRun, rest: &[String]) -> Result<Url, StatusError> {
     let mut url = target.api.clone();
     match url.path_segments_mut() {
         Ok(mut path) => {
-            path.pop_if_empty().extend(["repos", &run.owner, &run.name, "check-runs"]);
-            path.extend(id.map(|id| id.to_string()));
+            path.pop_if_empty().extend(["repos", &run.owner, &run.name]).extend(rest);
         }
         Err(()) => {
             let reason = format!("{} is not the address of an API", target.api);

@@ -1,11 +1,11 @@
 //! Check runs against a server that keeps what it was told.
 
 use hooks::address::Allow;
-use hooks::checks::{Annotation, CheckClient, CheckRun, Conclusion, Level, Progress};
+use hooks::checks::{Annotation, CheckClient, CheckRun, Conclusion, FoundRun, Level, Progress};
 use hooks::forge::Forge;
 use hooks::status::{StatusError, Target};
 use serde_json::{Value, json};
-use wiremock::matchers::{header, method, path};
+use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 fn client() -> CheckClient {
@@ -98,4 +98,37 @@ async fn a_token_that_is_no_apps_is_refused() {
         .await;
     let result = client().create(&target(&server), &run(Progress::Queued, 0)).await;
     assert!(matches!(result, Err(StatusError::Refused { .. })), "{result:?}");
+}
+
+#[tokio::test]
+async fn the_newest_run_with_our_id_is_found_on_whatever_page() {
+    let server = MockServer::start().await;
+    let ours = run(Progress::Queued, 0);
+    let listed = |id: u64, external_id: &str, annotations: u64| json!({"id": id, "external_id": external_id, "output": {"annotations_count": annotations}});
+    let first: Vec<Value> = (0..100).map(|n| listed(1000 + n, "another", 0)).collect();
+    let second = [listed(7, &ours.external_id, 0), listed(9, &ours.external_id, 50), json!({"id": 12})];
+    for (page, runs) in [("1", Value::from(first)), ("2", Value::from(second.to_vec()))] {
+        Mock::given(method("GET"))
+            .and(path(format!("/repos/octocat/hello/commits/{}/check-runs", ours.sha)))
+            .and(query_param("check_name", "gitfaas/push"))
+            .and(query_param("page", page))
+            .respond_with(
+                ResponseTemplate::new(200).set_body_json(json!({"total_count": 103, "check_runs": runs})),
+            )
+            .mount(&server)
+            .await;
+    }
+    let found = client().find(&target(&server), &ours).await.expect("an answer");
+    assert_eq!(found, Some(FoundRun { id: 9, annotations: 50 }));
+    let other = CheckRun { external_id: "nobody's".to_owned(), ..ours };
+    assert_eq!(client().find(&target(&server), &other).await.expect("an answer"), None);
+}
+
+#[tokio::test]
+async fn a_title_is_one_short_line() {
+    let server = github().await;
+    let long = CheckRun { title: format!("manifest:\n{}", "x".repeat(200)), ..run(Progress::Queued, 0) };
+    client().create(&target(&server), &long).await.expect("made");
+    let title = bodies(&server).await[0]["output"]["title"].as_str().expect("a title").to_owned();
+    assert!(title.starts_with("manifest: x") && title.chars().count() == 140);
 }

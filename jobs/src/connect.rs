@@ -76,7 +76,7 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, ConnectError> {
         .map(|address| address.trim().parse())
         .collect::<Result<_, _>>()
         .map_err(|_| ConnectError::Address)?;
-    let in_url = addresses.iter().find_map(|address| address.username().map(str::to_owned));
+    let user = settings.user.clone().or_else(|| addresses.iter().find_map(in_url));
     let mut options = ConnectOptions::new()
         .name(&settings.name)
         .connection_timeout(CONNECT_TIMEOUT)
@@ -84,11 +84,9 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, ConnectError> {
         .ping_interval(PING_INTERVAL)
         .max_reconnects(None)
         .event_callback(|event| async move { log(&event) });
-    if let Some(user) = settings.user.as_ref().map(|(user, _)| user.clone()).or(in_url) {
+    if let Some((user, password)) = user {
         options = options.custom_inbox_prefix(inbox_prefix(&user));
-    }
-    if let Some((user, password)) = &settings.user {
-        options = options.user_and_password(user.clone(), password.expose().to_owned());
+        options = options.user_and_password(user, password.expose().to_owned());
     }
     if let Some(path) = &settings.creds {
         let text = tokio::fs::read_to_string(path).await;
@@ -116,6 +114,35 @@ pub fn jetstream(client: &Client) -> jetstream::Context {
     js
 }
 
+/// User and password in an address; the client itself does not look for them there.
+fn in_url(address: &async_nats::ServerAddr) -> Option<(String, Secret)> {
+    let decoded = |text: &str| {
+        let bytes: Vec<u8> = percent_decoded(text);
+        String::from_utf8_lossy(&bytes).into_owned()
+    };
+    Some((decoded(address.username()?), decoded(address.password()?).parse().ok()?))
+}
+
+/// `%40` is an `@`; what is not two hex digits stays as it is.
+fn percent_decoded(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escaped = tail.get(..2).filter(|_| *first == b'%').and_then(|digits| hex::decode(digits).ok());
+        rest = match escaped {
+            Some(byte) => {
+                bytes.extend(byte);
+                &tail[2..]
+            }
+            None => {
+                bytes.push(*first);
+                tail
+            }
+        };
+    }
+    bytes
+}
+
 fn version(text: &str) -> (u32, u32) {
     let mut numbers = text.split('.').map(|part| part.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
@@ -132,6 +159,16 @@ fn log(event: &Event) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn user_and_password_are_found_in_the_address() {
+        let found = |address: &str| {
+            let found = in_url(&address.parse().unwrap());
+            found.map(|(user, password)| format!("{user} {}", password.expose()))
+        };
+        assert_eq!(found("nats://worker-1:p%40ss%2@host:4222").as_deref(), Some("worker-1 p@ss%2"));
+        assert_eq!(found("nats://host:4222"), None);
+    }
 
     #[test]
     fn a_server_before_2_10_is_refused_with_a_sentence() {

@@ -220,6 +220,13 @@ pub struct Commit {
     /// Why the forge will not take it; final for this job.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// GitHub's id of this job's check run, where one takes the status's place.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_run: Option<u64>,
+    /// Whether a request about this job's check run went unanswered: then the forge is asked what it
+    /// has before another is sent, so that no second run is made and no remark is made twice.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub check_run_unsure: bool,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,

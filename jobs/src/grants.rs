@@ -98,4 +98,20 @@ pub struct StatusGrant {
     pub target_url: String,
     /// The credential.
     pub token: String,
+    /// Whether the token is a GitHub App installation's with the right `checks:write`: then a check
+    /// run takes the status's place, never both.
+    #[serde(default)]
+    pub checks: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_grant_of_an_older_gateway_means_no_check_runs() {
+        let older = r#"{"kind":"status","forge":"github","api_url":"https://api.example/","owner":"o","name":"n","target_url":"https://faas.example/jobs/1","token":"t"}"#;
+        let GrantReply::Status(grant) = serde_json::from_str(older).unwrap() else { panic!("not a status") };
+        assert!(!grant.checks);
+    }
 }

@@ -34,6 +34,8 @@ impl Ledger {
             posted: None,
             poster: None,
             refused: None,
+            check_run: None,
+            check_run_unsure: false,
             other: Map::new(),
         };
         loop {
@@ -50,6 +52,9 @@ impl Ledger {
                         job: job.id,
                         created_revision: fresh.created_revision,
                         refused: None,
+                        // A newer job has a run of its own.
+                        check_run: None,
+                        check_run_unsure: false,
                         ..found.value.clone()
                     };
                     self.commits.update(&key, &newer, found.revision).await

@@ -172,7 +172,7 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
         stream::Config { max_messages_per_subject: 1, ..plain(LEASES, "leases.>", LEASE_LIFE) },
         stream::Config { max_bytes: LARGE_BYTES, ..plain(LOGS, "logs.>", settings.keep_logs) },
         stream::Config { max_messages_per_subject: 1, ..plain(STATUSES, "statuses.>", WEEK) },
-        // What an object store is made of; made by hand for direct reads to be off here too.
+        // The last one, see [`last`]. What an object store is made of; made by hand for direct reads to be off here too.
         stream::Config {
             name: format!("OBJ_{RESULTS}"),
             subjects: vec![format!("$O.{RESULTS}.C.>"), format!("$O.{RESULTS}.M.>")],
@@ -214,9 +214,9 @@ pub async fn ensure(js: &jetstream::Context, settings: &Settings) -> Result<(), 
     Ok(())
 }
 
-/// Names of all streams that [`ensure`] makes, for those who wait for them.
-pub fn names() -> Vec<String> {
-    all(&Settings::default()).into_iter().map(|config| config.name).collect()
+/// The stream that [`ensure`] makes last, for those who wait for all of them. Every role may ask for it.
+pub fn last() -> String {
+    format!("OBJ_{RESULTS}")
 }
 
 /// NATS did not make a stream.
@@ -235,6 +235,11 @@ mod tests {
     #[test]
     fn buckets_whose_reads_decide_are_read_from_the_leader() {
         assert!(all(&Settings::default()).iter().all(|config| !config.allow_direct));
+    }
+
+    #[test]
+    fn who_waits_for_the_last_stream_waits_for_all() {
+        assert_eq!(all(&Settings::default()).pop().unwrap().name, last());
     }
 
     #[test]

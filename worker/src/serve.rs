@@ -43,8 +43,13 @@ pub async fn serve(
     ready: oneshot::Sender<()>,
     stop: CancellationToken,
 ) -> anyhow::Result<()> {
-    let ledger = Ledger::open(&client, STREAMS_PATIENCE).await?;
-    let instance = installation(&ledger).await?;
+    let opening = async {
+        let ledger = Ledger::open(&client, STREAMS_PATIENCE).await?;
+        let instance = installation(&ledger).await?;
+        anyhow::Ok((ledger, instance))
+    };
+    let Some(opened) = stop.run_until_cancelled(opening).await else { return Ok(()) };
+    let (ledger, instance) = opened?;
     let identity = start::Identity::of(&config.data_dir, instance, config.name.as_ref())?;
     let is_ready = Arc::new(AtomicBool::new(false));
     let health = TaskTracker::new();

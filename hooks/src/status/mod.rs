@@ -67,7 +67,7 @@ fn gitlab_state(state: CommitState) -> &'static str {
 }
 
 /// One line of at most [`MAX_DESCRIPTION_CHARS`] characters, with `…` where it was cut.
-fn one_line(text: &str) -> String {
+pub(crate) fn one_line(text: &str) -> String {
     let line: String = text.trim().chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
     if line.chars().count() <= MAX_DESCRIPTION_CHARS {
         return line;
