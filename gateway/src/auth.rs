@@ -1,0 +1,207 @@
+//! Who asks, and what he may see.
+//!
+//! Every check reads token and user from the leader, so a revoked token is refused by every gateway
+//! with the next request. Somebody else's things are "no such job", as if they did not exist.
+
+use axum_extra::extract::CookieJar;
+use http::{HeaderMap, header};
+use jiff::Timestamp;
+use jobs::{
+    Job, JobId, Links, Repo, RepoId, TokenId,
+    accounts::{Scope, User, token_hash, token_id},
+    bucket::Entry,
+};
+
+use crate::{error::ApiError, gateway::Gateway, index::JobFilter, keys::equal};
+
+/// The cookie that keeps an API token for pages.
+pub(crate) const SESSION: &str = "gitfaas_session";
+
+/// A user who showed a token.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) user: User,
+    pub(crate) token: TokenId,
+    scopes: Vec<Scope>,
+}
+
+impl Caller {
+    /// Refuses a token that was narrowed.
+    pub(crate) fn needs(&self, scope: Scope) -> Result<(), ApiError> {
+        if self.scopes.contains(&scope) {
+            return Ok(());
+        }
+        let word = serde_json::to_value(scope).expect("a scope is a word");
+        let word = word.as_str().unwrap_or_default();
+        Err(ApiError::Forbidden(format!("this token does not have the scope {word}")))
+    }
+
+    /// Whether he may see and do everything, with this token.
+    pub(crate) fn is_admin(&self) -> bool {
+        self.user.admin && self.scopes.contains(&Scope::Admin)
+    }
+
+    /// Whether a repository is his, or everything is.
+    pub(crate) fn owns(&self, repo: &Repo) -> bool {
+        repo.owner == self.user.id || self.is_admin()
+    }
+
+    /// Whether he sees a repository's jobs.
+    pub(crate) fn sees(&self, repo: &Repo) -> bool {
+        self.owns(repo) || repo.viewers.contains(&self.user.id)
+    }
+}
+
+/// The token of `Authorization: Bearer …`.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(header::AUTHORIZATION).iter();
+    let value = values.next()?.to_str().ok()?;
+    if values.next().is_some() {
+        return None;
+    }
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+}
+
+/// The token in the session's cookie.
+pub(crate) fn session(headers: &HeaderMap) -> Option<String> {
+    CookieJar::from_headers(headers).get(SESSION).map(|cookie| cookie.value().to_owned())
+}
+
+impl Gateway {
+    /// Who the bearer of `token` is.
+    pub(crate) async fn bearer_of(&self, token: &str) -> Result<Caller, ApiError> {
+        let unknown = || ApiError::Unauthorized("this token is not valid");
+        let id = token_id(token).ok_or_else(unknown)?;
+        let record = self.ledger.accounts.tokens.get(&id.to_string()).await?.ok_or_else(unknown)?.value;
+        if !equal(record.hash.as_bytes(), token_hash(token).as_bytes()) {
+            return Err(unknown());
+        }
+        if record.expires_at.is_some_and(|expires_at| expires_at <= Timestamp::now()) {
+            return Err(ApiError::Unauthorized("this token has expired"));
+        }
+        let user = self.ledger.accounts.users.get(&record.user.to_string()).await?.ok_or_else(unknown)?;
+        Ok(Caller { user: user.value, token: id, scopes: record.scopes })
+    }
+
+    /// Who asks, by bearer token.
+    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        let token = bearer(headers)
+            .ok_or(ApiError::Unauthorized("a bearer token is needed: Authorization: Bearer gft_…"))?;
+        self.bearer_of(token).await
+    }
+
+    /// Who reads, by bearer token or by the session of a page. Never for writes: a cookie comes along
+    /// with what another site sends.
+    pub(crate) async fn reader(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        match session(headers) {
+            Some(token) if !headers.contains_key(header::AUTHORIZATION) => self.bearer_of(&token).await,
+            Some(_) | None => self.caller(headers).await,
+        }
+    }
+
+    /// A repository that the caller owns.
+    pub(crate) async fn own_repo(&self, caller: &Caller, id: &str) -> Result<Entry<Repo>, ApiError> {
+        let found = self.repo(id).await?;
+        found.filter(|entry| caller.owns(&entry.value)).ok_or(ApiError::NotFound("repository"))
+    }
+
+    /// A repository that the caller owns or views.
+    pub(crate) async fn seen_repo(&self, caller: &Caller, id: &str) -> Result<Entry<Repo>, ApiError> {
+        let found = self.repo(id).await?;
+        found.filter(|entry| caller.sees(&entry.value)).ok_or(ApiError::NotFound("repository"))
+    }
+
+    /// A repository, whoever's.
+    pub(crate) async fn repo(&self, id: &str) -> Result<Option<Entry<Repo>>, ApiError> {
+        match id.parse::<RepoId>() {
+            Ok(id) => Ok(self.ledger.repos.get(&id.to_string()).await?),
+            Err(_) => Ok(None),
+        }
+    }
+
+    async fn job(&self, id: &str) -> Result<Entry<Job>, ApiError> {
+        let missing = || ApiError::NotFound("job");
+        let id: JobId = id.parse().map_err(|_| missing())?;
+        self.ledger.job(id).await?.ok_or_else(missing)
+    }
+
+    async fn repo_of(&self, job: &Job) -> Result<Option<Repo>, ApiError> {
+        let Some(repo) = job.repo else { return Ok(None) };
+        Ok(self.ledger.repos.get(&repo.to_string()).await?.map(|entry| entry.value))
+    }
+
+    /// A job that the caller may see: his own, or one of a repository that he owns or views.
+    pub(crate) async fn seen_job(&self, caller: &Caller, id: &str) -> Result<Entry<Job>, ApiError> {
+        let entry = self.job(id).await?;
+        let own = entry.value.owner == caller.user.id || caller.is_admin();
+        if own || self.repo_of(&entry.value).await?.is_some_and(|repo| caller.sees(&repo)) {
+            return Ok(entry);
+        }
+        Err(ApiError::NotFound("job"))
+    }
+
+    /// A job that the caller may end or repeat: viewers only look.
+    pub(crate) async fn own_job(&self, caller: &Caller, id: &str) -> Result<Entry<Job>, ApiError> {
+        let entry = self.seen_job(caller, id).await?;
+        let own = entry.value.owner == caller.user.id || caller.is_admin();
+        if own || self.repo_of(&entry.value).await?.is_some_and(|repo| caller.owns(&repo)) {
+            return Ok(entry);
+        }
+        Err(ApiError::Forbidden("only its owner may do that".to_owned()))
+    }
+
+    /// A job for whoever has its link's key, else for a caller who may see it.
+    pub(crate) async fn read_job(
+        &self,
+        headers: &HeaderMap,
+        id: &str,
+        key: Option<&str>,
+    ) -> Result<Entry<Job>, ApiError> {
+        if let Some(key) = key {
+            let fits = id.parse::<JobId>().is_ok_and(|job| self.keys.is_link(job, key));
+            if fits {
+                let entry = self.job(id).await?;
+                if self.repo_of(&entry.value).await?.is_none_or(|repo| repo.links == Links::Key) {
+                    return Ok(entry);
+                }
+            }
+            if !headers.contains_key(header::AUTHORIZATION) && session(headers).is_none() {
+                return Err(ApiError::NotFound("job"));
+            }
+        }
+        let caller = self.reader(headers).await?;
+        caller.needs(Scope::JobsRead)?;
+        self.seen_job(&caller, id).await
+    }
+
+    /// Which jobs the caller sees in lists.
+    pub(crate) fn visible(&self, caller: &Caller) -> JobFilter {
+        if caller.is_admin() {
+            return JobFilter { everyone: true, ..JobFilter::default() };
+        }
+        let repos = self.repos.find(|repo| caller.sees(repo));
+        let repos = repos.into_iter().map(|entry| entry.value.id).collect();
+        JobFilter { owner: Some(caller.user.id), repos, ..JobFilter::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case(&["Bearer gft_a_b"] => Some("gft_a_b".to_owned()))]
+    #[test_case(&["bearer  gft_a_b "] => Some("gft_a_b".to_owned()) ; "case and spaces")]
+    #[test_case(&["Basic gft_a_b"] => None ; "another scheme")]
+    #[test_case(&["gft_a_b"] => None ; "no scheme")]
+    #[test_case(&["Bearer a", "Bearer b"] => None ; "two headers")]
+    fn tokens_of_headers(values: &[&str]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(header::AUTHORIZATION, value.parse().unwrap());
+        }
+        bearer(&headers).map(str::to_owned)
+    }
+}

@@ -1,0 +1,200 @@
+//! What a gateway does besides answering: the index follows the ledger, grants are answered, and
+//! what a crash left half done is put right.
+
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jobs::{
+    Commit, JobId, Repo,
+    bucket::Entry,
+    lock::{Lock, TAKEN_OVER_AFTER},
+    reconcile::{EVERY, Patience, Reconciler},
+};
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    error::ApiError,
+    gateway::Gateway,
+    grants,
+    index::{follow, mirror},
+};
+
+/// A delivery without a verdict for this long is finished by the reconciler: its own gateway had
+/// twice the time that a forge waits for.
+const UNFINISHED_AFTER: Duration = Duration::from_secs(10);
+/// A status that is not at the forge after this long is queued again, and again after as long: a
+/// poster's whole turn.
+const UNPOSTED_AFTER: Duration = Duration::from_secs(40);
+/// Statuses looked at in one round: each is a read.
+const UNPOSTED_AT_ONCE: usize = 100;
+/// Before the grants are subscribed to again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Starts everything; it ends with `stop`.
+pub(crate) fn start(
+    gateway: &Arc<Gateway>,
+    read: [watch::Sender<bool>; 2],
+    stop: &CancellationToken,
+) -> TaskTracker {
+    let tasks = TaskTracker::new();
+    let [jobs_read, deliveries_read] = read;
+    let (ledger, index) = (&gateway.ledger, &gateway.index);
+    tasks.spawn(follow::jobs(ledger.clone(), Arc::clone(index), jobs_read, stop.clone()));
+    tasks.spawn(follow::deliveries(ledger.clone(), Arc::clone(index), deliveries_read, stop.clone()));
+    tasks.spawn(mirror::follow(ledger.repos.clone(), Arc::clone(&gateway.repos), stop.clone()));
+    tasks.spawn(mirror::follow(ledger.accounts.tokens.clone(), Arc::clone(&gateway.tokens), stop.clone()));
+    tasks.spawn(answer_grants(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(reconcile(Arc::clone(gateway), stop.clone()));
+    tasks.close();
+    tasks
+}
+
+async fn answer_grants(gateway: Arc<Gateway>, stop: CancellationToken) {
+    while !stop.is_cancelled() {
+        if let Err(error) = grants::answer(Arc::clone(&gateway), stop.clone()).await {
+            tracing::warn!(error = format!("{error:#}"), "grants are not answered");
+        }
+        stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+    }
+}
+
+async fn reconcile(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut mender = Mender {
+        lock: Lock::new(gateway.ledger.locks.clone(), "reconcile"),
+        jobs: Reconciler::new(Patience {
+            max_queue_time: gateway.config.max_queue_time,
+            ..Patience::default()
+        }),
+        deliveries: HashMap::new(),
+        statuses: HashMap::new(),
+        // At a start after an outage workers have not renewed their leases yet.
+        rest_until: Some(Instant::now() + TAKEN_OVER_AFTER),
+        connected: true,
+        gateway,
+    };
+    while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
+        if let Some(Err(error)) = stop.run_until_cancelled(mender.round()).await {
+            let error: anyhow::Error = error.into();
+            tracing::warn!(error = format!("{error:#}"), "a round of reconciling broke off");
+            mender.was_away();
+        }
+    }
+    mender.lock.give_up().await;
+}
+
+/// What one reconciler remembers. No clocks are compared: it counts from when it saw a thing itself.
+struct Mender {
+    gateway: Arc<Gateway>,
+    lock: Lock,
+    jobs: Reconciler,
+    deliveries: HashMap<String, Instant>,
+    statuses: HashMap<JobId, (u64, Instant)>,
+    rest_until: Option<Instant>,
+    connected: bool,
+}
+
+impl Mender {
+    /// Workers get time to write what they have, which they could not while NATS was away.
+    fn was_away(&mut self) {
+        self.jobs.forget();
+        self.deliveries.clear();
+        self.statuses.clear();
+        self.rest_until = Some(Instant::now() + TAKEN_OVER_AFTER);
+    }
+
+    async fn round(&mut self) -> Result<(), ApiError> {
+        use async_nats::connection::State;
+        let connected = match self.gateway.ledger.client.connection_state() {
+            State::Connected => true,
+            State::Pending | State::Disconnected => false,
+        };
+        if connected && !self.connected {
+            self.was_away();
+        }
+        self.connected = connected;
+        if !connected || !self.gateway.has_caught_up() || !self.lock.is_ours().await? {
+            return Ok(());
+        }
+        if self.rest_until.is_some_and(|until| Instant::now() < until) {
+            return Ok(());
+        }
+        self.rest_until = None;
+        let candidates = self.gateway.index.open_jobs()?;
+        self.jobs.round(&self.gateway.ledger, &candidates).await?;
+        self.finish_deliveries().await?;
+        self.publish_statuses().await
+    }
+
+    async fn finish_deliveries(&mut self) -> Result<(), ApiError> {
+        let keys = self.gateway.index.unfinished()?;
+        self.deliveries.retain(|key, _| keys.contains(key));
+        for key in keys {
+            let since = *self.deliveries.entry(key.clone()).or_insert_with(Instant::now);
+            if since.elapsed() < UNFINISHED_AFTER {
+                continue;
+            }
+            let Some(entry) = self.gateway.ledger.deliveries.get(&key).await? else { continue };
+            let repo = self.repo(entry.value.repo).await?;
+            tracing::info!(delivery = key, "a delivery without a verdict is finished");
+            self.gateway.finish_delivery(entry, repo.as_ref()).await?;
+            self.deliveries.remove(&key);
+        }
+        Ok(())
+    }
+
+    async fn repo(&self, id: Option<jobs::RepoId>) -> Result<Option<Repo>, ApiError> {
+        let Some(id) = id else { return Ok(None) };
+        Ok(self.gateway.ledger.repos.get(&id.to_string()).await?.map(|entry| entry.value))
+    }
+
+    async fn publish_statuses(&mut self) -> Result<(), ApiError> {
+        let unposted = self.gateway.index.unposted(UNPOSTED_AT_ONCE)?;
+        self.statuses.retain(|job, _| unposted.iter().any(|(id, _)| id == job));
+        for (id, revision) in unposted {
+            let seen = self.statuses.entry(id).or_insert((revision, Instant::now()));
+            if seen.0 != revision {
+                *seen = (revision, Instant::now());
+            }
+            if seen.1.elapsed() < UNPOSTED_AFTER {
+                continue;
+            }
+            seen.1 = Instant::now();
+            self.publish_status(id).await?;
+        }
+        Ok(())
+    }
+
+    async fn publish_status(&self, id: JobId) -> Result<(), ApiError> {
+        let ledger = &self.gateway.ledger;
+        let Some(entry) = ledger.job(id).await? else { return Ok(self.gateway.index.forget_job(id)?) };
+        let (Some(repo), Some(sha), Some(context)) =
+            (entry.value.repo, &entry.value.sha, &entry.value.context)
+        else {
+            return Ok(self.gateway.index.posted(id)?);
+        };
+        let key = jobs::streams::commit_key(repo, sha, context);
+        match ledger.commits.get(&key).await? {
+            Some(commit) if is_settled(&commit, &entry) => Ok(self.gateway.index.posted(id)?),
+            Some(_) | None => {
+                tracing::info!(job.id = %id, "a status is not at the forge; it is queued again");
+                Ok(ledger.touch_status(&entry).await?)
+            }
+        }
+    }
+}
+
+/// Whether nothing is left to be posted for this record: it was, the forge will not take it, or a
+/// newer job took its place.
+fn is_settled(commit: &Entry<Commit>, record: &Entry<jobs::Job>) -> bool {
+    let commit = &commit.value;
+    let newer = commit.job != record.value.id && commit.created_revision > record.created_revision();
+    let posted = commit.posted.as_ref().is_some_and(|posted| {
+        posted.job == record.value.id
+            && (posted.revision >= record.revision || posted.state == record.value.commit_state())
+    });
+    newer || posted || (commit.job == record.value.id && commit.refused.is_some())
+}

@@ -1,0 +1,213 @@
+//! What a gateway is told at its start. Read once, every wrong variable named at once.
+//!
+//! Where NATS is belongs to whoever connects; a connected client is given to [`crate::serve`].
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use hooks::address::Allow;
+use jobs::{
+    Secret,
+    env::{Problems, Reader},
+    streams,
+};
+use url::Url;
+
+/// GitHub's own API.
+const GITHUB_API: &str = "https://api.github.com/";
+/// Jobs of one owner that may wait at once: a matrix build fits, a runaway script does not.
+const MAX_QUEUED_PER_USER: usize = 1000;
+/// A job that nobody took for a day will not be missed.
+const MAX_QUEUE_TIME: Duration = Duration::from_secs(24 * 3600);
+/// The port of the published interface.
+const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 3000);
+
+/// The operator's account at GitHub.
+#[derive(Debug, Clone)]
+pub struct Github {
+    /// Base address of the API, ending in a slash.
+    pub api_url: Url,
+    /// Posts statuses and clones what an admin registered.
+    pub token: Option<Secret>,
+    /// Of the hook of a GitHub App or an organisation.
+    pub webhook_secret: Option<Secret>,
+    /// The GitHub App's id and the file of its key.
+    pub app: Option<(u64, PathBuf)>,
+    /// Accounts whose installations of the App are accepted.
+    pub accounts: Vec<String>,
+}
+
+impl Github {
+    /// The host (and port) that GitHub's repositories are cloned from: that of the API, without a
+    /// leading `api.`.
+    pub(crate) fn authority(&self) -> String {
+        let host = self.api_url.host_str().unwrap_or_default();
+        let host = host.strip_prefix("api.").unwrap_or(host);
+        self.api_url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    }
+}
+
+/// Everything a gateway is told.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// What links and redirects begin with; absent means `http://localhost:<port>`.
+    pub public_url: Option<Url>,
+    /// The index and the master key lie here.
+    pub data_dir: PathBuf,
+    /// GitHub.
+    pub github: Github,
+    /// Of `/observer/stats`; without it an admin's token is needed there.
+    pub admin_secret: Option<Secret>,
+    /// The 32 bytes from which all keys come; absent means `<data dir>/master.key`.
+    pub master_key_file: Option<PathBuf>,
+    /// Forges inside, reachable besides public addresses.
+    pub clone_allow: Allow,
+    /// PEM file added to what our clients trust.
+    pub ca_bundle: Option<PathBuf>,
+    /// How streams are made.
+    pub streams: streams::Settings,
+    /// Jobs of one owner that may wait at once.
+    pub max_queued_per_user: usize,
+    /// How long a job may wait for a worker.
+    pub max_queue_time: Duration,
+    /// How long open requests may take once the gateway was told to stop.
+    pub shutdown_grace: Duration,
+}
+
+impl Config {
+    /// Reads every variable through `var`, and reports all that is wrong, not just the first.
+    ///
+    /// # Errors
+    /// Every variable that is wrong, with a reason each.
+    pub fn read(var: &dyn Fn(&str) -> Option<String>, data_dir: PathBuf) -> Result<Self, Problems> {
+        let mut env = Reader::new(var);
+        let listen = env.or("GITFAAS_LISTEN", SocketAddr::from(DEFAULT_LISTEN));
+        let public_url = web_url(&mut env, "GITFAAS_PUBLIC_URL");
+        let github = github(&mut env);
+        let admin_secret = env.optional("GITFAAS_ADMIN_SECRET");
+        let master_key_file = env.optional("GITFAAS_MASTER_KEY_FILE");
+        let clone_allow = env.or("GITFAAS_CLONE_ALLOW", Allow::none());
+        let ca_bundle = env.optional("GITFAAS_CA_BUNDLE");
+        let defaults = streams::Settings::default();
+        let streams = streams::Settings {
+            replicas: replicas(&mut env),
+            keep_jobs: env.duration("GITFAAS_KEEP_JOBS", defaults.keep_jobs),
+            keep_logs: env.duration("GITFAAS_KEEP_LOGS", defaults.keep_logs),
+        };
+        let max_queued_per_user = env.or("GITFAAS_MAX_QUEUED_PER_USER", MAX_QUEUED_PER_USER);
+        let max_queue_time = env.duration("GITFAAS_MAX_QUEUE_TIME", MAX_QUEUE_TIME);
+        let shutdown_grace = env.duration("GITFAAS_SHUTDOWN_GRACE", Duration::from_secs(30));
+        env.finish(|| {
+            Some(Self {
+                listen,
+                public_url,
+                data_dir,
+                github: github?,
+                admin_secret,
+                master_key_file,
+                clone_allow,
+                ca_bundle,
+                streams,
+                max_queued_per_user,
+                max_queue_time,
+                shutdown_grace,
+            })
+        })
+    }
+}
+
+fn github(env: &mut Reader<'_>) -> Option<Github> {
+    let default = GITHUB_API.parse().expect("a constant URL");
+    let api_url = web_url(env, "GITFAAS_GITHUB_API_URL").unwrap_or(default);
+    let id = env.optional("GITFAAS_GITHUB_APP_ID");
+    let key_file = env.optional("GITFAAS_GITHUB_APP_KEY_FILE");
+    let app = match (id, key_file) {
+        (Some(id), Some(key_file)) => Some((id, key_file)),
+        (None, None) => None,
+        (Some(_), None) => {
+            env.problem("GITFAAS_GITHUB_APP_KEY_FILE", "not set, but GITFAAS_GITHUB_APP_ID is");
+            None
+        }
+        (None, Some(_)) => {
+            env.problem("GITFAAS_GITHUB_APP_ID", "not set, but GITFAAS_GITHUB_APP_KEY_FILE is");
+            None
+        }
+    };
+    Some(Github {
+        api_url,
+        token: env.optional("GITFAAS_GITHUB_TOKEN"),
+        webhook_secret: env.optional("GITFAAS_GITHUB_WEBHOOK_SECRET"),
+        app,
+        accounts: env.list("GITFAAS_GITHUB_ACCOUNTS"),
+    })
+}
+
+/// An http or https address, with a slash at its end so that paths can be joined to it.
+fn web_url(env: &mut Reader<'_>, name: &str) -> Option<Url> {
+    let mut url: Url = env.optional(name)?;
+    if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
+        env.problem(name, "must begin with http:// or https://");
+        return None;
+    }
+    if !url.path().ends_with('/') {
+        url.set_path(&format!("{}/", url.path()));
+    }
+    Some(url)
+}
+
+/// JetStream places a stream on an odd number of nodes; five would cost more than they save here.
+fn replicas(env: &mut Reader<'_>) -> usize {
+    match env.or("GITFAAS_NATS_REPLICAS", 1) {
+        allowed @ (1 | 3) => allowed,
+        _ => {
+            env.problem("GITFAAS_NATS_REPLICAS", "must be 1 or 3");
+            1
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    fn read(table: &[(&str, &str)]) -> Result<Config, Problems> {
+        let var =
+            |name: &str| table.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+        Config::read(&var, "/data".into())
+    }
+
+    #[test]
+    fn nothing_set_is_a_gateway_on_this_machine() {
+        let config = read(&[]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:3000");
+        assert_eq!(config.streams.replicas, 1);
+        assert_eq!(config.github.authority(), "github.com");
+    }
+
+    #[test]
+    fn every_wrong_variable_is_named_at_once() {
+        let problems = read(&[
+            ("GITFAAS_LISTEN", "here"),
+            ("GITFAAS_PUBLIC_URL", "ftp://example.com"),
+            ("GITFAAS_NATS_REPLICAS", "2"),
+            ("GITFAAS_GITHUB_APP_ID", "7"),
+        ]);
+        insta::assert_snapshot!(problems.unwrap_err(), @r"
+        4 environment variables are wrong:
+          GITFAAS_LISTEN: invalid socket address syntax
+          GITFAAS_PUBLIC_URL: must begin with http:// or https://
+          GITFAAS_GITHUB_APP_KEY_FILE: not set, but GITFAAS_GITHUB_APP_ID is
+          GITFAAS_NATS_REPLICAS: must be 1 or 3
+        ");
+    }
+
+    #[test_case("https://api.github.com" => "github.com")]
+    #[test_case("https://ghe.corp.example/api/v3" => "ghe.corp.example")]
+    #[test_case("http://127.0.0.1:9000" => "127.0.0.1:9000")]
+    fn the_host_of_repositories(api_url: &str) -> String {
+        read(&[("GITFAAS_GITHUB_API_URL", api_url)]).unwrap().github.authority()
+    }
+}

@@ -1,0 +1,120 @@
+//! `/api/v1/deliveries`: what forges sent, what was decided, and once more.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http::{HeaderMap, StatusCode};
+use jobs::{CommitSha, Delivery, Repo, accounts::Scope, bucket::Entry};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    auth::Caller,
+    body::{Query, Wanted},
+    calls::PAGE,
+    error::ApiError,
+    gateway::Gateway,
+    index::DeliveryFilter,
+    refused::Refused,
+    view::DeliveryView,
+};
+
+/// Entries read at once for a list.
+const READ_AT_ONCE: usize = 32;
+
+/// Of `GET /api/v1/deliveries`.
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    repo: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// Signed deliveries; for admins also the last that nobody signed.
+#[derive(Serialize)]
+pub(crate) struct Deliveries {
+    items: Vec<DeliveryView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsigned: Option<Vec<Refused>>,
+}
+
+/// `GET /api/v1/deliveries`: newest first.
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Json<Deliveries>, ApiError> {
+    let caller = gateway.reader(&headers).await?;
+    caller.needs(Scope::JobsRead)?;
+    let filter = match &asked.repo {
+        Some(repo) => DeliveryFilter::Repos(vec![gateway.own_repo(&caller, repo).await?.value.id]),
+        None if caller.is_admin() => DeliveryFilter::Everyone,
+        None => {
+            let repos = gateway.repos.find(|repo| caller.owns(repo));
+            DeliveryFilter::Repos(repos.into_iter().map(|entry| entry.value.id).collect())
+        }
+    };
+    let limit = asked.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let keys = gateway.index.deliveries(&filter, asked.cursor.as_deref(), limit)?;
+    let next = keys.last().cloned().filter(|_| keys.len() == limit);
+    let bucket = &gateway.ledger.deliveries;
+    let read = stream::iter(keys).map(|key| async move { bucket.get(&key).await }).buffered(READ_AT_ONCE);
+    let found: Vec<Option<Entry<Delivery>>> = read.try_collect().await?;
+    let unsigned = caller.is_admin().then(|| gateway.refused.all());
+    Ok(Json(Deliveries { items: found.iter().flatten().map(DeliveryView::from).collect(), next, unsigned }))
+}
+
+impl Gateway {
+    /// A delivery to a repository that the caller owns.
+    async fn own_delivery(&self, caller: &Caller, id: &str) -> Result<(Entry<Delivery>, Repo), ApiError> {
+        let missing = || ApiError::NotFound("delivery");
+        let is_key = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        let entry = if is_key { self.ledger.deliveries.get(id).await? } else { None };
+        let entry = entry.ok_or_else(missing)?;
+        let repo = entry.value.repo.ok_or_else(missing)?;
+        let found = self.ledger.repos.get(&repo.to_string()).await?;
+        let repo = found.filter(|entry| caller.owns(&entry.value)).ok_or_else(missing)?;
+        Ok((entry, repo.value))
+    }
+}
+
+/// `POST /api/v1/deliveries/{id}/replay`
+pub(crate) async fn replay(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::JobsWrite)?;
+    let (entry, repo) = gateway.own_delivery(&caller, &id).await?;
+    let taken = gateway.replay(&entry, &repo).await?;
+    gateway.metrics.delivery(taken.verdict);
+    let written = gateway.ledger.deliveries.get(&taken.key).await?.ok_or(ApiError::NotFound("delivery"))?;
+    Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&written))).into_response())
+}
+
+/// Which commit is approved: a newer one needs another approval.
+#[derive(Deserialize)]
+pub(crate) struct Approval {
+    #[expect(dead_code, reason = "nothing is held yet; the field is checked for being a commit")]
+    sha: CommitSha,
+}
+
+/// `POST /api/v1/deliveries/{id}/approve`
+pub(crate) async fn approve(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Wanted(_): Wanted<Approval>,
+) -> Result<Response, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::JobsWrite)?;
+    gateway.own_delivery(&caller, &id).await?;
+    Err(ApiError::Conflict("this delivery is not held".to_owned()))
+}

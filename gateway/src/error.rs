@@ -1,0 +1,201 @@
+//! Why a request is not answered as asked: one enum, two shapes.
+//!
+//! `/api/v1` says `{"error": {"code", "message"}}`. The published interface says `{"message"}` to
+//! whom it does not know, and `{"error"}` otherwise. What went wrong inside is logged here, once,
+//! and never shown.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderValue, StatusCode, header};
+use jobs::{LedgerError, bucket::BucketError, log::LogError, result::ResultError};
+
+/// Clients try again after so many seconds: a leader election is over then.
+const RETRY_AFTER_S: u64 = 5;
+
+/// Why a request is not answered as asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// No token, or one that does not count.
+    #[error("{0}")]
+    Unauthorized(&'static str),
+    /// Known, and not allowed.
+    #[error("{0}")]
+    Forbidden(String),
+    /// There is no such thing, or it is somebody else's.
+    #[error("no such {0}")]
+    NotFound(&'static str),
+    /// The request is wrong.
+    #[error("{0}")]
+    BadRequest(String),
+    /// The state of things does not allow it.
+    #[error("{0}")]
+    Conflict(String),
+    /// An idempotency key came again with another request.
+    #[error("this Idempotency-Key was used for another request")]
+    KeyReused,
+    /// The range lies outside.
+    #[error("the range lies outside the {0} bytes there are")]
+    Range(u64),
+    /// The body is too long.
+    #[error("the body is larger than {0} bytes")]
+    TooLarge(usize),
+    /// Over a limit of the caller's.
+    #[error("{0}")]
+    TooMany(String),
+    /// NATS did not answer, or is full.
+    #[error("the service cannot store or read anything at the moment; try again")]
+    Unavailable(#[source] anyhow::Error),
+    /// Not configured.
+    #[error("{0}")]
+    NotConfigured(&'static str),
+    /// Our mistake.
+    #[error("internal error")]
+    Internal(#[source] anyhow::Error),
+}
+
+impl ApiError {
+    fn status_and_code(&self) -> (StatusCode, &'static str) {
+        match self {
+            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
+            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::NotConfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_configured"),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+        }
+    }
+
+    /// Logs what only the operator can mend; the one place where that happens.
+    fn log(&self) {
+        match self {
+            Self::Internal(cause) => tracing::error!(error = format!("{cause:#}"), "request failed"),
+            Self::Unavailable(cause) => tracing::warn!(error = format!("{cause:#}"), "nats is out of reach"),
+            Self::Unauthorized(_)
+            | Self::Forbidden(_)
+            | Self::NotFound(_)
+            | Self::BadRequest(_)
+            | Self::Conflict(_)
+            | Self::KeyReused
+            | Self::Range(_)
+            | Self::TooLarge(_)
+            | Self::TooMany(_)
+            | Self::NotConfigured(_) => {}
+        }
+    }
+
+    /// Headers that belong to the status.
+    fn mark(&self, response: &mut Response) {
+        let headers = response.headers_mut();
+        match self {
+            Self::Unauthorized(_) => {
+                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            Self::Unavailable(_) | Self::TooMany(_) => {
+                headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
+            }
+            Self::Range(bytes) => {
+                let range = format!("bytes */{bytes}").parse().expect("digits are a header");
+                headers.insert(header::CONTENT_RANGE, range);
+            }
+            Self::Forbidden(_)
+            | Self::NotFound(_)
+            | Self::BadRequest(_)
+            | Self::Conflict(_)
+            | Self::KeyReused
+            | Self::TooLarge(_)
+            | Self::NotConfigured(_)
+            | Self::Internal(_) => {}
+        }
+    }
+
+    /// The status and sentence, for pages.
+    pub(crate) fn into_page(self) -> (StatusCode, String) {
+        self.log();
+        (self.status_and_code().0, self.to_string())
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.log();
+        let (status, code) = self.status_and_code();
+        let body = serde_json::json!({ "error": { "code": code, "message": self.to_string() } });
+        let mut response = (status, Json(body)).into_response();
+        self.mark(&mut response);
+        response
+    }
+}
+
+/// The same error in the shape of the published interface.
+#[derive(Debug)]
+pub(crate) struct Published(pub(crate) ApiError);
+
+impl<E: Into<ApiError>> From<E> for Published {
+    fn from(error: E) -> Self {
+        Self(error.into())
+    }
+}
+
+impl IntoResponse for Published {
+    fn into_response(self) -> Response {
+        self.0.log();
+        let (status, _) = self.0.status_and_code();
+        let field = match self.0 {
+            ApiError::Unauthorized(_) | ApiError::NotConfigured(_) => "message",
+            _ => "error",
+        };
+        let mut response = (status, Json(serde_json::json!({ field: self.0.to_string() }))).into_response();
+        self.0.mark(&mut response);
+        response
+    }
+}
+
+impl From<BucketError> for ApiError {
+    fn from(error: BucketError) -> Self {
+        match error {
+            BucketError::Conflict { .. } => Self::Conflict("it was changed in between; try again".to_owned()),
+            BucketError::Malformed { .. } => Self::Internal(error.into()),
+            BucketError::Newer { .. } | BucketError::Full { .. } | BucketError::Nats { .. } => {
+                Self::Unavailable(error.into())
+            }
+        }
+    }
+}
+
+impl From<LedgerError> for ApiError {
+    fn from(error: LedgerError) -> Self {
+        match error {
+            LedgerError::Bucket(error) => error.into(),
+            LedgerError::Nats { .. } => Self::Unavailable(error.into()),
+        }
+    }
+}
+
+impl From<LogError> for ApiError {
+    fn from(error: LogError) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
+impl From<ResultError> for ApiError {
+    fn from(error: ResultError) -> Self {
+        match error {
+            ResultError::Nats { .. } => Self::Unavailable(error.into()),
+            ResultError::Damaged { .. } => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<crate::index::IndexError> for ApiError {
+    fn from(error: crate::index::IndexError) -> Self {
+        Self::Internal(error.into())
+    }
+}

@@ -1,0 +1,118 @@
+//! The parts that every request uses.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use jobs::{
+    Job, JobId, Ledger, Repo,
+    accounts::TokenRecord,
+    bucket::{Bucket, Entry},
+    streams,
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use url::Url;
+
+use crate::{
+    config::Config,
+    index::{Change, Index, Sync, mirror::Mirror},
+    keys::Keys,
+    metrics::Metrics,
+    refused::LastRefused,
+};
+
+/// `repos/at.<sha256(host, path)>`: the registration that posts a repository's statuses.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct At {
+    pub(crate) repo: jobs::RepoId,
+    #[serde(flatten)]
+    pub(crate) other: Map<String, Value>,
+}
+
+/// A sealed secret of a repository: `secrets/<repo id>.<name>`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SealedSecret {
+    pub(crate) sealed: String,
+    #[serde(flatten)]
+    pub(crate) other: Map<String, Value>,
+}
+
+/// Everything a request may use. Cheap to share, never changed after the start.
+pub struct Gateway {
+    pub(crate) config: Config,
+    pub(crate) public_url: Url,
+    pub(crate) ledger: Ledger,
+    pub(crate) posting: Bucket<At>,
+    pub(crate) secrets: Bucket<SealedSecret>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) repos: Arc<Mirror<Repo>>,
+    pub(crate) tokens: Arc<Mirror<TokenRecord>>,
+    pub(crate) keys: Keys,
+    pub(crate) metrics: Metrics,
+    pub(crate) refused: LastRefused,
+    /// True once the index has read what lay in the streams at the start.
+    pub(crate) caught_up: (watch::Receiver<bool>, watch::Receiver<bool>),
+    /// Long answers end with this.
+    pub(crate) stop: CancellationToken,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Gateway")
+    }
+}
+
+impl Gateway {
+    /// Opens keys and index on a ledger whose streams exist. Nothing runs yet; see
+    /// [`crate::background::start`].
+    pub(crate) async fn open(
+        config: Config,
+        public_url: Url,
+        ledger: Ledger,
+        stop: CancellationToken,
+    ) -> anyhow::Result<(Self, [watch::Sender<bool>; 2])> {
+        let keys = Keys::open(&ledger, config.master_key_file.as_deref(), &config.data_dir).await?;
+        let index = Index::open(&config.data_dir)
+            .with_context(|| format!("cannot open the index in {}", config.data_dir.display()))?;
+        let (jobs_read, jobs_seen) = watch::channel(false);
+        let (deliveries_read, deliveries_seen) = watch::channel(false);
+        let gateway = Self {
+            posting: Bucket::open(&ledger.js, streams::REPOS).await?,
+            secrets: Bucket::open(&ledger.js, streams::SECRETS).await?,
+            index: Arc::new(index),
+            repos: Arc::default(),
+            tokens: Arc::default(),
+            metrics: Metrics::default(),
+            refused: LastRefused::default(),
+            caught_up: (jobs_seen, deliveries_seen),
+            config,
+            public_url,
+            ledger,
+            keys,
+            stop,
+        };
+        Ok((gateway, [jobs_read, deliveries_read]))
+    }
+
+    /// Whether lists are complete.
+    pub(crate) fn has_caught_up(&self) -> bool {
+        *self.caught_up.0.borrow() && *self.caught_up.1.borrow()
+    }
+
+    /// Notes an own write in the index, so that the next list has it. Without it the list has it a
+    /// moment later, so trouble here fails no request.
+    pub(crate) fn note(&self, entry: &Entry<Job>) {
+        let change = Change::Put(Box::new(entry.clone()));
+        if let Err(error) = self.index.take_jobs(&[change], None, Sync::Later) {
+            let error: anyhow::Error = error.into();
+            tracing::warn!(error = format!("{error:#}"), "an own write was not noted");
+        }
+    }
+
+    /// The page of a job, as a link for people.
+    pub(crate) fn page(&self, job: JobId) -> Url {
+        self.public_url.join(&format!("jobs/{job}")).expect("an id is a path")
+    }
+}

@@ -1,0 +1,223 @@
+//! What workers may have: asked under their own name, given for what the record says is theirs.
+//!
+//! Gateways answer as one queue group. A credential goes to its own forge's host and nowhere else:
+//! a job's clone credential is given only when the record's URL is the registered repository's.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt as _;
+use hooks::{CloneUrl, Forge};
+use jobs::{
+    Job, JobId, Links, Repo, Secret, State, WorkerName,
+    grants::{CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{error::ApiError, gateway::Gateway, repos::token_place, webhooks::forge_of};
+
+/// The queue group that all gateways answer in.
+const GROUP: &str = "gateways";
+/// Requests answered at once: each is a few reads.
+const AT_ONCE: usize = 32;
+
+/// Answers until `stop`.
+pub(crate) async fn answer(gateway: Arc<Gateway>, stop: CancellationToken) -> anyhow::Result<()> {
+    let client = gateway.ledger.client.clone();
+    let requests = client.queue_subscribe("grants.*", GROUP.to_owned()).await?;
+    let answering = requests.for_each_concurrent(AT_ONCE, move |message| {
+        let gateway = Arc::clone(&gateway);
+        async move { reply(&gateway, message).await }
+    });
+    stop.run_until_cancelled(answering).await;
+    Ok(())
+}
+
+async fn reply(gateway: &Gateway, message: async_nats::Message) {
+    let Some(inbox) = message.reply else { return };
+    let reply = match message.subject.rsplit('.').next().and_then(|name| name.parse().ok()) {
+        Some(worker) => gateway.grant(&worker, &message.payload).await,
+        None => GrantReply::Refused { reason: "nobody of that name".to_owned() },
+    };
+    tracing::debug!(subject = %message.subject, ?reply, "a grant was answered");
+    let bytes = serde_json::to_vec(&reply).expect("a grant is JSON");
+    if let Err(error) = gateway.ledger.client.publish(inbox, bytes.into()).await {
+        tracing::warn!(%error, "a grant was not delivered");
+    }
+}
+
+/// Why nothing is given.
+enum NotGranted {
+    /// Final.
+    Refused(&'static str),
+    /// Trouble of ours: another try may do better.
+    Unavailable(String),
+}
+
+impl From<NotGranted> for GrantReply {
+    fn from(not: NotGranted) -> Self {
+        match not {
+            NotGranted::Refused(reason) => Self::Refused { reason: reason.to_owned() },
+            NotGranted::Unavailable(reason) => Self::Unavailable { reason },
+        }
+    }
+}
+
+fn refused<T>(reason: &'static str) -> Result<T, NotGranted> {
+    Err(NotGranted::Refused(reason))
+}
+
+fn unavailable(error: impl Into<ApiError>) -> NotGranted {
+    let error: anyhow::Error = error.into().into();
+    tracing::warn!(error = format!("{error:#}"), "a grant could not be made");
+    NotGranted::Unavailable(error.to_string())
+}
+
+impl Gateway {
+    /// What `worker` gets.
+    pub(crate) async fn grant(&self, worker: &WorkerName, request: &[u8]) -> GrantReply {
+        let granted = match serde_json::from_slice(request) {
+            Ok(GrantRequest::Job { job, attempt, secrets }) => {
+                self.job_grant(worker, job, attempt, &secrets).await.map(GrantReply::Job)
+            }
+            Ok(GrantRequest::Status { commit, job }) => {
+                self.status_grant(&commit, job).await.map(GrantReply::Status)
+            }
+            Err(_) => refused("not a request for a grant"),
+        };
+        granted.unwrap_or_else(GrantReply::from)
+    }
+
+    async fn job_grant(
+        &self,
+        worker: &WorkerName,
+        id: JobId,
+        attempt: u32,
+        secrets: &[String],
+    ) -> Result<JobGrant, NotGranted> {
+        let entry = self.ledger.job(id).await.map_err(unavailable)?;
+        let his = |job: &Job| {
+            job.state == State::Working && job.attempt == attempt && job.worker.as_ref() == Some(worker)
+        };
+        let Some(job) = entry.map(|entry| entry.value).filter(his) else {
+            return refused("this attempt is not the asker's");
+        };
+        let mut grant = JobGrant::default();
+        let repo = self.repo_behind(&job).await?;
+        if let Some(repo) = &repo {
+            grant.clone = self.clone_credential(&job, repo)?;
+        }
+        for name in secrets {
+            match &repo {
+                Some(repo) => match self.secret(repo, name).await? {
+                    Some(value) => grant.secrets.push((name.clone(), value.expose().to_owned())),
+                    None => grant.missing_secrets.push(name.clone()),
+                },
+                None => grant.missing_secrets.push(name.clone()),
+            }
+        }
+        Ok(grant)
+    }
+
+    async fn repo_behind(&self, job: &Job) -> Result<Option<Repo>, NotGranted> {
+        let Some(repo) = job.repo else { return Ok(None) };
+        let found = self.ledger.repos.get(&repo.to_string()).await.map_err(unavailable)?;
+        Ok(found.map(|entry| entry.value))
+    }
+
+    fn clone_credential(&self, job: &Job, repo: &Repo) -> Result<Option<CloneCredential>, NotGranted> {
+        let urls = (job.url.parse::<CloneUrl>(), repo.url.parse::<CloneUrl>());
+        let (Ok(asked), Ok(registered)) = urls else { return Ok(None) };
+        if asked.authority() != registered.authority() || !asked.same_repository(&registered) {
+            return Ok(None);
+        }
+        let user = match forge_of(repo) {
+            Forge::Github => "x-access-token",
+            Forge::Gitlab => "oauth2",
+            Forge::Gitea | Forge::Plain => "git",
+        };
+        let token = self.token_of(repo)?;
+        Ok(token.map(|token| CloneCredential { user: user.to_owned(), token: token.expose().to_owned() }))
+    }
+
+    /// The registration's own token, else the operator's where it may be used.
+    fn token_of(&self, repo: &Repo) -> Result<Option<Secret>, NotGranted> {
+        if let Some(sealed) = &repo.sealed_token {
+            let opened = self.keys.open_sealed(&token_place(repo.id), sealed);
+            return opened.map(Some).map_err(|error| unavailable(ApiError::Internal(error.into())));
+        }
+        let operators = repo.operator_credential && forge_of(repo) == Forge::Github;
+        Ok(self.config.github.token.clone().filter(|_| operators))
+    }
+
+    async fn secret(&self, repo: &Repo, name: &str) -> Result<Option<Secret>, NotGranted> {
+        // A name is part of a key: only what a variable's name can be is looked up.
+        let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        if !is_name {
+            return Ok(None);
+        }
+        let key = format!("{}.{name}", repo.id);
+        let Some(found) = self.secrets.get(&key).await.map_err(unavailable)? else { return Ok(None) };
+        let opened = self.keys.open_sealed(&key, &found.value.sealed);
+        opened.map(Some).map_err(|error| unavailable(ApiError::Internal(error.into())))
+    }
+
+    async fn status_grant(&self, commit: &str, job: JobId) -> Result<StatusGrant, NotGranted> {
+        let is_key = commit.bytes().all(|b| b.is_ascii_hexdigit() || b == b'.' || b == b'-');
+        let found = if is_key { self.ledger.commits.get(commit).await.map_err(unavailable)? } else { None };
+        let Some(commit) = found.map(|entry| entry.value) else { return refused("no such commit") };
+        if commit.poster.is_none() {
+            return Err(NotGranted::Unavailable("the commit's entry must be taken first".to_owned()));
+        }
+        let entry = self.ledger.job(job).await.map_err(unavailable)?;
+        let of_commit = |job: &Job| {
+            job.repo == Some(commit.repo)
+                && job.sha.as_ref() == Some(&commit.sha)
+                && job.context.as_ref() == Some(&commit.context)
+        };
+        let Some(job) = entry.map(|entry| entry.value).filter(of_commit) else {
+            return refused("the job is not of this commit");
+        };
+        let Some(repo) = self.repo_behind(&job).await? else {
+            return refused("the repository is not registered");
+        };
+        if !repo.posts {
+            return refused("another registration of this repository posts its statuses");
+        }
+        let Some(token) = self.token_of(&repo)? else {
+            return refused("there is no credential for this repository");
+        };
+        let forge = forge_of(&repo);
+        let url: CloneUrl = match repo.url.parse() {
+            Ok(url) => url,
+            Err(_) => return refused("the registered URL cannot be read"),
+        };
+        let api_url = match forge {
+            Forge::Github => Some(self.config.github.api_url.clone()),
+            Forge::Gitea | Forge::Gitlab | Forge::Plain => forge.api_url(&url),
+        };
+        let (Some(api_url), Some((owner, name))) = (api_url, url.owner_and_name()) else {
+            return refused("this forge takes no statuses");
+        };
+        Ok(StatusGrant {
+            forge: forge.to_string(),
+            api_url: api_url.into(),
+            owner,
+            name,
+            target_url: self.link(job.id, repo.links),
+            token: token.expose().to_owned(),
+            checks: false,
+        })
+    }
+
+    /// The link of a status: with its key, unless the repository wants people to sign in.
+    pub(crate) fn link(&self, job: JobId, links: Links) -> String {
+        let mut page = self.page(job);
+        match links {
+            Links::Key => {
+                page.query_pairs_mut().append_pair("key", &self.keys.link(job));
+            }
+            Links::Login => {}
+        }
+        page.into()
+    }
+}

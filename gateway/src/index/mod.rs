@@ -1,0 +1,370 @@
+//! What lists are made of: which jobs and deliveries there are, by owner and repository.
+//!
+//! Derived from the ledger and thrown away without loss. Nothing is decided on what lies here: a
+//! list reads each record again, and whoever reconciles asks the leader. The file continues at the
+//! stream sequence that it holds (see [`follow`]); a job whose record has expired is dropped from
+//! it when a list meets it.
+
+pub(crate) mod follow;
+mod lists;
+pub(crate) mod mirror;
+mod rows;
+mod store;
+
+use std::{
+    collections::HashMap,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
+
+use jobs::{Delivery, Job, JobId, State, UserId, bucket::Entry, reconcile::Candidate};
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use tokio::sync::watch;
+
+pub(crate) use lists::{DeliveryFilter, JobFilter};
+use rows::{DeliveryRow, JobRow, pair};
+pub(crate) use store::IndexError;
+use store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, JOBS, OPEN, STREAMS, UNFINISHED, UNPOSTED};
+
+/// The index of one gateway.
+pub(crate) struct Index {
+    database: Database,
+    followers: Mutex<HashMap<JobId, watch::Sender<u64>>>,
+}
+
+/// Where in a stream an index is: the stream's creation time tells it from another of that name.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(crate) struct Position {
+    pub(crate) created: String,
+    pub(crate) sequence: u64,
+}
+
+/// One change of a bucket.
+pub(crate) enum Change<T> {
+    /// Written.
+    Put(Box<Entry<T>>),
+    /// Removed.
+    Gone(String),
+}
+
+/// Whether a write must outlive the process at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sync {
+    /// Together with the next that must.
+    Later,
+    /// Now.
+    Now,
+}
+
+impl Index {
+    /// Opens or makes the index in `data_dir`. One that cannot be read is made anew.
+    pub(crate) fn open(data_dir: &Path) -> Result<Self, IndexError> {
+        std::fs::create_dir_all(data_dir).map_err(|error| IndexError::new(redb::Error::Io(error)))?;
+        let path = data_dir.join("index.redb");
+        let opened = Database::create(&path).map_err(redb::Error::from);
+        let database = match opened {
+            Ok(database) => database,
+            Err(error @ (redb::Error::DatabaseAlreadyOpen | redb::Error::Io(_))) => {
+                return Err(IndexError::new(error));
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the index cannot be read and is made anew");
+                std::fs::remove_file(&path).map_err(|error| IndexError::new(redb::Error::Io(error)))?;
+                Database::create(&path)?
+            }
+        };
+        let index = Self { database, followers: Mutex::default() };
+        index.make_tables()?;
+        Ok(index)
+    }
+
+    fn make_tables(&self) -> Result<(), IndexError> {
+        let write = self.database.begin_write()?;
+        for name in [JOBS, DELIVERIES] {
+            write.open_table(name)?;
+        }
+        for name in [BY_OWNER, BY_REPO, UNPOSTED, UNFINISHED] {
+            write.open_table(name)?;
+        }
+        write.open_table(OPEN)?;
+        write.open_table(BY_TIME)?;
+        write.open_table(STREAMS)?;
+        write.commit()?;
+        Ok(())
+    }
+
+    /// Forgets everything that came from this bucket.
+    pub(crate) fn throw_away(&self, bucket: &str) -> Result<(), IndexError> {
+        let write = self.database.begin_write()?;
+        if bucket == jobs::streams::JOBS_BUCKET {
+            write.delete_table(JOBS)?;
+            write.delete_table(OPEN)?;
+            for name in [BY_OWNER, BY_REPO, UNPOSTED] {
+                write.delete_table(name)?;
+            }
+        } else {
+            write.delete_table(DELIVERIES)?;
+            write.delete_table(BY_TIME)?;
+            write.delete_table(UNFINISHED)?;
+        }
+        write.open_table(STREAMS)?.remove(bucket)?;
+        write.commit()?;
+        self.make_tables()
+    }
+
+    /// Where in the bucket's stream the index is.
+    pub(crate) fn position(&self, bucket: &str) -> Result<Option<Position>, IndexError> {
+        let read = self.database.begin_read()?;
+        let found = read.open_table(STREAMS)?.get(bucket)?;
+        Ok(found.and_then(|bytes| serde_json::from_slice(bytes.value()).ok()))
+    }
+
+    fn write(
+        &self,
+        sync: Sync,
+        at: Option<(&str, &Position)>,
+        work: impl FnOnce(&redb::WriteTransaction) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let mut write = self.database.begin_write()?;
+        write
+            .set_durability(match sync {
+                Sync::Later => Durability::None,
+                Sync::Now => Durability::Immediate,
+            })
+            .expect("no savepoint is ever made");
+        work(&write)?;
+        if let Some((bucket, position)) = at {
+            let bytes = serde_json::to_vec(position).expect("a text and a number are JSON");
+            write.open_table(STREAMS)?.insert(bucket, bytes.as_slice())?;
+        }
+        write.commit()?;
+        Ok(())
+    }
+
+    /// Takes changes of jobs in, and wakes whoever follows one of them.
+    pub(crate) fn take_jobs(
+        &self,
+        changes: &[Change<Job>],
+        at: Option<&Position>,
+        sync: Sync,
+    ) -> Result<(), IndexError> {
+        let at = at.map(|position| (jobs::streams::JOBS_BUCKET, position));
+        self.write(sync, at, |write| {
+            changes.iter().try_for_each(|change| match change {
+                Change::Put(entry) => rows::put_job(write, entry),
+                Change::Gone(key) => key.parse().map_or(Ok(()), |job| rows::remove_job(write, job)),
+            })
+        })?;
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        for change in changes {
+            if let Change::Put(entry) = change
+                && let Some(sender) = followers.get(&entry.value.id)
+            {
+                sender.send_replace(entry.revision);
+            }
+        }
+        followers.retain(|_, sender| sender.receiver_count() > 0);
+        Ok(())
+    }
+
+    /// Takes changes of deliveries in.
+    pub(crate) fn take_deliveries(
+        &self,
+        changes: &[Change<Delivery>],
+        at: Option<&Position>,
+        sync: Sync,
+    ) -> Result<(), IndexError> {
+        let at = at.map(|position| (jobs::streams::DELIVERIES, position));
+        self.write(sync, at, |write| {
+            changes.iter().try_for_each(|change| match change {
+                Change::Put(entry) => rows::put_delivery(write, entry),
+                Change::Gone(key) => rows::remove_delivery(write, key),
+            })
+        })
+    }
+
+    /// Tells of every change of this job's record from here on. What it holds is only a nudge:
+    /// the record is read from the leader.
+    pub(crate) fn follow(&self, job: JobId) -> watch::Receiver<u64> {
+        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        followers.entry(job).or_insert_with(|| watch::channel(0).0).subscribe()
+    }
+
+    /// Jobs of this owner that wait, counted up to `limit`.
+    pub(crate) fn waiting_of(&self, owner: UserId, limit: usize) -> Result<usize, IndexError> {
+        let read = self.database.begin_read()?;
+        let open = read.open_table(OPEN)?;
+        let mut count = 0;
+        for found in open.range(
+            pair(owner.as_bytes(), &[0; 16]).as_slice()..=pair(owner.as_bytes(), &[0xff; 16]).as_slice(),
+        )? {
+            if found?.1.value().0 == rows::WAITS {
+                count += 1;
+            }
+            if count == limit {
+                break;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Every job that is not final.
+    pub(crate) fn open_jobs(&self) -> Result<Vec<Candidate>, IndexError> {
+        let read = self.database.begin_read()?;
+        let mut jobs = Vec::new();
+        for found in read.open_table(OPEN)?.iter()? {
+            let (key, value) = found?;
+            let (state, revision) = value.value();
+            let state = if state == rows::WAITS { State::Pending } else { State::Working };
+            if let Some(job) = rows::second(key.value()) {
+                jobs.push(Candidate { job, revision, state });
+            }
+        }
+        Ok(jobs)
+    }
+
+    /// Deliveries without a verdict.
+    pub(crate) fn unfinished(&self) -> Result<Vec<String>, IndexError> {
+        let read = self.database.begin_read()?;
+        let mut keys = Vec::new();
+        for found in read.open_table(UNFINISHED)?.iter()? {
+            keys.push(String::from_utf8_lossy(found?.0.value()).into_owned());
+        }
+        Ok(keys)
+    }
+
+    /// Jobs with a status whose record changed since it was last seen to be posted, oldest first.
+    pub(crate) fn unposted(&self, limit: usize) -> Result<Vec<(JobId, u64)>, IndexError> {
+        let read = self.database.begin_read()?;
+        let jobs = read.open_table(JOBS)?;
+        let mut found = Vec::new();
+        for key in read.open_table(UNPOSTED)?.iter()?.take(limit) {
+            let key = key?.0;
+            if let Some(row) = jobs.get(key.value())?.and_then(|row| JobRow::read(row.value()))
+                && let Ok(id) = key.value().try_into()
+            {
+                found.push((JobId::from_bytes(id), row.revision));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Notes that the status of this job's last change is at the forge.
+    pub(crate) fn posted(&self, job: JobId) -> Result<(), IndexError> {
+        self.write(Sync::Later, None, |write| {
+            write.open_table(UNPOSTED)?.remove(job.as_bytes().as_slice())?;
+            Ok(())
+        })
+    }
+
+    /// Drops a job whose record is gone.
+    pub(crate) fn forget_job(&self, job: JobId) -> Result<(), IndexError> {
+        self.write(Sync::Later, None, |write| rows::remove_job(write, job))
+    }
+
+    /// How many jobs wait and work.
+    pub(crate) fn open_counts(&self) -> Result<(u64, u64), IndexError> {
+        let jobs = self.open_jobs()?;
+        let waiting = jobs.iter().filter(|job| job.state == State::Pending).count() as u64;
+        Ok((waiting, jobs.len() as u64 - waiting))
+    }
+}
+
+/// Rows of jobs and deliveries, for [`lists`].
+fn delivery_row(
+    table: &impl redb::ReadableTable<&'static [u8], &'static [u8]>,
+    key: &[u8],
+) -> Result<Option<DeliveryRow>, IndexError> {
+    Ok(table.get(key)?.and_then(|row| DeliveryRow::read(row.value())))
+}
+
+/// A table of keys alone.
+type Keys = TableDefinition<'static, &'static [u8], ()>;
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jobs::{NewJob, RepoId};
+
+    use super::*;
+
+    fn entry(owner: UserId, revision: u64, state: State, repo: Option<RepoId>) -> Change<Job> {
+        let job = Job { state, repo, ..Job::new(NewJob::call(owner, "https://example.com/r")) };
+        Change::Put(Box::new(Entry {
+            key: job.id.to_string(),
+            value: job,
+            revision,
+            written_at: Timestamp::UNIX_EPOCH,
+        }))
+    }
+
+    fn id(change: &Change<Job>) -> JobId {
+        match change {
+            Change::Put(entry) => entry.value.id,
+            Change::Gone(_) => unreachable!("not made here"),
+        }
+    }
+
+    #[test]
+    fn lists_are_newest_first_and_hold_ones_own_and_ones_repositories_jobs_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path()).unwrap();
+        let (me, other, repo) = (UserId::new(), UserId::new(), RepoId::new());
+        let changes = [
+            entry(me, 1, State::Finish, None),
+            entry(other, 2, State::Pending, None),
+            entry(other, 3, State::Pending, Some(repo)),
+            entry(me, 4, State::Pending, Some(repo)),
+        ];
+        index.take_jobs(&changes, None, Sync::Now).unwrap();
+        let list = |filter: JobFilter, after, limit| index.jobs(&filter, after, limit).unwrap();
+        let mine = JobFilter { owner: Some(me), repos: vec![repo], ..JobFilter::default() };
+        assert_eq!(list(mine.clone(), None, 10), [id(&changes[3]), id(&changes[2]), id(&changes[0])]);
+        assert_eq!(list(mine.clone(), None, 1), [id(&changes[3])]);
+        assert_eq!(list(mine.clone(), Some(id(&changes[2])), 10), [id(&changes[0])]);
+        let waiting = JobFilter { state: Some(State::Pending), ..mine };
+        assert_eq!(list(waiting, None, 10), [id(&changes[3]), id(&changes[2])]);
+        assert_eq!(list(JobFilter { everyone: true, ..JobFilter::default() }, None, 10).len(), 4);
+        assert_eq!(index.waiting_of(other, 10).unwrap(), 2);
+        assert_eq!(index.waiting_of(other, 1).unwrap(), 1);
+    }
+
+    #[test]
+    fn an_older_revision_changes_nothing_and_a_final_one_closes_the_job() {
+        let folder = tempfile::tempdir().unwrap();
+        let index = Index::open(folder.path()).unwrap();
+        let change = entry(UserId::new(), 5, State::Working, None);
+        let Change::Put(working) = &change else { unreachable!("made as Put") };
+        index.take_jobs(std::slice::from_ref(&change), None, Sync::Later).unwrap();
+        let older = Entry {
+            revision: 4,
+            value: Job { state: State::Pending, ..working.value.clone() },
+            ..(**working).clone()
+        };
+        index.take_jobs(&[Change::Put(Box::new(older))], None, Sync::Later).unwrap();
+        assert_eq!(index.open_jobs().unwrap()[0].state, State::Working);
+        let end = Entry {
+            revision: 6,
+            value: Job { state: State::Finish, ..working.value.clone() },
+            ..(**working).clone()
+        };
+        index.take_jobs(&[Change::Put(Box::new(end))], None, Sync::Later).unwrap();
+        assert!(index.open_jobs().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_position_outlives_the_process_and_goes_with_its_bucket() {
+        let folder = tempfile::tempdir().unwrap();
+        let position = Position { created: "then".to_owned(), sequence: 9 };
+        let index = Index::open(folder.path()).unwrap();
+        index
+            .take_jobs(&[entry(UserId::new(), 9, State::Pending, None)], Some(&position), Sync::Now)
+            .unwrap();
+        drop(index);
+        let index = Index::open(folder.path()).unwrap();
+        assert_eq!(index.position("jobs").unwrap(), Some(position));
+        index.throw_away("jobs").unwrap();
+        assert_eq!(index.position("jobs").unwrap(), None);
+        assert!(index.open_jobs().unwrap().is_empty());
+    }
+}

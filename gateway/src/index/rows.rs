@@ -1,0 +1,140 @@
+//! What the index keeps of a job and of a delivery.
+
+use jobs::{Delivery, Job, JobId, RepoId, State, UserId, bucket::Entry};
+use redb::{ReadableTable as _, WriteTransaction};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    IndexError,
+    store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, JOBS, OPEN, UNFINISHED, UNPOSTED},
+};
+
+/// In `open`: waits.
+pub(super) const WAITS: u8 = 0;
+/// In `open`: works.
+const WORKS: u8 = 1;
+
+/// Of a job.
+#[derive(Serialize, Deserialize)]
+pub(super) struct JobRow {
+    pub(super) owner: UserId,
+    pub(super) repo: Option<RepoId>,
+    pub(super) state: State,
+    pub(super) revision: u64,
+}
+
+impl JobRow {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+/// Of a delivery.
+#[derive(Serialize, Deserialize)]
+pub(super) struct DeliveryRow {
+    pub(super) repo: Option<RepoId>,
+    pub(super) revision: u64,
+    /// Sorts by the time of receipt; hex.
+    pub(super) place: String,
+}
+
+impl DeliveryRow {
+    pub(super) fn read(bytes: &[u8]) -> Option<Self> {
+        serde_json::from_slice(bytes).ok()
+    }
+}
+
+/// Two ids as one key that sorts by the first, then by the second.
+pub(super) fn pair(one: &[u8; 16], other: &[u8; 16]) -> [u8; 32] {
+    let mut both = [0; 32];
+    both[..16].copy_from_slice(one);
+    both[16..].copy_from_slice(other);
+    both
+}
+
+/// The second id of a [`pair`].
+pub(super) fn second(key: &[u8]) -> Option<JobId> {
+    key.get(16..).and_then(|id| id.try_into().ok()).map(JobId::from_bytes)
+}
+
+/// Changes come in any order, because a gateway also notes its own writes: the larger revision wins.
+pub(super) fn put_job(write: &WriteTransaction, entry: &Entry<Job>) -> Result<(), IndexError> {
+    let job = &entry.value;
+    let id = job.id.as_bytes().as_slice();
+    let mut jobs = write.open_table(JOBS)?;
+    let known = jobs.get(id)?.and_then(|row| JobRow::read(row.value()));
+    if known.is_some_and(|known| known.revision >= entry.revision) {
+        return Ok(());
+    }
+    let row = JobRow { owner: job.owner, repo: job.repo, state: job.state, revision: entry.revision };
+    let bytes = serde_json::to_vec(&row).expect("ids and words are JSON");
+    jobs.insert(id, bytes.as_slice())?;
+    let of_owner = pair(job.owner.as_bytes(), job.id.as_bytes());
+    write.open_table(BY_OWNER)?.insert(of_owner.as_slice(), ())?;
+    if let Some(repo) = job.repo {
+        write.open_table(BY_REPO)?.insert(pair(repo.as_bytes(), job.id.as_bytes()).as_slice(), ())?;
+    }
+    let mut open = write.open_table(OPEN)?;
+    match job.state {
+        State::Pending => open.insert(of_owner.as_slice(), (WAITS, entry.revision))?,
+        State::Working => open.insert(of_owner.as_slice(), (WORKS, entry.revision))?,
+        State::Finish | State::Error => open.remove(of_owner.as_slice())?,
+    };
+    if job.context.is_some() {
+        write.open_table(UNPOSTED)?.insert(id, ())?;
+    }
+    Ok(())
+}
+
+pub(super) fn remove_job(write: &WriteTransaction, job: JobId) -> Result<(), IndexError> {
+    let id = job.as_bytes().as_slice();
+    let row = write.open_table(JOBS)?.remove(id)?.and_then(|row| JobRow::read(row.value()));
+    write.open_table(UNPOSTED)?.remove(id)?;
+    let Some(row) = row else { return Ok(()) };
+    let of_owner = pair(row.owner.as_bytes(), job.as_bytes());
+    write.open_table(BY_OWNER)?.remove(of_owner.as_slice())?;
+    write.open_table(OPEN)?.remove(of_owner.as_slice())?;
+    if let Some(repo) = row.repo {
+        write.open_table(BY_REPO)?.remove(pair(repo.as_bytes(), job.as_bytes()).as_slice())?;
+    }
+    Ok(())
+}
+
+pub(super) fn put_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) -> Result<(), IndexError> {
+    let key = entry.key.as_bytes();
+    // Entries of another kind (an Idempotency-Key) lie in the same bucket under longer keys.
+    if entry.key.len() != 64 {
+        return Ok(());
+    }
+    let mut deliveries = write.open_table(DELIVERIES)?;
+    let known = deliveries.get(key)?.and_then(|row| DeliveryRow::read(row.value()));
+    if known.as_ref().is_some_and(|known| known.revision >= entry.revision) {
+        return Ok(());
+    }
+    let mut by_time = write.open_table(BY_TIME)?;
+    if let Some(known) = known {
+        by_time.remove(known.place.as_bytes())?;
+    }
+    let received_at = entry.value.received_at.unwrap_or(entry.written_at);
+    let place = format!("{:016x}{}", received_at.as_microsecond(), &entry.key[..16]);
+    by_time.insert(place.as_bytes(), key)?;
+    let row = DeliveryRow { repo: entry.value.repo, revision: entry.revision, place };
+    let bytes = serde_json::to_vec(&row).expect("ids and words are JSON");
+    deliveries.insert(key, bytes.as_slice())?;
+    let mut unfinished = write.open_table(UNFINISHED)?;
+    match entry.value.verdict {
+        None => unfinished.insert(key, ())?,
+        Some(_) => unfinished.remove(key)?,
+    };
+    Ok(())
+}
+
+pub(super) fn remove_delivery(write: &WriteTransaction, key: &str) -> Result<(), IndexError> {
+    let key = key.as_bytes();
+    let row = write.open_table(DELIVERIES)?.remove(key)?.and_then(|row| DeliveryRow::read(row.value()));
+    write.open_table(UNFINISHED)?.remove(key)?;
+    if let Some(row) = row {
+        write.open_table(BY_TIME)?.remove(row.place.as_bytes())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,51 @@
+//! The tables of the index, and what can go wrong with them.
+
+use redb::TableDefinition;
+
+use super::Keys;
+
+/// Job id → [`super::rows::JobRow`].
+pub(super) const JOBS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("jobs");
+/// Owner and job id.
+pub(super) const BY_OWNER: Keys = TableDefinition::new("by_owner");
+/// Repository and job id.
+pub(super) const BY_REPO: Keys = TableDefinition::new("by_repo");
+/// Owner and job id of every job that is not final → its state and revision.
+pub(super) const OPEN: TableDefinition<'static, &'static [u8], (u8, u64)> = TableDefinition::new("open");
+/// Job ids whose status may not be at the forge.
+pub(super) const UNPOSTED: Keys = TableDefinition::new("unposted");
+/// Delivery's key → [`super::rows::DeliveryRow`].
+pub(super) const DELIVERIES: TableDefinition<'static, &'static [u8], &'static [u8]> =
+    TableDefinition::new("deliveries");
+/// Time and beginning of the key → delivery's key.
+pub(super) const BY_TIME: TableDefinition<'static, &'static [u8], &'static [u8]> =
+    TableDefinition::new("deliveries_by_time");
+/// Keys of deliveries without a verdict.
+pub(super) const UNFINISHED: Keys = TableDefinition::new("unfinished");
+/// Bucket → [`super::Position`].
+pub(super) const STREAMS: TableDefinition<'static, &'static str, &'static [u8]> =
+    TableDefinition::new("streams");
+
+/// The index's file cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("the index")]
+pub(crate) struct IndexError(#[source] Box<redb::Error>);
+
+impl IndexError {
+    pub(super) fn new(error: redb::Error) -> Self {
+        Self(Box::new(error))
+    }
+}
+
+/// redb has an error type for every verb.
+macro_rules! from {
+    ($($error:ident),*) => {$(
+        impl From<redb::$error> for IndexError {
+            fn from(error: redb::$error) -> Self {
+                Self::new(error.into())
+            }
+        }
+    )*};
+}
+
+from!(DatabaseError, TransactionError, TableError, StorageError, CommitError);

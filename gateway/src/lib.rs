@@ -1,0 +1,43 @@
+//! REST, webhooks, tokens, live logs and pages: everything that is asked of gitfaas over HTTP.
+//!
+//! Owns the published interface, `/api/v1`, the webhooks and the pages, the index
+//! behind lists, the master key, and the grants that workers ask for. Runs nothing of anybody's.
+//! Several gateways on one NATS are one service: each has its own index, and nothing else of its own.
+//!
+//! Where to begin: `router.rs` is the list of routes, `submit.rs` makes a job of a call, `taking/`
+//! makes jobs of pushes, `auth.rs` says who sees what, `background.rs` puts right what a crash left.
+
+mod auth;
+mod background;
+mod body;
+mod calls;
+pub mod config;
+mod deliveries;
+mod error;
+mod events;
+mod gateway;
+mod grants;
+mod health;
+mod index;
+mod keys;
+pub mod meta;
+mod metrics;
+mod openapi;
+mod output;
+mod pages;
+mod published;
+mod refused;
+mod repos;
+mod router;
+mod serve;
+mod submit;
+mod taking;
+mod tokens;
+mod view;
+mod webhooks;
+
+pub use config::Config;
+pub use gateway::Gateway;
+pub use keys::KeyError;
+pub use router::app;
+pub use serve::{Running, open, serve};

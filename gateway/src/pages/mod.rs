@@ -1,0 +1,172 @@
+//! Pages for people: a job with its live log, one's jobs, and the form that takes a token.
+//!
+//! No third-party resource, no inline script or style; without JavaScript the page shows what there
+//! is and reloads itself. Until login is configured a form takes an API token and keeps it in an
+//! cookie that no script reads; what changes something carries a word that belongs to that session.
+
+mod forms;
+mod show;
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    extract::{Path, State},
+    response::{Html, IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use jobs::{Job, accounts::Scope, bucket::Entry};
+
+pub(crate) use forms::{cancel, login, logout, rerun};
+use show::{Piece, Shown};
+
+use crate::{
+    auth::session,
+    body::Query,
+    calls::{LinkKey, page},
+    error::ApiError,
+    gateway::Gateway,
+};
+
+/// Jobs on the first page.
+const SHOWN: usize = 50;
+/// What a page of ours may load: our own files.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// A page could not be shown: asks for a token, or says what is wrong.
+pub(crate) struct PageError {
+    error: ApiError,
+    next: String,
+}
+
+impl PageError {
+    fn at(next: impl Into<String>) -> impl FnOnce(ApiError) -> Self {
+        let next = next.into();
+        move |error| Self { error, next }
+    }
+}
+
+impl IntoResponse for PageError {
+    fn into_response(self) -> Response {
+        let asks = matches!(self.error, ApiError::Unauthorized(_));
+        let (status, message) = self.error.into_page();
+        if asks {
+            return html(status, &LoginPage { next: &self.next, message: "" });
+        }
+        html(status, &ErrorPage { title: status.canonical_reason().unwrap_or("Error"), message: &message })
+    }
+}
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct LoginPage<'a> {
+    next: &'a str,
+    message: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "error.html")]
+struct ErrorPage<'a> {
+    title: &'a str,
+    message: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "home.html")]
+struct HomePage<'a> {
+    email: &'a str,
+    jobs: Vec<Shown>,
+    form: String,
+}
+
+#[derive(Template)]
+#[template(path = "job.html")]
+struct JobPage {
+    job: Shown,
+    log: Vec<Piece>,
+    /// Where the live log goes on: `<attempt>.<offset>`.
+    from: String,
+    /// Of the link, for the script.
+    key: String,
+    /// The session's word, for those who may end or repeat the job.
+    form: Option<String>,
+}
+
+fn html(status: StatusCode, page: &impl Template) -> Response {
+    let body = page.render().unwrap_or_else(|error| {
+        tracing::error!(%error, "a page was not rendered");
+        String::new()
+    });
+    let mut response = (status, Html(body)).into_response();
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response
+}
+
+/// `GET /`: the caller's jobs.
+pub(crate) async fn home(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let shown = async {
+        let caller = gateway.reader(&headers).await?;
+        caller.needs(Scope::JobsRead)?;
+        let (entries, _) = page(&gateway, &gateway.visible(&caller), None, SHOWN).await?;
+        let form = session(&headers).map(|session| gateway.keys.form(&session)).unwrap_or_default();
+        let jobs = entries.iter().map(Shown::of).collect();
+        Ok(html(StatusCode::OK, &HomePage { email: &caller.user.email, jobs, form }))
+    };
+    shown.await.map_err(PageError::at("/"))
+}
+
+/// `GET /jobs/{id}`
+pub(crate) async fn job(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    Query(LinkKey { key }): Query<LinkKey>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let shown = async {
+        let entry = gateway.read_job(&headers, &id, key.as_deref()).await?;
+        let (log, from) = log(&gateway, &entry.value).await?;
+        let form = word_of_owner(&gateway, &headers, &entry).await;
+        let page = JobPage { job: Shown::of(&entry), log, from, key: key.unwrap_or_default(), form };
+        Ok(html(StatusCode::OK, &page))
+    };
+    // The path comes from outside; only an id goes into the form.
+    let is_id = id.parse::<jobs::JobId>().is_ok();
+    shown.await.map_err(PageError::at(if is_id { format!("/jobs/{id}") } else { "/".to_owned() }))
+}
+
+/// The session's word, if the session may end or repeat this job.
+async fn word_of_owner(gateway: &Gateway, headers: &HeaderMap, entry: &Entry<Job>) -> Option<String> {
+    let session = session(headers)?;
+    let caller = gateway.bearer_of(&session).await.ok()?;
+    caller.needs(Scope::JobsWrite).ok()?;
+    gateway.own_job(&caller, &entry.value.id.to_string()).await.ok()?;
+    Some(gateway.keys.form(&session))
+}
+
+/// The log so far, in pieces of one source, and where it ends.
+async fn log(gateway: &Gateway, job: &Job) -> Result<(Vec<Piece>, String), ApiError> {
+    let mut pieces: Vec<Piece> = Vec::new();
+    let mut end = 0;
+    if job.attempt > 0 {
+        let mut reader = gateway.ledger.log(job.id, job.attempt).await?;
+        while let Some(chunk) = reader.next().await? {
+            end = chunk.offset + chunk.bytes.len() as u64;
+            Piece::add(&mut pieces, chunk.source, &chunk.bytes);
+        }
+    }
+    Ok((pieces, format!("{}.{end}", job.attempt)))
+}
+
+/// `GET /assets/{name}`
+pub(crate) async fn asset(Path(name): Path<String>) -> Response {
+    let (kind, text) = match name.as_str() {
+        "style.css" => ("text/css; charset=utf-8", include_str!("../../assets/style.css")),
+        "job.js" => ("text/javascript; charset=utf-8", include_str!("../../assets/job.js")),
+        _ => return ApiError::NotFound("asset").into_response(),
+    };
+    ([(header::CONTENT_TYPE, kind), (header::CACHE_CONTROL, "public, max-age=3600")], text).into_response()
+}

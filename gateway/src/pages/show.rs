@@ -1,0 +1,136 @@
+//! A record in words for people.
+
+use std::{borrow::Cow, time::Duration};
+
+use jobs::{Job, LogSource, bucket::Entry, units::show_duration};
+
+/// A job as a page shows it.
+pub(super) struct Shown {
+    pub(super) id: String,
+    pub(super) state: &'static str,
+    pub(super) title: String,
+    /// Cause and sentence; empty when there is nothing to say.
+    pub(super) cause: &'static str,
+    pub(super) message: String,
+    pub(super) url: String,
+    pub(super) reference: String,
+    pub(super) sha: String,
+    pub(super) short_sha: String,
+    pub(super) args: String,
+    pub(super) trigger: String,
+    pub(super) attempt: u32,
+    pub(super) worker: String,
+    pub(super) created_at: String,
+    pub(super) timings: Vec<(&'static str, String)>,
+    pub(super) exit_code: String,
+    pub(super) memory: String,
+    pub(super) result: String,
+    pub(super) result_is_cut: bool,
+    pub(super) rerun_of: String,
+    pub(super) is_final: bool,
+}
+
+impl Shown {
+    pub(super) fn of(entry: &Entry<Job>) -> Self {
+        let job = &entry.value;
+        let trigger = serde_json::to_value(job.trigger).ok();
+        let trigger = trigger.and_then(|word| Some(word.as_str()?.replace('_', " ")));
+        let result = job.result.as_ref();
+        let sha = job.sha.as_ref();
+        Self {
+            id: job.id.to_string(),
+            state: job.state.as_str(),
+            title: job.name.clone().unwrap_or_else(|| repository(&job.url)),
+            cause: job.cause.map_or("", jobs::Cause::as_str),
+            message: job.message.clone().unwrap_or_default(),
+            url: job.url.clone(),
+            reference: job.reference.clone().unwrap_or_default(),
+            sha: sha.map(ToString::to_string).unwrap_or_default(),
+            short_sha: sha.map(|sha| sha.short().to_owned()).unwrap_or_default(),
+            args: job.args.as_deref().map(shell_words::join).unwrap_or_default(),
+            trigger: trigger.unwrap_or_default(),
+            attempt: job.attempt,
+            worker: job.worker.as_ref().map(ToString::to_string).unwrap_or_default(),
+            created_at: entry.created_at().strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+            timings: timings(job),
+            exit_code: job.exit_code.map(|code| code.to_string()).unwrap_or_default(),
+            memory: job.peak_memory_bytes.map(megabytes).unwrap_or_default(),
+            result: result
+                .map(|result| String::from_utf8_lossy(&result.head()).into_owned())
+                .unwrap_or_default(),
+            result_is_cut: result.is_some_and(|result| !result.is_whole()),
+            rerun_of: job.rerun_of.map(|id| id.to_string()).unwrap_or_default(),
+            is_final: job.state.is_final(),
+        }
+    }
+}
+
+/// The last part of a URL, as people call a repository.
+fn repository(url: &str) -> String {
+    let name = url.trim_end_matches('/').rsplit('/').next().unwrap_or(url);
+    name.strip_suffix(".git").unwrap_or(name).to_owned()
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{} MiB", bytes.div_ceil(1 << 20))
+}
+
+fn timings(job: &Job) -> Vec<(&'static str, String)> {
+    let parts = &job.timings_ms;
+    let named = [
+        ("queued", parts.queued),
+        ("checkout", parts.checkout),
+        ("prepare", parts.prepare),
+        ("run", parts.run),
+    ];
+    let shown = |ms: u64| show_duration(Duration::from_millis(ms));
+    named.into_iter().filter_map(|(name, ms)| Some((name, shown(ms?)))).collect()
+}
+
+/// A piece of the log of one source.
+pub(super) struct Piece {
+    pub(super) source: &'static str,
+    bytes: Vec<u8>,
+}
+
+impl Piece {
+    /// Adds a chunk; one source's chunks in a row are one piece, so that no character is split.
+    pub(super) fn add(pieces: &mut Vec<Self>, source: LogSource, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        match pieces.last_mut().filter(|last| last.source == source.as_str()) {
+            Some(last) => last.bytes.extend_from_slice(bytes),
+            None => pieces.push(Self { source: source.as_str(), bytes: bytes.to_vec() }),
+        }
+    }
+
+    /// As text; what is not UTF-8 is shown as U+FFFD.
+    pub(super) fn text(&self) -> Cow<'_, str> {
+        String::from_utf8_lossy(&self.bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("https://github.com/a/pi.git" => "pi")]
+    #[test_case("https://github.com/a/pi/" => "pi" ; "slash")]
+    fn what_people_call_it(url: &str) -> String {
+        repository(url)
+    }
+
+    #[test]
+    fn pieces_of_one_source_are_joined_and_characters_stay_whole() {
+        let mut pieces = Vec::new();
+        Piece::add(&mut pieces, LogSource::Stdout, b"\xc3");
+        Piece::add(&mut pieces, LogSource::Stdout, b"\xa9");
+        Piece::add(&mut pieces, LogSource::Stderr, b"");
+        Piece::add(&mut pieces, LogSource::Stderr, b"x");
+        let texts: Vec<_> = pieces.iter().map(|piece| (piece.source, piece.text().into_owned())).collect();
+        assert_eq!(texts, [("stdout", "é".to_owned()), ("stderr", "x".to_owned())]);
+    }
+}

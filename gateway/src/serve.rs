@@ -1,0 +1,131 @@
+//! From a connected client to a gateway that answers, and back.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use async_nats::Client;
+use axum::{Router, serve::ListenerExt as _};
+use jobs::{Ledger, streams};
+use tokio::net::TcpListener;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use url::Url;
+
+use crate::{background, config::Config, gateway::Gateway, meta, router};
+
+/// Between two tries to make the streams, while a cluster has no leader.
+const STREAMS_PAUSE: Duration = Duration::from_secs(1);
+/// A cluster that has no leader after this long is not one that starts, but one that is broken.
+const STREAMS_PATIENCE: Duration = Duration::from_secs(120);
+/// The index is given this long before the gateway says that it is ready; lists grow complete later.
+const INDEX_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A gateway whose background work runs.
+#[derive(Debug)]
+pub struct Running {
+    /// Its parts, for [`crate::app`].
+    pub gateway: Arc<Gateway>,
+    tasks: TaskTracker,
+}
+
+impl Running {
+    /// The HTTP side of it.
+    pub fn app(&self) -> Router {
+        router::app(Arc::clone(&self.gateway))
+    }
+
+    /// Waits until what runs in the background has ended; it does once `stop` was cancelled.
+    pub async fn ended(&self) {
+        self.tasks.wait().await;
+    }
+}
+
+/// Makes the streams, opens ledger, keys and index, and starts the background work. `address` is where
+/// the gateway will listen, for links when no public URL is configured.
+///
+/// # Errors
+/// NATS is away for too long; the master key is not this installation's
+/// ([`crate::KeyError`] in the chain); the index's file is in use.
+pub async fn open(
+    config: Config,
+    client: Client,
+    address: SocketAddr,
+    stop: CancellationToken,
+) -> anyhow::Result<Running> {
+    let js = jobs::connect::jetstream(&client);
+    ensure(&js, &config.streams).await?;
+    let ledger = Ledger::open(&client, STREAMS_PATIENCE).await.context("cannot open the ledger")?;
+    let installation = meta::installation_id(&ledger).await.context("cannot read the installation's id")?;
+    let public_url = match &config.public_url {
+        Some(url) => url.clone(),
+        None => Url::parse(&format!("http://localhost:{}/", address.port())).expect("a port makes a URL"),
+    };
+    let (gateway, read) = Gateway::open(config, public_url, ledger, stop.clone()).await?;
+    if gateway.config.github.app.is_some() {
+        tracing::warn!(
+            "GITFAAS_GITHUB_APP_ID is set, but App tokens are not made yet; use GITFAAS_GITHUB_TOKEN"
+        );
+    }
+    tracing::info!(installation, public_url = %gateway.public_url, "gateway opened");
+    let gateway = Arc::new(gateway);
+    let mut caught_up = gateway.caught_up.clone();
+    let tasks = background::start(&gateway, read, &stop);
+    let filled = async {
+        let _ = caught_up.0.wait_for(|read| *read).await;
+        let _ = caught_up.1.wait_for(|read| *read).await;
+    };
+    if tokio::time::timeout(INDEX_PATIENCE, filled).await.is_err() {
+        tracing::warn!("the index is still being filled; lists are not complete yet");
+    }
+    Ok(Running { gateway, tasks })
+}
+
+async fn ensure(js: &async_nats::jetstream::Context, settings: &streams::Settings) -> anyhow::Result<()> {
+    let began = tokio::time::Instant::now();
+    loop {
+        let Err(error) = streams::ensure(js, settings).await else { return Ok(()) };
+        let error = anyhow::Error::from(error);
+        if began.elapsed() > STREAMS_PATIENCE {
+            return Err(error.context("cannot make the streams"));
+        }
+        tracing::info!(error = format!("{error:#}"), "the streams cannot be made yet");
+        tokio::time::sleep(STREAMS_PAUSE).await;
+    }
+}
+
+/// Serves until `stop`, then lets open requests finish for the configured grace. `ready` is called
+/// once, with the real address, when requests are answered.
+///
+/// # Errors
+/// Those of [`open`], and a listener that broke.
+pub async fn serve(
+    config: Config,
+    client: Client,
+    listener: TcpListener,
+    ready: impl FnOnce(SocketAddr) + Send,
+    stop: CancellationToken,
+) -> anyhow::Result<()> {
+    let address = listener.local_addr().context("cannot tell the address that is listened on")?;
+    let grace = config.shutdown_grace;
+    let Some(opened) = stop.run_until_cancelled(open(config, client, address, stop.clone())).await else {
+        return Ok(());
+    };
+    let running = opened?;
+    let stopped = stop.clone();
+    // A log line must not wait for the acknowledgement of the one before.
+    let listener = listener.tap_io(|connection| {
+        let _ = connection.set_nodelay(true);
+    });
+    let serving =
+        axum::serve(listener, running.app()).with_graceful_shutdown(async move { stopped.cancelled().await });
+    ready(address);
+    let overdue = async {
+        stop.cancelled().await;
+        tokio::time::sleep(grace).await;
+    };
+    tokio::select! {
+        served = async { serving.await } => served.context("the listener broke")?,
+        () = overdue => tracing::warn!("grace is over; open requests are dropped"),
+    }
+    running.ended().await;
+    Ok(())
+}

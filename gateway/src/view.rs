@@ -1,0 +1,207 @@
+//! What `/api/v1` shows: jobs, repositories, deliveries, tokens. These are wire formats: fields are
+//! added, never changed.
+
+use jiff::Timestamp;
+use jobs::{
+    Cause, CommitSha, Delivery, Fault, Filter, Job, JobId, Label, Links, Repo, RepoEvent, RepoId, State,
+    Timings, TokenId, Trigger, Verdict, WorkerName,
+    accounts::{Scope, TokenRecord},
+    bucket::Entry,
+};
+use serde::Serialize;
+
+/// A list, and where the next page begins.
+#[derive(Debug, Serialize)]
+pub(crate) struct List<T> {
+    pub(crate) items: Vec<T>,
+    /// The cursor of the next page; absent on the last.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) next: Option<String>,
+}
+
+/// A job; what is not known is absent.
+#[derive(Debug, Serialize)]
+pub(crate) struct JobView {
+    pub(crate) id: JobId,
+    pub(crate) state: State,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) cause: Option<Cause>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fault: Option<Fault>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) message: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) exit_code: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repo: Option<RepoId>,
+    pub(crate) url: String,
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sha: Option<CommitSha>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) args: Option<Vec<String>>,
+    pub(crate) label: Label,
+    pub(crate) trigger: Trigger,
+    pub(crate) attempt: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) worker: Option<WorkerName>,
+    pub(crate) created_at: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) started_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) finished_at: Option<Timestamp>,
+    pub(crate) timings_ms: Timings,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) peak_memory_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) prepared: Option<bool>,
+    /// As text; what is not UTF-8 is shown as U+FFFD. The bytes are at `/result`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) result: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) result_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) omitted_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) rerun_of: Option<JobId>,
+}
+
+impl From<&Entry<Job>> for JobView {
+    fn from(entry: &Entry<Job>) -> Self {
+        let job = &entry.value;
+        let result = job.result.as_ref();
+        Self {
+            id: job.id,
+            state: job.state,
+            cause: job.cause,
+            fault: job.fault,
+            message: job.message.clone(),
+            exit_code: job.exit_code,
+            repo: job.repo,
+            url: job.url.clone(),
+            reference: job.reference.clone(),
+            sha: job.sha.clone(),
+            name: job.name.clone(),
+            args: job.args.clone(),
+            label: job.label.clone(),
+            trigger: job.trigger,
+            attempt: job.attempt,
+            worker: job.worker.clone(),
+            created_at: entry.created_at(),
+            started_at: entry.started_at(),
+            finished_at: entry.finished_at(),
+            timings_ms: job.timings_ms,
+            peak_memory_bytes: job.peak_memory_bytes,
+            prepared: job.prepared,
+            result: result.map(|result| String::from_utf8_lossy(&result.head()).into_owned()),
+            result_bytes: result.map(|result| result.bytes),
+            omitted_bytes: result.map(|result| result.omitted_bytes),
+            rerun_of: job.rerun_of,
+        }
+    }
+}
+
+/// A registered repository.
+#[derive(Debug, Serialize)]
+pub(crate) struct RepoView {
+    pub(crate) id: RepoId,
+    pub(crate) url: String,
+    pub(crate) forge: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) name: Option<String>,
+    pub(crate) branches: Filter,
+    pub(crate) paths: Filter,
+    pub(crate) events: Vec<RepoEvent>,
+    pub(crate) links: Links,
+    pub(crate) label: Label,
+    /// Whether this registration posts statuses.
+    pub(crate) posts: bool,
+    pub(crate) webhook_url: String,
+    /// Shown once, when it is made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) secret: Option<String>,
+}
+
+impl RepoView {
+    /// Without the secret.
+    pub(crate) fn of(repo: &Repo, public_url: &url::Url) -> Self {
+        let webhook = public_url.join(&format!("webhooks/{}", repo.id)).expect("an id is a path");
+        Self {
+            id: repo.id,
+            url: repo.url.clone(),
+            forge: repo.forge.clone(),
+            name: repo.name.clone(),
+            branches: repo.branches.clone(),
+            paths: repo.paths.clone(),
+            events: repo.events.clone(),
+            links: repo.links,
+            label: repo.label.clone(),
+            posts: repo.posts,
+            webhook_url: webhook.into(),
+            secret: None,
+        }
+    }
+}
+
+/// A signed delivery and what was decided about it.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeliveryView {
+    pub(crate) id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) repo: Option<RepoId>,
+    pub(crate) hook: String,
+    pub(crate) event: String,
+    pub(crate) received_at: Timestamp,
+    /// Absent while it is being taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) verdict: Option<Verdict>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    pub(crate) jobs: Vec<JobId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) replay_of: Option<String>,
+}
+
+impl From<&Entry<Delivery>> for DeliveryView {
+    fn from(entry: &Entry<Delivery>) -> Self {
+        let delivery = &entry.value;
+        Self {
+            id: entry.key.clone(),
+            repo: delivery.repo,
+            hook: delivery.hook.clone(),
+            event: delivery.event.clone(),
+            received_at: delivery.received_at.unwrap_or(entry.written_at),
+            verdict: delivery.verdict,
+            reason: delivery.reason.clone(),
+            jobs: delivery.jobs.clone(),
+            replay_of: delivery.replay_of.clone(),
+        }
+    }
+}
+
+/// An API token; its text is shown once, when it is made.
+#[derive(Debug, Serialize)]
+pub(crate) struct TokenView {
+    pub(crate) id: TokenId,
+    pub(crate) name: String,
+    pub(crate) scopes: Vec<Scope>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) expires_at: Option<Timestamp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) token: Option<String>,
+}
+
+impl From<&TokenRecord> for TokenView {
+    fn from(record: &TokenRecord) -> Self {
+        Self {
+            id: record.id,
+            name: record.name.clone(),
+            scopes: record.scopes.clone(),
+            expires_at: record.expires_at,
+            token: None,
+        }
+    }
+}

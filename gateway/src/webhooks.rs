@@ -1,0 +1,202 @@
+//! `POST /webhooks/github` and `/webhooks/{repo id}`: check, understand, take, answer.
+//!
+//! The body is bounded before it is read, its signature checked before it is parsed. What nobody
+//! signed leaves nothing in NATS. 2xx is sent once JetStream has acknowledged.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use hooks::{
+    CloneUrl, Forge, Incoming,
+    incoming::{self, Malformed},
+    verify::{self, Verified},
+};
+use http::{HeaderMap, StatusCode, header};
+use jobs::{Repo, Secret, Verdict};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    body,
+    error::ApiError,
+    gateway::Gateway,
+    metrics::Word,
+    repos::{at_key, secret_place},
+    taking::{Arrival, Taken},
+};
+
+/// GitHub's own limit on a payload, in bytes.
+const MAX_DELIVERY_BYTES: usize = 25 << 20;
+/// A forge waits 10 s for an answer; NATS counts as silent before that.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The hook's name in the ledger of what comes to `/webhooks/github`.
+const GITHUB: &str = "github";
+
+/// What a forge is told.
+#[derive(Serialize)]
+struct Answer {
+    delivery: String,
+    verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jobs: Option<Vec<jobs::JobId>>,
+}
+
+/// `POST /webhooks/github`
+pub(crate) async fn github(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let Some(secret) = gateway.config.github.webhook_secret.clone() else {
+        return Err(ApiError::NotFound("webhook"));
+    };
+    let body = bounded(&gateway, GITHUB, &headers, body).await?;
+    let verified = signed(&gateway, GITHUB, Forge::Github, &secret, &headers, &body)?;
+    let told = within_patience(async {
+        let arrival = arrival(GITHUB, Forge::Github, &headers, &verified);
+        let repo = match &arrival.incoming {
+            Ok(incoming) => match named(incoming) {
+                Some(repository) => gateway.posting_repo(&repository.clone_url).await?,
+                None => None,
+            },
+            Err(_) => None,
+        };
+        gateway.take(arrival, repo).await
+    });
+    answer(&gateway, told.await?)
+}
+
+/// `POST /webhooks/{repo id}`
+pub(crate) async fn of_repo(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let found = within_patience(gateway.repo(&id)).await?;
+    let Some(repo) = found.map(|entry| entry.value) else {
+        // The name is from outside: only what could be an id is kept.
+        let hook: String = id.chars().filter(char::is_ascii_graphic).take(40).collect();
+        gateway.refuse(&hook, "unknown repository");
+        return Err(ApiError::NotFound("repository"));
+    };
+    let hook = repo.id.to_string();
+    let forge = forge_of(&repo);
+    let secret = gateway
+        .keys
+        .open_sealed(&secret_place(repo.id), &repo.sealed_secret)
+        .map_err(|error| ApiError::Internal(error.into()))?;
+    let body = bounded(&gateway, &hook, &headers, body).await?;
+    let verified = signed(&gateway, &hook, forge, &secret, &headers, &body)?;
+    let arrival = arrival(&hook, forge, &headers, &verified);
+    answer(&gateway, within_patience(gateway.take(arrival, Some(repo))).await?)
+}
+
+/// The forge of a registration; a word we do not know is a plain server's.
+pub(crate) fn forge_of(repo: &Repo) -> Forge {
+    let word = serde_json::Value::String(repo.forge.clone());
+    serde_json::from_value(word).unwrap_or(Forge::Plain)
+}
+
+async fn within_patience<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        // Every step is idempotent, so it may end between any two.
+        Err(_) => Err(ApiError::Unavailable(anyhow::anyhow!("nats was silent for {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// The body, unless it is too long; a length that is told is believed before a byte is read.
+async fn bounded(gateway: &Gateway, hook: &str, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+    let told =
+        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let read = match told {
+        Some(length) if length > MAX_DELIVERY_BYTES => Err(ApiError::TooLarge(MAX_DELIVERY_BYTES)),
+        Some(_) | None => body::read(body, MAX_DELIVERY_BYTES).await,
+    };
+    if let Err(ApiError::TooLarge(_)) = &read {
+        gateway.refuse(hook, "larger than 25 MiB");
+    }
+    read
+}
+
+fn signed<'a>(
+    gateway: &Gateway,
+    hook: &str,
+    forge: Forge,
+    secret: &Secret,
+    headers: &HeaderMap,
+    body: &'a Bytes,
+) -> Result<Verified<'a>, ApiError> {
+    verify::verify_headers(forge, secret, headers, body).map_err(|why| {
+        gateway.refuse(hook, &why.to_string());
+        ApiError::Unauthorized("the delivery is not signed with this webhook's secret")
+    })
+}
+
+fn arrival(hook: &str, forge: Forge, headers: &HeaderMap, verified: &Verified<'_>) -> Arrival {
+    let digest = hex::encode(Sha256::digest(verified.raw()));
+    let event = incoming::event(forge, headers);
+    let parsed = match &event {
+        Ok(event) => incoming::parse(forge, event, verified),
+        Err(_) => Err(Malformed::NoEvent),
+    };
+    Arrival {
+        hook: hook.to_owned(),
+        delivery_id: incoming::delivery_id(forge, headers).unwrap_or(&digest).to_owned(),
+        digest,
+        event: event.map_or("", |event| event).chars().take(100).collect(),
+        incoming: parsed.map_err(|error| error.to_string()),
+    }
+}
+
+/// The repository that an event is about.
+pub(crate) fn named(incoming: &Incoming) -> Option<&incoming::Repository> {
+    match incoming {
+        Incoming::Push(push) => Some(&push.repository),
+        Incoming::PullRequest(pull) => Some(&pull.repository),
+        Incoming::Rerequested(asked) => Some(&asked.repository),
+        Incoming::Ping
+        | Incoming::Installation(_)
+        | Incoming::InstallationRepositories(_)
+        | Incoming::Ignored(_) => None,
+    }
+}
+
+fn answer(gateway: &Gateway, taken: Taken) -> Result<Response, ApiError> {
+    gateway.metrics.delivery(taken.verdict);
+    let status = match taken.verdict {
+        Verdict::Accepted | Verdict::Duplicate => StatusCode::ACCEPTED,
+        Verdict::Ignored | Verdict::Held => StatusCode::OK,
+        // A full queue is no fault of the delivery.
+        Verdict::Refused if !taken.jobs.is_empty() => StatusCode::ACCEPTED,
+        Verdict::Refused if taken.malformed => StatusCode::BAD_REQUEST,
+        Verdict::Refused => StatusCode::FORBIDDEN,
+    };
+    let jobs = (!taken.jobs.is_empty()).then_some(taken.jobs);
+    let answer = Answer { delivery: taken.key, verdict: taken.verdict, reason: taken.reason, jobs };
+    Ok((status, Json(answer)).into_response())
+}
+
+impl Gateway {
+    /// Counts and remembers a delivery that is not believed.
+    fn refuse(&self, hook: &str, reason: &str) {
+        self.metrics.unsigned(Word::of(reason));
+        self.refused.note(hook, reason);
+        tracing::info!(hook, reason, "a delivery was not believed");
+    }
+
+    /// The registration that posts for the repository at this URL.
+    pub(crate) async fn posting_repo(&self, url: &CloneUrl) -> Result<Option<Repo>, ApiError> {
+        let Some(at) = self.posting.get(&at_key(url)).await? else { return Ok(None) };
+        Ok(self.ledger.repos.get(&at.value.repo.to_string()).await?.map(|entry| entry.value))
+    }
+}

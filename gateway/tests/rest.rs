@@ -1,0 +1,248 @@
+//! A call over REST, from its submission to its result, as programs see it.
+
+mod support;
+
+use jobs::{Repo, accounts::OPERATOR, bucket::Entry};
+use reqwest::{Method, StatusCode, header};
+use serde_json::{Value, json};
+use support::{Answered, Service};
+
+const URL: &str = "https://example.com/a/pi.git";
+
+#[tokio::test]
+async fn a_call_is_seen_from_submission_to_result() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let wish =
+        json!({ "repo": "example.com/a/pi.git", "ref": "main", "args": ["1 2", "$(x)"], "name": "pi" });
+    let job = service.post("/api/v1/jobs", &token, &wish).answers(StatusCode::ACCEPTED).await;
+    assert_eq!(job["state"], "pending");
+    assert_eq!((&job["url"], &job["args"]), (&json!(URL), &wish["args"]));
+    let path = format!("/api/v1/jobs/{}", job["id"].as_str().unwrap());
+    let id = job["id"].as_str().unwrap().parse().unwrap();
+
+    let claim = service.claim(id).await;
+    let working = service.get(&path, &token).answers(StatusCode::OK).await;
+    assert_eq!(
+        (&working["state"], &working["worker"], &working["attempt"]),
+        (&json!("working"), &json!("w1"), &json!(1))
+    );
+    service.get(&format!("{path}/result"), &token).says(StatusCode::NOT_FOUND).await;
+    service.finish(claim, b"3.14159\n").await;
+
+    let done = service.get(&path, &token).answers(StatusCode::OK).await;
+    assert_eq!(
+        (&done["state"], &done["result"], &done["result_bytes"]),
+        (&json!("finish"), &json!("3.14159\n"), &json!(8))
+    );
+    assert!(done["finished_at"].is_string() && done["timings_ms"]["queued"].is_number());
+    let result = service.get(&format!("{path}/result"), &token).send().await.unwrap();
+    assert_eq!(result.headers()[header::CONTENT_TYPE], "text/plain; charset=utf-8");
+    assert_eq!(result.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    assert_eq!(result.headers()[header::CONTENT_SECURITY_POLICY], "sandbox");
+    assert_eq!(result.bytes().await.unwrap(), "3.14159\n");
+}
+
+#[tokio::test]
+async fn waiting_for_a_job_answers_with_its_end_or_with_what_there_is() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let wish = json!({ "repo": URL });
+    let so_far = service.post("/api/v1/jobs?wait=0", &token, &wish).answers(StatusCode::ACCEPTED).await;
+    let waited = service.post("/api/v1/jobs?wait=300", &token, &wish).header("idempotency-key", "one");
+    let running = async {
+        let first = service.post("/api/v1/jobs", &token, &wish).header("idempotency-key", "one");
+        let job = first.answers(StatusCode::ACCEPTED).await;
+        service.run(job["id"].as_str().unwrap().parse().unwrap(), "", b"42").await;
+    };
+    let (done, ()) = tokio::join!(waited.answers(StatusCode::OK), running);
+    assert_eq!((&done["state"], &done["result"]), (&json!("finish"), &json!("42")));
+    assert_eq!(so_far["state"], "pending");
+}
+
+#[tokio::test]
+async fn a_repeated_request_with_its_key_is_the_same_job_also_after_a_restart() {
+    let service = Service::start().await;
+    let (token, other) = (service.user("a@example.com").await, service.user("b@example.com").await);
+    let wish = json!({ "repo": URL });
+    let submit = |service: &Service, token: &str, wish: &Value| {
+        service.post("/api/v1/jobs", token, wish).header("idempotency-key", "k-1")
+    };
+    let first = submit(&service, &token, &wish).answers(StatusCode::ACCEPTED).await;
+    assert_eq!(submit(&service, &token, &wish).answers(StatusCode::ACCEPTED).await["id"], first["id"]);
+    assert_ne!(submit(&service, &other, &wish).answers(StatusCode::ACCEPTED).await["id"], first["id"]);
+    let changed = submit(&service, &token, &json!({ "repo": URL, "args": ["x"] }));
+    let refused = changed.answers(StatusCode::UNPROCESSABLE_ENTITY).await;
+    assert_eq!(refused["error"]["code"], "idempotency_key_reused");
+    let service = service.restarted().await;
+    assert_eq!(submit(&service, &token, &wish).answers(StatusCode::ACCEPTED).await["id"], first["id"]);
+    assert_eq!(service.all_jobs().await.len(), 2);
+}
+
+#[tokio::test]
+async fn somebody_elses_things_do_not_exist_and_an_admin_sees_all() {
+    let service = Service::start().await;
+    let (token, other) = (service.user("a@example.com").await, service.user("b@example.com").await);
+    let id = service.submit(&token, URL).await;
+    for path in ["", "/result", "/log", "/events"] {
+        service.get(&format!("/api/v1/jobs/{id}{path}"), &other).answers(StatusCode::NOT_FOUND).await;
+    }
+    for action in ["cancel", "rerun"] {
+        service
+            .post(&format!("/api/v1/jobs/{id}/{action}"), &other, &json!({}))
+            .answers(StatusCode::NOT_FOUND)
+            .await;
+    }
+    service.get("/job/job-status/", &other).json(&json!({ "jobID": id })).says(StatusCode::NOT_FOUND).await;
+    let list = service.get("/api/v1/jobs", &other).answers(StatusCode::OK).await;
+    assert_eq!(list["items"], json!([]));
+    let admin = service.admin().await;
+    let all = service.get("/api/v1/jobs", &admin).answers(StatusCode::OK).await;
+    assert_eq!(all["items"][0]["id"], json!(id));
+    service.get(&format!("/api/v1/jobs/{id}"), "gft_00_00").answers(StatusCode::UNAUTHORIZED).await;
+    service.request(Method::GET, &format!("/api/v1/jobs/{id}")).answers(StatusCode::UNAUTHORIZED).await;
+}
+
+#[tokio::test]
+async fn a_viewer_of_a_repository_sees_and_calls_but_does_not_end_others_jobs() {
+    let service = Service::start().await;
+    let (owner, viewer) = (service.user("a@example.com").await, service.user("b@example.com").await);
+    let repo = service.register(&owner, json!({ "url": URL })).await["id"].clone();
+    let wish = json!({ "repo": repo });
+    service.post("/api/v1/jobs", &viewer, &wish).answers(StatusCode::NOT_FOUND).await;
+    let who = service.ledger.accounts.find(OPERATOR, "b@example.com").await.unwrap().unwrap().value.id;
+    let seen = |entry: &Entry<Repo>| Some(Repo { viewers: vec![who], ..entry.value.clone() });
+    service.ledger.repos.change(repo.as_str().unwrap(), seen).await.unwrap();
+    let job = service.post("/api/v1/jobs", &owner, &wish).answers(StatusCode::ACCEPTED).await;
+    let path = format!("/api/v1/jobs/{}", job["id"].as_str().unwrap());
+    service.get(&path, &viewer).answers(StatusCode::OK).await;
+    service.post(&format!("{path}/cancel"), &viewer, &json!({})).answers(StatusCode::FORBIDDEN).await;
+    let own = service.post("/api/v1/jobs", &viewer, &wish).answers(StatusCode::ACCEPTED).await;
+    let own = format!("/api/v1/jobs/{}", own["id"].as_str().unwrap());
+    service.get(&own, &owner).answers(StatusCode::OK).await;
+    service.post(&format!("{own}/cancel"), &owner, &json!({})).answers(StatusCode::OK).await;
+    service
+        .get(&format!("/api/v1/repos/{}", repo.as_str().unwrap()), &viewer)
+        .answers(StatusCode::NOT_FOUND)
+        .await;
+}
+
+#[tokio::test]
+async fn bad_requests_are_refused_with_a_sentence() {
+    let service = Service::with(&[("GITFAAS_MAX_QUEUED_PER_USER", "1")]).await;
+    let token = service.user("a@example.com").await;
+    let refused = async |wish: Value| {
+        service.post("/api/v1/jobs", &token, &wish).answers(StatusCode::BAD_REQUEST).await["error"]["message"]
+            .clone()
+    };
+    assert_eq!(
+        refused(json!({ "repo": "ssh://git@host/a" })).await,
+        "only http and https repositories can be cloned"
+    );
+    assert_eq!(
+        refused(json!({ "repo": URL, "ref": "--upload-pack=x" })).await,
+        "ref: not a branch, tag or commit"
+    );
+    assert_eq!(
+        refused(json!({ "repo": URL, "label": "gpu" })).await,
+        "label: no worker serves gpu at the moment"
+    );
+    service.submit(&token, URL).await;
+    let full = service.post("/api/v1/jobs", &token, &json!({ "repo": URL })).send().await.unwrap();
+    assert_eq!(full.status(), StatusCode::TOO_MANY_REQUESTS);
+    assert!(full.headers().contains_key(header::RETRY_AFTER));
+    let odd = service.get("/api/v1/jobs?limit=many", &token).answers(StatusCode::BAD_REQUEST).await;
+    assert_eq!(odd["error"]["code"], "bad_request");
+    let long = json!({ "repo": URL, "args": ["x".repeat(300_000)] });
+    service.post("/api/v1/jobs", &token, &long).answers(StatusCode::PAYLOAD_TOO_LARGE).await;
+}
+
+#[tokio::test]
+async fn lists_go_on_at_the_cursor_and_are_whole_after_the_index_was_lost() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(json!(service.submit(&token, URL).await));
+    }
+    ids.reverse();
+    let page = async |service: &Service, query: &str| {
+        let list = service.get(&format!("/api/v1/jobs?{query}"), &token).answers(StatusCode::OK).await;
+        let ids: Vec<Value> = list["items"].as_array().unwrap().iter().map(|job| job["id"].clone()).collect();
+        (ids, list["next"].as_str().map(str::to_owned))
+    };
+    let (first, next) = page(&service, "limit=2").await;
+    assert_eq!(first, ids[..2]);
+    let (second, _) = page(&service, &format!("limit=10&cursor={}", next.unwrap())).await;
+    assert_eq!(second, ids[2..]);
+    let cancelled =
+        service.post(&format!("/api/v1/jobs/{}/cancel", ids[0].as_str().unwrap()), &token, &json!({}));
+    let cancelled = cancelled.answers(StatusCode::OK).await;
+    assert_eq!((&cancelled["cause"], &cancelled["fault"]), (&json!("cancelled"), &json!("nobody")));
+    assert_eq!(page(&service, "state=error").await.0, ids[..1]);
+    let fresh = service.another().await;
+    assert_eq!(page(&fresh, "").await.0, ids);
+    let again = service.restarted().await;
+    assert_eq!(page(&again, "state=pending").await.0, ids[1..]);
+}
+
+#[tokio::test]
+async fn a_rerun_is_a_new_job_that_names_the_old_one() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let id = service.submit(&token, URL).await;
+    service.run(id, "", b"1").await;
+    let again = service
+        .post(&format!("/api/v1/jobs/{id}/rerun"), &token, &json!({}))
+        .answers(StatusCode::ACCEPTED)
+        .await;
+    assert_eq!(
+        (&again["rerun_of"], &again["trigger"], &again["state"]),
+        (&json!(id), &json!("rerun"), &json!("pending"))
+    );
+}
+
+#[tokio::test]
+async fn a_token_is_made_narrowed_listed_and_revoked_at_every_gateway() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let wish = json!({ "name": "ci", "scopes": ["jobs:read"], "expires_in": "90d" });
+    let made = service.post("/api/v1/tokens", &token, &wish).answers(StatusCode::CREATED).await;
+    let narrow = made["token"].as_str().unwrap();
+    let denied =
+        service.post("/api/v1/jobs", narrow, &json!({ "repo": URL })).answers(StatusCode::FORBIDDEN).await;
+    assert_eq!(denied["error"]["message"], "this token does not have the scope jobs:write");
+    service
+        .post("/api/v1/tokens", narrow, &json!({ "scopes": ["repos"] }))
+        .answers(StatusCode::FORBIDDEN)
+        .await;
+    let list = service.get("/api/v1/tokens", &token).answers(StatusCode::OK).await;
+    assert_eq!(list["items"][0]["name"], "ci");
+    assert!(list["items"][0].get("token").is_none());
+    let other = service.another().await;
+    other.get("/api/v1/jobs", narrow).answers(StatusCode::OK).await;
+    let path = format!("/api/v1/tokens/{}", made["id"].as_str().unwrap());
+    service.request(Method::DELETE, &path).bearer_auth(&token).says(StatusCode::NO_CONTENT).await;
+    other.get("/api/v1/jobs", narrow).answers(StatusCode::UNAUTHORIZED).await;
+}
+
+#[tokio::test]
+async fn everything_has_a_request_id_and_security_headers() {
+    let service = Service::start().await;
+    let response =
+        service.request(Method::GET, "/healthz").header("x-request-id", "mine-1").send().await.unwrap();
+    assert_eq!(response.headers()["x-request-id"], "mine-1");
+    assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+    let odd = service.request(Method::GET, "/readyz/").header("x-request-id", "a b").send().await.unwrap();
+    assert_eq!(odd.status(), StatusCode::OK);
+    assert_ne!(odd.headers()["x-request-id"], "a b");
+    let metrics = service.request(Method::GET, "/metrics").says(StatusCode::OK).await;
+    assert!(
+        metrics.contains(r#"gitfaas_gateway_requests_total{route="/healthz",status="200"} 1"#),
+        "{metrics}"
+    );
+    service.request(Method::GET, "/openapi.json").answers(StatusCode::OK).await;
+    service.request(Method::GET, "/schema/faas-manifest.json").answers(StatusCode::OK).await;
+    service.request(Method::GET, "/api/v1/nothing").answers(StatusCode::NOT_FOUND).await;
+    service.request(Method::PUT, "/healthz").says(StatusCode::METHOD_NOT_ALLOWED).await;
+}

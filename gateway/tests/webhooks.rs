@@ -1,0 +1,339 @@
+//! Deliveries of forges: what becomes a job, what does not, and that each push is one.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use futures_util::future::join_all;
+use jobs::{Delivery, Head, Job, JobId, NewJob, PushSeen, State, Trigger, head_key, push_key};
+use reqwest::StatusCode;
+use serde_json::{Map, Value, json};
+use support::{Answered, GITHUB_SECRET, Service, push};
+use test_case::test_case;
+
+const URL: &str = "https://git.example.com/a/pi.git";
+
+/// A registered repository: its id, its secret, its owner's token.
+async fn registered(service: &Service, wishes: Value) -> (String, String, String) {
+    let token = service.user("a@example.com").await;
+    let repo = service.register(&token, wishes).await;
+    let text = |field: &str| repo[field].as_str().unwrap().to_owned();
+    assert!(text("webhook_url").ends_with(&format!("/webhooks/{}", text("id"))));
+    (text("id"), text("secret"), token)
+}
+
+fn sentence(answer: &Value) -> (&str, &str) {
+    (answer["verdict"].as_str().unwrap(), answer["reason"].as_str().unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_signed_push_becomes_a_job_of_the_repositorys_owner() {
+    let service = Service::start().await;
+    let (repo, secret, token) = registered(&service, json!({ "url": URL, "name": "pi" })).await;
+    let answer = service
+        .deliver(&repo, &secret, "push", "d-1", &push(URL, "0", "a"))
+        .answers(StatusCode::ACCEPTED)
+        .await;
+    assert_eq!(sentence(&answer), ("accepted", ""));
+    let id = answer["jobs"][0].as_str().unwrap();
+    let job = service.get(&format!("/api/v1/jobs/{id}"), &token).answers(StatusCode::OK).await;
+    assert_eq!(
+        (&job["trigger"], &job["ref"], &job["url"]),
+        (&json!("push"), &json!("refs/heads/main"), &json!(URL))
+    );
+    assert_eq!(job["sha"], "a".repeat(40));
+    service.claim(id.parse().unwrap()).await;
+    let head =
+        service.ledger.heads.get(&head_key(repo.parse().unwrap(), "refs/heads/main")).await.unwrap().unwrap();
+    assert_eq!(head.value.job.unwrap().to_string(), id);
+    let list = service.get("/api/v1/deliveries", &token).answers(StatusCode::OK).await;
+    assert_eq!(
+        (&list["items"][0]["id"], &list["items"][0]["verdict"]),
+        (&answer["delivery"], &json!("accepted"))
+    );
+}
+
+#[tokio::test]
+async fn a_hundred_equal_deliveries_at_once_are_one_job() {
+    let service = Service::start().await;
+    let (repo, secret, _) = registered(&service, json!({ "url": URL })).await;
+    let body = push(URL, "0", "a");
+    let sent = (0..100).map(|n| {
+        // Half of them are redeliveries of one, half come under ids of their own.
+        let id = if n % 2 == 0 { "same".to_owned() } else { format!("d-{n}") };
+        service.deliver(&repo, &secret, "push", &id, &body).answers(StatusCode::ACCEPTED)
+    });
+    let answers = join_all(sent).await;
+    let jobs = service.all_jobs().await;
+    assert_eq!(jobs.len(), 1, "{jobs:?}");
+    for answer in answers {
+        assert_eq!(answer["jobs"], json!([jobs[0].id]), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_not_signed_leaves_nothing_and_what_is_foreign_makes_no_job() {
+    let service = Service::start().await;
+    let (repo, secret, token) = registered(&service, json!({ "url": URL })).await;
+    let body = push(URL, "0", "a");
+    service.deliver(&repo, "wrong", "push", "d", &body).answers(StatusCode::UNAUTHORIZED).await;
+    let sha1 = service
+        .request(reqwest::Method::POST, &format!("/webhooks/{repo}"))
+        .header("x-hub-signature", "sha1=00");
+    sha1.body(body.clone()).answers(StatusCode::UNAUTHORIZED).await;
+    service
+        .deliver("0197a000-0000-7000-8000-000000000001", &secret, "push", "d", &body)
+        .answers(StatusCode::NOT_FOUND)
+        .await;
+    service.deliver("*", &secret, "push", "d", &body).answers(StatusCode::NOT_FOUND).await;
+    assert!(service.ledger.deliveries.keys().await.unwrap().is_empty());
+    let foreign = push("https://git.example.com/b/other.git", "0", "a");
+    let refused =
+        service.deliver(&repo, &secret, "push", "d-2", &foreign).answers(StatusCode::FORBIDDEN).await;
+    assert_eq!(sentence(&refused), ("refused", "the delivery names another repository"));
+    let malformed =
+        service.deliver(&repo, &secret, "push", "d-3", "{").answers(StatusCode::BAD_REQUEST).await;
+    assert_eq!(malformed["verdict"], "refused");
+    let ping =
+        service.deliver(&repo, &secret, "ping", "d-4", r#"{"zen": "x"}"#).answers(StatusCode::OK).await;
+    assert_eq!(sentence(&ping), ("ignored", "ping"));
+    assert!(service.all_jobs().await.is_empty());
+    let own = service.get("/api/v1/deliveries", &token).answers(StatusCode::OK).await;
+    assert!(own.get("unsigned").is_none());
+    let all = service.get("/api/v1/deliveries", &service.admin().await).answers(StatusCode::OK).await;
+    assert_eq!(all["unsigned"].as_array().unwrap().len(), 4, "{all}");
+    let metrics = service.request(reqwest::Method::GET, "/metrics").says(StatusCode::OK).await;
+    assert!(metrics.contains(r#"unsigned_deliveries_total{reason="wrong signature"} 1"#), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_body_that_is_too_long_is_refused_before_its_signature_is_looked_at() {
+    let service = Service::start().await;
+    let (repo, secret, _) = registered(&service, json!({ "url": URL })).await;
+    let body = " ".repeat((25 << 20) + 1);
+    let sent = service.deliver(&repo, &secret, "push", "d", &body).send().await;
+    // The answer may come before the whole body was sent; then the connection is cut.
+    if let Ok(response) = sent {
+        assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    }
+    assert!(service.ledger.deliveries.keys().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn content_tells_a_duplicate_and_another_before_a_new_push() {
+    let service = Service::start().await;
+    let (repo, secret, _) = registered(&service, json!({ "url": URL })).await;
+    let deliver = async |id: &str, before: &str, after: &str| {
+        let sent = service.deliver(&repo, &secret, "push", id, &push(URL, before, after));
+        sent.answers(StatusCode::ACCEPTED).await
+    };
+    let first = deliver("1", "a", "b").await;
+    let again = deliver("2", "a", "b").await;
+    let duplicate = format!("duplicate of {}", first["jobs"][0].as_str().unwrap());
+    assert_eq!(sentence(&again), ("duplicate", duplicate.as_str()));
+    assert_eq!(again["jobs"], first["jobs"]);
+    assert_eq!(deliver("3", "b", "c").await["verdict"], "accepted");
+    let forced_back = deliver("4", "c", "b").await;
+    assert_eq!(forced_back["verdict"], "accepted");
+    let head = head_key(repo.parse().unwrap(), "refs/heads/main");
+    let newest = service.ledger.heads.get(&head).await.unwrap().unwrap().value.job.unwrap();
+    assert_eq!(json!([newest]), forced_back["jobs"]);
+    // A forged delivery id must not stand in another push's way.
+    assert_eq!(deliver("4", "b", "d").await["verdict"], "accepted");
+    let deletion =
+        service.deliver(&repo, &secret, "push", "5", &push(URL, "d", "0")).answers(StatusCode::OK).await;
+    assert_eq!(sentence(&deletion), ("ignored", "the ref was removed"));
+    assert!(service.ledger.heads.get(&head).await.unwrap().is_none());
+    assert_eq!(deliver("6", "b", "d").await["verdict"], "accepted");
+}
+
+#[tokio::test]
+async fn a_cancelled_push_may_come_again_and_a_replay_makes_a_new_job() {
+    let service = Service::start().await;
+    let (repo, secret, token) = registered(&service, json!({ "url": URL })).await;
+    let body = push(URL, "a", "b");
+    let first = service.deliver(&repo, &secret, "push", "1", &body).answers(StatusCode::ACCEPTED).await;
+    let job = first["jobs"][0].as_str().unwrap();
+    service.post(&format!("/api/v1/jobs/{job}/cancel"), &token, &json!({})).answers(StatusCode::OK).await;
+    let second = service.deliver(&repo, &secret, "push", "2", &body).answers(StatusCode::ACCEPTED).await;
+    assert_eq!(second["verdict"], "accepted");
+    assert_ne!(second["jobs"], first["jobs"]);
+    let path = format!("/api/v1/deliveries/{}/replay", second["delivery"].as_str().unwrap());
+    let other = service.user("b@example.com").await;
+    service.post(&path, &other, &json!({})).answers(StatusCode::NOT_FOUND).await;
+    let replayed = service.post(&path, &token, &json!({})).answers(StatusCode::ACCEPTED).await;
+    assert_eq!((&replayed["verdict"], &replayed["replay_of"]), (&json!("accepted"), &second["delivery"]));
+    let job = service.get(&format!("/api/v1/jobs/{}", replayed["jobs"][0].as_str().unwrap()), &token);
+    assert_eq!(job.answers(StatusCode::OK).await["rerun_of"], second["jobs"][0]);
+}
+
+#[tokio::test]
+async fn filters_decide_without_a_job_and_what_was_ignored_is_judged_anew() {
+    let service = Service::start().await;
+    let (repo, secret, token) = registered(&service, json!({ "url": URL, "branches": ["release/*"] })).await;
+    let body = push(URL, "a", "b");
+    let ignored = service.deliver(&repo, &secret, "push", "1", &body).answers(StatusCode::OK).await;
+    assert_eq!(sentence(&ignored), ("ignored", "the branch is filtered"));
+    let path = format!("/api/v1/repos/{repo}");
+    let change = service
+        .request(reqwest::Method::PATCH, &path)
+        .bearer_auth(&token)
+        .json(&json!({ "branches": ["main"] }));
+    assert_eq!(change.answers(StatusCode::OK).await["branches"], json!(["main"]));
+    let taken = service.deliver(&repo, &secret, "push", "1", &body).answers(StatusCode::ACCEPTED).await;
+    assert_eq!(taken["verdict"], "accepted");
+    let skip = body.replace("\"work\"", "\"work [skip ci]\"").replace(&"b".repeat(40), &"c".repeat(40));
+    let skipped = service.deliver(&repo, &secret, "push", "2", &skip).answers(StatusCode::OK).await;
+    assert_eq!(sentence(&skipped), ("ignored", "the commit message says so"));
+    let form = format!(
+        "payload={}",
+        url::form_urlencoded::byte_serialize(push(URL, "c", "d").as_bytes()).collect::<String>()
+    );
+    let form = service.deliver(&repo, &secret, "push", "3", &form).answers(StatusCode::ACCEPTED).await;
+    assert_eq!(form["verdict"], "accepted");
+}
+
+#[tokio::test]
+async fn a_full_queue_ends_the_job_at_once_and_says_so() {
+    let service = Service::with(&[("GITFAAS_MAX_QUEUED_PER_USER", "1")]).await;
+    let (repo, secret, _) = registered(&service, json!({ "url": URL })).await;
+    service.deliver(&repo, &secret, "push", "1", &push(URL, "0", "a")).answers(StatusCode::ACCEPTED).await;
+    let refused = service
+        .deliver(&repo, &secret, "push", "2", &push(URL, "a", "b"))
+        .answers(StatusCode::ACCEPTED)
+        .await;
+    assert_eq!(sentence(&refused), ("refused", "the owner's queue is full"));
+    let id = refused["jobs"][0].as_str().unwrap().parse().unwrap();
+    let job = service.ledger.job(id).await.unwrap().unwrap().value;
+    assert_eq!((job.state, job.cause), (State::Error, Some(jobs::Cause::Refused)));
+}
+
+#[tokio::test]
+async fn the_operators_hook_finds_the_registration_that_posts() {
+    let service = Service::with(&[("GITFAAS_GITHUB_TOKEN", "ghp_operator")]).await;
+    let url = "https://github.com/a/pi";
+    let unregistered = service.deliver("github", GITHUB_SECRET, "push", "1", &push(url, "0", "a"));
+    assert_eq!(
+        sentence(&unregistered.answers(StatusCode::OK).await),
+        ("ignored", "the repository is not registered")
+    );
+    let user = service.user("b@example.com").await;
+    let users = service.register(&user, json!({ "url": url })).await;
+    assert_eq!((&users["forge"], &users["posts"]), (&json!("github"), &json!(false)));
+    let admin = service.admin().await;
+    let posting = service.register(&admin, json!({ "url": url })).await;
+    assert_eq!(posting["posts"], true);
+    let second = service.register(&admin, json!({ "url": url })).await;
+    assert_eq!(second["posts"], false);
+    let taken = service.deliver("github", GITHUB_SECRET, "push", "1", &push(url, "0", "a"));
+    let taken = taken.answers(StatusCode::ACCEPTED).await;
+    let job =
+        service.ledger.job(taken["jobs"][0].as_str().unwrap().parse().unwrap()).await.unwrap().unwrap().value;
+    assert_eq!(json!(job.repo), posting["id"]);
+    assert_eq!(job.context.as_deref(), Some("gitfaas/push"));
+    assert_eq!(service.ledger.commits.keys().await.unwrap().len(), 1);
+    service
+        .post("/api/v1/repos", &user, &json!({ "url": "https://elsewhere.example/a/pi", "forge": "github" }))
+        .answers(StatusCode::FORBIDDEN)
+        .await;
+}
+
+#[tokio::test]
+async fn a_repository_is_its_owners_and_its_secret_is_told_once() {
+    let service = Service::start().await;
+    let (repo, _, token) = registered(&service, json!({ "url": URL, "token": "t0ken" })).await;
+    let path = format!("/api/v1/repos/{repo}");
+    let seen = service.get(&path, &token).says(StatusCode::OK).await;
+    assert!(!seen.contains("secret") && !seen.contains("t0ken"), "{seen}");
+    let stored = service.ledger.repos.get(&repo).await.unwrap().unwrap().value;
+    assert!(!serde_json::to_string(&stored).unwrap().contains("t0ken"));
+    let other = service.user("b@example.com").await;
+    service.get(&path, &other).answers(StatusCode::NOT_FOUND).await;
+    assert_eq!(service.get("/api/v1/repos", &other).answers(StatusCode::OK).await["items"], json!([]));
+    service.request(reqwest::Method::DELETE, &path).bearer_auth(&other).answers(StatusCode::NOT_FOUND).await;
+    service.request(reqwest::Method::DELETE, &path).bearer_auth(&token).says(StatusCode::NO_CONTENT).await;
+    assert_eq!(service.get("/api/v1/repos", &token).answers(StatusCode::OK).await["items"], json!([]));
+}
+
+/// What a gateway leaves behind that dies after so many of the steps of taking a push.
+async fn died_after(service: &Service, steps: usize, repo: &str, body: &str) -> JobId {
+    let job = JobId::new();
+    let forge = hooks::Forge::Plain;
+    let secret: jobs::Secret = "s".parse().unwrap();
+    let signature = hooks::verify::sign(&secret, body.as_bytes()).parse().unwrap();
+    let verified = hooks::verify::verify(&secret, [&signature], body.as_bytes()).unwrap();
+    let incoming = hooks::incoming::parse(forge, "push", &verified).unwrap();
+    let hooks::Incoming::Push(push) = &incoming else { panic!("it is a push") };
+    let (id, after) = (repo.parse().unwrap(), push.after.clone().unwrap());
+    let delivery = Delivery {
+        hook: repo.to_owned(),
+        delivery_id: "d".to_owned(),
+        event: "push".to_owned(),
+        repo: Some(id),
+        jobs: vec![job],
+        verdict: None,
+        reason: None,
+        incoming: Some(serde_json::to_value(&incoming).unwrap()),
+        received_at: None,
+        replay_of: None,
+        other: Map::new(),
+    };
+    let ledger = &service.ledger;
+    ledger.deliveries.create(&Delivery::key(repo, "d"), &delivery).await.unwrap();
+    let reference = push.reference.as_str();
+    let before = push.before.clone();
+    if steps >= 1 {
+        let seen = PushSeen { before: before.clone(), made_up: false, job, other: Map::new() };
+        ledger.pushes.create(&push_key(id, reference, &after), &seen).await.unwrap();
+    }
+    if steps >= 2 {
+        let owner = ledger.repos.get(repo).await.unwrap().unwrap().value.owner;
+        let new = NewJob {
+            id: job,
+            trigger: Trigger::Push,
+            repo: Some(id),
+            reference: Some(reference.to_owned()),
+            sha: Some(after.clone()),
+            ..NewJob::call(owner, URL)
+        };
+        ledger.jobs.create(&job.to_string(), &Job::new(new)).await.unwrap();
+    }
+    if steps >= 3 {
+        let head = Head { before, after, job: Some(job), other: Map::new() };
+        ledger.heads.create(&head_key(id, reference), &head).await.unwrap();
+    }
+    job
+}
+
+#[test_case(0 ; "after the delivery's entry")]
+#[test_case(1 ; "after the push's entry")]
+#[test_case(2 ; "after the record")]
+#[test_case(3 ; "after the head")]
+#[tokio::test]
+async fn whoever_meets_a_delivery_that_was_left_half_taken_finishes_it(steps: usize) {
+    let service = Service::start().await;
+    let (repo, secret, _) = registered(&service, json!({ "url": URL })).await;
+    let body = push(URL, "a", "b");
+    let job = died_after(&service, steps, &repo, &body).await;
+    let answer = service.deliver(&repo, &secret, "push", "d", &body).answers(StatusCode::ACCEPTED).await;
+    assert_eq!((sentence(&answer), &answer["jobs"]), (("accepted", ""), &json!([job])));
+    assert_eq!(service.all_jobs().await.len(), 1);
+    let head = service.ledger.heads.get(&head_key(repo.parse().unwrap(), "refs/heads/main")).await.unwrap();
+    assert_eq!(head.unwrap().value.job, Some(job));
+    service.claim(job).await;
+}
+
+#[tokio::test]
+async fn while_nats_is_silent_a_delivery_is_asked_to_come_again_and_then_taken_once() {
+    let service = Service::start().await;
+    let (repo, secret, _) = registered(&service, json!({ "url": URL })).await;
+    let body = push(URL, "a", "b");
+    service.nats.pause();
+    let silent = service.deliver(&repo, &secret, "push", "d", &body).send().await.unwrap();
+    assert_eq!(silent.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(silent.headers().contains_key("retry-after"));
+    service.nats.resume();
+    let taken = service.deliver(&repo, &secret, "push", "d", &body).answers(StatusCode::ACCEPTED).await;
+    assert_eq!(taken["verdict"], "accepted");
+    assert_eq!(service.all_jobs().await.len(), 1);
+}
