@@ -1,0 +1,323 @@
+//! The command line: commands, options and their help.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use jobs::JobId;
+
+const ABOUT: &str = "Functions as a service, straight from git";
+
+const LONG_ABOUT: &str = "\
+Functions as a service, straight from git.
+
+Push a commit to a registered repository, and its function is built and run in a throwaway
+container. The result is a check beside the commit, a page with the live log, and a value that a
+program can fetch. The same job can be submitted from here.";
+
+const AFTER: &str = "\
+First steps, with Docker running:
+  gitfaas run runner-images/python/hello            one job here and now, nothing else needed
+  gitfaas up                                        the whole service on this machine
+  export GITFAAS_TOKEN=$(gitfaas token create --user you@example.com --admin)
+  gitfaas submit https://example.com/you/function.git --wait
+
+Settings are environment variables; `gitfaas config` lists them all.
+
+Exit codes: 0 done; 1 it failed, the reason is on stderr; 2 the command line is wrong;
+64 the configuration is wrong, every wrong variable is named. `run` and `submit --wait` exit with
+the function's own exit code.";
+
+/// The command line.
+#[derive(Debug, Parser)]
+#[command(name = "gitfaas", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER)]
+#[command(propagate_version = true, max_term_width = 100)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start the whole service in one process: gateway, one worker, observer, and NATS if need be
+    #[command(after_help = "\
+Without GITFAAS_NATS_URL it starts a NATS of its own: the nats-server in PATH (2.10 or newer), or else
+a container. When everything is ready it prints `ready http://…` on standard output.
+
+Example:
+  GITFAAS_LISTEN=127.0.0.1:3000 gitfaas up")]
+    Up,
+    /// Start a gateway: the REST API, webhooks and pages
+    Gateway,
+    /// Start a worker: fetches commits and runs them in containers
+    Worker,
+    /// Start an observer: statistics and /metrics
+    Observer,
+    /// Run one job here and now, without a service: only Docker is needed
+    #[command(after_help = "\
+A folder is taken as it is, without .git and what git ignores. The log goes to stderr, the result to
+standard output, and the exit code is the function's own.
+
+Examples:
+  gitfaas run .
+  gitfaas run https://example.com/you/function.git@main -- 100
+  gitfaas run --json runner-images/python/hello")]
+    Run(RunArgs),
+    /// Make API tokens (operator: talks to NATS directly)
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Register repositories whose pushes are run
+    #[command(subcommand)]
+    Repo(RepoCommand),
+    /// Submit a job
+    #[command(after_help = "\
+With --wait the live log goes to stderr and the result to standard output; the exit code is the
+function's own, or 1 if the job failed in another way.
+
+Examples:
+  gitfaas submit https://example.com/you/function.git
+  gitfaas submit https://example.com/you/function.git@v1.2 --arg 100 --wait")]
+    Submit(SubmitArgs),
+    /// Show the log of a job
+    #[command(after_help = "Example:\n  gitfaas logs -f 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10")]
+    Logs(LogsArgs),
+    /// Show one job: its state, how it went, and how long each part took
+    Status(JobArgs),
+    /// Print the result of a job, exact to the byte
+    Result(ResultArgs),
+    /// List your jobs, newest first
+    #[command(after_help = "Example:\n  gitfaas list --state error --limit 10")]
+    List(ListArgs),
+    /// Cancel a job
+    Cancel(JobArgs),
+    /// Run a job's commit once more, as a new job
+    Rerun(JobArgs),
+    /// Check this machine: NATS, Docker, limits that really hold, images, secrets, clock, disk
+    #[command(after_help = "One line per check. Exit code 1 if any of them fails.")]
+    Doctor(DoctorArgs),
+    /// List every setting: its variable, default and meaning, and whether it is set
+    Config(JsonArgs),
+    /// Print a post-receive hook that makes any bare git repository a forge
+    #[command(after_help = "\
+Example:
+  gitfaas hook > repository.git/hooks/post-receive && chmod +x repository.git/hooks/post-receive")]
+    Hook,
+}
+
+impl Command {
+    /// Whether this is a program that stays.
+    pub(crate) fn is_service(&self) -> bool {
+        matches!(self, Self::Up | Self::Gateway | Self::Worker | Self::Observer)
+    }
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RunArgs {
+    /// A folder, or a clone URL, with @ and a branch, tag or commit after it if need be
+    #[arg(value_name = "DIR|URL[@REF]")]
+    pub(crate) source: String,
+    /// Print the job's record as JSON instead of its result
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Arguments of the function; they replace `arg` of its manifest
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum TokenCommand {
+    /// Make an API token; it alone is printed on standard output, and never again
+    #[command(after_help = "\
+The user is made if there is none with that address.
+
+Example:
+  export GITFAAS_TOKEN=$(gitfaas token create --user you@example.com --admin --expires 90d)")]
+    Create(TokenArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TokenArgs {
+    /// Whose token it is
+    #[arg(long, value_name = "EMAIL", value_parser = email)]
+    pub(crate) user: String,
+    /// Make this user an admin, who may see and do everything
+    #[arg(long)]
+    pub(crate) admin: bool,
+    /// How long it is good for, such as 12h or 90d; without it, until it is revoked
+    #[arg(long, value_name = "DURATION", value_parser = jobs::units::duration)]
+    pub(crate) expires: Option<std::time::Duration>,
+    /// What to call it in lists
+    #[arg(long, value_name = "NAME", default_value = "command line")]
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum RepoCommand {
+    /// Register a repository; prints its id, its webhook's URL and its secret (once)
+    #[command(after_help = "\
+Enter URL and secret as a webhook at the forge, content type application/json, event push.
+
+Examples:
+  gitfaas repo add https://example.com/you/function.git
+  gitfaas repo add https://example.com/you/function.git --branch main --branch 'release/*'")]
+    Add(RepoAddArgs),
+    /// List the repositories that you see
+    List(JsonArgs),
+    /// Remove a repository; its jobs stay
+    Remove {
+        /// The repository's id, from `gitfaas repo list`
+        id: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RepoAddArgs {
+    /// The clone URL; without a scheme it means https
+    #[arg(value_name = "URL")]
+    pub(crate) url: String,
+    /// Only pushes to branches that match this glob; may be given several times, `!` excludes
+    #[arg(long = "branch", value_name = "GLOB")]
+    pub(crate) branches: Vec<String>,
+    /// Only pushes that touch a path that matches; may be given several times, `!` excludes
+    #[arg(long = "path", value_name = "GLOB")]
+    pub(crate) paths: Vec<String>,
+    /// What speaks at that host: github, gitea, gitlab or plain; guessed from the URL otherwise
+    #[arg(long, value_name = "KIND")]
+    pub(crate) forge: Option<String>,
+    /// What to call it in lists
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// A file with the forge's access token, to clone with and to post statuses with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct SubmitArgs {
+    /// A clone URL or a registered repository's id, with @ and a branch, tag or commit if need be
+    #[arg(value_name = "URL[@REF]")]
+    pub(crate) source: String,
+    /// A name for the job, shown in lists
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// An argument of the function; may be given several times; they replace `arg` of the manifest
+    #[arg(long = "arg", value_name = "ARG", allow_hyphen_values = true)]
+    pub(crate) args: Vec<String>,
+    /// Only workers with this label may take it
+    #[arg(long, value_name = "LABEL")]
+    pub(crate) label: Option<String>,
+    /// Wait for the end: live log on stderr, result on standard output
+    #[arg(long)]
+    pub(crate) wait: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct LogsArgs {
+    /// The job's id
+    pub(crate) id: JobId,
+    /// Follow the log until the job is over
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct JobArgs {
+    /// The job's id
+    pub(crate) id: JobId,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ResultArgs {
+    /// The job's id
+    pub(crate) id: JobId,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ListArgs {
+    /// Only jobs in this state: pending, working, finish or error
+    #[arg(long, value_parser = ["pending", "working", "finish", "error"])]
+    pub(crate) state: Option<String>,
+    /// Only jobs of this repository: its id or URL
+    #[arg(long, value_name = "ID|URL")]
+    pub(crate) repo: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DoctorArgs {
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, Clone, Copy, ClapArgs)]
+pub(crate) struct JsonArgs {
+    /// Print JSON, for programs
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Enough to catch a forgotten value; whether anybody reads mail there is not ours to know.
+fn email(text: &str) -> Result<String, &'static str> {
+    match text.split_once('@') {
+        Some((name, host)) if !name.is_empty() && !host.is_empty() && !text.contains(char::is_whitespace) => {
+            Ok(text.to_owned())
+        }
+        Some(_) | None => Err("must be an e-mail address"),
+    }
+}
+
+/// Splits `URL@REF`. An `@` before the host belongs to the URL, as in `git@example.com:you/r.git`.
+pub(crate) fn split_ref(source: &str) -> (&str, Option<&str>) {
+    let host_from = source.find("://").map_or(0, |at| at + 3);
+    let path_from = source[host_from..].find(['/', ':']).map_or(source.len(), |at| host_from + at);
+    match source[path_from..].rfind('@') {
+        Some(at) if path_from + at + 1 < source.len() => {
+            (&source[..path_from + at], Some(&source[path_from + at + 1..]))
+        }
+        Some(_) | None => (source, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_has_no_contradictions() {
+        Args::command().debug_assert();
+    }
+
+    #[test_case("https://example.com/r.git" => ("https://example.com/r.git", None))]
+    #[test_case("https://example.com/r.git@main" => ("https://example.com/r.git", Some("main")))]
+    #[test_case("https://me@example.com/r.git" => ("https://me@example.com/r.git", None) ; "a user in the URL")]
+    #[test_case("https://example.com/r.git@refs/heads/a/b" => ("https://example.com/r.git", Some("refs/heads/a/b")))]
+    #[test_case("git@example.com:you/r.git" => ("git@example.com:you/r.git", None) ; "like scp")]
+    #[test_case("example.com/r.git@v1" => ("example.com/r.git", Some("v1")) ; "without a scheme")]
+    #[test_case("https://example.com/r.git@" => ("https://example.com/r.git@", None) ; "no ref after it")]
+    fn url_and_ref(source: &str) -> (&str, Option<&str>) {
+        split_ref(source)
+    }
+
+    #[test_case("a@b" => true)]
+    #[test_case("a" => false)]
+    #[test_case("@b" => false)]
+    #[test_case("a b@c" => false)]
+    fn is_an_email(text: &str) -> bool {
+        email(text).is_ok()
+    }
+}

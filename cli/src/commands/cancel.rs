@@ -1,0 +1,20 @@
+//! `gitfaas cancel`: ends a job of yours.
+
+use std::process::ExitCode;
+
+use reqwest::Method;
+
+use super::status;
+use crate::{api::Api, args::JobArgs, exit::Done, record, terminal};
+
+pub(super) async fn cancel(args: JobArgs) -> Done {
+    let api = Api::from_env()?;
+    let request = api.request(Method::POST, &["jobs", &args.id.to_string(), "cancel"]);
+    let job = api.json(request, "job").await?;
+    if args.json.json {
+        status::show(&job, true)?;
+    } else {
+        eprintln!("{}", terminal::safe(&record::sentence(&job)));
+    }
+    Ok(ExitCode::SUCCESS)
+}

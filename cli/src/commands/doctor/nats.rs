@@ -1,0 +1,129 @@
+//! NATS: version, JetStream, replicas, and how far apart the clocks are.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use async_nats::Client;
+use jiff::Timestamp;
+use jobs::{env::Reader, streams};
+use serde_json::Value;
+
+use super::Check;
+use crate::{
+    exit,
+    nats::{Nats, stream_settings},
+};
+
+const WHAT: &str = "NATS";
+const REPLICAS: &str = "NATS replicas";
+const CLOCK: &str = "clock";
+/// Clocks that differ more make times in lists confusing.
+const CLOCK_WARN: Duration = Duration::from_secs(2);
+/// Clocks that differ more let a token expire at the wrong time.
+const CLOCK_FAIL: Duration = Duration::from_secs(60);
+
+pub(super) async fn checks(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path) -> Vec<Check> {
+    let nats = match Nats::read(var, data_dir) {
+        Ok(nats) => nats,
+        Err(_) if var("GITFAAS_NATS_URL").is_none() => {
+            return vec![Check::ok(WHAT, "none is named: `gitfaas up` starts its own")];
+        }
+        Err(problems) => return vec![Check::fail(WHAT, problems.to_string())],
+    };
+    let client = match jobs::connect::connect(&nats.settings("doctor")).await {
+        Ok(client) => client,
+        Err(error) => {
+            let sentence = exit::chain(&error.into());
+            return vec![match nats {
+                Nats::Own(_) => Check::warn(WHAT, format!("`gitfaas up` is not running here: {sentence}")),
+                Nats::Given { .. } => {
+                    Check::fail(WHAT, format!("{sentence}; GITFAAS_NATS_URL says where it should be"))
+                }
+            }];
+        }
+    };
+    let version = client.server_info().version;
+    let mut checks = vec![Check::ok(WHAT, format!("{version}, with JetStream"))];
+    checks.extend(streams_checks(&client, var).await);
+    checks
+}
+
+async fn streams_checks(client: &Client, var: &dyn Fn(&str) -> Option<String>) -> Vec<Check> {
+    let mut env = Reader::new(var);
+    let wanted = stream_settings(&mut env).replicas;
+    let asked = Instant::now();
+    let subject = format!("$JS.API.STREAM.INFO.KV_{}", streams::JOBS_BUCKET);
+    let Ok(answer) = client.request(subject, "".into()).await else {
+        return vec![Check::warn(REPLICAS, "JetStream does not answer: its cluster may have no leader")];
+    };
+    let round_trip = asked.elapsed();
+    let info: Value = serde_json::from_slice(&answer.payload).unwrap_or_default();
+    if info["error"]["code"] == 404 {
+        return vec![Check::ok(REPLICAS, "there are no streams yet: the first gateway makes them")];
+    }
+    let mut checks = vec![replicas(&info, wanted)];
+    // The server stamps its answers with its own time.
+    if let Some(there) = info["ts"].as_str().and_then(|text| text.parse::<Timestamp>().ok()) {
+        let apart = Timestamp::now().duration_since(there).unsigned_abs().saturating_sub(round_trip);
+        checks.push(clock(apart));
+    }
+    checks
+}
+
+fn replicas(info: &Value, wanted: usize) -> Check {
+    let made = info["config"]["num_replicas"].as_u64().unwrap_or(1);
+    let lagging = info["cluster"]["replicas"].as_array().into_iter().flatten();
+    let lagging: Vec<&str> =
+        lagging.filter(|node| node["current"] == false).filter_map(|node| node["name"].as_str()).collect();
+    if !lagging.is_empty() {
+        return Check::warn(
+            REPLICAS,
+            format!("{} are away or behind: look at these nodes", lagging.join(", ")),
+        );
+    }
+    match (made, wanted) {
+        (1, 1) => Check::ok(REPLICAS, "1: what the disk of this server loses is lost"),
+        (made, wanted) if made == wanted as u64 => Check::ok(REPLICAS, format!("{made}, all current")),
+        (made, wanted) => Check::warn(
+            REPLICAS,
+            format!(
+                "the streams have {made}, GITFAAS_NATS_REPLICAS says {wanted}: the next gateway that starts alters them"
+            ),
+        ),
+    }
+}
+
+fn clock(apart: Duration) -> Check {
+    let sentence = format!("{:.1} s from that of NATS", apart.as_secs_f64());
+    if apart > CLOCK_FAIL {
+        Check::fail(CLOCK, format!("{sentence}: set it, or run an NTP client"))
+    } else if apart > CLOCK_WARN {
+        Check::warn(CLOCK, format!("{sentence}: an NTP client would keep them together"))
+    } else {
+        Check::ok(CLOCK, sentence)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{super::Verdict, *};
+
+    #[test]
+    fn a_node_that_is_behind_is_named() {
+        let info = json!({
+            "config": {"num_replicas": 3},
+            "cluster": {"leader": "n1", "replicas": [{"name": "n2", "current": true}, {"name": "n3", "current": false}]},
+        });
+        let check = replicas(&info, 3);
+        assert_eq!(check.verdict, Verdict::Warn);
+        assert!(check.sentence.starts_with("n3 are away"), "{}", check.sentence);
+    }
+
+    #[test]
+    fn clocks_an_hour_apart_fail() {
+        assert_eq!(clock(Duration::from_secs(3600)).verdict, Verdict::Fail);
+        assert_eq!(clock(Duration::from_millis(5)).verdict, Verdict::Ok);
+    }
+}

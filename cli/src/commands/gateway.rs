@@ -1,0 +1,31 @@
+//! `gitfaas gateway`: REST, webhooks and pages.
+
+use std::process::ExitCode;
+
+use super::up::GATEWAY_LISTEN;
+use crate::{
+    config::{self, all_problems},
+    exit::Done,
+    nats::Nats,
+    out::Out,
+    serve, signals,
+};
+
+pub(super) async fn gateway() -> Done {
+    let data_dir = config::data_dir(&config::var)?;
+    let read = (::gateway::Config::read(&config::var, data_dir.clone()), Nats::read(&config::var, &data_dir));
+    let (config, nats) = match read {
+        (Ok(config), Ok(nats)) => (config, nats),
+        (config, nats) => return Err(all_problems(vec![config.err(), nats.err()]).into()),
+    };
+    let stop = signals::stop()?;
+    let listener = serve::listen(config.listen, GATEWAY_LISTEN).await?;
+    let url = serve::url(&listener)?;
+    let Some(client) = serve::connect(&nats, "gateway", &stop).await? else { return Ok(ExitCode::SUCCESS) };
+    let announce = move |_| {
+        // Whoever does not read any more does not stop the gateway.
+        let _ = Out::new().line(&format!("ready {url}"));
+    };
+    ::gateway::serve(config, client, listener, announce, stop).await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,50 @@
+//! One file per command.
+
+mod cancel;
+mod config;
+mod doctor;
+mod gateway;
+mod hook;
+mod list;
+mod logs;
+mod observer;
+mod repo;
+mod rerun;
+mod result;
+mod run;
+mod status;
+mod submit;
+mod token;
+mod up;
+mod worker;
+
+use crate::{
+    args::{Command, RepoCommand, TokenCommand},
+    exit::Done,
+    signals::unless_interrupted,
+};
+
+/// Does what the command line says.
+pub(crate) async fn run(command: Command) -> Done {
+    match command {
+        Command::Up => up::up().await,
+        Command::Gateway => gateway::gateway().await,
+        Command::Worker => worker::worker().await,
+        Command::Observer => observer::observer().await,
+        Command::Run(args) => run::run(args).await,
+        Command::Token(TokenCommand::Create(args)) => token::create(args).await,
+        Command::Repo(RepoCommand::Add(args)) => repo::add(args).await,
+        Command::Repo(RepoCommand::List(args)) => repo::list(args).await,
+        Command::Repo(RepoCommand::Remove { id }) => repo::remove(&id).await,
+        Command::Submit(args) => unless_interrupted(submit::submit(args)).await,
+        Command::Logs(args) => unless_interrupted(logs::logs(args)).await,
+        Command::Status(args) => status::status(args).await,
+        Command::Result(args) => result::result(args).await,
+        Command::List(args) => list::list(args).await,
+        Command::Cancel(args) => cancel::cancel(args).await,
+        Command::Rerun(args) => rerun::rerun(args).await,
+        Command::Doctor(args) => doctor::doctor(args).await,
+        Command::Config(args) => config::config(args),
+        Command::Hook => hook::hook(),
+    }
+}

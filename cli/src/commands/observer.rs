@@ -1,0 +1,24 @@
+//! `gitfaas observer`: statistics and metrics.
+
+use std::process::ExitCode;
+
+use crate::{
+    config::{self, all_problems},
+    exit::Done,
+    nats::Nats,
+    serve, signals,
+};
+
+pub(super) async fn observer() -> Done {
+    let data_dir = config::data_dir(&config::var)?;
+    let read = (::observer::Config::read(&config::var), Nats::read(&config::var, &data_dir));
+    let (config, nats) = match read {
+        (Ok(config), Ok(nats)) => (config, nats),
+        (config, nats) => return Err(all_problems(vec![config.err(), nats.err()]).into()),
+    };
+    let stop = signals::stop()?;
+    let listener = serve::listen(config.listen, "GITFAAS_OBSERVER_LISTEN").await?;
+    let Some(client) = serve::connect(&nats, "observer", &stop).await? else { return Ok(ExitCode::SUCCESS) };
+    ::observer::serve(config, client, Some(listener), stop).await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,18 @@
+//! `gitfaas result`: what a job printed, exact to the byte.
+
+use std::process::ExitCode;
+
+use crate::{api::Api, args::ResultArgs, events, exit::Done, out::Out, record};
+
+pub(super) async fn result(args: ResultArgs) -> Done {
+    let api = Api::from_env()?;
+    let job = api.job(args.id).await?;
+    if job["result_bytes"].is_u64() {
+        Out::new().foreign(&api.result(args.id).await?)?;
+    } else if !events::is_over(&job) {
+        anyhow::bail!("the job is {}: it has no result yet", record::state(&job));
+    } else {
+        anyhow::bail!("there is no result: {}", record::sentence(&job));
+    }
+    Ok(ExitCode::SUCCESS)
+}

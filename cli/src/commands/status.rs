@@ -1,0 +1,22 @@
+//! `gitfaas status`: one job.
+
+use std::process::ExitCode;
+
+use crate::{api::Api, args::JobArgs, exit::Done, out::Out, record, table};
+
+pub(super) async fn status(args: JobArgs) -> Done {
+    let job = Api::from_env()?.job(args.id).await?;
+    show(&job, args.json.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints a job as lines, or as it came.
+pub(super) fn show(job: &serde_json::Value, as_json: bool) -> anyhow::Result<()> {
+    let out = Out::new();
+    if as_json {
+        out.json(job)?;
+    } else {
+        out.line(&table::pairs(&record::lines(job)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,80 @@
+//! `gitfaas submit`: a job over REST, and its end if somebody waits for it.
+
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use jobs::JobId;
+use reqwest::Method;
+use serde_json::{Map, Value};
+
+use crate::{
+    api::Api,
+    args::{SubmitArgs, split_ref},
+    events,
+    exit::{self, Done},
+    log_view::{LogView, To},
+    out::Out,
+    record,
+};
+
+pub(super) async fn submit(args: SubmitArgs) -> Done {
+    let api = Api::from_env()?;
+    // A request whose answer was lost may be sent again by hand; by itself it is sent once.
+    let request = api.request(Method::POST, &["jobs"]).json(&call(&args));
+    let job = api.json(request, "repository").await?;
+    let id: JobId = job["id"].as_str().and_then(|id| id.parse().ok()).context("the answer names no job")?;
+    let out = Out::new();
+    if !args.wait {
+        if args.json.json {
+            out.json(&job)?;
+        } else {
+            out.line(&id.to_string())?;
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut view = LogView::new(To::Stderr);
+    let over = events::follow(&api, id, |event| Ok(view.show(event)?)).await?;
+    view.end()?;
+    if args.json.json {
+        out.json(&over)?;
+    } else if over["result_bytes"].is_u64() {
+        out.foreign(&api.result(id).await?)?;
+    }
+    if record::exit(&over) != 0 {
+        eprintln!("{}", crate::terminal::safe(&record::sentence(&over)));
+    }
+    Ok(exit::of_function(record::exit(&over)))
+}
+
+/// The body of the request; what was not given is left to the gateway.
+fn call(args: &SubmitArgs) -> Map<String, Value> {
+    let (repo, reference) = split_ref(&args.source);
+    let mut body = Map::from_iter([("repo".to_owned(), repo.into())]);
+    let mut put = |name: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            body.insert(name.to_owned(), value);
+        }
+    };
+    put("ref", reference.map(Value::from));
+    put("name", args.name.clone().map(Value::from));
+    put("args", (!args.args.is_empty()).then(|| args.args.clone().into()));
+    put("label", args.label.clone().map(Value::from));
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::args::{Args, Command};
+
+    #[test]
+    fn an_argument_that_looks_like_an_option_is_an_argument() {
+        let line =
+            ["gitfaas", "submit", "https://example.com/r.git@main", "--arg", "-n", "--arg", "two words"];
+        let Command::Submit(args) = Args::parse_from(line).command else { panic!("a submit") };
+        let body = serde_json::to_string(&call(&args)).unwrap();
+        insta::assert_snapshot!(body, @r#"{"args":["-n","two words"],"ref":"main","repo":"https://example.com/r.git"}"#);
+    }
+}

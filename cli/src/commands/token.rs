@@ -1,0 +1,52 @@
+//! `gitfaas token create`: an operator's way in. Talks to NATS directly, because before the first
+//! token there is nobody whom a gateway would listen to.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use jiff::{SignedDuration, Timestamp};
+use jobs::{
+    Ledger,
+    accounts::{ALL_SCOPES, OPERATOR, OwnerKind},
+    env::Reader,
+    streams,
+};
+
+use crate::{
+    args::TokenArgs,
+    config,
+    exit::Done,
+    nats::{self, Nats},
+    out::Out,
+};
+
+/// Streams that were just made are there at once; on a cluster they may still elect a leader.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(super) async fn create(args: TokenArgs) -> Done {
+    let data_dir = config::data_dir(&config::var)?;
+    let mut env = Reader::new(&config::var);
+    let settings = nats::stream_settings(&mut env);
+    let settings = env.finish(|| Some(settings))?;
+    let nats = Nats::read(&config::var, &data_dir)?;
+    let client = jobs::connect::connect(&nats.settings("token")).await?;
+
+    let js = jobs::connect::jetstream(&client);
+    if js.get_stream(streams::last()).await.is_err() {
+        streams::ensure(&js, &settings).await.context("cannot make the streams")?;
+    }
+    let ledger = Ledger::open(&client, PATIENCE).await?;
+    let email = args.user.to_lowercase();
+    let user = ledger.accounts.find_or_make(OPERATOR, &email, &args.user, OwnerKind::User).await?;
+    if args.admin {
+        ledger.accounts.make_admin(user.value.id).await?;
+    }
+    // Whole days to a gateway's clock, which judges it; machines agree on the minute.
+    let expires_at =
+        args.expires.map(SignedDuration::try_from).transpose()?.map(|after| Timestamp::now() + after);
+    let (_, token) = ledger.accounts.make_token(user.value.id, &args.name, &ALL_SCOPES, expires_at).await?;
+    client.flush().await?;
+    Out::new().line(token.expose())?;
+    Ok(ExitCode::SUCCESS)
+}

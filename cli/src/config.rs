@@ -1,0 +1,115 @@
+//! The environment: the only file of this program that reads it.
+
+use std::path::{Path, PathBuf};
+
+use jobs::{
+    Secret,
+    env::{Problems, Reader},
+};
+use url::Url;
+
+/// One variable of the process's environment; an empty one counts as not set.
+pub(crate) fn var(name: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is config.rs")]
+    std::env::var(name).ok().filter(|text| !text.trim().is_empty())
+}
+
+/// The names of all variables that begin with `GITFAAS_`.
+pub(crate) fn names() -> Vec<String> {
+    #[expect(clippy::disallowed_methods, reason = "this is config.rs")]
+    let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
+    names.filter(|name| name.starts_with("GITFAAS_")).collect()
+}
+
+/// The folders of `PATH`.
+pub(crate) fn path() -> Vec<PathBuf> {
+    #[expect(clippy::disallowed_methods, reason = "this is config.rs")]
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
+}
+
+/// Where this installation keeps its files; made, readable for its owner only, if it is not there.
+pub(crate) fn data_dir(var: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<PathBuf> {
+    let dir = match var("GITFAAS_DATA_DIR") {
+        Some(dir) => std::path::absolute(dir)?,
+        None => match directories::ProjectDirs::from("", "", "gitfaas") {
+            Some(dirs) => dirs.data_dir().to_owned(),
+            None => return Err(one("GITFAAS_DATA_DIR", "not set, and there is no home directory").into()),
+        },
+    };
+    make_dir(&dir).map_err(|error| one("GITFAAS_DATA_DIR", &format!("{}: {error}", dir.display())))?;
+    Ok(dir)
+}
+
+fn make_dir(dir: &Path) -> std::io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)
+}
+
+/// A single problem.
+pub(crate) fn one(name: &str, why: &str) -> Problems {
+    Problems(vec![(name.to_owned(), why.to_owned())])
+}
+
+/// Puts configurations together that were read one by one: all problems are named, once each.
+pub(crate) fn all_problems(parts: Vec<Option<Problems>>) -> Problems {
+    let mut problems: Vec<(String, String)> = Vec::new();
+    for problem in parts.into_iter().flatten().flat_map(|part| part.0) {
+        if !problems.contains(&problem) {
+            problems.push(problem);
+        }
+    }
+    Problems(problems)
+}
+
+/// Where the service is, and who we are there.
+#[derive(Debug, Clone)]
+pub(crate) struct Client {
+    pub(crate) url: Url,
+    pub(crate) token: Secret,
+    pub(crate) ca_bundle: Option<PathBuf>,
+}
+
+impl Client {
+    /// Reads the settings of the commands that talk to a gateway.
+    pub(crate) fn read(var: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
+        let mut env = Reader::new(var);
+        let default = Url::parse("http://127.0.0.1:3000").expect("this is a URL");
+        let url: Url = env.or("GITFAAS_URL", default);
+        if !matches!(url.scheme(), "http" | "https") {
+            env.problem("GITFAAS_URL", "must begin with http:// or https://");
+        }
+        let token = env.optional::<Secret>("GITFAAS_TOKEN");
+        if token.is_none() {
+            env.problem("GITFAAS_TOKEN", "not set; make one with `gitfaas token create --user EMAIL`");
+        }
+        let ca_bundle = env.optional("GITFAAS_CA_BUNDLE");
+        env.finish(|| token.map(|token| Self { url, token, ca_bundle }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_says_all_that_is_wrong() {
+        let var = |name: &str| (name == "GITFAAS_URL").then(|| "ftp://example.com".to_owned());
+        insta::assert_snapshot!(Client::read(&var).unwrap_err(), @r"
+        2 environment variables are wrong:
+          GITFAAS_URL: must begin with http:// or https://
+          GITFAAS_TOKEN: not set; make one with `gitfaas token create --user EMAIL`
+        ");
+    }
+
+    #[test]
+    fn a_problem_that_two_parts_found_is_said_once() {
+        let listen = || one("GITFAAS_LISTEN", "not an address");
+        let all = all_problems(vec![
+            Some(listen()),
+            None,
+            Some(one("GITFAAS_DATA_DIR", "not there")),
+            Some(listen()),
+        ]);
+        assert_eq!(all.0.len(), 2);
+    }
+}

@@ -1,0 +1,162 @@
+//! The live events of a job: log and state, resumed where a connection broke.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use eventsource_stream::{Event as Message, Eventsource as _};
+use futures_util::StreamExt as _;
+use jobs::{JobId, LogSource, Phase};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::api::{Api, ApiError};
+
+/// Before a broken connection is made again.
+const PAUSE: Duration = Duration::from_secs(1);
+/// So often in a row without any event in between; a gateway that restarts is back by then.
+const TRIES: u32 = 30;
+/// A connection without even a heartbeat for this long is a broken one.
+const SILENCE: Duration = Duration::from_secs(60);
+
+/// A piece of the log.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Line {
+    #[serde(default)]
+    pub(crate) offset: u64,
+    #[serde(default = "ours")]
+    pub(crate) source: LogSource,
+    #[serde(default = "running")]
+    pub(crate) phase: Phase,
+    pub(crate) text: String,
+}
+
+fn ours() -> LogSource {
+    LogSource::Gitfaas
+}
+
+fn running() -> Phase {
+    Phase::Run
+}
+
+/// What can be told of a job while it lives.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Event {
+    Log(Line),
+    State(Value),
+}
+
+/// Whether a job, as the API shows it, is over.
+pub(crate) fn is_over(job: &Value) -> bool {
+    matches!(job["state"].as_str(), Some("finish" | "error"))
+}
+
+/// Follows a job to its end, and returns it as it ended. `each` is told everything in order, and
+/// nothing twice.
+pub(crate) async fn follow(
+    api: &Api,
+    id: JobId,
+    mut each: impl FnMut(&Event) -> anyhow::Result<()>,
+) -> anyhow::Result<Value> {
+    let mut last_id = String::new();
+    let mut tries = 0;
+    loop {
+        let broken = match connection(api, id, &mut last_id, &mut tries, &mut each).await {
+            Ok(Some(job)) => return Ok(job),
+            Ok(None) => anyhow::anyhow!("the gateway ended the connection"),
+            Err(error) if is_final(&error) => return Err(error),
+            Err(error) => error,
+        };
+        tries += 1;
+        if tries > TRIES {
+            return Err(broken.context("the job goes on, but its events cannot be followed"));
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// What another try would not change: an answer that is a refusal, or our own output that is gone.
+fn is_final(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<ApiError>() {
+        Some(ApiError::Unreachable { .. } | ApiError::Broken { .. }) => false,
+        Some(ApiError::Refused { status, .. }) => !status.is_server_error(),
+        Some(ApiError::Unauthorized { .. } | ApiError::NotFound { .. }) => true,
+        None => error.is::<crate::out::OutError>(),
+    }
+}
+
+/// Reads one connection to its end; returns the job if it is over.
+async fn connection(
+    api: &Api,
+    id: JobId,
+    last_id: &mut String,
+    tries: &mut u32,
+    each: &mut impl FnMut(&Event) -> anyhow::Result<()>,
+) -> anyhow::Result<Option<Value>> {
+    let mut request =
+        api.request(Method::GET, &["jobs", &id.to_string(), "events"]).header("accept", "text/event-stream");
+    if !last_id.is_empty() {
+        request = request.header("last-event-id", last_id.as_str());
+    }
+    let response = api.send(request, "job").await?;
+    let mut messages = response.bytes_stream().eventsource();
+    let mut over = None;
+    loop {
+        let message =
+            tokio::time::timeout(SILENCE, messages.next()).await.context("the gateway fell silent")?;
+        let Some(message) = message else { return Ok(over) };
+        // After the end nothing is missing any more, so a connection that breaks then does not matter.
+        let message = match message {
+            Ok(message) => message,
+            Err(_) if over.is_some() => return Ok(over),
+            Err(error) => return Err(anyhow::anyhow!("{error}").context("the events broke off")),
+        };
+        *tries = 0;
+        if let Some(event) = understand(&message)? {
+            if !message.id.is_empty() {
+                last_id.clone_from(&message.id);
+            }
+            each(&event)?;
+            if let Event::State(job) = event {
+                over = is_over(&job).then_some(job);
+                // The last piece of the log is stored before the final state is, and sent before it.
+                if over.is_some() {
+                    return Ok(over);
+                }
+            }
+        }
+    }
+}
+
+/// Reads a message; kinds that a newer gateway sends are passed over.
+fn understand(message: &Message) -> anyhow::Result<Option<Event>> {
+    let json = || "the gateway sent an event that is not JSON";
+    match message.event.as_str() {
+        "log" => Ok(Some(Event::Log(serde_json::from_str(&message.data).with_context(json)?))),
+        "state" => Ok(Some(Event::State(serde_json::from_str(&message.data).with_context(json)?))),
+        _ => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(event: &str, data: &str) -> Message {
+        Message { event: event.to_owned(), data: data.to_owned(), id: "1.5".to_owned(), retry: None }
+    }
+
+    #[test]
+    fn log_and_state_are_understood_and_what_is_newer_is_passed_over() {
+        let log = message("log", r#"{"offset":5,"source":"stderr","phase":"prepare","text":"hm\n"}"#);
+        let line =
+            Line { offset: 5, source: LogSource::Stderr, phase: Phase::Prepare, text: "hm\n".to_owned() };
+        assert_eq!(understand(&log).unwrap(), Some(Event::Log(line)));
+        let Some(Event::State(job)) = understand(&message("state", r#"{"state":"finish"}"#)).unwrap() else {
+            panic!("a state")
+        };
+        assert!(is_over(&job));
+        assert_eq!(understand(&message("weather", "{}")).unwrap(), None);
+        assert!(understand(&message("log", "nonsense")).is_err());
+    }
+}

@@ -1,0 +1,39 @@
+//! The one binary, `gitfaas`: reads what is wanted, does it, and says how it ended.
+//!
+//! Owns no logic of the service; see the packages `gateway`, `worker` and `observer` for that.
+
+mod api;
+mod args;
+mod commands;
+mod config;
+mod docker;
+mod events;
+mod exit;
+mod log_view;
+mod logging;
+mod nats;
+mod out;
+mod own_nats;
+mod record;
+mod serve;
+mod signals;
+mod table;
+mod terminal;
+mod variables;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    rustls::crypto::aws_lc_rs::default_provider()
+        .install_default()
+        .expect("nothing has installed a provider before the first line of main");
+    let args = args::Args::parse();
+    logging::start(&args.command);
+    let runtime = tokio::runtime::Runtime::new().expect("the system has threads for a runtime");
+    let done = runtime.block_on(commands::run(args.command));
+    // What still blocks (a name being resolved, a clone) must not keep a program that is done.
+    runtime.shutdown_background();
+    exit::code(done)
+}

@@ -1,0 +1,50 @@
+//! Standard output: what a command was asked for, and nothing else. Everything else goes to stderr.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use serde::Serialize;
+
+use crate::terminal;
+
+/// Standard output could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write to standard output: {0}")]
+pub(crate) struct OutError(pub(crate) std::io::Error);
+
+/// Writes to standard output; on a terminal, what strangers wrote cannot steer it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Out {
+    pub(crate) terminal: bool,
+}
+
+impl Out {
+    pub(crate) fn new() -> Self {
+        Self { terminal: std::io::stdout().is_terminal() }
+    }
+
+    /// A line of our own.
+    pub(crate) fn line(self, text: &str) -> Result<(), OutError> {
+        self.write(format!("{text}\n").as_bytes())
+    }
+
+    /// Bytes of a program, exact to the byte unless a terminal would read them.
+    pub(crate) fn foreign(self, bytes: &[u8]) -> Result<(), OutError> {
+        if self.terminal {
+            self.write(terminal::safe(&String::from_utf8_lossy(bytes)).as_bytes())
+        } else {
+            self.write(bytes)
+        }
+    }
+
+    /// A value for programs, indented for the people who look at it too.
+    pub(crate) fn json(self, value: &impl Serialize) -> Result<(), OutError> {
+        let text = serde_json::to_string_pretty(value).map_err(|error| OutError(error.into()))?;
+        // JSON escapes control characters below a space itself; a terminal heeds some above.
+        if self.terminal { self.line(&terminal::safe(&text)) } else { self.line(&text) }
+    }
+
+    fn write(self, bytes: &[u8]) -> Result<(), OutError> {
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(bytes).and_then(|()| stdout.flush()).map_err(OutError)
+    }
+}

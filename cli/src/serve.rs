@@ -1,0 +1,81 @@
+//! What the programs that stay have in common: connecting to NATS, and waiting for an end.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use async_nats::{Client, ConnectErrorKind};
+use jobs::connect::ConnectError;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::nats::Nats;
+
+/// Before NATS that does not answer yet is tried again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Connects, and waits for NATS where it does not answer yet; `None` when told to stop meanwhile.
+///
+/// # Errors
+/// It answers and is of no use, or does not let us in: waiting would not help.
+pub(crate) async fn connect(
+    nats: &Nats,
+    program: &str,
+    stop: &CancellationToken,
+) -> anyhow::Result<Option<Client>> {
+    let settings = nats.settings(program);
+    loop {
+        let error = match stop.run_until_cancelled(jobs::connect::connect(&settings)).await {
+            None => return Ok(None),
+            Some(Ok(client)) => return Ok(Some(client)),
+            Some(Err(error)) => error,
+        };
+        match &error {
+            ConnectError::Connect(source) if !is_refusal(source.kind()) => {
+                tracing::warn!("NATS does not answer yet: {source}");
+            }
+            ConnectError::Connect(_)
+            | ConnectError::Address
+            | ConnectError::Credentials { .. }
+            | ConnectError::TooOld { .. }
+            | ConnectError::NoJetStream => return Err(error.into()),
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+            return Ok(None);
+        }
+    }
+}
+
+fn is_refusal(kind: ConnectErrorKind) -> bool {
+    matches!(kind, ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation)
+}
+
+/// Binds an address of the configuration.
+pub(crate) async fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
+    let bound = TcpListener::bind(address).await;
+    bound.with_context(|| format!("cannot listen on {address}; {variable} names another address"))
+}
+
+/// The address under which this machine reaches a listener.
+pub(crate) fn url(listener: &TcpListener) -> anyhow::Result<String> {
+    Ok(format!("http://{}", reachable(listener.local_addr()?)))
+}
+
+/// "All addresses" is none that can be asked.
+fn reachable(mut address: SocketAddr) -> SocketAddr {
+    if address.ip().is_unspecified() {
+        address.set_ip(Ipv4Addr::LOCALHOST.into());
+    }
+    address
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_on_the_loopback() {
+        assert_eq!(reachable("0.0.0.0:3000".parse().unwrap()).to_string(), "127.0.0.1:3000");
+        assert_eq!(reachable("10.0.0.1:3000".parse().unwrap()).to_string(), "10.0.0.1:3000");
+    }
+}

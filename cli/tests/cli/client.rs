@@ -1,0 +1,146 @@
+//! The client commands against a stand-in for a gateway: what they ask, and what they make of it.
+
+use std::process::Output;
+
+use crate::common::{gitfaas, stderr, stdout};
+use serde_json::json;
+use wiremock::matchers::{body_json, header, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const ID: &str = "0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10";
+
+/// Runs a command that talks to `server`.
+async fn client(server: &MockServer, args: &[&str]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = gitfaas(dir.path());
+    command.env("GITFAAS_URL", server.uri()).env("GITFAAS_TOKEN", "gft_test").args(args);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+fn log(id: &str, text: &str) -> String {
+    let data = json!({"offset": 0, "source": "stdout", "phase": "run", "text": text});
+    format!("event: log\nid: {id}\ndata: {data}\n\n")
+}
+
+fn state(job: &serde_json::Value) -> String {
+    format!("event: state\ndata: {job}\n\n")
+}
+
+fn events(body: String) -> ResponseTemplate {
+    ResponseTemplate::new(200).set_body_raw(body, "text/event-stream")
+}
+
+#[tokio::test]
+async fn submit_and_wait_shows_the_log_once_although_the_connection_breaks() {
+    let server = MockServer::start().await;
+    let at = |tail: &str| format!("/api/v1/jobs/{ID}{tail}");
+    let pending = json!({"id": ID, "state": "pending", "url": "https://example.com/r.git"});
+    let over = json!({"id": ID, "state": "error", "cause": "exit", "exit_code": 3, "message": "exit code 3",
+                      "url": "https://example.com/r.git", "result_bytes": 4});
+    let call = json!({"repo": "https://example.com/r.git", "ref": "main", "args": ["7"], "name": "n"});
+    Mock::given(method("POST"))
+        .and(path("/api/v1/jobs"))
+        .and(header("authorization", "Bearer gft_test"))
+        .and(body_json(&call))
+        .respond_with(ResponseTemplate::new(202).set_body_json(&pending))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(path(at("/events")))
+        .and(header("last-event-id", "1.6"))
+        .respond_with(events(log("1.12", "second\n") + &state(&over)))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(path(at("/events")))
+        .respond_with(events(state(&pending) + &log("1.6", "first\n")))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    Mock::given(path(at("/result")))
+        .respond_with(ResponseTemplate::new(200).set_body_bytes([0xff, 0, b'o', b'k']))
+        .mount(&server)
+        .await;
+
+    let source = "https://example.com/r.git@main";
+    let output = client(&server, &["submit", source, "--arg", "7", "--name", "n", "--wait"]).await;
+
+    assert_eq!(output.status.code(), Some(3), "{}", stderr(&output));
+    assert_eq!(output.stdout, [0xff, 0, b'o', b'k'], "the result is exact to the byte");
+    assert_eq!(stderr(&output), "first\nsecond\nerror (exit): exit code 3\n");
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_sentence() {
+    let server = MockServer::start().await;
+    Mock::given(path("/api/v1/jobs")).respond_with(ResponseTemplate::new(401)).mount(&server).await;
+    Mock::given(path(format!("/api/v1/jobs/{ID}")))
+        .respond_with(ResponseTemplate::new(404))
+        .mount(&server)
+        .await;
+    let full = json!({"error": {"code": "queue_full", "message": "1000 of your jobs wait"}});
+    Mock::given(path("/api/v1/repos"))
+        .respond_with(ResponseTemplate::new(429).set_body_json(full))
+        .mount(&server)
+        .await;
+
+    let unauthorized = client(&server, &["list"]).await;
+    let missing = client(&server, &["status", ID]).await;
+    let full = client(&server, &["repo", "add", "https://example.com/r.git"]).await;
+
+    assert!(stderr(&unauthorized).starts_with("error: the token in GITFAAS_TOKEN is not accepted"));
+    assert_eq!(stderr(&missing), "error: there is no such job (or it is not yours)\n");
+    assert_eq!(stderr(&full), "error: 1000 of your jobs wait (429 Too Many Requests)\n");
+    for output in [unauthorized, missing, full] {
+        assert_eq!(output.status.code(), Some(1));
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_list_follows_the_cursor() {
+    let server = MockServer::start().await;
+    let page = |state: &str, next: Option<&str>| {
+        let job = json!({"id": ID, "state": state, "url": "https://example.com/r.git", "timings_ms": {}});
+        ResponseTemplate::new(200).set_body_json(json!({"items": [job], "next": next}))
+    };
+    Mock::given(wiremock::matchers::query_param("cursor", "c1"))
+        .respond_with(page("finish", None))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(path("/api/v1/jobs"))
+        .respond_with(page("working", Some("c1")))
+        .expect(1)
+        .mount(&server)
+        .await;
+
+    let output = client(&server, &["list"]).await;
+
+    let lines = stdout(&output);
+    assert_eq!(lines.lines().count(), 3, "{lines}");
+    assert!(lines.contains("working") && lines.contains("finish"), "{lines}");
+}
+
+#[tokio::test]
+async fn a_registration_prints_what_the_forge_is_to_be_told() {
+    let server = MockServer::start().await;
+    let repo =
+        json!({"id": ID, "webhook_url": "http://localhost/webhooks/1", "secret": "s3cret", "url": "u"});
+    Mock::given(method("POST"))
+        .and(path("/api/v1/repos"))
+        .and(body_json(json!({"url": "https://example.com/r.git", "branches": ["main", "!wip/*"]})))
+        .respond_with(ResponseTemplate::new(201).set_body_json(&repo))
+        .mount(&server)
+        .await;
+
+    let args = ["repo", "add", "https://example.com/r.git", "--branch", "main", "--branch", "!wip/*"];
+    let output = client(&server, &args).await;
+
+    assert_eq!(
+        stdout(&output),
+        format!("id           {ID}\nwebhook URL  http://localhost/webhooks/1\nsecret       s3cret\n"),
+        "{}",
+        stderr(&output)
+    );
+}

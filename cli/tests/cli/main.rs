@@ -1,0 +1,8 @@
+//! The real binary, run as people run it.
+#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
+
+mod client;
+mod command_line;
+mod common;
+mod token;
+mod up;
