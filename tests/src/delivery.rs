@@ -1,0 +1,92 @@
+//! Webhooks as a forge sends them, and as nobody should.
+
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use crate::{
+    api::Api,
+    forge::OWNER,
+    repository::{Commit, NO_COMMIT, Repository},
+};
+
+/// A delivery, before it is sent.
+#[derive(Debug, Clone)]
+pub struct Delivery {
+    /// `X-GitHub-Delivery`
+    pub id: String,
+    /// `X-GitHub-Event`
+    pub event: String,
+    /// The body.
+    pub body: Vec<u8>,
+    /// Values of `X-Hub-Signature-256`, usually one.
+    pub signatures: Vec<String>,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
+}
+
+impl Delivery {
+    /// A push of `commit` to `repository`, signed with `secret`.
+    pub fn push(repository: &Repository, commit: &Commit, secret: &str) -> Self {
+        Self::of("push", &payload(repository, commit), secret)
+    }
+
+    /// Any event, signed with `secret`.
+    pub fn of(event: &str, payload: &Value, secret: &str) -> Self {
+        let body = serde_json::to_vec(payload).expect("a value is JSON");
+        let signatures = vec![signature(secret, &body)];
+        let id = uuid::Uuid::now_v7().to_string();
+        Self { id, event: event.to_owned(), body, signatures, headers: Vec::new() }
+    }
+
+    /// Sends it to a path of the gateway.
+    pub async fn send(&self, api: &Api, path: &str) -> (StatusCode, Value) {
+        let mut headers = HeaderMap::new();
+        let value = |text: &str| HeaderValue::from_str(text).expect("a header");
+        headers.insert("content-type", value("application/json"));
+        headers.insert("user-agent", value("GitHub-Hookshot/044aadd"));
+        headers.insert("x-github-event", value(&self.event));
+        headers.insert("x-github-delivery", value(&self.id));
+        for signature in &self.signatures {
+            headers.append("x-hub-signature-256", value(signature));
+        }
+        for (name, text) in &self.headers {
+            headers.append(*name, value(text));
+        }
+        let anybody = api.anybody();
+        let request = anybody.request(http::Method::POST, path).headers(headers).body(self.body.clone());
+        let answer = anybody.send(request).await;
+        (answer.status(), answer.json().await.unwrap_or_default())
+    }
+}
+
+/// `sha256=…` of a body.
+pub fn signature(secret: &str, body: &[u8]) -> String {
+    let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("HMAC takes any key length");
+    mac.update(body);
+    format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
+}
+
+/// What GitHub says of a push.
+pub fn payload(repository: &Repository, commit: &Commit) -> Value {
+    let gone = commit.sha == NO_COMMIT;
+    let head = json!({ "id": commit.sha, "message": "a change", "timestamp": "2026-01-01T00:00:00Z" });
+    json!({
+        "ref": commit.reference, "before": commit.before, "after": commit.sha,
+        "created": commit.before == NO_COMMIT, "deleted": gone, "forced": false,
+        "head_commit": if gone { Value::Null } else { head }, "commits": [],
+        "repository": {
+            "id": 42, "name": repository.name, "full_name": format!("{OWNER}/{}", repository.name),
+            "private": false, "owner": { "name": OWNER, "login": OWNER }, "clone_url": repository.url,
+            "html_url": repository.url.trim_end_matches(".git"), "default_branch": "main",
+            "created_at": 1_700_000_000,
+        },
+        "pusher": { "name": "ada" }, "sender": { "login": "ada", "id": 1 },
+    })
+}
+
+/// The path of a webhook's address.
+pub fn path(webhook_url: &str) -> String {
+    webhook_url.parse::<url::Url>().expect("a webhook has a URL").path().to_owned()
+}

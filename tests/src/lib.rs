@@ -1,0 +1,34 @@
+//! The vocabulary of the end-to-end tests: a [`Service`] is the real program with a data directory, a
+//! NATS and a [`forge`] of its own, on the real Docker daemon.
+//!
+//! Two rules hold because of this crate:
+//! * nothing sleeps to wait: every wait is for an event, ends within a named time, and says what it
+//!   found instead;
+//! * whatever a test starts is ended by its id, and its containers are removed by its installation's
+//!   label, also when the test fails.
+
+pub mod api;
+pub mod cluster;
+mod config;
+pub mod delivery;
+pub mod docker;
+pub mod forge;
+pub mod function;
+mod git;
+pub mod gitserver;
+pub mod ledger;
+mod permit;
+pub mod program;
+pub mod published;
+pub mod repository;
+pub mod service;
+pub mod waiting;
+
+pub use api::{Api, Job};
+pub use cluster::Cluster;
+pub use delivery::Delivery;
+pub use forge::Forge;
+pub use function::Function;
+pub use published::Published;
+pub use repository::{Commit, Repository};
+pub use service::Service;
