@@ -85,7 +85,17 @@ impl Api {
 
     /// Reads a list, under the same rules as [`Api::send`].
     pub(crate) async fn list(&self, url: Url, credential: &Credential) -> Result<Answer, StatusError> {
-        let following = self.follow(Method::GET, url, credential, None::<&()>, MAX_LIST_BYTES);
+        self.ask(Method::GET, url, credential).await
+    }
+
+    /// Sends without a body, to look or to remove, under the same rules as [`Api::send`].
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        url: Url,
+        credential: &Credential,
+    ) -> Result<Answer, StatusError> {
+        let following = self.follow(method, url, credential, None::<&()>, MAX_LIST_BYTES);
         tokio::time::timeout(WHOLE, following).await.unwrap_or_else(|_| Err(silent()))
     }
 
@@ -121,6 +131,18 @@ impl Api {
 
 fn silent() -> StatusError {
     StatusError::Retry { reason: format!("the forge did not answer within {} s", WHOLE.as_secs()) }
+}
+
+/// `base` with these segments added, each encoded.
+pub(crate) fn below<'a>(base: &Url, path: impl IntoIterator<Item = &'a str>) -> Result<Url, StatusError> {
+    let mut url = base.clone();
+    match url.path_segments_mut() {
+        Ok(mut segments) => drop(segments.pop_if_empty().extend(path)),
+        Err(()) => {
+            return Err(StatusError::Refused { reason: format!("{base} is not the address of an API") });
+        }
+    }
+    Ok(url)
 }
 
 /// octocrab's requests over reqwest's connections.

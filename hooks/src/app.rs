@@ -3,7 +3,14 @@
 //! The App's key stays in the gateway; what is lent to a worker is a token of this file. Tokens are
 //! not kept here: an installation token lives an hour, and whoever keeps it knows when it ends.
 
+mod ask;
+mod redeliver;
+
 use std::path::Path;
+use std::time::Duration;
+
+pub use ask::InstalledOn;
+pub use redeliver::{Attempt, to_redeliver};
 
 use http::Method;
 use http::header::AUTHORIZATION;
@@ -14,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::address::{Allow, ClientError};
-use crate::api::{Api, credential};
-use crate::status::{StatusError, judge};
+use crate::api::{Answer, Api, Credential, below, credential};
+use crate::status::{StatusError, date, judge};
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -35,6 +42,8 @@ pub struct InstallationToken {
     pub token: Secret,
     /// When it ends, by GitHub's clock.
     pub expires_at: Timestamp,
+    /// How long it lived when it was given: both ends by GitHub's clock, so that ours may be wrong.
+    pub lifetime: Duration,
 }
 
 /// Why the App cannot act.
@@ -68,7 +77,8 @@ impl std::fmt::Debug for App {
 
 #[derive(Debug, Serialize)]
 struct TokenRequest {
-    repository_ids: [u64; 1],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    repository_ids: Option<[u64; 1]>,
     permissions: Permissions,
 }
 
@@ -80,6 +90,8 @@ struct Permissions {
     statuses: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     checks: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'static str>,
 }
 
 impl From<Right> for Permissions {
@@ -129,25 +141,44 @@ impl App {
         repository_id: u64,
         right: Right,
     ) -> Result<InstallationToken, AppError> {
-        let mut url = self.url.clone();
-        let path = ["app", "installations", &installation.to_string(), "access_tokens"];
-        match url.path_segments_mut() {
-            Ok(mut segments) => drop(segments.pop_if_empty().extend(path)),
-            Err(()) => {
-                let reason = format!("{} is not the address of an API", self.url);
-                return Err(StatusError::Refused { reason }.into());
-            }
-        }
-        let jwt = credential(AUTHORIZATION, format!("Bearer {}", self.jwt()?.expose()))?;
-        let request = TokenRequest { repository_ids: [repository_id], permissions: right.into() };
-        let answer = self.api.send(Method::POST, url, &jwt, &request).await?;
-        if !answer.status.is_success() {
-            return Err(judge(answer.status, &answer.headers, &answer.body).into());
-        }
-        // The body holds a token: what is wrong with it is not told.
-        let garbled = || StatusError::Retry { reason: "the answer with the token is garbled".to_owned() };
-        let TokenAnswer { token, expires_at } =
-            serde_json::from_slice(&answer.body).map_err(|_| garbled())?;
-        Ok(InstallationToken { token: token.parse().map_err(|_| garbled())?, expires_at })
+        self.mint(installation, Some(repository_id), right.into()).await
     }
+
+    async fn mint(
+        &self,
+        installation: u64,
+        repository_id: Option<u64>,
+        permissions: Permissions,
+    ) -> Result<InstallationToken, AppError> {
+        let installation = installation.to_string();
+        let url = below(&self.url, ["app", "installations", &installation, "access_tokens"])?;
+        let request = TokenRequest { repository_ids: repository_id.map(|id| [id]), permissions };
+        let answer = self.api.send(Method::POST, url, &self.proof()?, &request).await?;
+        let TokenAnswer { token, expires_at } = read(&answer, "with the token")?;
+        let token = token.parse().map_err(|_| garbled("with the token"))?;
+        let given_at = date(&answer.headers).unwrap_or_else(|| Timestamp::now().as_second());
+        let lifetime_s = u64::try_from(expires_at.as_second() - given_at).unwrap_or(0);
+        Ok(InstallationToken { token, expires_at, lifetime: Duration::from_secs(lifetime_s) })
+    }
+
+    fn proof(&self) -> Result<Credential, AppError> {
+        Ok(credential(AUTHORIZATION, format!("Bearer {}", self.jwt()?.expose()))?)
+    }
+}
+
+/// Whether a text is an RSA key in PEM form, as [`App::new`] needs it.
+pub fn check_key(key_pem: &Secret) -> Result<(), AppError> {
+    EncodingKey::from_rsa_pem(key_pem.expose().as_bytes()).map(|_| ()).map_err(AppError::Key)
+}
+
+/// What a successful answer holds. An answer may hold a token: what is wrong with it is not told.
+fn read<T: serde::de::DeserializeOwned>(answer: &Answer, what: &str) -> Result<T, StatusError> {
+    if !answer.status.is_success() {
+        return Err(judge(answer.status, &answer.headers, &answer.body));
+    }
+    serde_json::from_slice(&answer.body).map_err(|_| garbled(what))
+}
+
+fn garbled(what: &str) -> StatusError {
+    StatusError::Retry { reason: format!("the answer {what} is garbled") }
 }

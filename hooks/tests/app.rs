@@ -7,7 +7,7 @@ use hooks::app::{App, AppError, Right};
 use hooks::status::StatusError;
 use octocrab::jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
-use wiremock::matchers::{method, path};
+use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 /// A fresh RSA key: private and public half, as PEM.
@@ -89,4 +89,66 @@ async fn what_is_no_key_is_refused_and_a_key_is_never_printed() {
     assert!(matches!(app("not a key", "http://127.0.0.1/"), Err(AppError::Key(_))));
     let (private, _) = key();
     insta::assert_snapshot!(format!("{:?}", app(&private, "http://127.0.0.1/").expect("a key")), @r#"App { id: 4711, url: "http://127.0.0.1/", .. }"#);
+}
+
+#[tokio::test]
+async fn the_apps_owner_and_every_page_of_an_installations_repositories_are_read() {
+    let (private, _) = key();
+    let server = MockServer::start().await;
+    let owner =
+        json!({ "id": 4711, "slug": "faas", "owner": { "id": 5, "login": "acme", "type": "Organization" } });
+    Mock::given(path("/app"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(owner))
+        .mount(&server)
+        .await;
+    let token = json!({ "token": "ghs_list", "expires_at": "2026-11-24T07:00:00Z" });
+    Mock::given(path("/app/installations/12/access_tokens"))
+        .respond_with(ResponseTemplate::new(201).set_body_json(token))
+        .mount(&server)
+        .await;
+    let repository = |id: u64| json!({ "id": id, "full_name": format!("acme/r{id}"), "private": id == 1 });
+    for (page, ids) in [("1", 0..100), ("2", 100..101)] {
+        let repositories: Vec<Value> = ids.map(repository).collect();
+        let answer = json!({ "total_count": 101, "repositories": repositories });
+        Mock::given(path("/installation/repositories"))
+            .and(query_param("per_page", "100"))
+            .and(query_param("page", page))
+            .and(header("authorization", "Bearer ghs_list"))
+            .respond_with(ResponseTemplate::new(200).set_body_json(answer))
+            .expect(1)
+            .mount(&server)
+            .await;
+    }
+    let app = app(&private, &server.uri()).expect("a key");
+    let owner = app.owner().await.expect("told");
+    assert_eq!((owner.id, owner.login.as_str()), (5, "acme"));
+    let repositories = app.repositories(12).await.expect("listed");
+    assert_eq!(repositories.len(), 101);
+    assert!(repositories[1].private && !repositories[100].private);
+    assert_eq!(repositories[100].full_name, "acme/r100");
+    let minted = server.received_requests().await.expect("recorded");
+    let minted = minted.iter().find(|request| request.method.as_str() == "POST").expect("a token");
+    insta::assert_snapshot!(minted.body_json::<Value>().expect("JSON"), @r#"{"permissions":{"metadata":"read"}}"#);
+}
+
+#[tokio::test]
+async fn it_is_told_whether_the_app_is_installed_on_a_repository() {
+    let (private, _) = key();
+    let server = MockServer::start().await;
+    let found = ResponseTemplate::new(200).set_body_json(json!({ "id": 12, "account": { "login": "acme" } }));
+    Mock::given(path("/repos/acme/pi/installation")).respond_with(found).mount(&server).await;
+    let token = json!({ "token": "ghs_look", "expires_at": "2026-11-24T07:00:00Z" });
+    Mock::given(path("/app/installations/12/access_tokens"))
+        .respond_with(ResponseTemplate::new(201).set_body_json(token))
+        .mount(&server)
+        .await;
+    Mock::given(path("/repos/acme/pi"))
+        .and(header("authorization", "Bearer ghs_look"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({ "id": 99 })))
+        .mount(&server)
+        .await;
+    let app = app(&private, &server.uri()).expect("a key");
+    let installed = app.installed_on("acme", "pi").await.expect("told").expect("installed");
+    assert_eq!((installed.installation, installed.repository_id), (12, 99));
+    assert_eq!(app.installed_on("acme", "other").await.expect("told"), None);
 }

@@ -54,9 +54,23 @@ pub struct Identity {
     pub provider: String,
     /// What the provider calls the person.
     pub subject: String,
+    /// Of an operator's identity: the key of the one that took the user over, at its first sign-in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_by: Option<String>,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+/// How [`Accounts::link`] ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Linked {
+    /// It leads to the user from now on.
+    Now,
+    /// It did already.
+    Before,
+    /// It leads to somebody else, and still does.
+    ToAnother,
 }
 
 /// What a token may be used for.
@@ -165,6 +179,7 @@ impl Accounts {
             user: user.id,
             provider: provider.to_owned(),
             subject: subject.to_owned(),
+            taken_by: None,
             other: Map::new(),
         };
         match self.identities.create(&identity_key(provider, subject), &identity).await {
@@ -173,6 +188,59 @@ impl Accounts {
             Err(error) => return Err(error),
         }
         self.find(provider, subject).await?.ok_or(BucketError::Conflict { key: user.id.to_string() })
+    }
+
+    /// The user whom an operator made by hand for this address, if this identity is the one that takes
+    /// him over: the first that asks, once. Whoever asks must have had the address verified.
+    ///
+    /// The operator's identity is marked before the new one is made, so that of two at once one wins,
+    /// and who broke off in between gets the same answer again.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn take_over(
+        &self,
+        provider: &str,
+        subject: &str,
+        email: &str,
+    ) -> Result<Option<Entry<User>>, BucketError> {
+        let taker = identity_key(provider, subject);
+        let free = |entry: &Entry<Identity>| {
+            let mark = || Identity { taken_by: Some(taker.clone()), ..entry.value.clone() };
+            entry.value.taken_by.is_none().then(mark)
+        };
+        let operators = identity_key(OPERATOR, &email.to_lowercase());
+        let Some(entry) = self.identities.change(&operators, free).await? else { return Ok(None) };
+        if entry.value.taken_by.as_ref() != Some(&taker) {
+            return Ok(None);
+        }
+        match self.link(provider, subject, entry.value.user).await? {
+            Linked::Now | Linked::Before => self.users.get(&entry.value.user.to_string()).await,
+            Linked::ToAnother => Ok(None),
+        }
+    }
+
+    /// Lets a further identity lead to a user.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn link(&self, provider: &str, subject: &str, user: UserId) -> Result<Linked, BucketError> {
+        let identity = Identity {
+            user,
+            provider: provider.to_owned(),
+            subject: subject.to_owned(),
+            taken_by: None,
+            other: Map::new(),
+        };
+        match self.identities.create(&identity_key(provider, subject), &identity).await {
+            Ok(_) => Ok(Linked::Now),
+            Err(error) if error.is_conflict() => {
+                let found = self.find(provider, subject).await?;
+                let same = found.is_some_and(|entry| entry.value.id == user);
+                Ok(if same { Linked::Before } else { Linked::ToAnother })
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes an admin of a user.

@@ -128,6 +128,14 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         read(key, &message.payload, message.sequence, message.time.unix_timestamp_nanos()).map(Some)
     }
 
+    /// The revision of the last write or deletion of a key, 0 for none: it tells two absences apart.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn last_revision(&self, key: &str) -> Result<u64, BucketError> {
+        Ok(self.last(key).await?.map_or(0, |(message, _)| message.sequence))
+    }
+
     /// The last message of a key, and whether it is a mark of deletion.
     async fn last(
         &self,
@@ -283,12 +291,20 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
     /// # Errors
     /// NATS is away.
     pub async fn subjects(&self) -> Result<Vec<String>, BucketError> {
+        self.subjects_under("").await
+    }
+
+    /// Like [`Bucket::subjects`], of the keys that begin with `beginning`: whole words, a dot at its end.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn subjects_under(&self, beginning: &str) -> Result<Vec<String>, BucketError> {
         use futures_util::TryStreamExt as _;
         let doing = || format!("list {}", self.name);
         let prefix = format!("$KV.{}.", self.name);
         let subjects = self
             .stream
-            .info_with_subjects(format!("{prefix}>"))
+            .info_with_subjects(format!("{prefix}{beginning}>"))
             .await
             .map_err(|source| nats(doing(), source))?;
         let subjects: Vec<(String, usize)> =

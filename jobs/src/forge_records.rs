@@ -30,6 +30,19 @@ pub enum RepoEvent {
     PullRequest,
 }
 
+/// What becomes of pull requests from forks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Forks {
+    /// They are held until an owner approves their commit.
+    #[default]
+    Approve,
+    /// They run at once; they get no secrets all the same.
+    Run,
+    /// They make no jobs.
+    Never,
+}
+
 /// A registered repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Repo {
@@ -75,9 +88,18 @@ pub struct Repo {
     /// The installation of the GitHub App that brought it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installation: Option<u64>,
+    /// The forge's number of the webhook that was made there at the registration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_id: Option<u64>,
+    /// URLs that it had before it was renamed or transferred, newest first, on the same host.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub former_urls: Vec<String>,
     /// Whether this registration is the one that posts statuses.
     #[serde(default)]
     pub posts: bool,
+    /// What becomes of pull requests from forks.
+    #[serde(default)]
+    pub forks: Forks,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -172,6 +194,9 @@ pub struct Head {
     /// The job of this push; a push that was filtered has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<JobId>,
+    /// The ref, which the key tells only as a digest; absent in entries of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<String>,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,

@@ -66,6 +66,10 @@ uuid_id! {
     RepoId
 }
 uuid_id! {
+    /// Names a sign-in that lasts: a browser's, or a program's that holds a refresh token.
+    SessionId
+}
+uuid_id! {
     /// Names an API token; the token itself is only stored as its hash.
     TokenId
 }

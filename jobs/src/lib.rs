@@ -25,15 +25,18 @@ pub mod reconcile;
 pub mod record;
 pub mod result;
 mod secret;
+pub mod sessions;
 mod statuses;
 pub mod streams;
 pub mod units;
 
 pub use filter::{Filter, NotAGlob};
 pub use forge_records::{
-    Commit, Delivery, Head, Links, Posted, PushSeen, Repo, RepoEvent, Verdict, head_key, push_key,
+    Commit, Delivery, Forks, Head, Links, Posted, PushSeen, Repo, RepoEvent, Verdict, head_key, push_key,
 };
-pub use id::{CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, TokenId, UserId, WorkerName};
+pub use id::{
+    CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, SessionId, TokenId, UserId, WorkerName,
+};
 pub use ledger::{Claim, Ledger, LedgerError};
 pub use outcome::{Cause, CommitState, Fault, Outcome, State, commit_state};
 pub use phase::{LogSource, Phase};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Cause, CommitSha, CommitState, Fault, JobId, Label, Outcome, RepoId, State, UserId, WorkerName,
+    Cause, CommitSha, CommitState, Fault, Filter, JobId, Label, Outcome, RepoId, State, UserId, WorkerName,
     bucket::Entry, commit_state, result::JobResult,
 };
 
@@ -102,6 +102,13 @@ pub struct Job {
     /// What the ref was before the push, for path filters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<CommitSha>,
+    /// The registration's path filter, as it was then: a worker cannot read registrations.
+    #[serde(default, skip_serializing_if = "Filter::is_empty")]
+    pub paths: Filter,
+    /// Whether the commit may be a stranger's, such as a pull request's from a fork: it gets no
+    /// secrets, and what it prepared is used by no branch.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub untrusted: bool,
     /// A name its owner gave it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -199,6 +206,10 @@ pub struct NewJob {
     pub sha: Option<CommitSha>,
     /// See [`Job::before`].
     pub before: Option<CommitSha>,
+    /// See [`Job::paths`].
+    pub paths: Filter,
+    /// See [`Job::untrusted`].
+    pub untrusted: bool,
     /// See [`Job::name`].
     pub name: Option<String>,
     /// See [`Job::args`].
@@ -222,6 +233,8 @@ impl NewJob {
             reference: None,
             sha: None,
             before: None,
+            paths: Filter::default(),
+            untrusted: false,
             name: None,
             args: None,
             context: None,
@@ -248,6 +261,8 @@ impl Job {
             reference: new.reference,
             sha: new.sha,
             before: new.before,
+            paths: new.paths,
+            untrusted: new.untrusted,
             name: new.name,
             args: new.args,
             context: new.context,

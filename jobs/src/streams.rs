@@ -28,6 +28,10 @@ pub const USERS: &str = "users";
 pub const IDENTITIES: &str = "identities";
 /// Hashes of API tokens.
 pub const TOKENS: &str = "tokens";
+/// Sign-ins that last, and hashes of what they are renewed with.
+pub const SESSIONS: &str = "sessions";
+/// What a sign-in under way must be able to prove once: used states, device codes.
+pub const LOGINS: &str = "logins";
 /// Sealed secrets of repositories.
 pub const SECRETS: &str = "secrets";
 /// Presence of workers.
@@ -57,6 +61,11 @@ pub const LEASE_LIFE: Duration = Duration::from_secs(20);
 const PRESENCE_LIFE: Duration = Duration::from_secs(60);
 /// Deliveries, pushes and observer snapshots are kept as long as people look back at them.
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Longer than any sign-in under way may take ([`LOGINS`]), so that a used state is still known when
+/// the cookie that goes with it has expired.
+const HOUR: Duration = Duration::from_secs(3600);
+/// What is under way at once is small, and anybody may begin: 16 MiB.
+const SMALL_BYTES: i64 = 16 << 20;
 /// A status that could not be posted for a week will not be missed.
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long a poster may be silent before another gets the message; it says "in progress" meanwhile.
@@ -164,6 +173,8 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
         bucket(IDENTITIES, forever, BUCKET_BYTES),
         bucket(TOKENS, forever, BUCKET_BYTES),
         bucket(SECRETS, forever, BUCKET_BYTES),
+        bucket(SESSIONS, MONTH, BUCKET_BYTES),
+        bucket(LOGINS, HOUR, SMALL_BYTES),
         bucket(WORKERS, PRESENCE_LIFE, BUCKET_BYTES),
         bucket(LOCKS, forever, BUCKET_BYTES),
         bucket(META, forever, BUCKET_BYTES),

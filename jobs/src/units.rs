@@ -56,10 +56,12 @@ pub fn show_bytes(bytes: u64) -> String {
     format!("{bytes} bytes")
 }
 
-/// A duration as people read it, for messages.
+/// A duration as people read it, for messages: `8 ms`, `1.3 s`, `60 s`.
 pub fn show_duration(duration: Duration) -> String {
     let ms = duration.as_millis();
-    if ms.is_multiple_of(1000) {
+    if ms < 100 {
+        format!("{ms} ms")
+    } else if ms.is_multiple_of(1000) {
         format!("{} s", ms / 1000)
     } else {
         format!("{:.1} s", duration.as_secs_f64())
@@ -89,6 +91,14 @@ mod tests {
     #[test_case("99999999999999999999" => Err(NotAUnit::Duration))]
     fn durations_in_ms(text: &str) -> Result<u128, NotAUnit> {
         duration(text).map(|duration| duration.as_millis())
+    }
+
+    #[test_case(8 => "8 ms")]
+    #[test_case(512 => "0.5 s")]
+    #[test_case(1312 => "1.3 s")]
+    #[test_case(60_000 => "60 s")]
+    fn shown(ms: u64) -> String {
+        show_duration(Duration::from_millis(ms))
     }
 
     #[test_case("512m" => Ok(536_870_912))]

@@ -26,6 +26,7 @@ use crate::{
     checkout::Credential,
     execute::{From, Order, Outside, Report, Workshop},
     grants::Grants,
+    metrics::Metrics,
     output::LogSink,
     sandbox::{JobTag, Slot, Trust},
 };
@@ -61,6 +62,8 @@ pub struct Desk {
     pub grace_over: CancellationToken,
     /// This worker.
     pub name: jobs::WorkerName,
+    /// What is counted.
+    pub metrics: Metrics,
 }
 
 /// How an attempt asks and tells, with a ledger behind it.
@@ -99,6 +102,11 @@ impl Outside for WithLedger {
         };
         if self.job.repo.is_none() {
             return Err(missing(names));
+        }
+        if self.job.untrusted {
+            let message =
+                format!("manifest: a pull request from a fork gets no secrets ({})", names.join(", "));
+            return Err(Outcome::function(Cause::Manifest, message));
         }
         let grant = self.grants.for_job(&self.request(names.to_vec())).await?;
         if grant.missing_secrets.is_empty() {
@@ -217,10 +225,10 @@ impl Desk {
         // What one repository made is never used by another; what a pull request made, by no branch.
         let whose =
             job.repo.map_or_else(|| format!("{} {}", job.owner, url.identity()), |repo| repo.to_string());
-        let trust = match job.trigger {
-            Trigger::PullRequest => format!("{whose} {}", job.reference.as_deref().unwrap_or_default()),
-            Trigger::Call | Trigger::Push | Trigger::Tag | Trigger::Rerun => whose,
-        };
+        let reference = job.reference.as_deref().unwrap_or_default();
+        // By the ref, not the trigger: a rerun of a pull request's job is still the pull request's.
+        let is_branchs = job.trigger != Trigger::PullRequest && !job.untrusted && !is_pull_request(reference);
+        let trust = if is_branchs { whose } else { format!("{whose} {reference}") };
         Ok(Order {
             tag: JobTag { job: job.id, attempt: job.attempt },
             from: From::Commit {
@@ -231,6 +239,7 @@ impl Desk {
             },
             args: job.args.clone(),
             trigger: job.trigger,
+            paths: job.paths.clone(),
             trust: Trust(trust),
         })
     }
@@ -328,6 +337,11 @@ impl Desk {
         }
         false
     }
+}
+
+/// Whether a ref is where forges keep the commits of pull or merge requests.
+fn is_pull_request(reference: &str) -> bool {
+    ["refs/pull/", "refs/merge-requests/"].iter().any(|prefix| reference.starts_with(prefix))
 }
 
 async fn is_ours(ledger: Ledger, job: JobId, attempt: u32) -> bool {

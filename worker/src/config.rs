@@ -75,6 +75,20 @@ pub struct Config {
     pub shutdown_grace: Duration,
 }
 
+/// Thousandths of a core, written as a number of cores such as `2` or `0.5`.
+struct Cores(u64);
+
+impl std::str::FromStr for Cores {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = "must be a number of cores, such as 2 or 0.5";
+        let millis = text.parse::<f64>().map_err(|_| wrong)? * 1000.0;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
+        if (10.0..=1e9).contains(&millis) { Ok(Self(millis as u64)) } else { Err(wrong) }
+    }
+}
+
 impl Config {
     /// Reads every variable through `var`, and reports all that is wrong.
     ///
@@ -111,7 +125,7 @@ impl Config {
                 timeout: env.duration("GITFAAS_MAX_TIMEOUT", default.timeout),
                 memory_bytes: env.bytes("GITFAAS_MAX_MEMORY", default.memory_bytes),
                 disk_bytes: env.bytes("GITFAAS_MAX_DISK", default.disk_bytes),
-                cpu_millis: env.or::<u64>("GITFAAS_MAX_CPUS", default.cpu_millis / 1000).saturating_mul(1000),
+                cpu_millis: env.or("GITFAAS_MAX_CPUS", Cores(default.cpu_millis)).0,
             },
             max_output_bytes: env.bytes("GITFAAS_MAX_OUTPUT", DEFAULT_MAX_OUTPUT_BYTES),
             max_result_bytes: env.bytes("GITFAAS_MAX_RESULT", DEFAULT_MAX_RESULT_BYTES),

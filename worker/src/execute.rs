@@ -11,7 +11,7 @@ use std::{
 
 use hooks::forge::CloneUrl;
 use jobs::{
-    Cause, CommitSha, LogSource, Outcome, Phase, Trigger,
+    Cause, CommitSha, Filter, Outcome, Phase, Trigger,
     manifest::{Languages, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest},
 };
 use tokio::sync::mpsc;
@@ -21,16 +21,15 @@ use crate::{
     checkout::{Credential, Mirrors, Request},
     config::Config,
     environments::Environment,
-    output::{ErrorTail, Kept, LogSink, ResultKeeper},
+    mask::{self, Mask},
+    output::{Kept, LogSink},
     prepare,
     runner::Runner,
     sandbox::{Chunk, JobTag, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot, Trust},
+    sink::Sink,
     source::{DirectoryFiles, Files, Found, Selection, SourceError, changed_paths},
     verdict,
 };
-
-/// Chunks between the container and the log; more would only be memory.
-const OUTPUT_QUEUE: usize = 64;
 
 /// What every attempt of this worker shares.
 #[derive(Debug, Clone)]
@@ -54,6 +53,8 @@ pub struct Order {
     pub args: Option<Vec<String>>,
     /// What made the job; filters are for pushes.
     pub trigger: Trigger,
+    /// The registration's path filter; a path must pass this and the manifest's.
+    pub paths: Filter,
     /// Environments are shared within this, and with nobody else.
     pub trust: Trust,
 }
@@ -172,10 +173,11 @@ impl Workshop {
         stop: &CancellationToken,
     ) -> Report {
         let mut report = Report::new();
-        let outcome = match self.steps(slot, &order, outside, stop, &mut report).await {
+        let mut mask = Mask::nothing();
+        let outcome = match self.steps(slot, &order, outside, stop, &mut report, &mut mask).await {
             Ok(outcome) | Err(outcome) => outcome,
         };
-        report.outcome = outcome;
+        report.outcome = mask.outcome(outcome);
         report
     }
 
@@ -187,6 +189,7 @@ impl Workshop {
         outside: &impl Outside,
         stop: &CancellationToken,
         report: &mut Report,
+        mask: &mut Mask,
     ) -> Result<Outcome, Outcome> {
         let begun = Instant::now();
         let files = until(stop, self.files(order, outside, report)).await??;
@@ -197,7 +200,7 @@ impl Workshop {
             outside.log().note(Phase::Checkout, warning);
         }
         outside.learned(report.sha.as_ref(), &manifest.language).await;
-        if let Some(why) = self.filtered(order, &manifest, &files).await {
+        if let Some(why) = self.filtered(order, &manifest, &files, outside).await {
             return Ok(Outcome::Skipped { why });
         }
         if let Some(outcome) = outside.superseded(manifest.supersede).await {
@@ -206,7 +209,8 @@ impl Workshop {
         let runner = self.runner(&manifest, &files).await?;
         let secrets = outside.secrets(&manifest.secrets).await?;
 
-        let sink = Sink::start(outside.log(), self.config.max_result_bytes);
+        *mask = hiding(&secrets, &*outside.log()).await?;
+        let sink = Sink::start(outside.log(), self.config.max_result_bytes, mask.clone());
         let place = Place { slot, order, stop, sender: &sink.sender };
         let environment = match self.prepare(&place, &runner, &manifest, &files, report).await {
             Ok(environment) => environment,
@@ -303,8 +307,17 @@ impl Workshop {
         }
     }
 
-    /// Why the manifest's filters say no, if they do. Calls are not filtered.
-    async fn filtered(&self, order: &Order, manifest: &Manifest, files: &Files) -> Option<String> {
+    /// Why the filters of registration and manifest say no, if they do. Calls are not filtered.
+    ///
+    /// Two trees are compared, so a pull request is compared with what its target was then: where the
+    /// target moved on, its changes count too, and the filter rather says yes.
+    async fn filtered(
+        &self,
+        order: &Order,
+        manifest: &Manifest,
+        files: &Files,
+        outside: &impl Outside,
+    ) -> Option<String> {
         let From::Commit { url, reference, before, .. } = &order.from else { return None };
         match order.trigger {
             Trigger::Call | Trigger::Rerun | Trigger::Tag => return None,
@@ -315,19 +328,19 @@ impl Workshop {
         {
             return Some(format!("branch {branch} is not listed"));
         }
-        if manifest.paths.is_empty() {
+        if manifest.paths.is_empty() && order.paths.is_empty() {
             return None;
         }
         let (Some(before), Files::Commit(new)) = (before, files) else { return None };
-        let request =
-            Request { url: url.clone(), sha: Some(before.clone()), reference: None, credential: None };
+        let credential = outside.credential().await.ok().flatten();
+        let request = Request { url: url.clone(), sha: Some(before.clone()), reference: None, credential };
         // Where the base commit cannot be had, a path filter says yes.
         let old = self.mirrors.base(request).await?;
-        let (paths, new) = (manifest.paths.clone(), new.clone());
+        let (filters, new) = ([manifest.paths.clone(), order.paths.clone()], new.clone());
         let matched = tokio::task::spawn_blocking(move || {
             let mut matched = false;
             let compared = changed_paths(&old, &new, &mut |path| {
-                matched |= paths.lets_through(path);
+                matched |= filters.iter().all(|filter| filter.lets_through(path));
                 matched
             });
             matched || compared.is_err()
@@ -430,6 +443,18 @@ fn fields(manifest: &Manifest) -> impl Iterator<Item = (String, String)> {
     .flatten()
 }
 
+/// What hides these secrets. A value that is too short to be hidden is told of, by its name.
+async fn hiding(secrets: &[(String, String)], log: &dyn LogSink) -> Result<Mask, Outcome> {
+    for (name, _) in secrets.iter().filter(|(_, value)| !mask::can_be_hidden(value)) {
+        let line = format!("the secret {name} has fewer than {} bytes and is not hidden", mask::MIN_BYTES);
+        log.note(Phase::Checkout, &line);
+    }
+    let values: Vec<String> = secrets.iter().map(|(_, value)| value.clone()).collect();
+    // Of a long value this takes a second.
+    let building = tokio::task::spawn_blocking(move || Mask::of(values.iter().map(String::as_str)));
+    building.await.map_err(|_| Outcome::service(Cause::Lost, "the secrets could not be hidden"))
+}
+
 async fn until<T>(stop: &CancellationToken, work: impl Future<Output = T>) -> Result<T, Outcome> {
     stop.run_until_cancelled(work).await.ok_or_else(|| Outcome::wished(Cause::Cancelled, "cancelled"))
 }
@@ -453,35 +478,4 @@ struct Place<'a> {
     order: &'a Order,
     stop: &'a CancellationToken,
     sender: &'a mpsc::Sender<Chunk>,
-}
-
-/// Collects what the containers of one attempt write.
-struct Sink {
-    sender: mpsc::Sender<Chunk>,
-    collecting: tokio::task::JoinHandle<(Kept, Option<String>)>,
-}
-
-impl Sink {
-    fn start(log: Arc<dyn LogSink>, max_result_bytes: u64) -> Self {
-        let (sender, mut receiver) = mpsc::channel::<Chunk>(OUTPUT_QUEUE);
-        let collecting = tokio::spawn(async move {
-            let (mut result, mut errors) = (ResultKeeper::new(max_result_bytes), ErrorTail::default());
-            while let Some(Chunk { phase, source, bytes }) = receiver.recv().await {
-                match (phase, source) {
-                    (Phase::Run, LogSource::Stdout) => result.push(&bytes),
-                    (Phase::Run | Phase::Prepare, LogSource::Stderr) => errors.push(&bytes),
-                    (Phase::Run | Phase::Prepare | Phase::Checkout, _) => {}
-                }
-                log.write(phase, source, bytes);
-            }
-            (result.finish(), errors.finish())
-        });
-        Self { sender, collecting }
-    }
-
-    /// Result and error output, once everything that was written has been taken.
-    async fn finish(self) -> (Kept, Option<String>) {
-        drop(self.sender);
-        self.collecting.await.unwrap_or((Kept { bytes: Vec::new(), omitted_bytes: 0 }, None))
-    }
 }

@@ -110,6 +110,7 @@ pub async fn run(
         from,
         args: args.clone(),
         trigger: Trigger::Call,
+        paths: jobs::Filter::default(),
         trust: Trust(trust),
     };
     let report = workshop.execute(&workshop.sandbox.slot(0), order, &Here { output }, &stop).await;
@@ -143,10 +144,16 @@ fn record(job: JobId, source: &LocalSource, args: Option<&[String]>, report: &Re
         "result_bytes": report.kept.as_ref().map(|kept| kept.bytes.len()),
         "omitted_bytes": report.kept.as_ref().map(|kept| kept.omitted_bytes),
     });
-    if let Some(fields) = record.as_object_mut() {
-        fields.retain(|_, value| !value.is_null());
-    }
+    leave_out_nulls(&mut record);
     record
+}
+
+/// Absent means not known, at every depth.
+fn leave_out_nulls(value: &mut serde_json::Value) {
+    if let Some(fields) = value.as_object_mut() {
+        fields.retain(|_, value| !value.is_null());
+        fields.values_mut().for_each(leave_out_nulls);
+    }
 }
 
 /// Writes standard output of the run to our own, and everything else to our error output.

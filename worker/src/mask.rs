@@ -1,7 +1,7 @@
 //! Hides the values of secrets in everything that a job writes or that is said of it.
 //!
-//! A [`Mask`] knows the forms in which a value may appear ([`forms`]); a [`MaskedStream`] hides them
-//! in one stream, also when they come in several pieces ([`stream`]). What leaves a worker (log,
+//! A [`Mask`] knows the forms in which a value may appear (`forms`); a [`MaskedStream`] hides them in
+//! one stream, also when they come in several pieces (`stream`). What leaves a worker (log,
 //! result, error output, message) has gone through here before.
 //!
 //! Not hidden: what a program makes of a secret by its own means (reversed, compressed, split by

@@ -73,8 +73,12 @@ impl Queue {
                     // Where one job was, there may be more: another free slot looks.
                     self.awake.notify_one();
                     let job = claim.entry.value.id;
-                    if self.desk.work(&slot, claim).await == Fate::NotOffered {
-                        self.pass_over(job);
+                    self.desk.metrics.taken();
+                    let fate = self.desk.work(&slot, claim).await;
+                    self.desk.metrics.over(fate);
+                    match fate {
+                        Fate::NotOffered => self.pass_over(job),
+                        Fate::Ended | Fate::HandedBack | Fate::Outdated => {}
                     }
                 }
                 Ok(None) => self.rest(&stop).await,

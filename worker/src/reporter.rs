@@ -1,8 +1,15 @@
-//! Posts commit statuses: takes what STATUSES says may be out of date, and tells the forge what the
-//! newest job's record says.
+//! Posts commit statuses and check runs: takes what STATUSES says may be out of date, and tells the
+//! forge what the newest job's record says.
 //!
 //! The entry in `commits` is taken by compare-and-set, so two posters do not race; the record is read
 //! after taking, so the last word at the forge is the record's.
+
+mod annotations;
+mod log;
+mod pace;
+mod posting;
+mod text;
+mod words;
 
 use std::{
     path::Path,
@@ -10,21 +17,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use async_nats::jetstream::{AckKind, consumer::PullConsumer};
+use async_nats::jetstream::{AckKind, consumer::PullConsumer, message::Acker};
 use futures_util::StreamExt as _;
-use hooks::{
-    address::Allow,
-    status::{StatusClient, StatusError, StatusPost, Target},
-};
+use hooks::{address::Allow, checks::CheckClient, status::StatusClient};
 use jobs::{
-    Cause, Commit, Job, Ledger, Posted, State,
+    Commit, Job, JobId, Ledger,
     bucket::{BucketError, Entry},
-    grants::{GrantReply, GrantRequest, StatusGrant},
-    streams, units,
+    streams,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::grants::Grants;
+use crate::{grants::Grants, metrics::Metrics};
+use log::LogView;
+use pace::Pace;
+use posting::Turn;
 
 /// Statuses posted at once by one worker; forges ask for few.
 const AT_ONCE: usize = 4;
@@ -32,6 +38,8 @@ const AT_ONCE: usize = 4;
 const TAKEN_OVER_AFTER: Duration = Duration::from_secs(30);
 /// How often a taken entry is looked at.
 const LOOK_AGAIN: Duration = Duration::from_secs(2);
+/// How often a message in hand is said to be in progress; after 30 s another would get it.
+const IN_PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// The first wait after a failure of the forge or of ours; doubled each time.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// The longest wait: a forge that is away for an hour is looked for every five minutes.
@@ -44,7 +52,10 @@ const NATS_PAUSE: Duration = Duration::from_secs(1);
 pub struct Reporter {
     ledger: Ledger,
     grants: Grants,
-    client: Arc<StatusClient>,
+    statuses: StatusClient,
+    checks: CheckClient,
+    pace: Arc<Pace>,
+    metrics: Metrics,
 }
 
 /// What to do with the message.
@@ -66,8 +77,16 @@ impl Reporter {
         grants: Grants,
         allow: &Allow,
         ca_bundle: Option<&Path>,
+        metrics: Metrics,
     ) -> anyhow::Result<Self> {
-        Ok(Self { ledger, grants, client: Arc::new(StatusClient::new(allow, ca_bundle)?) })
+        Ok(Self {
+            ledger,
+            grants,
+            statuses: StatusClient::new(allow, ca_bundle)?,
+            checks: CheckClient::new(allow, ca_bundle)?,
+            pace: Arc::default(),
+            metrics,
+        })
     }
 
     /// Takes messages one by one until `stop`, then finishes those in hand.
@@ -118,23 +137,27 @@ impl Reporter {
         }
     }
 
-    /// Posts until record and forge agree.
-    async fn post(&self, key: &str, message: &async_nats::jetstream::message::Acker) -> Done {
-        match self.until_agreed(key, message).await {
-            Ok(done) => done,
-            Err(error) => {
-                tracing::warn!(commit = key, error = format!("{error:#}"), "a status waits");
-                Done::Again(None)
+    /// Posts until record and forge agree, and keeps the message meanwhile.
+    async fn post(&self, key: &str, message: &Acker) -> Done {
+        let keeping = async {
+            loop {
+                tokio::time::sleep(IN_PROGRESS_EVERY).await;
+                let _ = message.ack_with(AckKind::Progress).await;
             }
-        }
+        };
+        let posted = tokio::select! {
+            posted = self.until_agreed(key) => posted,
+            never = keeping => never,
+        };
+        posted.unwrap_or_else(|error| {
+            tracing::warn!(commit = key, error = format!("{error:#}"), "a status waits");
+            Done::Again(None)
+        })
     }
 
-    async fn until_agreed(
-        &self,
-        key: &str,
-        message: &async_nats::jetstream::message::Acker,
-    ) -> anyhow::Result<Done> {
+    async fn until_agreed(&self, key: &str) -> anyhow::Result<Done> {
         let mut seen: Option<(u64, Instant)> = None;
+        let mut log: Option<(JobId, LogView)> = None;
         loop {
             let Some(entry) = self.ledger.commits.get(key).await? else { return Ok(Done::Ack) };
             if entry.value.poster.is_some() {
@@ -144,93 +167,85 @@ impl Reporter {
                     continue;
                 }
                 if since.elapsed() < TAKEN_OVER_AFTER {
-                    let _ = message.ack_with(AckKind::Progress).await;
                     tokio::time::sleep(LOOK_AGAIN).await;
                     continue;
                 }
+            } else if self.nothing_to_tell(&entry.value).await? {
+                return Ok(Done::Ack);
             }
-            let me = hex::encode(rand::random::<[u8; 8]>());
-            let taken = Commit { poster: Some(me.clone()), ..entry.value.clone() };
-            let revision = match self.ledger.commits.update(key, &taken, entry.revision).await {
-                Ok(revision) => revision,
-                Err(error) if error.is_conflict() => continue,
-                Err(error) => return Err(error.into()),
-            };
-            let taken = Entry { value: taken, revision, ..entry };
-            let job = self.ledger.job(taken.value.job).await?;
-            let (next, done) = match job {
-                None => (Commit { poster: None, ..taken.value.clone() }, Some(Done::Ack)),
-                Some(job) if agrees(&taken.value, &job) => {
-                    (Commit { poster: None, ..taken.value.clone() }, Some(Done::Ack))
+            let Some((taken, me)) = self.take_entry(&entry).await? else { continue };
+            let since = Instant::now();
+            // Read after taking: what is posted is never older than what another posted before.
+            let turn = match self.ledger.job(taken.job).await? {
+                Some(job) if !agrees(&taken, &job) => {
+                    let turn = self.turn(key, &taken, &job, &mut log, since).await;
+                    Some((turn, job))
                 }
-                Some(job) => self.once(key, &taken.value, &job).await,
+                Some(_) | None => None,
             };
-            self.note(key, &me, &next).await?;
-            if let Some(done) = done {
-                // The record may have changed while we posted what it said before.
-                let entry = self.ledger.commits.get(key).await?;
-                let job = match &entry {
-                    Some(entry) => self.ledger.job(entry.value.job).await?,
-                    None => None,
-                };
-                if let (Done::Ack, Some(entry), Some(job)) = (&done, &entry, &job)
-                    && !agrees(&entry.value, job)
-                {
-                    continue;
+            match turn {
+                Some((Turn { next, done }, job)) => {
+                    let noted = self.note(key, &me, &next).await?;
+                    let was_posted =
+                        next.posted.as_ref().is_some_and(|posted| posted.revision == job.revision);
+                    if let Some(noted) = noted.filter(|_| was_posted) {
+                        let delay = noted.written_at.duration_since(job.written_at);
+                        self.metrics.delayed(delay.try_into().unwrap_or_default());
+                    }
+                    if let Some(done) = done {
+                        return Ok(done);
+                    }
                 }
-                return Ok(done);
+                None => {
+                    self.note(key, &me, &taken).await?;
+                }
             }
         }
     }
 
-    /// One request to the forge: the entry afterwards, and what to do with the message.
-    async fn once(&self, key: &str, commit: &Commit, job: &Entry<Job>) -> (Commit, Option<Done>) {
-        let free = Commit { poster: None, ..commit.clone() };
-        let request = GrantRequest::Status { commit: key.to_owned(), job: job.value.id };
-        let grant = match self.grants.ask(&request).await {
-            GrantReply::Status(grant) => grant,
-            GrantReply::Refused { reason } => {
-                return (Commit { refused: Some(reason), ..free }, Some(Done::Ack));
-            }
-            GrantReply::Unavailable { .. } | GrantReply::Job(_) => return (free, Some(Done::Again(None))),
+    /// Whether the forge was told, or there is nothing to tell it of. A record that changes after
+    /// this look sends a message of its own.
+    async fn nothing_to_tell(&self, commit: &Commit) -> anyhow::Result<bool> {
+        Ok(self.ledger.job(commit.job).await?.is_none_or(|job| agrees(commit, &job)))
+    }
+
+    /// Writes a word of ours into the entry; `None` when another was faster.
+    async fn take_entry(&self, entry: &Entry<Commit>) -> anyhow::Result<Option<(Commit, String)>> {
+        let me = hex::encode(rand::random::<[u8; 8]>());
+        let taken = Commit {
+            poster: Some(me.clone()),
+            // Whoever had it and did not come back may have sent something.
+            check_run_unsure: entry.value.check_run_unsure || entry.value.poster.is_some(),
+            ..entry.value.clone()
         };
-        let (target, post) = match message(commit, job, grant) {
-            Ok(message) => message,
-            Err(reason) => return (Commit { refused: Some(reason), ..free }, Some(Done::Ack)),
-        };
-        let posted = Posted { job: job.value.id, revision: job.revision, state: job.value.commit_state() };
-        match self.client.post(&target, &post).await {
-            Ok(()) => {
-                tracing::info!(job.id = %job.value.id, repo = %commit.repo, sha = commit.sha.short(), state = ?posted.state, "status posted");
-                (Commit { posted: Some(posted), refused: None, ..free }, None)
-            }
-            Err(StatusError::RetryAfter { wait, reason }) => {
-                tracing::warn!(job.id = %job.value.id, reason, wait_s = wait.as_secs(), "the forge asks to wait");
-                (free, Some(Done::Again(Some(wait))))
-            }
-            Err(error @ (StatusError::Retry { .. } | StatusError::Unauthorized { .. })) => {
-                tracing::warn!(job.id = %job.value.id, error = format!("{error:#}"), "status not posted yet");
-                (free, Some(Done::Again(None)))
-            }
-            Err(error @ (StatusError::Refused { .. } | StatusError::Moved { .. })) => {
-                tracing::warn!(job.id = %job.value.id, error = format!("{error:#}"), "status refused");
-                (Commit { refused: Some(error.to_string()), ..free }, Some(Done::Ack))
-            }
+        match self.ledger.commits.update(&entry.key, &taken, entry.revision).await {
+            Ok(_) => Ok(Some((taken, me))),
+            Err(error) if error.is_conflict() => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
     /// Notes what was posted and frees the entry, unless another has taken it over meanwhile. A newer
     /// job that was written in between stays.
-    async fn note(&self, key: &str, me: &str, next: &Commit) -> Result<(), BucketError> {
+    async fn note(&self, key: &str, me: &str, next: &Commit) -> Result<Option<Entry<Commit>>, BucketError> {
         let noted = |entry: &Entry<Commit>| {
-            (entry.value.poster.as_deref() == Some(me)).then(|| Commit {
-                posted: next.posted.clone(),
-                refused: if entry.value.job == next.job { next.refused.clone() } else { None },
-                poster: None,
-                ..entry.value.clone()
+            if entry.value.poster.as_deref() != Some(me) {
+                return None;
+            }
+            let freed = Commit { posted: next.posted.clone(), poster: None, ..entry.value.clone() };
+            // The rest is this job's alone.
+            Some(if freed.job == next.job {
+                Commit {
+                    refused: next.refused.clone(),
+                    check_run: next.check_run,
+                    check_run_unsure: next.check_run_unsure,
+                    ..freed
+                }
+            } else {
+                freed
             })
         };
-        self.ledger.commits.change(key, noted).await.map(|_| ())
+        self.ledger.commits.change(key, noted).await
     }
 }
 
@@ -243,43 +258,6 @@ fn agrees(commit: &Commit, job: &Entry<Job>) -> bool {
     told || commit.refused.is_some()
 }
 
-fn message(commit: &Commit, job: &Entry<Job>, grant: StatusGrant) -> Result<(Target, StatusPost), String> {
-    let wrong = |what: &str| format!("the grant's {what} cannot be read");
-    let target = Target {
-        forge: serde_json::from_value(grant.forge.into()).map_err(|_| wrong("forge"))?,
-        api: grant.api_url.parse().map_err(|_| wrong("address"))?,
-        token: grant.token.parse().map_err(|_| wrong("token"))?,
-    };
-    let post = StatusPost {
-        owner: grant.owner,
-        name: grant.name,
-        sha: commit.sha.clone(),
-        context: commit.context.clone(),
-        state: job.value.commit_state(),
-        description: description(&job.value),
-        target_url: Some(grant.target_url),
-    };
-    Ok((target, post))
-}
-
-/// What happened, in a few words.
-pub fn description(job: &Job) -> String {
-    let message = job.message.as_deref().unwrap_or_default();
-    match (job.state, job.cause) {
-        (State::Pending, _) if job.failures > 0 => format!("trying again: {message}"),
-        (State::Pending, _) => "queued".to_owned(),
-        (State::Working, _) => "running".to_owned(),
-        (State::Finish, Some(Cause::Skipped)) => format!("skipped: {message}"),
-        (State::Finish, _) => match job.timings_ms.run {
-            Some(ms) => {
-                format!("finished in {}", units::show_duration(Duration::from_millis((ms + 50) / 100 * 100)))
-            }
-            None => "finished".to_owned(),
-        },
-        (State::Error, _) => message.to_owned(),
-    }
-}
-
 fn backoff(tries: i64) -> Duration {
     let doublings = u32::try_from(tries.clamp(1, 16) - 1).unwrap_or(0);
     FIRST_RETRY.saturating_mul(1 << doublings).min(LAST_RETRY)
@@ -287,23 +265,7 @@ fn backoff(tries: i64) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use jobs::{NewJob, Timings, UserId};
-
     use super::*;
-
-    #[test]
-    fn the_description_says_what_happened() {
-        let job = Job::new(NewJob::call(UserId::new(), "https://example.com/r"));
-        assert_eq!(description(&job), "queued");
-        let finished = Job {
-            state: State::Finish,
-            timings_ms: Timings { run: Some(1312), ..Timings::default() },
-            ..job.clone()
-        };
-        assert_eq!(description(&finished), "finished in 1.3 s");
-        let failed = Job { state: State::Error, message: Some("exit code 3".to_owned()), ..job };
-        assert_eq!(description(&failed), "exit code 3");
-    }
 
     #[test]
     fn waits_double_up_to_five_minutes() {

@@ -2,10 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
@@ -19,7 +16,7 @@ use crate::{
     attempt::{Desk, is_over},
     config::Config,
     grants::Grants,
-    health,
+    health::{self, Health},
     queue::Queue,
     reporter::Reporter,
     start,
@@ -51,16 +48,19 @@ pub async fn serve(
     let Some(opened) = stop.run_until_cancelled(opening).await else { return Ok(()) };
     let (ledger, instance) = opened?;
     let identity = start::Identity::of(&config.data_dir, instance, config.name.as_ref())?;
-    let is_ready = Arc::new(AtomicBool::new(false));
-    let health = TaskTracker::new();
+    let health = Arc::new(Health::default());
+    let metrics = health.metrics.clone();
+    metrics.has_slots(config.slots);
+    let answering = TaskTracker::new();
     let over = CancellationToken::new();
     if let Some(address) = config.listen {
         let listener = tokio::net::TcpListener::bind(address)
             .await
             .with_context(|| format!("cannot listen on {address}"))?;
-        health.spawn(health::serve(listener, Arc::clone(&is_ready), over.clone()));
+        answering.spawn(health::serve(listener, Arc::clone(&health), over.clone()));
     }
     let workshop = start::workshop(&config, &identity).await?;
+    let _ = health.sandbox.set(workshop.sandbox.clone());
     hand_back_own(&ledger, &identity.name).await?;
 
     let grants = Grants::new(client.clone(), &identity.name);
@@ -71,22 +71,24 @@ pub async fn serve(
         grants: grants.clone(),
         grace_over: grace_over.clone(),
         name: identity.name.clone(),
+        metrics: metrics.clone(),
     };
-    let reporter = Reporter::new(ledger.clone(), grants, &config.clone_allow, config.ca_bundle.as_deref())?;
+    let reporter =
+        Reporter::new(ledger.clone(), grants, &config.clone_allow, config.ca_bundle.as_deref(), metrics)?;
     let background = TaskTracker::new();
     background.spawn(reporter.run(stop.clone()));
     background.spawn(be_present(ledger.clone(), presence(&desk), over.clone()));
     background.spawn(reap(desk.clone(), over.clone()));
 
     tracing::info!(worker = %identity.name, slots = config.slots, "taking jobs");
-    is_ready.store(true, Ordering::Relaxed);
+    health.is_ready.store(true, Ordering::Relaxed);
     let _ = ready.send(());
     let queue = Queue::new(desk);
     let mut working = tokio::spawn(queue.run(stop.clone()));
     tokio::select! {
         done = &mut working => done.context("the queue ended")?,
         () = stop.cancelled() => {
-            is_ready.store(false, Ordering::Relaxed);
+            health.is_ready.store(false, Ordering::Relaxed);
             if tokio::time::timeout(config.shutdown_grace, &mut working).await.is_err() {
                 tracing::warn!("the grace is over; what still runs is handed back");
                 grace_over.cancel();
@@ -98,8 +100,8 @@ pub async fn serve(
     background.close();
     background.wait().await;
     workshop.sandbox.stop().await;
-    health.close();
-    health.wait().await;
+    answering.close();
+    answering.wait().await;
     Ok(())
 }
 

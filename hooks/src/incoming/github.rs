@@ -4,6 +4,7 @@
 //! `login`, `name` or both; an organisation's ping has no repository; `head_commit` is null when
 //! the ref was removed; Gitea cuts `commits` to five. None of these fields is needed here.
 
+use jobs::CommitSha;
 use serde::Deserialize;
 
 use super::wire::{RawPush, RawRepository, lenient, name, sha};
@@ -133,6 +134,9 @@ struct DeletePayload {
 #[derive(Debug, Deserialize)]
 struct PullRequestPayload {
     number: u64,
+    /// Of `synchronize` alone.
+    #[serde(default, deserialize_with = "lenient")]
+    before: Option<CommitSha>,
     pull_request: PullRequestField,
 }
 
@@ -262,6 +266,7 @@ fn deletion(payload: &Payload, delete: &DeletePayload) -> Result<Incoming, Malfo
         skip_ci: false,
         pusher: payload.sender(),
         installation: payload.installation_id(),
+        made_up: false,
     }))
 }
 
@@ -284,6 +289,7 @@ fn pull_request(payload: &Payload, event: &PullRequestPayload) -> Result<Incomin
         action,
         number: event.number,
         head_sha: head.sha.parse().map_err(|source| Malformed::Sha { field: "head.sha", source })?,
+        previous_sha: event.before.clone(),
         head_branch: GitRef::from_branch(&head.branch)?.short().to_owned(),
         head_repository: head.repo.as_ref().map(|repo| name(&repo.full_name)).transpose()?,
         base_branch: GitRef::from_branch(&base.branch)?.short().to_owned(),

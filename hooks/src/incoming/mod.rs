@@ -94,6 +94,10 @@ pub struct Push {
     /// The App's installation through which this came.
     #[serde(default)]
     pub installation: Option<u64>,
+    /// Nobody told us: the forge was asked for its refs, and this one was new. Then `before` and the
+    /// message are not known. Never set by [`parse`].
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made_up: bool,
 }
 
 impl Push {
@@ -135,6 +139,9 @@ pub struct PullRequest {
     pub number: u64,
     /// The newest commit.
     pub head_sha: CommitSha,
+    /// The newest commit before new ones came. GitHub tells it, Gitea does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous_sha: Option<CommitSha>,
     /// The branch it comes from, as its repository names it.
     pub head_branch: String,
     /// The repository it comes from; `None` when that is gone.
@@ -156,6 +163,13 @@ pub struct PullRequest {
     /// The App's installation through which this came.
     #[serde(default)]
     pub installation: Option<u64>,
+}
+
+impl PullRequest {
+    /// Where the base repository keeps its commits, at GitHub and Gitea.
+    pub fn reference(&self) -> String {
+        format!("refs/pull/{}/head", self.number)
+    }
 }
 
 /// Somebody pressed "re-run" beside a check.

@@ -82,7 +82,7 @@ fn url(target: &Target, post: &StatusPost) -> Result<Url, StatusError> {
     Ok(url)
 }
 
-fn credential_for(target: &Target) -> Result<Credential, StatusError> {
+pub(crate) fn credential_for(target: &Target) -> Result<Credential, StatusError> {
     let token = target.token.expose();
     match target.forge {
         Forge::Github | Forge::Plain => credential(AUTHORIZATION, format!("Bearer {token}")),

@@ -105,7 +105,8 @@ fn seconds(headers: &HeaderMap, name: &str) -> Option<Duration> {
     u64::try_from(until - date(headers)?).ok().map(Duration::from_secs)
 }
 
-fn date(headers: &HeaderMap) -> Option<i64> {
+/// When the answer was made, by the forge's clock, in Unix seconds.
+pub(crate) fn date(headers: &HeaderMap) -> Option<i64> {
     http_date(headers.get(http::header::DATE)?.to_str().ok()?)
 }
 

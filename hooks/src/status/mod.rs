@@ -7,9 +7,10 @@
 mod client;
 mod error;
 
+pub(crate) use client::credential_for;
 pub use client::{StatusClient, Target};
 pub use error::StatusError;
-pub(crate) use error::judge;
+pub(crate) use error::{date, judge};
 pub use jobs::CommitState;
 
 use jobs::CommitSha;

@@ -1,5 +1,7 @@
 //! The launcher as an ordinary process: what it is told, what it says, how it ends.
 
+#![expect(clippy::unwrap_used, reason = "tests")]
+
 use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};

@@ -24,6 +24,9 @@ pub enum CheckoutError {
     /// The forge wants to know who we are.
     #[error("the repository is private, and there is no credential that may read it")]
     Private,
+    /// There is a credential, and everybody on the way could read it.
+    #[error("the repository is private, and a credential is never sent over http: register its https URL")]
+    ClearText,
     /// More bytes than the operator allows.
     #[error("the repository is larger than {}", jobs::units::show_bytes(*.0))]
     TooLarge(u64),
@@ -54,6 +57,7 @@ impl CheckoutError {
             | Self::Empty
             | Self::NotFound
             | Self::Private
+            | Self::ClearText
             | Self::TooLarge(_)
             | Self::Refused(_) => Outcome::function(Cause::Checkout, message),
             Self::Files(error) => match error {
@@ -77,13 +81,15 @@ impl CheckoutError {
             Self::NoSuchCommit(wanted.to_owned())
         } else if has("HTTP status 404") || has("HTTP status 410") {
             Self::NotFound
+        } else if has("in clear text") {
+            Self::ClearText
         } else if has("HTTP status 401")
             || has("HTTP status 403")
             || has("uthentication")
             || has("credential")
         {
             Self::Private
-        } else if has("is not a public address") || has("not reachable") {
+        } else if has("has no public address") {
             Self::Refused(last(error))
         } else {
             Self::Unreachable(last(error))

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use super::{Mask, Patterns};
 
 /// What is shown in the place of a secret.
-pub const HIDDEN: &[u8] = b"***";
+const HIDDEN: &[u8] = b"***";
 
 /// Hides secrets in one stream: one source of one phase.
 #[derive(Debug)]

@@ -133,7 +133,9 @@ proptest! {
         let mut text = Vec::new();
         for (which, form, filler) in &picks {
             text.extend_from_slice(filler.as_bytes());
-            text.extend_from_slice(form.get(which.get(&all)));
+            let forms: &Vec<Vec<u8>> = which.get(all.as_slice());
+            let form: &Vec<u8> = form.get(forms.as_slice());
+            text.extend_from_slice(form);
         }
         let mask = Mask::of(secrets.iter().map(String::as_str));
         let masked = in_pieces(&mask, &text, &lengths);

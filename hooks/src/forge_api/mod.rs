@@ -1,0 +1,126 @@
+//! A repository at its forge: which it is there, and the webhook that leads to us.
+//!
+//! Asked when a repository is registered, changed or removed; every request is one try with a limit
+//! in time. The token is the registrant's and goes to the host of its API alone.
+
+mod repository;
+mod webhook;
+
+use std::path::Path;
+
+use url::Url;
+
+pub use repository::Found;
+pub use webhook::{Made, Webhook};
+
+use crate::address::{Allow, ClientError};
+use crate::api::{Answer, Api, below};
+use crate::forge::Forge;
+use crate::status::{StatusError, Target, judge};
+
+/// A repository, and as whom we speak of it.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The forge, its API and the token.
+    pub target: Target,
+    /// The repository's owner, from the registered URL; of GitLab with all its groups.
+    pub owner: String,
+    /// The repository's name, from the registered URL.
+    pub name: String,
+}
+
+/// Why the forge did not do it. The text is shown to who registers.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ForgeError {
+    /// The token is none, or not any more.
+    #[error("the forge does not take the token: {reason}")]
+    Unauthorized {
+        /// What the forge said.
+        reason: String,
+    },
+    /// The token is good, but not for this.
+    #[error("the token may not do this: {reason}")]
+    Forbidden {
+        /// What the forge said.
+        reason: String,
+    },
+    /// No such repository, or one that the token may not see: forges do not tell which.
+    #[error("the forge knows no such repository, or the token may not see it: {reason}")]
+    NotFound {
+        /// What the forge said.
+        reason: String,
+    },
+    /// Not there any more, and not on the same host. No token was sent there.
+    #[error("the repository has moved to {to}")]
+    Moved {
+        /// Where the forge pointed.
+        to: String,
+    },
+    /// Anything else that another try will not change.
+    #[error("the forge refuses: {reason}")]
+    Refused {
+        /// What the forge said.
+        reason: String,
+    },
+    /// Another try may do better.
+    #[error("the forge cannot be asked at the moment: {reason}")]
+    Unavailable {
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+impl From<StatusError> for ForgeError {
+    fn from(error: StatusError) -> Self {
+        match error {
+            StatusError::Unauthorized { reason } => Self::Unauthorized { reason },
+            StatusError::Moved { to } => Self::Moved { to },
+            StatusError::Refused { reason } => Self::Refused { reason },
+            StatusError::Retry { reason } | StatusError::RetryAfter { reason, .. } => {
+                Self::Unavailable { reason }
+            }
+        }
+    }
+}
+
+impl ForgeError {
+    /// What an answer says that is no success.
+    fn of(answer: &Answer) -> Self {
+        match (answer.status.as_u16(), judge(answer.status, &answer.headers, &answer.body)) {
+            (403, StatusError::Refused { reason }) => Self::Forbidden { reason },
+            (404 | 410, StatusError::Refused { reason }) => Self::NotFound { reason },
+            (_, other) => other.into(),
+        }
+    }
+}
+
+/// Speaks to forges' APIs. One for the whole process.
+#[derive(Debug, Clone)]
+pub struct ForgeApi {
+    api: Api,
+}
+
+impl ForgeApi {
+    /// A client that reaches public addresses and what `allow` adds. Needs a running tokio.
+    pub fn new(allow: &Allow, ca: Option<&Path>) -> Result<Self, ClientError> {
+        Ok(Self { api: Api::new(allow, ca)? })
+    }
+}
+
+impl Place {
+    /// Something of the repository in the API; owner and name are encoded, whatever they are.
+    fn url(&self, rest: &[&str]) -> Result<Url, StatusError> {
+        let api = &self.target.api;
+        match self.target.forge {
+            Forge::Github | Forge::Gitea => {
+                below(api, ["repos", &self.owner, &self.name].into_iter().chain(rest.iter().copied()))
+            }
+            // The project's path is one segment: its slashes are encoded.
+            Forge::Gitlab => {
+                let project = format!("{}/{}", self.owner, self.name);
+                below(api, ["projects", &project].into_iter().chain(rest.iter().copied()))
+            }
+            Forge::Plain => Err(StatusError::Refused { reason: "a plain git server has no API".to_owned() }),
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Asking a git server for its branches and tags, as `git ls-remote` does, over smart HTTP.
+//!
+//! Nothing is fetched. Protocol version 2 is asked for, because there only branches and tags are sent;
+//! a server that answers in an older version is understood too. An answer is bounded in bytes and time,
+//! every address is judged ([`crate::address`]), and a credential goes to the URL's own host alone.
+
+mod pkt;
+mod refs;
+
+use std::path::Path;
+use std::time::Duration;
+
+use http::header::{ACCEPT, CONTENT_TYPE};
+use jobs::{CommitSha, Secret};
+use reqwest::{RequestBuilder, Response, StatusCode};
+use url::Url;
+
+use crate::address::{Allow, ClientError, Timeouts, client};
+use crate::forge::CloneUrl;
+use crate::git_ref::GitRef;
+use refs::{Advertisement, LS_REFS};
+
+/// The longest answer that is read, in bytes: some hundred thousand refs.
+const MAX_BYTES: usize = 16 << 20;
+/// A server that takes longer is asked again later; the largest repositories answer within seconds.
+const WHOLE: Duration = Duration::from_secs(30);
+
+/// A branch or tag, and what it points to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RemoteRef {
+    /// Which.
+    pub reference: GitRef,
+    /// The object; of an annotated tag the tag itself, as in a push's `after`.
+    pub id: CommitSha,
+}
+
+/// How to authenticate, by HTTP basic authentication.
+#[derive(Debug, Clone)]
+pub struct Login {
+    /// Such as `x-access-token`.
+    pub user: String,
+    /// Never in a URL.
+    pub token: Secret,
+}
+
+/// Why a server's refs are not known.
+#[derive(Debug, thiserror::Error)]
+pub enum HeadsError {
+    /// No connection, or an address that may not be reached.
+    #[error("the git server cannot be reached")]
+    Unreachable(#[source] reqwest::Error),
+    /// Private, gone or broken.
+    #[error("the git server answered {0}")]
+    Status(StatusCode),
+    /// Not a git server, or one that speaks the "dumb" protocol.
+    #[error("this is not a git server with smart HTTP")]
+    NotSmart,
+    /// Longer than is read.
+    #[error("the list of refs is longer than {MAX_BYTES} bytes")]
+    TooLong,
+    /// Not as the protocol says.
+    #[error("the answer is garbled: {0}")]
+    Garbled(&'static str),
+    /// The server's own words.
+    #[error("the git server refused: {0}")]
+    Refused(String),
+}
+
+/// Asks git servers for their refs. One for the whole process.
+#[derive(Debug, Clone)]
+pub struct Heads {
+    client: reqwest::Client,
+}
+
+impl Heads {
+    /// Reaches public addresses and what `allow` adds.
+    pub fn new(allow: &Allow, ca: Option<&Path>) -> Result<Self, ClientError> {
+        let timeouts = Timeouts { whole: WHOLE, ..Timeouts::default() };
+        Ok(Self { client: client(allow, ca, timeouts)? })
+    }
+
+    /// All branches and tags, in the server's order. Those with a name that we do not take are left out.
+    pub async fn list(&self, url: &CloneUrl, login: Option<&Login>) -> Result<Vec<RemoteRef>, HeadsError> {
+        let service = below(url.as_url(), "/info/refs");
+        let asked = self.client.get(service).query(&[("service", "git-upload-pack")]);
+        let answer = sent(asked, login).await?;
+        let kind = answer.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes());
+        if kind != Some(b"application/x-git-upload-pack-advertisement") {
+            return Err(HeadsError::NotSmart);
+        }
+        // A renamed repository is redirected; the second request goes where the first was answered.
+        let at = answer.url().clone();
+        match refs::advertisement(&bounded(answer).await?)? {
+            Advertisement::Refs(refs) => Ok(refs),
+            Advertisement::AskForRefs => self.ls_refs(url, &at, login).await,
+        }
+    }
+
+    async fn ls_refs(
+        &self,
+        url: &CloneUrl,
+        at: &Url,
+        login: Option<&Login>,
+    ) -> Result<Vec<RemoteRef>, HeadsError> {
+        let base = at.path().strip_suffix("/info/refs").ok_or(HeadsError::NotSmart)?;
+        let mut service = at.clone();
+        service.set_query(None);
+        service.set_path(&format!("{base}/git-upload-pack"));
+        let is_own_host = at.origin() == url.as_url().origin();
+        let asked = self
+            .client
+            .post(service)
+            .header(CONTENT_TYPE, "application/x-git-upload-pack-request")
+            .header(ACCEPT, "application/x-git-upload-pack-result")
+            .body(LS_REFS);
+        let answer = sent(asked, login.filter(|_| is_own_host)).await?;
+        refs::listed(&bounded(answer).await?)
+    }
+}
+
+/// reqwest takes the credential off again where a redirect leads to another host.
+async fn sent(request: RequestBuilder, login: Option<&Login>) -> Result<Response, HeadsError> {
+    let request = match login {
+        Some(login) => request.basic_auth(&login.user, Some(login.token.expose())),
+        None => request,
+    };
+    let answer = request.header("git-protocol", "version=2").send().await;
+    let answer = answer.map_err(|error| HeadsError::Unreachable(error.without_url()))?;
+    if answer.status() == StatusCode::OK { Ok(answer) } else { Err(HeadsError::Status(answer.status())) }
+}
+
+fn below(url: &Url, path: &str) -> Url {
+    let mut below = url.clone();
+    below.set_path(&format!("{}{path}", url.path().trim_end_matches('/')));
+    below
+}
+
+async fn bounded(mut answer: Response) -> Result<Vec<u8>, HeadsError> {
+    let mut bytes = Vec::new();
+    let broken = |error: reqwest::Error| HeadsError::Unreachable(error.without_url());
+    while let Some(chunk) = answer.chunk().await.map_err(broken)? {
+        if bytes.len() + chunk.len() > MAX_BYTES {
+            return Err(HeadsError::TooLong);
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}

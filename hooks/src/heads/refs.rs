@@ -1,0 +1,205 @@
+//! What a git server says about its refs, in each version of the protocol.
+
+use jobs::CommitSha;
+
+use super::pkt::{Pkt, next};
+use super::{HeadsError, RemoteRef};
+use crate::git_ref::GitRef;
+
+/// The longest sentence of a server that is repeated, in characters.
+const MAX_SENTENCE_CHARS: usize = 200;
+
+/// Version 2's request for branches and tags. No capability is named, so ids are SHA-1 and nothing is
+/// peeled.
+pub(super) const LS_REFS: &str = concat!(
+    "0014command=ls-refs\n",
+    "0001",
+    "001bref-prefix refs/heads/\n",
+    "001aref-prefix refs/tags/\n",
+    "0000",
+);
+
+/// What the first answer holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Advertisement {
+    /// All refs, as versions 0 and 1 send them.
+    Refs(Vec<RemoteRef>),
+    /// Only what the server can do, as version 2 sends it.
+    AskForRefs,
+}
+
+/// Reads the answer to `/info/refs`.
+pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, HeadsError> {
+    let mut rest = bytes;
+    let mut refs = Vec::new();
+    let (mut lines, mut named) = (0, false);
+    while let Some((pkt, behind)) = next(rest)? {
+        rest = behind;
+        let line = match pkt {
+            Pkt::Line(line) => line,
+            // One stands behind the service's name, the other at the end.
+            Pkt::Flush if named && lines == 0 => {
+                named = false;
+                continue;
+            }
+            Pkt::Flush => return Ok(Advertisement::Refs(refs)),
+            Pkt::Mark => return Err(HeadsError::Garbled("a mark among refs")),
+        };
+        if line.starts_with(b"# ") {
+            named = true;
+            continue;
+        }
+        lines += 1;
+        match line {
+            b"version 2" if lines == 1 => return Ok(Advertisement::AskForRefs),
+            b"version 1" if lines == 1 => continue,
+            _ => {}
+        }
+        // Capabilities stand behind the first ref's name.
+        let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        if !line.starts_with(b"shallow ") {
+            refs.extend(one(line)?);
+        }
+    }
+    Err(HeadsError::Garbled("it ends too early"))
+}
+
+/// Reads version 2's answer to [`LS_REFS`].
+pub(super) fn listed(bytes: &[u8]) -> Result<Vec<RemoteRef>, HeadsError> {
+    let mut rest = bytes;
+    let mut refs = Vec::new();
+    while let Some((pkt, behind)) = next(rest)? {
+        rest = behind;
+        match pkt {
+            Pkt::Line(line) => refs.extend(one(line)?),
+            Pkt::Flush => return Ok(refs),
+            Pkt::Mark => return Err(HeadsError::Garbled("a mark among refs")),
+        }
+    }
+    // What is cut off must not look like refs that were removed.
+    Err(HeadsError::Garbled("it ends too early"))
+}
+
+/// `<id> <name>[ <attribute>…]`; `None` for what is neither branch nor tag, and for peeled tags.
+fn one(line: &[u8]) -> Result<Option<RemoteRef>, HeadsError> {
+    if let Some(words) = line.strip_prefix(b"ERR ") {
+        let words = String::from_utf8_lossy(words);
+        let words = words.chars().filter(|c| !c.is_control()).take(MAX_SENTENCE_CHARS);
+        return Err(HeadsError::Refused(words.collect()));
+    }
+    let Ok(line) = str::from_utf8(line) else { return Ok(None) };
+    let mut words = line.split(' ');
+    let (Some(id), Some(name)) = (words.next(), words.next()) else {
+        return Err(HeadsError::Garbled("a line without a ref"));
+    };
+    let Ok(reference) = name.parse::<GitRef>() else { return Ok(None) };
+    let id: CommitSha = id.parse().map_err(|_| HeadsError::Garbled("an id that is no SHA-1"))?;
+    Ok(Some(RemoteRef { reference, id }))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pkt(line: &str) -> String {
+        format!("{:04x}{line}", line.len() + 4)
+    }
+
+    fn id(digit: char) -> String {
+        digit.to_string().repeat(40)
+    }
+
+    fn names(refs: &[RemoteRef]) -> Vec<String> {
+        refs.iter().map(|found| format!("{} {}", &found.id.as_str()[..1], found.reference)).collect()
+    }
+
+    #[test]
+    fn an_advertisement_of_the_old_versions() {
+        let lines = |first: &str| {
+            [
+                &pkt("# service=git-upload-pack\n"),
+                "0000",
+                first,
+                &pkt(&format!("{} HEAD\0multi_ack symref=HEAD:refs/heads/main\n", id('a'))),
+                &pkt(&format!("{} refs/heads/main\n", id('a'))),
+                &pkt(&format!("{} refs/pull/1/head\n", id('b'))),
+                &pkt(&format!("{} refs/tags/v1\n", id('c'))),
+                &pkt(&format!("{} refs/tags/v1^{{}}\n", id('a'))),
+                &pkt(&format!("shallow {}\n", id('d'))),
+                "0000",
+            ]
+            .concat()
+        };
+        for first in [String::new(), pkt("version 1\n")] {
+            let Ok(Advertisement::Refs(refs)) = advertisement(lines(&first).as_bytes()) else {
+                panic!("it is understood")
+            };
+            assert_eq!(names(&refs), ["a refs/heads/main", "c refs/tags/v1"]);
+        }
+    }
+
+    #[test]
+    fn an_empty_repository_has_no_refs() {
+        let zeros = pkt(&format!("{} capabilities^{{}}\0agent=git\n", id('0')));
+        let bytes = [&pkt("# service=git-upload-pack\n"), "0000", &zeros, "0000"].concat();
+        assert_eq!(advertisement(bytes.as_bytes()).unwrap(), Advertisement::Refs(Vec::new()));
+        let nothing = [&pkt("# service=git-upload-pack\n"), "0000", "0000"].concat();
+        assert_eq!(advertisement(nothing.as_bytes()).unwrap(), Advertisement::Refs(Vec::new()));
+        assert_eq!(listed(b"0000").unwrap(), Vec::new());
+    }
+
+    #[test]
+    fn version_2_is_asked_once_more() {
+        let named = [&pkt("# service=git-upload-pack\n"), "0000"].concat();
+        for beginning in ["", &named] {
+            let bytes = [beginning, &pkt("version 2\n"), &pkt("ls-refs=unborn\n"), "0000"].concat();
+            assert_eq!(advertisement(bytes.as_bytes()).unwrap(), Advertisement::AskForRefs);
+        }
+        let line = pkt(&format!("{} refs/heads/main symref-target:x\n", id('a')));
+        assert_eq!(names(&listed(format!("{line}0000").as_bytes()).unwrap()), ["a refs/heads/main"]);
+    }
+
+    #[test]
+    fn what_is_cut_off_garbled_or_refused_is_no_list() {
+        let line = pkt(&format!("{} refs/heads/main\n", id('a')));
+        assert!(matches!(listed(line.as_bytes()), Err(HeadsError::Garbled("it ends too early"))));
+        let sha256 = pkt(&format!("{} refs/heads/main\n", "a".repeat(64)));
+        assert!(matches!(listed(sha256.as_bytes()), Err(HeadsError::Garbled(_))));
+        let refused = listed(pkt("ERR access denied\x1b[2J\n").as_bytes()).unwrap_err();
+        assert_eq!(refused.to_string(), "the git server refused: access denied[2J");
+    }
+
+    #[test]
+    fn the_request_is_made_of_whole_lines() {
+        let mut rest = LS_REFS.as_bytes();
+        let mut lines = Vec::new();
+        while let Some((pkt, behind)) = next(rest).unwrap() {
+            rest = behind;
+            lines.push(pkt);
+        }
+        assert_eq!(
+            lines[1..],
+            [
+                Pkt::Mark,
+                Pkt::Line(b"ref-prefix refs/heads/"),
+                Pkt::Line(b"ref-prefix refs/tags/"),
+                Pkt::Flush
+            ]
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_them_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let _ = (advertisement(&bytes), listed(&bytes));
+        }
+
+        #[test]
+        fn no_lines_make_them_panic(lines in proptest::collection::vec("[ -~\0\u{e9}]{0,60}", 0..8)) {
+            let text: String = lines.iter().map(|line| pkt(line)).collect();
+            let _ = (advertisement(text.as_bytes()), listed(format!("{text}0000").as_bytes()));
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! One turn of a poster: the requests to the forge while the entry in `commits` is its own.
+
+use std::{
+    collections::VecDeque,
+    time::{Duration, Instant},
+};
+
+use hooks::{
+    checks::{ANNOTATIONS_PER_REQUEST, Annotation, CheckRun},
+    status::{StatusError, Target},
+};
+use jobs::{
+    Commit, Job, JobId, Posted,
+    bucket::Entry,
+    grants::{GrantReply, GrantRequest},
+};
+
+use super::{
+    Done, Reporter,
+    log::LogView,
+    pace::{Account, GAP, Urgency},
+    words,
+};
+use crate::metrics::Told;
+
+/// No request begins later than this after taking: it has 10 s, and after 30 s another may take over.
+const BEGINS_WITHIN: Duration = Duration::from_secs(10);
+
+/// What a turn came to.
+#[derive(Debug)]
+pub(super) struct Turn {
+    /// The entry afterwards.
+    pub(super) next: Commit,
+    /// What to do with the message; `None`: look again.
+    pub(super) done: Option<Done>,
+}
+
+impl Turn {
+    fn over(next: Commit, done: Done) -> Self {
+        Self { next, done: Some(done) }
+    }
+
+    fn again(next: Commit) -> Self {
+        Self { next, done: None }
+    }
+}
+
+/// Why a check run is not as it should be yet.
+enum NotYet {
+    /// The turn was too short.
+    Later,
+    /// The forge.
+    Forge(StatusError),
+}
+
+impl Reporter {
+    /// Tells the forge what `job` says. `log` is kept from an earlier turn for the same job.
+    pub(super) async fn turn(
+        &self,
+        key: &str,
+        commit: &Commit,
+        job: &Entry<Job>,
+        log: &mut Option<(JobId, LogView)>,
+        taken: Instant,
+    ) -> Turn {
+        let free = Commit { poster: None, ..commit.clone() };
+        let state = job.value.commit_state();
+        let request = GrantRequest::Status { commit: key.to_owned(), job: job.value.id };
+        let grant = match self.grants.ask(&request).await {
+            GrantReply::Status(grant) => grant,
+            GrantReply::Refused { reason } => {
+                self.metrics.told(state, Told::Refused);
+                return Turn::over(Commit { refused: Some(reason), ..free }, Done::Ack);
+            }
+            GrantReply::Unavailable { .. } | GrantReply::Job(_) => {
+                self.metrics.told(state, Told::Unreachable);
+                return Turn::over(free, Done::Again(None));
+            }
+        };
+        let takes_checks = grant.checks;
+        let (target, post) = match words::message(commit, &job.value, grant) {
+            Ok(message) => message,
+            Err(reason) => {
+                self.metrics.told(state, Told::Refused);
+                return Turn::over(Commit { refused: Some(reason), ..free }, Done::Ack);
+            }
+        };
+        if takes_checks
+            && job.value.state.is_final()
+            && log.as_ref().is_none_or(|(of, _)| *of != job.value.id)
+        {
+            match LogView::read(&self.ledger, &job.value).await {
+                Ok(read) => *log = Some((job.value.id, read)),
+                Err(error) => {
+                    tracing::debug!(job.id = %job.value.id, error = format!("{:#}", anyhow::Error::from(error)), "a log cannot be read yet");
+                    return Turn::over(free, Done::Again(None));
+                }
+            }
+        }
+        if taken.elapsed() >= BEGINS_WITHIN {
+            return Turn::again(free);
+        }
+        let account = Account::of(&target, &post.owner, &post.name);
+        let is_first = commit.posted.as_ref().is_none_or(|posted| posted.job != job.value.id);
+        let urgency = if is_first { Urgency::First } else { Urgency::Later };
+        if let Err(wait) = self.pace.ask(&account, key, urgency, Instant::now()) {
+            return Turn::over(free, Done::Again(Some(wait)));
+        }
+        let mut next = free;
+        let sent = if takes_checks {
+            let log = log.as_ref().map(|(_, log)| log).filter(|_| job.value.state.is_final());
+            let run = words::check_run(&post, job, log);
+            self.check_run(&target, run, &mut next, taken).await
+        } else {
+            self.statuses.post(&target, &post).await.map_err(NotYet::Forge)
+        };
+        match sent {
+            Ok(()) => {
+                self.metrics.told(state, Told::Posted);
+                tracing::info!(job.id = %job.value.id, repo = %commit.repo, sha = commit.sha.short(), ?state, "status posted");
+                let posted = Posted { job: job.value.id, revision: job.revision, state };
+                Turn::again(Commit { posted: Some(posted), refused: None, check_run_unsure: false, ..next })
+            }
+            Err(NotYet::Later) => Turn::again(next),
+            Err(NotYet::Forge(error)) => self.refused(&account, job, next, error),
+        }
+    }
+
+    /// What the forge's refusal means for the message.
+    fn refused(&self, account: &Account, job: &Entry<Job>, next: Commit, error: StatusError) -> Turn {
+        let state = job.value.commit_state();
+        match error {
+            StatusError::RetryAfter { wait, reason } => {
+                self.metrics.told(state, Told::Waiting);
+                self.pace.wait(account, wait, Instant::now());
+                tracing::warn!(job.id = %job.value.id, reason, wait_s = wait.as_secs(), "the forge asks to wait");
+                Turn::over(next, Done::Again(Some(wait)))
+            }
+            error @ (StatusError::Retry { .. } | StatusError::Unauthorized { .. }) => {
+                let told = if matches!(error, StatusError::Retry { .. }) {
+                    Told::Unreachable
+                } else {
+                    Told::Unauthorized
+                };
+                self.metrics.told(state, told);
+                tracing::warn!(job.id = %job.value.id, error = format!("{error:#}"), "status not posted yet");
+                Turn::over(next, Done::Again(None))
+            }
+            error @ (StatusError::Refused { .. } | StatusError::Moved { .. }) => {
+                self.metrics.told(state, Told::Refused);
+                tracing::warn!(job.id = %job.value.id, error = format!("{error:#}"), "status refused");
+                Turn::over(Commit { refused: Some(error.to_string()), ..next }, Done::Ack)
+            }
+        }
+    }
+
+    /// Makes the job's check run, or brings it to where the record is. After a request whose answer
+    /// was lost, the forge is asked first what it has; `next` notes what is known.
+    async fn check_run(
+        &self,
+        target: &Target,
+        mut run: CheckRun,
+        next: &mut Commit,
+        taken: Instant,
+    ) -> Result<(), NotYet> {
+        let mut rest = VecDeque::from(std::mem::take(&mut run.annotations));
+        if next.check_run_unsure {
+            let found = self.checks.find(target, &run).await.map_err(NotYet::Forge)?;
+            if let Some(found) = found {
+                next.check_run = Some(found.id);
+                rest.drain(..found.annotations.min(rest.len()));
+            }
+            next.check_run_unsure = false;
+        }
+        loop {
+            if taken.elapsed() >= BEGINS_WITHIN {
+                return Err(NotYet::Later);
+            }
+            let some: Vec<Annotation> = rest.drain(..rest.len().min(ANNOTATIONS_PER_REQUEST)).collect();
+            let part = CheckRun { annotations: some, ..run.clone() };
+            let sent = match next.check_run {
+                Some(id) => self.checks.update(target, id, &part).await,
+                None => self.checks.create(target, &part).await.map(|id| next.check_run = Some(id)),
+            };
+            if let Err(error) = sent {
+                next.check_run_unsure |= may_have_been_done(&error);
+                return Err(NotYet::Forge(error));
+            }
+            if rest.is_empty() {
+                return Ok(());
+            }
+            // Only what the forge counts tells a later turn how many of them it has.
+            next.check_run_unsure = true;
+            tokio::time::sleep(GAP).await;
+        }
+    }
+}
+
+/// Whether the forge may have done what it did not answer.
+fn may_have_been_done(error: &StatusError) -> bool {
+    match error {
+        StatusError::Retry { .. } | StatusError::RetryAfter { .. } => true,
+        StatusError::Unauthorized { .. } | StatusError::Refused { .. } | StatusError::Moved { .. } => false,
+    }
+}

@@ -1,0 +1,310 @@
+//! The outbox of statuses on a real NATS, with a forge that can be slow, away or forgetful.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod double;
+#[path = "../../jobs/tests/support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use double::{Answer, Forge, gateway};
+use jobs::{
+    Cause, Claim, Commit, Job, JobId, Label, Ledger, LogSource, NewJob, Outcome, Phase, RepoId, Trigger,
+    UserId, grants::StatusGrant, log::LogWriter, queue::Picker, streams,
+};
+use support::Nats;
+use tokio_util::sync::CancellationToken;
+use worker::{grants::Grants, metrics::Metrics, reporter::Reporter};
+
+const CONTEXT: &str = "gitfaas/push";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// An installation with a forge of this kind and one poster for each name.
+struct Desk {
+    ledger: Ledger,
+    forge: Forge,
+    metrics: Metrics,
+    repo: RepoId,
+    stop: CancellationToken,
+    _nats: Nats,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    Github,
+    GithubApp,
+    Gitea,
+}
+
+impl Desk {
+    async fn open(kind: Kind, posters: &[&str]) -> Self {
+        let nats = Nats::start();
+        let ledger = nats.ledger().await;
+        let forge = Forge::start().await;
+        let (metrics, stop) = (Metrics::new(), CancellationToken::new());
+        let grant = StatusGrant {
+            forge: if kind == Kind::Gitea { "gitea" } else { "github" }.to_owned(),
+            api_url: forge.url.clone(),
+            owner: "o".to_owned(),
+            name: "n".to_owned(),
+            target_url: "https://faas.example/jobs/1?key=k".to_owned(),
+            token: "t0ken".to_owned(),
+            checks: kind == Kind::GithubApp,
+        };
+        for name in posters {
+            gateway(&ledger, name, grant.clone()).await;
+            let grants = Grants::new(ledger.client.clone(), &name.parse().unwrap());
+            let allow = "127.0.0.1".parse().unwrap();
+            let reporter = Reporter::new(ledger.clone(), grants, &allow, None, metrics.clone()).unwrap();
+            tokio::spawn(reporter.run(stop.clone()));
+        }
+        Self { ledger, forge, metrics, repo: RepoId::new(), stop, _nats: nats }
+    }
+
+    /// A job of a push of a commit.
+    async fn push(&self, sha: &str) -> JobId {
+        let new = NewJob {
+            trigger: Trigger::Push,
+            repo: Some(self.repo),
+            sha: Some(sha.parse().unwrap()),
+            context: Some(CONTEXT.to_owned()),
+            ..NewJob::call(UserId::new(), "https://forge.example/o/n")
+        };
+        self.ledger.submit(new).await.unwrap().value.id
+    }
+
+    async fn claim(&self) -> Claim {
+        let waiting =
+            Picker::default().pick(&self.ledger, &Label::default(), 100, |_| true).await.unwrap().unwrap();
+        self.ledger.claim(&waiting, &"w1".parse().unwrap()).await.unwrap().unwrap()
+    }
+
+    async fn finish(&self, job: JobId, outcome: &Outcome) {
+        let as_is = |job: Job| job;
+        self.ledger.finish(job, 1, outcome, &as_is).await.unwrap().unwrap();
+    }
+
+    /// What the ledger says was posted, once it is as `holds` says.
+    async fn commit(&self, sha: &str, holds: impl Fn(&Commit) -> bool) -> Commit {
+        let key = streams::commit_key(self.repo, &sha.parse().unwrap(), CONTEXT);
+        let looking = async {
+            loop {
+                let entry = self.ledger.commits.get(&key).await.unwrap().unwrap();
+                if entry.value.poster.is_none() && holds(&entry.value) {
+                    return entry.value;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("the entry never says so")
+    }
+
+    /// Until every message is acknowledged.
+    async fn quiet(&self) {
+        let looking = async {
+            let stream = self.ledger.js.get_stream(streams::STATUSES).await.unwrap();
+            loop {
+                let info = stream.consumer_info(streams::STATUS_POSTERS).await.unwrap();
+                if info.num_pending == 0 && info.num_ack_pending == 0 {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, looking).await.expect("a message is never acknowledged");
+    }
+}
+
+impl Drop for Desk {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn sha(n: usize) -> String {
+    format!("{n:040x}")
+}
+
+#[tokio::test]
+async fn a_commit_is_pending_and_then_what_its_job_came_to() {
+    let desk = Desk::open(Kind::Github, &["w1"]).await;
+    let job = desk.push(&sha(1)).await;
+    desk.forge.until(|forge| forge.states(&sha(1)) == ["pending"]).await;
+    let _claim = desk.claim().await;
+    desk.finish(job, &Outcome::function(Cause::Exit, "exit code 3")).await;
+    desk.forge.until(|forge| forge.states(&sha(1)) == ["pending", "failure"]).await;
+    desk.quiet().await;
+    let last = desk.forge.writes().pop().unwrap();
+    assert_eq!(last.body["description"], "exit code 3");
+    assert_eq!(last.body["target_url"], "https://faas.example/jobs/1?key=k");
+    assert_eq!(desk.forge.states(&sha(1)).len(), 2, "it is told once of each");
+    let metrics = desk.metrics.text(0);
+    assert!(metrics.contains("gitfaas_status_delay_seconds_count 2"), "{metrics}");
+    assert!(metrics.contains(r#"statuses_total{state="failure",outcome="posted"} 1"#), "{metrics}");
+    let arrived = desk.forge.arrived(&sha(1));
+    assert!(arrived[1] - arrived[0] > Duration::from_millis(800), "GitHub asks for a second");
+}
+
+#[tokio::test]
+async fn a_late_pending_never_overwrites_the_end() {
+    let desk = Desk::open(Kind::Gitea, &["w1", "w2"]).await;
+    desk.forge.close();
+    let job = desk.push(&sha(1)).await;
+    desk.forge.until(|forge| forge.arrived(&sha(1)).len() == 1).await;
+    let _claim = desk.claim().await;
+    desk.finish(job, &Outcome::Finished).await;
+    desk.forge.open();
+    desk.forge.until(|forge| forge.states(&sha(1)).last().is_some_and(|last| last == "success")).await;
+    desk.quiet().await;
+    assert_eq!(desk.forge.states(&sha(1)), ["pending", "success"]);
+}
+
+#[tokio::test]
+async fn several_posters_never_post_one_commit_at_once() {
+    let desk = Desk::open(Kind::Gitea, &["w1", "w2", "w3"]).await;
+    let mut ended = Vec::new();
+    for n in 0..20 {
+        desk.push(&sha(n)).await;
+        let claim = desk.claim().await;
+        desk.finish(claim.entry.value.id, &Outcome::Finished).await;
+        ended.push(claim);
+    }
+    for n in 0..20 {
+        let key = streams::commit_key(desk.repo, &sha(n).parse().unwrap(), CONTEXT);
+        desk.ledger.publish_status(&key).await.unwrap();
+    }
+    desk.forge
+        .until(|forge| (0..20).all(|n| forge.states(&sha(n)).last().is_some_and(|last| last == "success")))
+        .await;
+    desk.quiet().await;
+    assert_eq!(desk.forge.most_in_flight(), 1);
+    for n in 0..20 {
+        let states = desk.forge.states(&sha(n));
+        assert_eq!(states.last().unwrap(), "success");
+        assert_eq!(states.iter().filter(|state| *state == "success").count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_forge_that_was_away_learns_exactly_the_end() {
+    let desk = Desk::open(Kind::Gitea, &["w1", "w2"]).await;
+    desk.forge.always(Answer::Refuses(503, Some(1)));
+    let mut ended = Vec::new();
+    for n in 0..5 {
+        desk.push(&sha(n)).await;
+        let claim = desk.claim().await;
+        desk.finish(claim.entry.value.id, &Outcome::function(Cause::Timeout, "timed out after 60 s")).await;
+        ended.push(claim);
+    }
+    // Two posters, and each learns for itself that it is to wait.
+    desk.forge.until(|forge| (0..5).map(|n| forge.arrived(&sha(n)).len()).sum::<usize>() >= 4).await;
+    desk.forge.always(Answer::Well);
+    desk.forge.until(|forge| (0..5).all(|n| forge.states(&sha(n)) == ["failure"])).await;
+    desk.quiet().await;
+    assert!((0..5).all(|n| desk.forge.states(&sha(n)).len() == 1));
+    assert!(desk.metrics.text(0).contains(r#"statuses_total{state="failure",outcome="waiting"}"#));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_before_the_time_that_the_forge_asked_for_is_over() {
+    let desk = Desk::open(Kind::Gitea, &["w1"]).await;
+    desk.forge.next([Answer::Refuses(429, Some(2))]);
+    desk.push(&sha(1)).await;
+    desk.commit(&sha(1), |_| !desk.forge.arrived(&sha(1)).is_empty()).await;
+    desk.push(&sha(2)).await;
+    desk.forge.until(|forge| (1..=2).all(|n| forge.states(&sha(n)) == ["pending"])).await;
+    let asked = desk.forge.arrived(&sha(1))[0];
+    for at in [desk.forge.arrived(&sha(1))[1], desk.forge.arrived(&sha(2))[0]] {
+        assert!(at - asked >= Duration::from_millis(1900), "{:?}", at - asked);
+    }
+}
+
+#[tokio::test]
+async fn a_refusal_is_noted_and_a_newer_job_tries_again() {
+    let desk = Desk::open(Kind::Gitea, &["w1"]).await;
+    desk.forge.next([Answer::Refuses(422, None)]);
+    desk.push(&sha(1)).await;
+    let commit = desk.commit(&sha(1), |commit| commit.refused.is_some()).await;
+    assert_eq!(commit.posted, None);
+    assert!(commit.refused.unwrap().contains("422"));
+    desk.quiet().await;
+    assert_eq!(desk.forge.arrived(&sha(1)).len(), 1);
+    desk.push(&sha(1)).await;
+    desk.forge.until(|forge| forge.states(&sha(1)) == ["pending"]).await;
+}
+
+/// Writes a log with this many remarks about `a.c`.
+async fn log(desk: &Desk, job: JobId, remarks: usize) {
+    let writer = LogWriter::start(desk.ledger.js.clone(), job, 1);
+    for n in 1..=remarks {
+        let line = format!("/work/a.c:{n}:1: error: no {n}\n```\n");
+        writer.handle().write(Phase::Run, LogSource::Stderr, line.into());
+    }
+    assert!(writer.close(PATIENCE).await);
+}
+
+#[tokio::test]
+async fn a_check_run_is_made_once_though_its_first_answer_is_lost() {
+    let desk = Desk::open(Kind::GithubApp, &["w1", "w2"]).await;
+    desk.forge.next([Answer::TakesAndFails]);
+    let job = desk.push(&sha(1)).await;
+    desk.forge.until(|forge| forge.arrived(&sha(1)).len() >= 3).await;
+    let commit = desk.commit(&sha(1), |commit| commit.posted.is_some()).await;
+    assert_eq!((commit.check_run, commit.check_run_unsure), (Some(1), false));
+    assert_eq!(desk.forge.runs()[0]["status"], "queued");
+
+    let _claim = desk.claim().await;
+    log(&desk, job, 120).await;
+    desk.finish(job, &Outcome::function(Cause::Exit, "exit code 3")).await;
+    let all = |forge: &Forge| forge.runs()[0]["all_annotations"].as_array().unwrap().len();
+    desk.forge.until(|forge| all(forge) == 120).await;
+    desk.quiet().await;
+
+    let runs = desk.forge.runs();
+    assert_eq!(runs.len(), 1);
+    assert_eq!(desk.forge.writes().len(), 0, "never a status as well");
+    let run = &runs[0];
+    assert_eq!(run["external_id"], job.to_string());
+    assert_eq!((run["status"].as_str(), run["conclusion"].as_str()), (Some("completed"), Some("failure")));
+    assert_eq!(run["output"]["title"], "exit code 3");
+    assert!(run["output"]["text"].as_str().unwrap().starts_with("````text\n/work/a.c:1:1: error: no 1\n"));
+    assert_eq!(run["all_annotations"][119]["path"], "a.c");
+}
+
+#[tokio::test]
+async fn no_remark_is_made_twice_though_an_answer_in_between_is_lost() {
+    let desk = Desk::open(Kind::GithubApp, &["w1"]).await;
+    let job = desk.push(&sha(1)).await;
+    desk.commit(&sha(1), |commit| commit.posted.is_some()).await;
+    let _claim = desk.claim().await;
+    desk.quiet().await;
+    log(&desk, job, 120).await;
+    desk.forge.next([Answer::Well, Answer::TakesAndFails]);
+    desk.finish(job, &Outcome::Finished).await;
+    desk.commit(&sha(1), |commit| {
+        commit.posted.as_ref().is_some_and(|p| p.state == jobs::CommitState::Success)
+    })
+    .await;
+    let runs = desk.forge.runs();
+    assert_eq!(runs.len(), 1);
+    let lines: Vec<_> =
+        runs[0]["all_annotations"].as_array().unwrap().iter().map(|a| a["start_line"].as_u64()).collect();
+    assert_eq!(lines, (1..=120).map(Some).collect::<Vec<_>>());
+    assert_eq!(runs[0]["conclusion"], "success");
+}
+
+#[tokio::test]
+async fn a_rerun_has_a_check_run_of_its_own() {
+    let desk = Desk::open(Kind::GithubApp, &["w1"]).await;
+    let first = desk.push(&sha(1)).await;
+    let _claim = desk.claim().await;
+    desk.finish(first, &Outcome::wished(Cause::Cancelled, "cancelled")).await;
+    desk.commit(&sha(1), |commit| {
+        commit.posted.as_ref().is_some_and(|p| p.state == jobs::CommitState::Error)
+    })
+    .await;
+    desk.push(&sha(1)).await;
+    desk.forge.until(|forge| forge.runs().len() == 2).await;
+    let runs = desk.forge.runs();
+    assert_eq!(runs[0]["conclusion"], "cancelled");
+    assert_eq!(runs[1]["status"], "queued");
+}
