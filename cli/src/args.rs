@@ -155,10 +155,12 @@ pub(crate) struct TokenArgs {
 pub(crate) enum RepoCommand {
     /// Register a repository; prints its id, its webhook's URL and its secret (once)
     #[command(after_help = "\
-Enter URL and secret as a webhook at the forge, content type application/json, event push.
+With a token that may, the webhook is made at the forge. Otherwise enter URL and secret there, content type
+application/json, event push.
 
 Examples:
   gitfaas repo add https://example.com/you/function.git
+  gitfaas repo add https://example.com/you/function.git --token-stdin < token.txt
   gitfaas repo add https://example.com/you/function.git --branch main --branch 'release/*'")]
     Add(RepoAddArgs),
     /// List the repositories that you see
@@ -190,6 +192,12 @@ pub(crate) struct RepoAddArgs {
     /// A file with the forge's access token, to clone with and to post statuses with
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Read the forge's access token from standard input
+    #[arg(long, conflicts_with = "token_file")]
+    pub(crate) token_stdin: bool,
+    /// Leave the webhook at the forge to you; with a token it is made there otherwise
+    #[arg(long)]
+    pub(crate) no_webhook: bool,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
 }
@@ -245,8 +253,8 @@ pub(crate) struct ListArgs {
     /// Only jobs in this state: pending, working, finish or error
     #[arg(long, value_parser = ["pending", "working", "finish", "error"])]
     pub(crate) state: Option<String>,
-    /// Only jobs of this repository: its id or URL
-    #[arg(long, value_name = "ID|URL")]
+    /// Only jobs of this registered repository: its id
+    #[arg(long, value_name = "ID")]
     pub(crate) repo: Option<String>,
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50)]

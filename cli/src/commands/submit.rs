@@ -1,6 +1,6 @@
 //! `gitfaas submit`: a job over REST, and its end if somebody waits for it.
 
-use std::process::ExitCode;
+use std::{io::IsTerminal as _, process::ExitCode};
 
 use anyhow::Context as _;
 use jobs::JobId;
@@ -17,11 +17,12 @@ use crate::{
     record,
 };
 
+/// A gateway that is restarted answers the second or third time.
+const TRIES: u32 = 3;
+
 pub(super) async fn submit(args: SubmitArgs) -> Done {
     let api = Api::from_env()?;
-    // A request whose answer was lost may be sent again by hand; by itself it is sent once.
-    let request = api.request(Method::POST, &["jobs"]).json(&call(&args));
-    let job = api.json(request, "repository").await?;
+    let job = once(&api, &call(&args)).await?;
     let id: JobId = job["id"].as_str().and_then(|id| id.parse().ok()).context("the answer names no job")?;
     let out = Out::new();
     if !args.wait {
@@ -37,13 +38,37 @@ pub(super) async fn submit(args: SubmitArgs) -> Done {
     view.end()?;
     if args.json.json {
         out.json(&over)?;
-    } else if over["result_bytes"].is_u64() {
+    } else if over["result_bytes"].is_u64() && !on_one_terminal() {
         out.foreign(&api.result(id).await?)?;
     }
     if record::exit(&over) != 0 {
         eprintln!("{}", crate::terminal::safe(&record::sentence(&over)));
     }
     Ok(exit::of_function(record::exit(&over)))
+}
+
+/// On a terminal the log has shown the program's output already.
+fn on_one_terminal() -> bool {
+    std::io::stdout().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// Submits once, however often it is sent: a request whose answer was lost names the same job again.
+async fn once(api: &Api, call: &Map<String, Value>) -> anyhow::Result<Value> {
+    let key = JobId::new().to_string();
+    let mut tries = 1;
+    loop {
+        let request = api.request(Method::POST, &["jobs"]).header("Idempotency-Key", &key).json(call);
+        match api.json(request, "repository").await {
+            Err(error) if tries < TRIES && was_lost(&error) => tries += 1,
+            done => return done,
+        }
+    }
+}
+
+/// Whether the connection broke before an answer was read.
+fn was_lost(error: &anyhow::Error) -> bool {
+    let broken = |cause: &reqwest::Error| !cause.is_builder() && !cause.is_connect() && !cause.is_status();
+    error.chain().filter_map(|cause| cause.downcast_ref()).any(broken)
 }
 
 /// The body of the request; what was not given is left to the gateway.

@@ -123,6 +123,50 @@ async fn a_list_follows_the_cursor() {
 }
 
 #[tokio::test]
+async fn a_token_is_read_from_standard_input_and_what_became_of_the_webhook_is_said() {
+    let server = MockServer::start().await;
+    let repo = |webhook: serde_json::Value| {
+        let repo = json!({"id": ID, "webhook_url": "http://localhost/1", "secret": "s", "webhook": webhook});
+        ResponseTemplate::new(201).set_body_json(repo)
+    };
+    let url = "https://example.com/r.git";
+    Mock::given(body_json(json!({"url": url, "token": "t0ken"})))
+        .respond_with(repo(json!({"error": "the token may not do this: 403"})))
+        .mount(&server)
+        .await;
+    Mock::given(body_json(json!({"url": url, "token": "t0ken", "webhook": false})))
+        .respond_with(repo(serde_json::Value::Null))
+        .mount(&server)
+        .await;
+    Mock::given(method("DELETE"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"webhook": "removed"})))
+        .mount(&server)
+        .await;
+    let said = |args: &'static [&'static str]| {
+        let server = server.uri();
+        async move {
+            let dir = tempfile::tempdir().unwrap();
+            let token = dir.path().join("token");
+            std::fs::write(&token, "t0ken\n").unwrap();
+            let mut command = gitfaas(dir.path());
+            command.env("GITFAAS_URL", server).env("GITFAAS_TOKEN", "gft_test").args(args);
+            command.stdin(std::fs::File::open(token).unwrap());
+            let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+            assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+            stderr(&output)
+        }
+    };
+    let add = &["repo", "add", "https://example.com/r.git", "--token-stdin"];
+    let refused =
+        "the webhook was not made at the forge: the token may not do this: 403\nenter URL and secret there\n";
+    assert_eq!(said(add).await, refused);
+    let add = &["repo", "add", "https://example.com/r.git", "--token-stdin", "--no-webhook"];
+    assert_eq!(said(add).await, "enter URL and secret as a webhook at the forge\n");
+    let removed = said(&["repo", "remove", ID]).await;
+    assert_eq!(removed, "removed; its jobs stay, and its webhook is gone from the forge\n");
+}
+
+#[tokio::test]
 async fn a_registration_prints_what_the_forge_is_to_be_told() {
     let server = MockServer::start().await;
     let repo =
