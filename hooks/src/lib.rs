@@ -2,7 +2,7 @@
 //!
 //! Does not decide when to run, nor what. A delivery's bytes go through [`verify`], which alone
 //! makes a [`verify::Verified`]; [`incoming`] turns that into an event; [`status`] tells the forge
-//! how it went. [`address`] is the rule that every connection of ours is held to.
+//! how it went. [`forge_api`] asks which repository it is and makes its webhook. [`address`] is the rule that every connection of ours is held to.
 #![warn(missing_docs)]
 
 pub mod address;

@@ -37,6 +37,11 @@ impl Containers {
         &self.instance
     }
 
+    /// Those of another installation.
+    pub(crate) fn instead(&self, instance: &str) -> Self {
+        Self { instance: instance.to_owned(), ..self.clone() }
+    }
+
     fn filters(&self) -> HashMap<String, Vec<String>> {
         HashMap::from([("label".to_owned(), vec![format!("gitfaas.instance={}", self.instance)])])
     }

@@ -135,7 +135,13 @@ impl Service {
 
     /// The command line as the operator or a user would use it: what it printed.
     pub async fn gitfaas(&self, arguments: &[&str]) -> std::process::Output {
+        self.gitfaas_with(arguments, &[]).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn gitfaas_with(&self, arguments: &[&str], wishes: &[(&str, &str)]) -> std::process::Output {
         let mut settings = self.settings.clone();
+        settings.extend(wishes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         settings.push(("GITFAAS_URL".to_owned(), self.admin.url.clone()));
         settings.extend(self.admin.token.clone().map(|token| ("GITFAAS_TOKEN".to_owned(), token)));
         let command = gitfaas(arguments, &settings);
@@ -153,6 +159,10 @@ impl Drop for Rest {
     fn drop(&mut self) {
         end_nats_left_in(&self.data_dir());
         if let Some(containers) = self.containers.take() {
+            // `gitfaas run` is an installation of its own.
+            if let Ok(local) = std::fs::read_to_string(self.data_dir().join("run/instance")) {
+                remove(containers.instead(local.trim()));
+            }
             remove(containers);
         }
     }

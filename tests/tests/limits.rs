@@ -4,7 +4,9 @@ use futures_util::future::join_all;
 use tests::{Function, Job, Service, waiting::TAKEOVER};
 
 const SLEEPS: &str = "import time\nprint('sleeping', flush=True)\nwhile True: time.sleep(1)";
-const FORKS: &str = "import os\nwhile True: os.fork()";
+const FORKS: &str = "import os\nwhile True:\n    if os.fork() == 0: os.execvp('sleep', ['sleep', '1000'])";
+/// Every process makes two, and the first waits for ever.
+const BOMB: &str = "import os\nos.execvp('sh', ['sh', '-c', 'bomb() { bomb | bomb & }; bomb 2>/dev/null; while :; do sleep 1; done'])";
 const FILLS_MEMORY: &str = "kept = []\nwhile True: kept.append(bytearray(1 << 20))";
 const FILLS_DISK: &str = "with open('big', 'wb') as file:\n    while True: file.write(bytes(1 << 20))";
 const PRINTS: &str = "while True: print('y' * 1000)";
@@ -23,7 +25,12 @@ async fn each_way_to_misbehave_has_its_own_end_and_leaves_nothing_behind() {
     let cases = [
         ("sleeps", small(SLEEPS).with("timeout", "2s"), "error, timeout: timed out after 2 s"),
         ("ignores", small(IGNORES).with("timeout", "1s"), "error, timeout: timed out after 1 s"),
-        ("forks", small(FORKS).with("memory", "1g"), "error, processes: started too many processes"),
+        ("forks", small(FORKS).with("memory", "512m"), "error, processes: started too many processes"),
+        (
+            "bomb",
+            small(BOMB).with("memory", "512m").with("timeout", "3s"),
+            "error, processes: had too many processes until its 3 s were over",
+        ),
         ("memory", small(FILLS_MEMORY), "error, memory: used more memory than 64m"),
         ("disk", small(FILLS_DISK), "error, disk: filled its disk (/work has 16m, /tmp 64m)"),
         ("prints", small(PRINTS), "error, output: wrote more than 1m"),
@@ -47,8 +54,8 @@ async fn each_way_to_misbehave_has_its_own_end_and_leaves_nothing_behind() {
         assert!(log.lines().last().is_some_and(|line| line.contains(&sentence)), "{name}: {log:.1000}");
         assert!(log.len() < 3 << 20, "{name}");
     }
-    assert_eq!(jobs[8].result(), "");
-    assert_eq!(jobs[9].result(), "done\n");
+    assert_eq!(jobs[9].result(), "");
+    assert_eq!(jobs[10].result(), "done\n");
 
     let after: Vec<_> = service
         .containers

@@ -3,6 +3,7 @@
 use futures_util::{StreamExt as _, future::join_all};
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 use tests::{
     Api, Function, Published, Service, api, gitserver::Fault, service::ADMIN_SECRET, waiting::TAKEOVER,
 };
@@ -248,13 +249,17 @@ fn marker(kept: &[u8]) -> u64 {
     kept.iter().filter(|byte| !b"headxtail\n".contains(byte)).count() as u64
 }
 
+/// Bytes that git cannot pack any smaller.
+fn noise(bytes: u64) -> Vec<u8> {
+    (0..bytes / 32).flat_map(|n| Sha256::digest(n.to_be_bytes())).collect()
+}
+
 #[tokio::test]
 async fn a_repository_that_cannot_be_had_ends_the_job_with_a_sentence() {
     let service = Service::start_with(&[("GITFAAS_MAX_REPO_SIZE", "1m")]).await;
-    let noise: Vec<u8> =
-        (0..2_000_000_u64).map(|n| (n.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 56) as u8).collect();
     let function = || Function::python("print('ok')");
-    let huge = service.function("huge", function().file("noise", noise)).await;
+    let huge = service.function("huge", function().file("noise", noise(2_000_000))).await;
+    let unpacked = service.function("unpacked", function().file("zeros", vec![0; 2_000_000])).await;
     let empty = service.forge.repository("empty").await;
     let private = service.forge.repository("private").await;
     private.push(function()).await;
@@ -270,6 +275,7 @@ async fn a_repository_that_cannot_be_had_ends_the_job_with_a_sentence() {
 
     let cases = [
         (json!({ "repo": huge }), "the repository is larger than 1m"),
+        (json!({ "repo": unpacked }), "the files are larger than 1m in all"),
         (json!({ "repo": empty.url }), "the repository is empty"),
         (
             json!({ "repo": private.url }),
@@ -281,9 +287,9 @@ async fn a_repository_that_cannot_be_had_ends_the_job_with_a_sentence() {
         ),
         (json!({ "repo": plain, "ref": "nope" }), "there is no branch or tag \"nope\" in the repository"),
         (json!({ "repo": plain, "ref": sha }), &format!("there is no commit {sha} in the repository")),
-        (json!({ "repo": "http://169.254.169.254/a/b" }), "169.254.169.254 is not a public address"),
-        (json!({ "repo": "http://[::ffff:10.0.0.1]/a/b" }), "not a public address"),
-        (json!({ "repo": moved.url }), "not a public address"),
+        (json!({ "repo": "http://169.254.169.254/a/b" }), "169.254.169.254 has no public address"),
+        (json!({ "repo": "http://[::ffff:10.0.0.1]/a/b" }), "has no public address"),
+        (json!({ "repo": moved.url }), "has no public address"),
     ];
     let jobs = join_all(cases.iter().map(|(call, _)| service.run_as(call))).await;
     for (job, (_, says)) in jobs.iter().zip(&cases) {
@@ -293,9 +299,13 @@ async fn a_repository_that_cannot_be_had_ends_the_job_with_a_sentence() {
         assert!(service.log(&job.id).await.contains(says));
     }
 
-    // The same private repository, registered by the admin: the operator's credential opens it.
+    // Registered by the admin there is a credential; everybody on the way to this forge could read it.
     let id = tests::service::register(&service, &private.url).await.id;
-    assert_eq!(service.run(&id).await.result(), "ok\n");
+    let says = "the repository is private, and a credential is never sent over http: register its https URL";
+    assert_eq!(service.run(&id).await.end(), format!("error, checkout: {says}"));
+    let path = format!("/{}/private.git/info/refs", tests::forge::OWNER);
+    let seen = service.forge.seen();
+    assert!(seen.iter().all(|seen| seen.path != path || seen.authorization.is_none()), "{seen:?}");
 }
 
 #[tokio::test]

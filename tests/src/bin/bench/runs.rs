@@ -1,0 +1,127 @@
+//! How long a call and a push take, beside `docker run` of the same command.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tests::{Commit, Delivery, Function, Service, delivery, repository::Repository};
+use tokio::process::Command;
+
+use crate::{
+    figures::{Times, times},
+    say,
+};
+
+/// Of each kind; taken in turn, so that the machine's weather is the same for all.
+const ROUNDS: usize = 15;
+/// Jobs of the burst.
+const BURST: usize = 50;
+/// The command of all of them.
+const PROGRAM: &str = "print(42)";
+/// How long a status may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub(crate) async fn measure() {
+    let service = Service::start().await;
+    let repository = service.forge.repository("bench").await;
+    let registration = tests::service::register(&service, &repository.url).await;
+    let path = delivery::path(&registration.webhook_url);
+    let (mut docker, mut call, mut pending, mut finished) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let first = commit(&repository, tests::repository::NO_COMMIT, 0).await;
+    pushed(&service, &repository, &registration.secret, &path, &first).await;
+    let mut before = first.sha;
+    for round in 1..=ROUNDS {
+        docker.push(docker_run().await);
+        let begun = Instant::now();
+        let job = service.post("/api/v1/jobs?wait=60", &json!({"repo": registration.id})).await;
+        let job = tests::Api::json(job, http::StatusCode::OK).await;
+        assert_eq!(job["state"], "finish", "{job}");
+        call.push(begun.elapsed());
+        let commit = commit(&repository, &before, round).await;
+        let (to_pending, to_final) =
+            pushed(&service, &repository, &registration.secret, &path, &commit).await;
+        before = commit.sha;
+        pending.push(to_pending);
+        finished.push(to_final);
+    }
+    let docker = Times::new(docker);
+    say("what | median ms | p90 ms | / docker run");
+    for (what, list) in [
+        ("docker run --rm --network none", None),
+        ("call of a prepared commit, waited for", Some(call)),
+        ("push to pending at the forge", Some(pending)),
+        ("push to final at the forge, new commit", Some(finished)),
+    ] {
+        let own = list.map(Times::new);
+        let times = own.as_ref().unwrap_or(&docker);
+        say(&format!(
+            "{what} | {:.1} | {:.1} | {:.3}",
+            times.median_ms(),
+            times.percentile_ms(0.9),
+            times.median_ms() / docker.median_ms()
+        ));
+    }
+    burst(&service, &registration.id).await;
+}
+
+/// Fifty calls at once, beside two loops of `docker run`.
+async fn burst(service: &Service, repo: &str) {
+    let (_, docker_rate) = times(BURST, 2, |_| async {
+        docker_run().await;
+    })
+    .await;
+    let (_, rate) = times(BURST, BURST, |_| async {
+        let job = service.post("/api/v1/jobs?wait=120", &json!({"repo": repo})).await;
+        let job = tests::Api::json(job, http::StatusCode::OK).await;
+        assert_eq!(job["state"], "finish", "{job}");
+    })
+    .await;
+    say(&format!(
+        "burst of {BURST} jobs: {:.0} a minute; two loops of docker run: {:.0}; ratio {:.2}",
+        rate * 60.0,
+        docker_rate * 60.0,
+        rate / docker_rate
+    ));
+}
+
+async fn commit(repository: &Repository, before: &str, round: usize) -> Commit {
+    let function = Function::python(PROGRAM).file("round", round.to_string());
+    let sha = repository.commit("main", function, &format!("round {round}")).await;
+    repository.receive(&sha).await;
+    Commit { reference: "refs/heads/main".to_owned(), before: before.to_owned(), sha, told: String::new() }
+}
+
+/// From the sending of the delivery to the pending and to the final status.
+async fn pushed(
+    service: &Service,
+    repository: &Repository,
+    secret: &str,
+    path: &str,
+    commit: &Commit,
+) -> (Duration, Duration) {
+    let mut news = service.forge.watch();
+    let sent = Instant::now();
+    Delivery::push(repository, commit, secret).send(service, path).await;
+    let state = |all: &Vec<tests::forge::Status>, is_final: bool| {
+        all.iter().any(|status| status.sha == commit.sha && (status.state != "pending") == is_final)
+    };
+    let waiting = async {
+        news.wait_for(|all| all.iter().any(|status| status.sha == commit.sha))
+            .await
+            .expect("the forge lives");
+        let to_pending = sent.elapsed();
+        news.wait_for(|all| state(all, true)).await.expect("the forge lives");
+        (to_pending, sent.elapsed())
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.expect("a push ends")
+}
+
+async fn docker_run() -> Duration {
+    let begun = Instant::now();
+    let output = Command::new("docker")
+        .args(["run", "--rm", "--network", "none", "gitfaas/python:latest", "python3", "-c", PROGRAM])
+        .output()
+        .await
+        .expect("docker runs");
+    assert_eq!(output.stdout, b"42\n");
+    begun.elapsed()
+}
