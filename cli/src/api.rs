@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use jobs::JobId;
+use jobs::{JobId, Secret};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde_json::Value;
 use url::{Host, Url};
 
-use crate::config::{self, Client};
+use crate::{
+    config::{self, Client},
+    credentials::{Credentials, SignIn},
+};
 
 /// Connecting takes longer than this only where nobody answers.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -33,6 +36,12 @@ pub(crate) enum ApiError {
         "the token in GITFAAS_TOKEN is not accepted at {url}; make one with `gitfaas token create --user EMAIL`"
     )]
     Unauthorized { url: Url },
+    /// 401, where the token came from `gitfaas login`.
+    #[error("the sign-in at {url} has ended; sign in again with `gitfaas login`")]
+    SignedOut { url: Url },
+    /// The sign-in cannot be read, or kept.
+    #[error("{0:#}")]
+    Credentials(anyhow::Error),
     /// 404.
     #[error("there is no such {what} (or it is not yours)")]
     NotFound { what: &'static str },
@@ -48,20 +57,51 @@ pub(crate) enum ApiError {
     },
 }
 
+/// Who we are.
+#[derive(Debug, Clone)]
+enum Who {
+    /// `GITFAAS_TOKEN`.
+    Token(Secret),
+    /// What `gitfaas login` keeps.
+    SignedIn(Credentials),
+    /// Before that.
+    Nobody,
+}
+
 /// A gateway, and who we are there.
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     http: reqwest::Client,
     settings: Client,
+    who: Who,
 }
 
 impl Api {
-    /// The gateway that the environment names.
+    /// The gateway that the environment names, with its token, else with the sign-in that is kept.
     pub(crate) fn from_env() -> anyhow::Result<Self> {
-        Self::new(Client::read(&config::var)?)
+        let settings = Client::read(&config::var)?;
+        match settings.token.clone() {
+            Some(token) => Self::new(settings, Who::Token(token)),
+            None => Self::stored(),
+        }
     }
 
-    fn new(settings: Client) -> anyhow::Result<Self> {
+    /// The same with the sign-in that is kept, whatever the environment says.
+    pub(crate) fn stored() -> anyhow::Result<Self> {
+        let settings = Client::read(&config::var)?;
+        let credentials = config::credentials().map_err(|_| Client::nobody())?;
+        if credentials.get(&settings.url)?.is_none() {
+            return Err(Client::nobody().into());
+        }
+        Self::new(settings, Who::SignedIn(credentials))
+    }
+
+    /// The same before anybody signed in.
+    pub(crate) fn anonymous() -> anyhow::Result<Self> {
+        Self::new(Client::read(&config::var)?, Who::Nobody)
+    }
+
+    fn new(settings: Client, who: Who) -> anyhow::Result<Self> {
         let mut builder =
             reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).user_agent("gitfaas-cli");
         if is_loopback(&settings.url) {
@@ -72,16 +112,71 @@ impl Api {
             let pem = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
             builder = builder.tls_certs_merge(reqwest::Certificate::from_pem_bundle(&pem)?);
         }
-        Ok(Self { http: builder.build().context("cannot make an HTTP client")?, settings })
+        Ok(Self { http: builder.build().context("cannot make an HTTP client")?, settings, who })
     }
 
-    /// A request to `/api/v1/<path>`.
+    /// Where the gateway is.
+    pub(crate) fn url(&self) -> &Url {
+        &self.settings.url
+    }
+
+    /// A request to `/api/v1/<path>`; who asks is put in when it is sent.
     pub(crate) fn request(&self, method: Method, path: &[&str]) -> RequestBuilder {
+        self.outside(method, &[&["api", "v1"], path].concat())
+    }
+
+    /// A request to `/<path>`.
+    pub(crate) fn outside(&self, method: Method, path: &[&str]) -> RequestBuilder {
         let mut url = self.settings.url.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            segments.pop_if_empty().extend(["api", "v1"]).extend(path);
+            segments.pop_if_empty().extend(path);
         }
-        self.http.request(method, url).bearer_auth(self.settings.token.expose())
+        self.http.request(method, url)
+    }
+
+    /// The token to send, renewed first where it is about to expire.
+    async fn token(&self) -> Result<Option<String>, ApiError> {
+        let credentials = match &self.who {
+            Who::Token(token) => return Ok(Some(token.expose().to_owned())),
+            Who::Nobody => return Ok(None),
+            Who::SignedIn(credentials) => credentials,
+        };
+        let url = &self.settings.url;
+        let over = || ApiError::SignedOut { url: url.clone() };
+        let kept = credentials.get(url).map_err(ApiError::Credentials)?.ok_or_else(over)?;
+        if kept.is_fresh() {
+            return Ok(Some(kept.token));
+        }
+        let locked = credentials.lock().await.map_err(ApiError::Credentials)?;
+        // Another command may have renewed it meanwhile.
+        let kept = locked.get(url).map_err(ApiError::Credentials)?.ok_or_else(over)?;
+        if kept.is_fresh() {
+            return Ok(Some(kept.token));
+        }
+        let body = serde_json::json!({ "refresh_token": kept.refresh_token });
+        let request = self.request(Method::POST, &["auth", "refresh"]).json(&body).timeout(REQUEST_TIMEOUT);
+        let unreachable = |source| ApiError::Unreachable { url: url.clone(), source };
+        let response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let text = response.text().await.map_err(|source| self.broken(source))?;
+        if status == StatusCode::UNAUTHORIZED {
+            locked.remove(url).map_err(ApiError::Credentials)?;
+            return Err(over());
+        }
+        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
+        let parts =
+            (answer["token"].as_str(), answer["refresh_token"].as_str(), answer["expires_in"].as_i64());
+        let (Some(token), Some(refresh_token), Some(expires_in_s)) = parts else {
+            return Err(ApiError::Refused { status, message: words(&text) });
+        };
+        let renewed = SignIn::new(token, refresh_token, expires_in_s);
+        locked.put(url, renewed).map_err(ApiError::Credentials)?;
+        Ok(Some(token.to_owned()))
+    }
+
+    /// Who the gateway says we are.
+    pub(crate) async fn whoami(&self) -> anyhow::Result<Value> {
+        self.json(self.request(Method::GET, &["whoami"]), "user").await
     }
 
     /// Sends a request; an answer that is not a success becomes an error. `what` is the thing that a
@@ -93,10 +188,17 @@ impl Api {
     ) -> Result<Response, ApiError> {
         let url = self.settings.url.clone();
         let unreachable = |source| ApiError::Unreachable { url: url.clone(), source };
+        let request = match self.token().await? {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
         let response = request.send().await.map_err(unreachable)?;
         match response.status() {
             status if status.is_success() => Ok(response),
-            StatusCode::UNAUTHORIZED => Err(ApiError::Unauthorized { url }),
+            StatusCode::UNAUTHORIZED => Err(match &self.who {
+                Who::Token(_) | Who::Nobody => ApiError::Unauthorized { url },
+                Who::SignedIn(_) => ApiError::SignedOut { url },
+            }),
             StatusCode::NOT_FOUND => Err(ApiError::NotFound { what }),
             status => {
                 let text = response.text().await.unwrap_or_default();
@@ -143,7 +245,7 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 /// The gateway's own words, from either of the two shapes of its errors.
-fn words(text: &str) -> String {
+pub(crate) fn words(text: &str) -> String {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
     let found = value.pointer("/error/message").or(value.get("error")).or(value.get("message"));
     match found.and_then(Value::as_str) {
@@ -170,13 +272,11 @@ mod tests {
 
     #[test]
     fn a_path_below_which_the_service_lies_is_kept() {
-        let settings = Client {
-            url: "https://example.com/faas/".parse().unwrap(),
-            token: "t".parse().unwrap(),
-            ca_bundle: None,
-        };
+        let settings =
+            Client { url: "https://example.com/faas/".parse().unwrap(), token: None, ca_bundle: None };
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-        let request = Api::new(settings).unwrap().request(Method::GET, &["jobs", "x/y"]).build().unwrap();
+        let request =
+            Api::new(settings, Who::Nobody).unwrap().request(Method::GET, &["jobs", "x/y"]).build().unwrap();
         assert_eq!(request.url().as_str(), "https://example.com/faas/api/v1/jobs/x%2Fy");
     }
 }

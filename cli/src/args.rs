@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use jobs::JobId;
+use jobs::{CommitSha, JobId};
 
 const ABOUT: &str = "Functions as a service, straight from git";
 
@@ -63,12 +63,40 @@ Examples:
   gitfaas run https://example.com/you/function.git@main -- 100
   gitfaas run --json runner-images/python/hello")]
     Run(RunArgs),
+    /// Sign in at the gateway of GITFAAS_URL: shows an address and a code, and waits for your yes there
+    #[command(after_help = "\
+What it gets is kept in the user's configuration, readable for its owner only, and renews itself; the
+other commands use it where GITFAAS_TOKEN is not set.
+
+Example:
+  GITFAAS_URL=https://faas.example.com gitfaas login")]
+    Login,
+    /// End the sign-in at the gateway of GITFAAS_URL, here and there
+    Logout,
+    /// Show who you are at the gateway
+    Whoami(JsonArgs),
     /// Make API tokens (operator: talks to NATS directly)
     #[command(subcommand)]
     Token(TokenCommand),
     /// Register repositories whose pushes are run
     #[command(subcommand)]
     Repo(RepoCommand),
+    /// List what forges sent, and what was decided about it; kept for 30 days
+    #[command(after_help = "\
+A push whose delivery never came is listed as made up for. What is held waits for `gitfaas approve`.
+
+Example:
+  gitfaas deliveries --repo 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10 --limit 10")]
+    Deliveries(DeliveriesArgs),
+    /// Judge a delivery anew; it makes a new job, also if it made one before
+    Replay(ReplayArgs),
+    /// Let a held delivery run: a pull request from a fork, at the commit that you looked at
+    #[command(after_help = "\
+A newer commit needs another approval. `gitfaas deliveries` shows what is held, and at which commit.
+
+Example:
+  gitfaas approve f382f1de… --sha 1f1ee58e3067678d3752dd5f6f3abb936325fbb8")]
+    Approve(ApproveArgs),
     /// Submit a job
     #[command(after_help = "\
 With --wait the live log goes to stderr and the result to standard output; the exit code is the
@@ -183,6 +211,12 @@ pub(crate) struct RepoAddArgs {
     /// Only pushes that touch a path that matches; may be given several times, `!` excludes
     #[arg(long = "path", value_name = "GLOB")]
     pub(crate) paths: Vec<String>,
+    /// What makes jobs: `push`, `tag` or `pull_request`; may be given several times; push and tag otherwise
+    #[arg(long = "event", value_name = "EVENT", value_parser = ["push", "tag", "pull_request"])]
+    pub(crate) events: Vec<String>,
+    /// Pull requests from forks: approve (held until you do), run or never; no secrets in any case
+    #[arg(long, value_name = "RULE", value_parser = ["approve", "run", "never"])]
+    pub(crate) forks: Option<String>,
     /// What speaks at that host: github, gitea, gitlab or plain; guessed from the URL otherwise
     #[arg(long, value_name = "KIND")]
     pub(crate) forge: Option<String>,
@@ -198,6 +232,38 @@ pub(crate) struct RepoAddArgs {
     /// Leave the webhook at the forge to you; with a token it is made there otherwise
     #[arg(long)]
     pub(crate) no_webhook: bool,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DeliveriesArgs {
+    /// Only deliveries to this repository: its id, from `gitfaas repo list`
+    #[arg(long, value_name = "ID")]
+    pub(crate) repo: Option<String>,
+    /// At most so many
+    #[arg(long, value_name = "N", default_value_t = 50)]
+    pub(crate) limit: usize,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReplayArgs {
+    /// The delivery's id, from `gitfaas deliveries`
+    pub(crate) id: String,
+    #[command(flatten)]
+    pub(crate) json: JsonArgs,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ApproveArgs {
+    /// The delivery's id, from `gitfaas deliveries`
+    pub(crate) id: String,
+    /// The whole id of the commit that may run; without it where no commit is approved, but an
+    /// installation of the GitHub App
+    #[arg(long, value_name = "SHA")]
+    pub(crate) sha: Option<CommitSha>,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
 }

@@ -2,11 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use jobs::{
     Secret,
     env::{Problems, Reader},
 };
 use url::Url;
+
+use crate::credentials::Credentials;
 
 /// One variable of the process's environment; an empty one counts as not set.
 pub(crate) fn var(name: &str) -> Option<String> {
@@ -61,11 +64,18 @@ pub(crate) fn all_problems(parts: Vec<Option<Problems>>) -> Problems {
     Problems(problems)
 }
 
+/// Where `gitfaas login` keeps what it got.
+pub(crate) fn credentials() -> anyhow::Result<Credentials> {
+    let dirs = directories::ProjectDirs::from("", "", "gitfaas").context("there is no home directory")?;
+    Ok(Credentials::in_folder(dirs.config_dir()))
+}
+
 /// Where the service is, and who we are there.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) url: Url,
-    pub(crate) token: Secret,
+    /// Absent means that of `gitfaas login`.
+    pub(crate) token: Option<Secret>,
     pub(crate) ca_bundle: Option<PathBuf>,
 }
 
@@ -79,11 +89,15 @@ impl Client {
             env.problem("GITFAAS_URL", "must begin with http:// or https://");
         }
         let token = env.optional::<Secret>("GITFAAS_TOKEN");
-        if token.is_none() {
-            env.problem("GITFAAS_TOKEN", "not set; make one with `gitfaas token create --user EMAIL`");
-        }
         let ca_bundle = env.optional("GITFAAS_CA_BUNDLE");
-        env.finish(|| token.map(|token| Self { url, token, ca_bundle }))
+        env.finish(|| Some(Self { url, token, ca_bundle }))
+    }
+
+    /// Neither a token nor a sign-in.
+    pub(crate) fn nobody() -> Problems {
+        let ways =
+            "not set; sign in with `gitfaas login`, or make one with `gitfaas token create --user EMAIL`";
+        one("GITFAAS_TOKEN", ways)
     }
 }
 
@@ -95,9 +109,12 @@ mod tests {
     fn a_client_says_all_that_is_wrong() {
         let var = |name: &str| (name == "GITFAAS_URL").then(|| "ftp://example.com".to_owned());
         insta::assert_snapshot!(Client::read(&var).unwrap_err(), @r"
-        2 environment variables are wrong:
+        1 environment variable is wrong:
           GITFAAS_URL: must begin with http:// or https://
-          GITFAAS_TOKEN: not set; make one with `gitfaas token create --user EMAIL`
+        ");
+        insta::assert_snapshot!(Client::nobody(), @r"
+        1 environment variable is wrong:
+          GITFAAS_TOKEN: not set; sign in with `gitfaas login`, or make one with `gitfaas token create --user EMAIL`
         ");
     }
 

@@ -80,7 +80,12 @@ fn is_final(error: &anyhow::Error) -> bool {
     match error.downcast_ref::<ApiError>() {
         Some(ApiError::Unreachable { .. } | ApiError::Broken { .. }) => false,
         Some(ApiError::Refused { status, .. }) => !status.is_server_error(),
-        Some(ApiError::Unauthorized { .. } | ApiError::NotFound { .. }) => true,
+        Some(
+            ApiError::Unauthorized { .. }
+            | ApiError::SignedOut { .. }
+            | ApiError::Credentials(_)
+            | ApiError::NotFound { .. },
+        ) => true,
         None => error.is::<crate::out::OutError>(),
     }
 }

@@ -6,6 +6,7 @@ mod api;
 mod args;
 mod commands;
 mod config;
+mod credentials;
 mod docker;
 mod events;
 mod exit;

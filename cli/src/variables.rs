@@ -28,7 +28,7 @@ const OBSERVER: &str = "observer";
 /// All of them, in the order in which one meets them.
 pub(crate) const VARIABLES: &[Variable] = &[
     variable("GITFAAS_URL", "http://127.0.0.1:3000", CLIENT, "where the gateway is"),
-    variable("GITFAAS_TOKEN", "", CLIENT, "an API token, from `gitfaas token create`"),
+    variable("GITFAAS_TOKEN", "that of `gitfaas login`", CLIENT, "an API token, from `gitfaas token create`"),
     variable("GITFAAS_LISTEN", "127.0.0.1:3000", GATEWAY, "where it listens; port 0 takes a free one"),
     variable("GITFAAS_PUBLIC_URL", "http://localhost:<port>", GATEWAY, "its address in links and redirects"),
     variable(
@@ -144,6 +144,12 @@ pub(crate) const VARIABLES: &[Variable] = &[
     variable("GITFAAS_OIDC_CLIENT_SECRET", "", GATEWAY, "its secret"),
     variable("GITFAAS_GITHUB_CLIENT_ID", "", GATEWAY, "GitHub as a further provider"),
     variable("GITFAAS_GITHUB_CLIENT_SECRET", "", GATEWAY, "its secret"),
+    variable(
+        "GITFAAS_LOGIN_ALLOW",
+        "everybody with an account there",
+        GATEWAY,
+        "who may sign in: @example.com, you@example.com, github:org/NAME, separated by commas",
+    ),
     variable(
         "GITFAAS_KEEP_JOBS",
         "90d",

@@ -7,14 +7,14 @@ use axum_extra::extract::CookieJar;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use jobs::{
-    Job, JobId, Links, Repo, RepoId, TokenId,
+    Job, JobId, Links, Repo, RepoId, SessionId, TokenId,
     accounts::{Scope, User, token_hash, token_id},
     bucket::Entry,
 };
 
-use crate::{error::ApiError, gateway::Gateway, index::JobFilter, keys::equal};
+use crate::{error::ApiError, gateway::Gateway, index::JobFilter, keys::equal, login::bearers::is_of_login};
 
-/// The cookie that keeps an API token for pages.
+/// The cookie that keeps a sign-in, or an API token, for pages.
 pub(crate) const SESSION: &str = "gitfaas_session";
 
 /// A user who showed a token.
@@ -22,10 +22,22 @@ pub(crate) const SESSION: &str = "gitfaas_session";
 pub(crate) struct Caller {
     pub(crate) user: User,
     pub(crate) token: TokenId,
+    /// The sign-in that the token belongs to; an API token belongs to none.
+    pub(crate) session: Option<SessionId>,
     scopes: Vec<Scope>,
 }
 
 impl Caller {
+    /// One who signed in.
+    pub(crate) fn of_session(user: User, token: TokenId, scopes: Vec<Scope>, session: SessionId) -> Self {
+        Self { user, token, session: Some(session), scopes }
+    }
+
+    /// What the token may be used for.
+    pub(crate) fn scopes(&self) -> &[Scope] {
+        &self.scopes
+    }
+
     /// Refuses a token that was narrowed.
     pub(crate) fn needs(&self, scope: Scope) -> Result<(), ApiError> {
         if self.scopes.contains(&scope) {
@@ -71,6 +83,9 @@ pub(crate) fn session(headers: &HeaderMap) -> Option<String> {
 impl Gateway {
     /// Who the bearer of `token` is.
     pub(crate) async fn bearer_of(&self, token: &str) -> Result<Caller, ApiError> {
+        if is_of_login(token) {
+            return self.signed_in_caller(token).await;
+        }
         let unknown = || ApiError::Unauthorized("this token is not valid");
         let id = token_id(token).ok_or_else(unknown)?;
         let record = self.ledger.accounts.tokens.get(&id.to_string()).await?.ok_or_else(unknown)?.value;
@@ -81,7 +96,7 @@ impl Gateway {
             return Err(ApiError::Unauthorized("this token has expired"));
         }
         let user = self.ledger.accounts.users.get(&record.user.to_string()).await?.ok_or_else(unknown)?;
-        Ok(Caller { user: user.value, token: id, scopes: record.scopes })
+        Ok(Caller { user: user.value, token: id, session: None, scopes: record.scopes })
     }
 
     /// Who asks, by bearer token.

@@ -1,5 +1,5 @@
-//! What a gateway does besides answering: the index follows the ledger, grants are answered, and
-//! what a crash left half done is put right.
+//! What a gateway does besides answering: the index follows the ledger, grants are answered, what
+//! a crash left half done is put right, and pushes whose delivery never came are looked for.
 
 use std::{
     collections::HashMap,
@@ -21,6 +21,7 @@ use crate::{
     gateway::Gateway,
     grants,
     index::{follow, mirror},
+    missed,
 };
 
 /// A delivery without a verdict for this long is finished by the reconciler: its own gateway had
@@ -48,6 +49,7 @@ pub(crate) fn start(
     tasks.spawn(mirror::follow(ledger.repos.clone(), Arc::clone(&gateway.repos), stop.clone()));
     tasks.spawn(mirror::follow(ledger.accounts.tokens.clone(), Arc::clone(&gateway.tokens), stop.clone()));
     tasks.spawn(answer_grants(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(missed::run(Arc::clone(gateway), stop.clone()));
     tasks.spawn(reconcile(Arc::clone(gateway), stop.clone()));
     tasks.close();
     tasks

@@ -12,6 +12,10 @@ use jobs::{
 };
 use url::Url;
 
+use crate::{app_key, login::settings};
+
+/// The variable that names the file of the App's key.
+const APP_KEY_FILE: &str = "GITFAAS_GITHUB_APP_KEY_FILE";
 /// GitHub's own API.
 const GITHUB_API: &str = "https://api.github.com/";
 /// Jobs of one owner that may wait at once: a matrix build fits, a runaway script does not.
@@ -30,10 +34,19 @@ pub struct Github {
     pub token: Option<Secret>,
     /// Of the hook of a GitHub App or an organisation.
     pub webhook_secret: Option<Secret>,
-    /// The GitHub App's id and the file of its key.
-    pub app: Option<(u64, PathBuf)>,
+    /// The GitHub App.
+    pub app: Option<App>,
     /// Accounts whose installations of the App are accepted.
     pub accounts: Vec<String>,
+}
+
+/// The operator's GitHub App.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Its id.
+    pub id: u64,
+    /// Its private key, in PEM form.
+    pub key: Secret,
 }
 
 impl Github {
@@ -57,6 +70,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// GitHub.
     pub github: Github,
+    /// Who may sign in, and where.
+    pub login: settings::Settings,
     /// Of `/observer/stats`; without it an admin's token is needed there.
     pub admin_secret: Option<Secret>,
     /// The 32 bytes from which all keys come; absent means `<data dir>/master.key`.
@@ -88,6 +103,7 @@ impl Config {
         let admin_secret = env.optional("GITFAAS_ADMIN_SECRET");
         let master_key_file = env.optional("GITFAAS_MASTER_KEY_FILE");
         let clone_allow = env.or("GITFAAS_CLONE_ALLOW", Allow::none());
+        let login = settings::Settings::read(&mut env, &clone_allow);
         let ca_bundle = env.optional("GITFAAS_CA_BUNDLE");
         let defaults = streams::Settings::default();
         let streams = streams::Settings {
@@ -104,6 +120,7 @@ impl Config {
                 public_url,
                 data_dir,
                 github: github?,
+                login,
                 admin_secret,
                 master_key_file,
                 clone_allow,
@@ -121,12 +138,18 @@ fn github(env: &mut Reader<'_>) -> Option<Github> {
     let default = GITHUB_API.parse().expect("a constant URL");
     let api_url = web_url(env, "GITFAAS_GITHUB_API_URL").unwrap_or(default);
     let id = env.optional("GITFAAS_GITHUB_APP_ID");
-    let key_file = env.optional("GITFAAS_GITHUB_APP_KEY_FILE");
+    let key_file: Option<PathBuf> = env.optional(APP_KEY_FILE);
     let app = match (id, key_file) {
-        (Some(id), Some(key_file)) => Some((id, key_file)),
+        (Some(id), Some(key_file)) => match app_key::read(&key_file) {
+            Ok(key) => Some(App { id, key }),
+            Err(problem) => {
+                env.problem(APP_KEY_FILE, problem);
+                None
+            }
+        },
         (None, None) => None,
         (Some(_), None) => {
-            env.problem("GITFAAS_GITHUB_APP_KEY_FILE", "not set, but GITFAAS_GITHUB_APP_ID is");
+            env.problem(APP_KEY_FILE, "not set, but GITFAAS_GITHUB_APP_ID is");
             None
         }
         (None, Some(_)) => {
@@ -201,6 +224,16 @@ mod tests {
           GITFAAS_PUBLIC_URL: must begin with http:// or https://
           GITFAAS_GITHUB_APP_KEY_FILE: not set, but GITFAAS_GITHUB_APP_ID is
           GITFAAS_NATS_REPLICAS: must be 1 or 3
+        ");
+    }
+
+    #[test]
+    fn a_key_of_the_app_that_cannot_be_used_is_a_problem_of_its_variable() {
+        let problems =
+            read(&[("GITFAAS_GITHUB_APP_ID", "7"), ("GITFAAS_GITHUB_APP_KEY_FILE", "/nonexistent/app.pem")]);
+        insta::assert_snapshot!(problems.unwrap_err(), @r"
+        1 environment variable is wrong:
+          GITFAAS_GITHUB_APP_KEY_FILE: cannot read /nonexistent/app.pem: No such file or directory (os error 2)
         ");
     }
 

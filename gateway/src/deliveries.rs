@@ -9,11 +9,10 @@ use axum::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
-use jobs::{CommitSha, Delivery, Repo, accounts::Scope, bucket::Entry};
+use jobs::{CommitSha, Delivery, Verdict, accounts::Scope, bucket::Entry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    auth::Caller,
     body::{Query, Wanted},
     calls::PAGE,
     error::ApiError,
@@ -70,20 +69,6 @@ pub(crate) async fn list(
     Ok(Json(Deliveries { items: found.iter().flatten().map(DeliveryView::from).collect(), next, unsigned }))
 }
 
-impl Gateway {
-    /// A delivery to a repository that the caller owns.
-    async fn own_delivery(&self, caller: &Caller, id: &str) -> Result<(Entry<Delivery>, Repo), ApiError> {
-        let missing = || ApiError::NotFound("delivery");
-        let is_key = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
-        let entry = if is_key { self.ledger.deliveries.get(id).await? } else { None };
-        let entry = entry.ok_or_else(missing)?;
-        let repo = entry.value.repo.ok_or_else(missing)?;
-        let found = self.ledger.repos.get(&repo.to_string()).await?;
-        let repo = found.filter(|entry| caller.owns(&entry.value)).ok_or_else(missing)?;
-        Ok((entry, repo.value))
-    }
-}
-
 /// `POST /api/v1/deliveries/{id}/replay`
 pub(crate) async fn replay(
     State(gateway): State<Arc<Gateway>>,
@@ -92,18 +77,25 @@ pub(crate) async fn replay(
 ) -> Result<Response, ApiError> {
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
-    let (entry, repo) = gateway.own_delivery(&caller, &id).await?;
-    let taken = gateway.replay(&entry, &repo).await?;
-    gateway.metrics.delivery(taken.verdict);
-    let written = gateway.ledger.deliveries.get(&taken.key).await?.ok_or(ApiError::NotFound("delivery"))?;
+    let entry = gateway.decidable(&caller, &id).await?;
+    let key = match entry.value.repo {
+        Some(repo) => {
+            let found = gateway.ledger.repos.get(&repo.to_string()).await?;
+            let repo = found.ok_or(ApiError::NotFound("delivery"))?;
+            gateway.replay(&entry, &repo.value).await?.key
+        }
+        None => gateway.replay_installation(&entry).await?,
+    };
+    let written = gateway.ledger.deliveries.get(&key).await?.ok_or(ApiError::NotFound("delivery"))?;
+    gateway.metrics.delivery(written.value.verdict.unwrap_or(Verdict::Accepted));
     Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&written))).into_response())
 }
 
-/// Which commit is approved: a newer one needs another approval.
+/// Which commit is approved: a newer one needs another approval. An installation has none.
 #[derive(Deserialize)]
 pub(crate) struct Approval {
-    #[expect(dead_code, reason = "nothing is held yet; the field is checked for being a commit")]
-    sha: CommitSha,
+    #[serde(default)]
+    sha: Option<CommitSha>,
 }
 
 /// `POST /api/v1/deliveries/{id}/approve`
@@ -111,10 +103,12 @@ pub(crate) async fn approve(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
     headers: HeaderMap,
-    Wanted(_): Wanted<Approval>,
+    Wanted(approval): Wanted<Approval>,
 ) -> Result<Response, ApiError> {
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
-    gateway.own_delivery(&caller, &id).await?;
-    Err(ApiError::Conflict("this delivery is not held".to_owned()))
+    let held = gateway.decidable(&caller, &id).await?;
+    let done = gateway.approve_held(&caller, held, approval.sha.as_ref()).await?;
+    gateway.metrics.delivery(done.value.verdict.unwrap_or(Verdict::Held));
+    Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&done))).into_response())
 }

@@ -47,6 +47,9 @@ pub(crate) enum ApiError {
     /// NATS did not answer, or is full.
     #[error("the service cannot store or read anything at the moment; try again")]
     Unavailable(#[source] anyhow::Error),
+    /// An identity provider did not answer as it should; the sentence says which.
+    #[error("{0}")]
+    Elsewhere(String, #[source] anyhow::Error),
     /// Not configured.
     #[error("{0}")]
     NotConfigured(&'static str),
@@ -68,6 +71,7 @@ impl ApiError {
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
+            Self::Elsewhere(..) => (StatusCode::BAD_GATEWAY, "bad_gateway"),
             Self::NotConfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_configured"),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
         }
@@ -78,6 +82,9 @@ impl ApiError {
         match self {
             Self::Internal(cause) => tracing::error!(error = format!("{cause:#}"), "request failed"),
             Self::Unavailable(cause) => tracing::warn!(error = format!("{cause:#}"), "nats is out of reach"),
+            Self::Elsewhere(_, cause) => {
+                tracing::warn!(error = format!("{cause:#}"), "an identity provider does not answer");
+            }
             Self::Unauthorized(_)
             | Self::Forbidden(_)
             | Self::NotFound(_)
@@ -111,6 +118,7 @@ impl ApiError {
             | Self::Conflict(_)
             | Self::KeyReused
             | Self::TooLarge(_)
+            | Self::Elsewhere(..)
             | Self::NotConfigured(_)
             | Self::Internal(_) => {}
         }

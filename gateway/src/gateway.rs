@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use hooks::{forge_api::ForgeApi, heads::Heads};
 use jobs::{
     Job, JobId, Ledger, Repo,
     accounts::TokenRecord,
@@ -16,14 +17,17 @@ use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
+    app::GithubApp,
     config::Config,
     index::{Change, Index, Sync, mirror::Mirror},
     keys::Keys,
+    login::Login,
     metrics::Metrics,
+    missed::Filled,
     refused::LastRefused,
 };
 
-/// `repos/at.<sha256(host, path)>`: the registration that posts a repository's statuses.
+/// `repos/at.<sha256>`: the registration that posts a repository's statuses; see [`crate::places`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct At {
     pub(crate) repo: jobs::RepoId,
@@ -46,10 +50,19 @@ pub struct Gateway {
     pub(crate) ledger: Ledger,
     pub(crate) posting: Bucket<At>,
     pub(crate) secrets: Bucket<SealedSecret>,
+    pub(crate) filled: Bucket<Filled>,
+    /// Asks git servers for their refs.
+    pub(crate) git_heads: Heads,
     pub(crate) index: Arc<Index>,
     pub(crate) repos: Arc<Mirror<Repo>>,
     pub(crate) tokens: Arc<Mirror<TokenRecord>>,
     pub(crate) keys: Keys,
+    /// Providers and sessions.
+    pub(crate) login: Login,
+    /// The operator's GitHub App, where there is one.
+    pub(crate) app: Option<GithubApp>,
+    /// What the gateway itself asks of forges.
+    pub(crate) forges: ForgeApi,
     pub(crate) metrics: Metrics,
     pub(crate) refused: LastRefused,
     /// True once the index has read what lay in the streams at the start.
@@ -76,11 +89,16 @@ impl Gateway {
         let keys = Keys::open(&ledger, config.master_key_file.as_deref(), &config.data_dir).await?;
         let index = Index::open(&config.data_dir)
             .with_context(|| format!("cannot open the index in {}", config.data_dir.display()))?;
+        let app = GithubApp::open(&config)?;
+        let forges = ForgeApi::new(&config.clone_allow, config.ca_bundle.as_deref())?;
+        let login = Login::open(&config, &public_url, &ledger, &keys).await?;
         let (jobs_read, jobs_seen) = watch::channel(false);
         let (deliveries_read, deliveries_seen) = watch::channel(false);
         let gateway = Self {
             posting: Bucket::open(&ledger.js, streams::REPOS).await?,
             secrets: Bucket::open(&ledger.js, streams::SECRETS).await?,
+            filled: Bucket::open(&ledger.js, streams::HEADS).await?,
+            git_heads: Heads::new(&config.clone_allow, config.ca_bundle.as_deref())?,
             index: Arc::new(index),
             repos: Arc::default(),
             tokens: Arc::default(),
@@ -91,6 +109,9 @@ impl Gateway {
             public_url,
             ledger,
             keys,
+            login,
+            app,
+            forges,
             stop,
         };
         Ok((gateway, [jobs_read, deliveries_read]))

@@ -6,14 +6,19 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use hooks::{CloneUrl, Forge};
+use hooks::{
+    CloneUrl, Forge,
+    app::{AppError, Right},
+    status::StatusError,
+};
 use jobs::{
     Job, JobId, Links, Repo, Secret, State, WorkerName,
     grants::{CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},
 };
+use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ApiError, gateway::Gateway, repos::token_place, webhooks::forge_of};
+use crate::{error::ApiError, gateway::Gateway, registration::token_place, webhooks::forge_of};
 
 /// The queue group that all gateways answer in.
 const GROUP: &str = "gateways";
@@ -45,8 +50,25 @@ async fn reply(gateway: &Gateway, message: async_nats::Message) {
     }
 }
 
+/// A request, and what a worker adds to it.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(flatten)]
+    request: GrantRequest,
+    /// SHA-256, in hex, of the token of an earlier grant that the forge did not take.
+    #[serde(default)]
+    refused: Option<String>,
+}
+
+/// What a forge is shown.
+pub(crate) struct Credential {
+    pub(crate) token: Secret,
+    /// Whether it is a GitHub App installation's.
+    from_app: bool,
+}
+
 /// Why nothing is given.
-enum NotGranted {
+pub(crate) enum NotGranted {
     /// Final.
     Refused(&'static str),
     /// Trouble of ours: another try may do better.
@@ -72,17 +94,43 @@ fn unavailable(error: impl Into<ApiError>) -> NotGranted {
     NotGranted::Unavailable(error.to_string())
 }
 
+/// Why the App has no token for a repository. That it may not is final; all else may pass.
+fn not_minted(repo: &Repo, error: &AppError) -> NotGranted {
+    tracing::warn!(repo = %repo.id, installation = repo.installation, %error, "no token from GitHub");
+    match error {
+        AppError::Forge(StatusError::Refused { .. } | StatusError::Moved { .. }) => {
+            NotGranted::Refused("the GitHub App may not do this for this repository any more")
+        }
+        AppError::Forge(
+            StatusError::Retry { .. } | StatusError::RetryAfter { .. } | StatusError::Unauthorized { .. },
+        )
+        | AppError::Key(_)
+        | AppError::Client(_) => NotGranted::Unavailable(error.to_string()),
+    }
+}
+
+/// The user that goes with a token in HTTP basic authentication.
+pub(crate) fn clone_user(forge: Forge) -> &'static str {
+    match forge {
+        Forge::Github => "x-access-token",
+        Forge::Gitlab => "oauth2",
+        Forge::Gitea | Forge::Plain => "git",
+    }
+}
+
 impl Gateway {
     /// What `worker` gets.
     pub(crate) async fn grant(&self, worker: &WorkerName, request: &[u8]) -> GrantReply {
-        let granted = match serde_json::from_slice(request) {
-            Ok(GrantRequest::Job { job, attempt, secrets }) => {
-                self.job_grant(worker, job, attempt, &secrets).await.map(GrantReply::Job)
+        let Ok(Asked { request, refused: stale }) = serde_json::from_slice(request) else {
+            return NotGranted::Refused("not a request for a grant").into();
+        };
+        let granted = match request {
+            GrantRequest::Job { job, attempt, secrets } => {
+                self.job_grant(worker, job, attempt, &secrets, stale.as_deref()).await.map(GrantReply::Job)
             }
-            Ok(GrantRequest::Status { commit, job }) => {
-                self.status_grant(&commit, job).await.map(GrantReply::Status)
+            GrantRequest::Status { commit, job } => {
+                self.status_grant(&commit, job, stale.as_deref()).await.map(GrantReply::Status)
             }
-            Err(_) => refused("not a request for a grant"),
         };
         granted.unwrap_or_else(GrantReply::from)
     }
@@ -93,6 +141,7 @@ impl Gateway {
         id: JobId,
         attempt: u32,
         secrets: &[String],
+        stale: Option<&str>,
     ) -> Result<JobGrant, NotGranted> {
         let entry = self.ledger.job(id).await.map_err(unavailable)?;
         let his = |job: &Job| {
@@ -104,10 +153,11 @@ impl Gateway {
         let mut grant = JobGrant::default();
         let repo = self.repo_behind(&job).await?;
         if let Some(repo) = &repo {
-            grant.clone = self.clone_credential(&job, repo)?;
+            grant.clone = self.clone_credential(&job, repo, stale).await?;
         }
         for name in secrets {
-            match &repo {
+            // Nobody who may write to the repository has seen what a stranger's commit does with them.
+            match repo.as_ref().filter(|_| !job.untrusted) {
                 Some(repo) => match self.secret(repo, name).await? {
                     Some(value) => grant.secrets.push((name.clone(), value.expose().to_owned())),
                     None => grant.missing_secrets.push(name.clone()),
@@ -124,29 +174,55 @@ impl Gateway {
         Ok(found.map(|entry| entry.value))
     }
 
-    fn clone_credential(&self, job: &Job, repo: &Repo) -> Result<Option<CloneCredential>, NotGranted> {
+    async fn clone_credential(
+        &self,
+        job: &Job,
+        repo: &Repo,
+        stale: Option<&str>,
+    ) -> Result<Option<CloneCredential>, NotGranted> {
         let urls = (job.url.parse::<CloneUrl>(), repo.url.parse::<CloneUrl>());
         let (Ok(asked), Ok(registered)) = urls else { return Ok(None) };
-        if asked.authority() != registered.authority() || !asked.same_repository(&registered) {
+        // A job may have waited while the repository was renamed.
+        let former = repo.former_urls.iter().filter_map(|url| url.parse::<CloneUrl>().ok());
+        let is_its = [registered.clone()].into_iter().chain(former).any(|url| asked.same_repository(&url));
+        if asked.authority() != registered.authority() || !is_its {
             return Ok(None);
         }
-        let user = match forge_of(repo) {
-            Forge::Github => "x-access-token",
-            Forge::Gitlab => "oauth2",
-            Forge::Gitea | Forge::Plain => "git",
-        };
-        let token = self.token_of(repo)?;
-        Ok(token.map(|token| CloneCredential { user: user.to_owned(), token: token.expose().to_owned() }))
+        let user = clone_user(forge_of(repo));
+        let credential = self.credential(repo, Right::ReadContents, stale).await?;
+        Ok(credential.map(|Credential { token, .. }| CloneCredential {
+            user: user.to_owned(),
+            token: token.expose().to_owned(),
+        }))
     }
 
-    /// The registration's own token, else the operator's where it may be used.
-    fn token_of(&self, repo: &Repo) -> Result<Option<Secret>, NotGranted> {
+    /// The registration's own token, else one of the App's installation, else the operator's where it
+    /// may be used. `stale` is the digest of a token that the forge did not take; only a token that we
+    /// mint can be replaced.
+    pub(crate) async fn credential(
+        &self,
+        repo: &Repo,
+        right: Right,
+        stale: Option<&str>,
+    ) -> Result<Option<Credential>, NotGranted> {
+        let plainly = |token| Credential { token, from_app: false };
         if let Some(sealed) = &repo.sealed_token {
             let opened = self.keys.open_sealed(&token_place(repo.id), sealed);
-            return opened.map(Some).map_err(|error| unavailable(ApiError::Internal(error.into())));
+            return opened
+                .map(|token| Some(plainly(token)))
+                .map_err(|error| unavailable(ApiError::Internal(error.into())));
         }
-        let operators = repo.operator_credential && forge_of(repo) == Forge::Github;
-        Ok(self.config.github.token.clone().filter(|_| operators))
+        if forge_of(repo) != Forge::Github {
+            return Ok(None);
+        }
+        if let (Some(app), Some(installation), Some(forge_id)) = (&self.app, repo.installation, repo.forge_id)
+        {
+            let token = app.token(installation, forge_id, right, stale).await;
+            return token
+                .map(|token| Some(Credential { token, from_app: true }))
+                .map_err(|error| not_minted(repo, &error));
+        }
+        Ok(self.config.github.token.clone().filter(|_| repo.operator_credential).map(plainly))
     }
 
     async fn secret(&self, repo: &Repo, name: &str) -> Result<Option<Secret>, NotGranted> {
@@ -161,7 +237,12 @@ impl Gateway {
         opened.map(Some).map_err(|error| unavailable(ApiError::Internal(error.into())))
     }
 
-    async fn status_grant(&self, commit: &str, job: JobId) -> Result<StatusGrant, NotGranted> {
+    async fn status_grant(
+        &self,
+        commit: &str,
+        job: JobId,
+        stale: Option<&str>,
+    ) -> Result<StatusGrant, NotGranted> {
         let is_key = commit.bytes().all(|b| b.is_ascii_hexdigit() || b == b'.' || b == b'-');
         let found = if is_key { self.ledger.commits.get(commit).await.map_err(unavailable)? } else { None };
         let Some(commit) = found.map(|entry| entry.value) else { return refused("no such commit") };
@@ -183,7 +264,7 @@ impl Gateway {
         if !repo.posts {
             return refused("another registration of this repository posts its statuses");
         }
-        let Some(token) = self.token_of(&repo)? else {
+        let Some(credential) = self.credential(&repo, Right::WriteChecks, stale).await? else {
             return refused("there is no credential for this repository");
         };
         let forge = forge_of(&repo);
@@ -191,11 +272,7 @@ impl Gateway {
             Ok(url) => url,
             Err(_) => return refused("the registered URL cannot be read"),
         };
-        let api_url = match forge {
-            Forge::Github => Some(self.config.github.api_url.clone()),
-            Forge::Gitea | Forge::Gitlab | Forge::Plain => forge.api_url(&url),
-        };
-        let (Some(api_url), Some((owner, name))) = (api_url, url.owner_and_name()) else {
+        let (Some(api_url), Some((owner, name))) = (self.api_of(forge, &url), url.owner_and_name()) else {
             return refused("this forge takes no statuses");
         };
         Ok(StatusGrant {
@@ -204,8 +281,8 @@ impl Gateway {
             owner,
             name,
             target_url: self.link(job.id, repo.links),
-            token: token.expose().to_owned(),
-            checks: false,
+            token: credential.token.expose().to_owned(),
+            checks: credential.from_app,
         })
     }
 

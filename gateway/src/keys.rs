@@ -1,4 +1,4 @@
-//! The master key and what comes from it: one key each for sealing, links and forms.
+//! The master key and what comes from it: one key each for sealing, links, forms and bearer tokens.
 //!
 //! Workers never have it. A sealed value names the id of the key it was sealed with, and is bound
 //! to what it belongs to: it cannot be moved to another repository or field.
@@ -86,6 +86,7 @@ pub(crate) struct Keys {
     seal: [u8; KEY_BYTES],
     links: [u8; KEY_BYTES],
     forms: [u8; KEY_BYTES],
+    tokens: [u8; KEY_BYTES],
 }
 
 impl std::fmt::Debug for Keys {
@@ -104,6 +105,7 @@ impl Keys {
             seal: derived("seal"),
             links: derived("links"),
             forms: derived("forms"),
+            tokens: derived("tokens"),
         }
     }
 
@@ -145,6 +147,11 @@ impl Keys {
             return Err(KeyError::Missing { path }.into());
         }
         Err(KeyError::Another { path, found: keys.id, wanted }.into())
+    }
+
+    /// The seed of the Ed25519 key that signs bearer tokens.
+    pub(crate) fn signing_seed(&self) -> &[u8; KEY_BYTES] {
+        &self.tokens
     }
 
     /// Seals a value that belongs to `place`, such as `<repo id>.secret`.

@@ -62,6 +62,9 @@ pub(crate) struct Metrics {
     deliveries: Family<OfDelivery, Counter>,
     unsigned: Family<OfUnsigned, Counter>,
     jobs: Family<OfJob, Gauge>,
+    made_up: Counter,
+    heads_unreachable: Counter,
+    redelivered: Counter,
 }
 
 impl Default for Metrics {
@@ -79,7 +82,17 @@ impl Default for Metrics {
         );
         let jobs = Family::default();
         registry.register("jobs", "Jobs that are not over, by state", jobs.clone());
-        Self { registry, requests, deliveries, unsigned, jobs }
+        let [made_up, heads_unreachable, redelivered] = <[Counter; 3]>::default();
+        let mut count =
+            |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
+        count("made_up_pushes", "Pushes taken although their delivery never came", &made_up);
+        count(
+            "heads_unreachable",
+            "Looks at a repository's refs that its server did not answer",
+            &heads_unreachable,
+        );
+        count("redelivered", "Failed deliveries that GitHub was asked for again", &redelivered);
+        Self { registry, requests, deliveries, unsigned, jobs, made_up, heads_unreachable, redelivered }
     }
 }
 
@@ -104,6 +117,21 @@ impl Metrics {
     /// Counts a delivery that was not believed; the reason is a sentence of ours.
     pub(crate) fn unsigned(&self, reason: Word) {
         self.unsigned.get_or_create(&OfUnsigned { reason }).inc();
+    }
+
+    /// Counts a push that was made up for.
+    pub(crate) fn made_up(&self) {
+        self.made_up.inc();
+    }
+
+    /// Counts a look that was not answered.
+    pub(crate) fn heads_unreachable(&self) {
+        self.heads_unreachable.inc();
+    }
+
+    /// Counts a delivery that was asked for again.
+    pub(crate) fn redelivered(&self) {
+        self.redelivered.inc();
     }
 
     fn text(&self, waiting: u64, working: u64) -> String {
@@ -140,8 +168,11 @@ mod tests {
         lines.sort_unstable();
         insta::assert_snapshot!(lines.join("\n"), @r#"
         gitfaas_gateway_deliveries_total{verdict="accepted"} 1
+        gitfaas_gateway_heads_unreachable_total 0
         gitfaas_gateway_jobs{state="pending"} 2
         gitfaas_gateway_jobs{state="working"} 1
+        gitfaas_gateway_made_up_pushes_total 0
+        gitfaas_gateway_redelivered_total 0
         gitfaas_gateway_requests_total{route="/api/v1/jobs",status="202"} 1
         gitfaas_gateway_unsigned_deliveries_total{reason="wrong signature"} 1
         "#);

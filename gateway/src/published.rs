@@ -255,11 +255,6 @@ async fn averages(gateway: &Gateway) -> Result<Averages, ApiError> {
     })
 }
 
-/// `GET /oauth/authorize` and `/oauth/callback`, until login is configured.
-pub(crate) async fn login_not_configured() -> Published {
-    Published(ApiError::NotConfigured("login is not configured"))
-}
-
 /// What is not there, in the shape of the interface that was asked.
 pub(crate) async fn no_such_path(method: Method, uri: http::Uri) -> Response {
     if uri.path().starts_with("/job/") || uri.path().starts_with("/observer/") {

@@ -19,8 +19,8 @@ use tower_http::{
 };
 
 use crate::{
-    body::MAX_BODY_BYTES, calls, deliveries, error::ApiError, events, gateway::Gateway, health, metrics,
-    openapi, output, pages, published, repos, tokens, webhooks,
+    body::MAX_BODY_BYTES, calls, deliveries, error::ApiError, events, gateway::Gateway, health, login,
+    metrics, openapi, output, pages, published, repos, tokens, webhooks,
 };
 
 /// A request that takes longer is one whose client or NATS is gone. A forge waits 10 s.
@@ -55,8 +55,13 @@ pub(crate) fn routes() -> Vec<Route> {
         at_get("/job/result", get(published::result)),
         at_get("/job/list-jobs", get(published::list_jobs)),
         at_get("/observer/stats", get(published::stats)),
-        at_get("/oauth/authorize", get(published::login_not_configured)),
-        at_get("/oauth/callback", get(published::login_not_configured)),
+        at_get("/oauth/authorize", get(login::authorize::authorize)),
+        at_get("/oauth/callback", get(login::callback::callback)),
+        at_post("/oauth/device", post(login::device::begin)),
+        at_post("/oauth/token", post(login::device::token)),
+        at_post("/api/v1/auth/refresh", post(login::account::refresh)),
+        at_post("/api/v1/auth/logout", post(login::account::logout)),
+        at_get("/api/v1/whoami", get(login::account::whoami)),
         at_post("/api/v1/jobs", post(calls::submit)),
         at_get("/api/v1/jobs", get(calls::list)),
         at_get("/api/v1/jobs/{id}", get(calls::get)),
@@ -88,6 +93,8 @@ pub(crate) fn routes() -> Vec<Route> {
         at_get("/jobs/{id}", get(pages::job)),
         at_post("/jobs/{id}/cancel", post(pages::cancel)),
         at_post("/jobs/{id}/rerun", post(pages::rerun)),
+        at_get("/device", get(login::device::show)),
+        at_post("/device", post(login::device::answer)),
         at_post("/login", post(pages::login)),
         at_post("/logout", post(pages::logout)),
         at_get("/assets/{name}", get(pages::asset)),

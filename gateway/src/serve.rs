@@ -60,11 +60,6 @@ pub async fn open(
         None => Url::parse(&format!("http://localhost:{}/", address.port())).expect("a port makes a URL"),
     };
     let (gateway, read) = Gateway::open(config, public_url, ledger, stop.clone()).await?;
-    if gateway.config.github.app.is_some() {
-        tracing::warn!(
-            "GITFAAS_GITHUB_APP_ID is set, but App tokens are not made yet; use GITFAAS_GITHUB_TOKEN"
-        );
-    }
     tracing::info!(installation, public_url = %gateway.public_url, "gateway opened");
     let gateway = Arc::new(gateway);
     let mut caught_up = gateway.caught_up.clone();

@@ -65,21 +65,7 @@ impl Gateway {
 
     /// Repeats a job as a new one, for its original owner. The commit stays the same.
     pub(crate) async fn rerun(&self, of: &Job) -> Result<Entry<Job>, ApiError> {
-        let new = NewJob {
-            id: JobId::new(),
-            owner: of.owner,
-            trigger: jobs::Trigger::Rerun,
-            label: of.label.clone(),
-            repo: of.repo,
-            url: of.url.clone(),
-            reference: of.reference.clone(),
-            sha: of.sha.clone(),
-            before: of.before.clone(),
-            name: of.name.clone(),
-            args: of.args.clone(),
-            context: of.context.clone(),
-            rerun_of: Some(of.id),
-        };
+        let new = again(of, JobId::new());
         self.check_queue(&new)?;
         let entry = self.ledger.submit(new).await?;
         self.note(&entry);
@@ -113,6 +99,7 @@ impl Gateway {
         Ok(NewJob {
             label,
             repo: repo.map(|repo| repo.id),
+            untrusted: reference.as_deref().is_some_and(may_be_a_strangers),
             sha: reference.as_deref().and_then(|text| text.parse::<CommitSha>().ok()),
             reference,
             name,
@@ -210,6 +197,32 @@ impl Gateway {
             return Ok((first.ok_or_else(|| ApiError::NotFound("job"))?, false));
         }
     }
+}
+
+/// A job once more, under a new name. Its paths are not filtered, but a stranger's commit stays one.
+pub(crate) fn again(of: &Job, id: JobId) -> NewJob {
+    NewJob {
+        id,
+        owner: of.owner,
+        trigger: jobs::Trigger::Rerun,
+        label: of.label.clone(),
+        repo: of.repo,
+        url: of.url.clone(),
+        reference: of.reference.clone(),
+        sha: of.sha.clone(),
+        before: of.before.clone(),
+        paths: jobs::Filter::default(),
+        untrusted: of.untrusted,
+        name: of.name.clone(),
+        args: of.args.clone(),
+        context: of.context.clone(),
+        rerun_of: Some(of.id),
+    }
+}
+
+/// Whether a ref is where a forge keeps the commits of pull or merge requests, strangers' among them.
+fn may_be_a_strangers(reference: &str) -> bool {
+    ["refs/pull/", "refs/merge-requests/"].iter().any(|prefix| reference.starts_with(prefix))
 }
 
 /// A URL that can be cloned from; one without scheme means https.

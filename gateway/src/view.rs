@@ -1,14 +1,17 @@
 //! What `/api/v1` shows: jobs, repositories, deliveries, tokens. These are wire formats: fields are
 //! added, never changed.
 
+use hooks::Incoming;
 use jiff::Timestamp;
 use jobs::{
-    Cause, CommitSha, Delivery, Fault, Filter, Job, JobId, Label, Links, Repo, RepoEvent, RepoId, State,
-    Timings, TokenId, Trigger, Verdict, WorkerName,
+    Cause, CommitSha, Delivery, Fault, Filter, Forks, Job, JobId, Label, Links, Repo, RepoEvent, RepoId,
+    State, Timings, TokenId, Trigger, Verdict, WorkerName,
     accounts::{Scope, TokenRecord},
     bucket::Entry,
 };
 use serde::Serialize;
+
+use crate::at_forge::WebhookTold;
 
 /// A list, and where the next page begins.
 #[derive(Debug, Serialize)]
@@ -116,6 +119,7 @@ pub(crate) struct RepoView {
     pub(crate) paths: Filter,
     pub(crate) events: Vec<RepoEvent>,
     pub(crate) links: Links,
+    pub(crate) forks: Forks,
     pub(crate) label: Label,
     /// Whether this registration posts statuses.
     pub(crate) posts: bool,
@@ -123,6 +127,12 @@ pub(crate) struct RepoView {
     /// Shown once, when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) secret: Option<String>,
+    /// How it went with the webhook at the forge; shown once, when one was wished for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) webhook: Option<WebhookTold>,
+    /// The installation of the GitHub App that brought it, or lends it tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) installation: Option<u64>,
 }
 
 impl RepoView {
@@ -138,10 +148,13 @@ impl RepoView {
             paths: repo.paths.clone(),
             events: repo.events.clone(),
             links: repo.links,
+            forks: repo.forks,
             label: repo.label.clone(),
             posts: repo.posts,
             webhook_url: webhook.into(),
             secret: None,
+            webhook: None,
+            installation: repo.installation,
         }
     }
 }
@@ -154,6 +167,11 @@ pub(crate) struct DeliveryView {
     pub(crate) repo: Option<RepoId>,
     pub(crate) hook: String,
     pub(crate) event: String,
+    /// What it is about, where it is about a ref; `sha` is what an approval names.
+    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
+    pub(crate) reference: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) sha: Option<CommitSha>,
     pub(crate) received_at: Timestamp,
     /// Absent while it is being taken.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -163,22 +181,57 @@ pub(crate) struct DeliveryView {
     pub(crate) jobs: Vec<JobId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) replay_of: Option<String>,
+    /// Nobody sent it: the forge's refs were compared.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) made_up: bool,
 }
 
 impl From<&Entry<Delivery>> for DeliveryView {
     fn from(entry: &Entry<Delivery>) -> Self {
         let delivery = &entry.value;
+        let About { reference, sha, made_up } = about(delivery);
         Self {
             id: entry.key.clone(),
             repo: delivery.repo,
             hook: delivery.hook.clone(),
             event: delivery.event.clone(),
+            reference,
+            sha,
             received_at: delivery.received_at.unwrap_or(entry.written_at),
             verdict: delivery.verdict,
             reason: delivery.reason.clone(),
             jobs: delivery.jobs.clone(),
             replay_of: delivery.replay_of.clone(),
+            made_up,
         }
+    }
+}
+
+/// What a delivery is about.
+#[derive(Default)]
+struct About {
+    reference: Option<String>,
+    sha: Option<CommitSha>,
+    made_up: bool,
+}
+
+fn about(delivery: &Delivery) -> About {
+    match delivery.incoming.clone().map(serde_json::from_value) {
+        Some(Ok(Incoming::Push(push))) => {
+            About { reference: Some(push.reference.to_string()), sha: push.after, made_up: push.made_up }
+        }
+        Some(Ok(Incoming::PullRequest(pull))) => {
+            About { reference: Some(pull.reference()), sha: Some(pull.head_sha), made_up: false }
+        }
+        Some(Ok(Incoming::Rerequested(asked))) => About { sha: Some(asked.sha), ..About::default() },
+        Some(Ok(
+            Incoming::Ping
+            | Incoming::Installation(_)
+            | Incoming::InstallationRepositories(_)
+            | Incoming::Ignored(_),
+        ))
+        | Some(Err(_))
+        | None => About::default(),
     }
 }
 

@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use hooks::{
-    CloneUrl, Forge, Incoming,
+    Forge, Incoming,
     incoming::{self, Malformed},
     verify::{self, Verified},
 };
@@ -27,7 +27,9 @@ use crate::{
     error::ApiError,
     gateway::Gateway,
     metrics::Word,
-    repos::{at_key, secret_place},
+    places::are_others,
+    registration::secret_place,
+    renames::Signer,
     taking::{Arrival, Taken},
 };
 
@@ -36,7 +38,7 @@ const MAX_DELIVERY_BYTES: usize = 25 << 20;
 /// A forge waits 10 s for an answer; NATS counts as silent before that.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// The hook's name in the ledger of what comes to `/webhooks/github`.
-const GITHUB: &str = "github";
+pub(crate) const GITHUB: &str = "github";
 
 /// What a forge is told.
 #[derive(Serialize)]
@@ -64,7 +66,7 @@ pub(crate) async fn github(
         let arrival = arrival(GITHUB, Forge::Github, &headers, &verified);
         let repo = match &arrival.incoming {
             Ok(incoming) => match named(incoming) {
-                Some(repository) => gateway.posting_repo(&repository.clone_url).await?,
+                Some(repository) => gateway.of_github(incoming, repository).await?,
                 None => None,
             },
             Err(_) => None,
@@ -97,7 +99,14 @@ pub(crate) async fn of_repo(
     let body = bounded(&gateway, &hook, &headers, body).await?;
     let verified = signed(&gateway, &hook, forge, &secret, &headers, &body)?;
     let arrival = arrival(&hook, forge, &headers, &verified);
-    answer(&gateway, within_patience(gateway.take(arrival, Some(repo))).await?)
+    let told = within_patience(async {
+        let repo = match arrival.incoming.as_ref().ok().and_then(named) {
+            Some(repository) => gateway.follow(repo, repository, Signer::Registrant).await?,
+            None => repo,
+        };
+        gateway.take(arrival, Some(repo)).await
+    });
+    answer(&gateway, told.await?)
 }
 
 /// The forge of a registration; a word we do not know is a plain server's.
@@ -155,6 +164,7 @@ fn arrival(hook: &str, forge: Forge, headers: &HeaderMap, verified: &Verified<'_
         digest,
         event: event.map_or("", |event| event).chars().take(100).collect(),
         incoming: parsed.map_err(|error| error.to_string()),
+        head_revision: None,
     }
 }
 
@@ -194,9 +204,29 @@ impl Gateway {
         tracing::info!(hook, reason, "a delivery was not believed");
     }
 
-    /// The registration that posts for the repository at this URL.
-    pub(crate) async fn posting_repo(&self, url: &CloneUrl) -> Result<Option<Repo>, ApiError> {
-        let Some(at) = self.posting.get(&at_key(url)).await? else { return Ok(None) };
-        Ok(self.ledger.repos.get(&at.value.repo.to_string()).await?.map(|entry| entry.value))
+    /// The registration that posts for a repository of GitHub's, up to date with what is said of it. What
+    /// comes through an installation concerns the registrations of that installation alone.
+    async fn of_github(
+        &self,
+        incoming: &Incoming,
+        named: &incoming::Repository,
+    ) -> Result<Option<Repo>, ApiError> {
+        let Some(repo) = self.posting_repo(named).await? else { return Ok(None) };
+        if are_others(repo.installation, through(incoming)) {
+            return Ok(None);
+        }
+        self.follow(repo, named, Signer::App).await.map(Some)
+    }
+}
+
+/// The installation through which an event came.
+fn through(incoming: &Incoming) -> Option<u64> {
+    match incoming {
+        Incoming::Push(push) => push.installation,
+        Incoming::PullRequest(pull) => pull.installation,
+        Incoming::Rerequested(asked) => asked.installation,
+        Incoming::Installation(event) => Some(event.id),
+        Incoming::InstallationRepositories(event) => Some(event.id),
+        Incoming::Ping | Incoming::Ignored(_) => None,
     }
 }

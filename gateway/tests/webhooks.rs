@@ -299,7 +299,7 @@ async fn died_after(service: &Service, steps: usize, repo: &str, body: &str) -> 
         ledger.jobs.create(&job.to_string(), &Job::new(new)).await.unwrap();
     }
     if steps >= 3 {
-        let head = Head { before, after, job: Some(job), other: Map::new() };
+        let head = Head { before, after, job: Some(job), reference: None, other: Map::new() };
         ledger.heads.create(&head_key(id, reference), &head).await.unwrap();
     }
     job

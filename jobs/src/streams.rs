@@ -50,6 +50,8 @@ pub const LEASES: &str = "LEASES";
 pub const LOGS: &str = "LOGS";
 /// Commits whose status may be out of date.
 pub const STATUSES: &str = "STATUSES";
+/// Who did what.
+pub const AUDIT: &str = "AUDIT";
 /// Object store of results that are too long for the record.
 pub const RESULTS: &str = "RESULTS";
 /// The one durable consumer of STATUSES, shared by the workers.
@@ -68,6 +70,10 @@ const HOUR: Duration = Duration::from_secs(3600);
 const SMALL_BYTES: i64 = 16 << 20;
 /// A status that could not be posted for a week will not be missed.
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+/// Who did what is asked about for as long as contracts run: a year.
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+/// About two million deeds; then the oldest go.
+const AUDIT_BYTES: i64 = 1 << 30;
 /// How long a poster may be silent before another gets the message; it says "in progress" meanwhile.
 const STATUS_ACK_WAIT: Duration = Duration::from_secs(30);
 /// A bucket of small things is never full before its disk is, but a stream without a limit is a
@@ -121,6 +127,11 @@ pub fn cancel(job: JobId) -> String {
 /// Request and reply: what a worker may have for a job or a status.
 pub fn grants(worker: &WorkerName) -> String {
     format!("grants.{worker}")
+}
+
+/// A deed of this kind.
+pub fn audit(action: &str) -> String {
+    format!("audit.{action}")
 }
 
 /// Log chunks of one attempt.
@@ -183,6 +194,13 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
         stream::Config { max_messages_per_subject: 1, ..plain(LEASES, "leases.>", LEASE_LIFE) },
         stream::Config { max_bytes: LARGE_BYTES, ..plain(LOGS, "logs.>", settings.keep_logs) },
         stream::Config { max_messages_per_subject: 1, ..plain(STATUSES, "statuses.>", WEEK) },
+        // Nobody takes a line out of it, so its sequence has no gaps.
+        stream::Config {
+            max_bytes: AUDIT_BYTES,
+            deny_delete: true,
+            deny_purge: true,
+            ..plain(AUDIT, "audit.>", YEAR)
+        },
         // The last one, see [`last`]. What an object store is made of; made by hand for direct reads to be off here too.
         stream::Config {
             name: format!("OBJ_{RESULTS}"),

@@ -222,13 +222,7 @@ impl Desk {
     fn order(&self, job: &Job) -> Result<Order, Outcome> {
         let url: CloneUrl =
             job.url.parse().map_err(|error| Outcome::function(Cause::Checkout, format!("{error}")))?;
-        // What one repository made is never used by another; what a pull request made, by no branch.
-        let whose =
-            job.repo.map_or_else(|| format!("{} {}", job.owner, url.identity()), |repo| repo.to_string());
-        let reference = job.reference.as_deref().unwrap_or_default();
-        // By the ref, not the trigger: a rerun of a pull request's job is still the pull request's.
-        let is_branchs = job.trigger != Trigger::PullRequest && !job.untrusted && !is_pull_request(reference);
-        let trust = if is_branchs { whose } else { format!("{whose} {reference}") };
+        let trust = trust(job, &url);
         Ok(Order {
             tag: JobTag { job: job.id, attempt: job.attempt },
             from: From::Commit {
@@ -240,7 +234,7 @@ impl Desk {
             args: job.args.clone(),
             trigger: job.trigger,
             paths: job.paths.clone(),
-            trust: Trust(trust),
+            trust,
         })
     }
 
@@ -339,6 +333,15 @@ impl Desk {
     }
 }
 
+/// What one repository made is never used by another; what a pull request made, by no branch.
+fn trust(job: &Job, url: &CloneUrl) -> Trust {
+    let whose = job.repo.map_or_else(|| format!("{} {}", job.owner, url.identity()), |repo| repo.to_string());
+    let reference = job.reference.as_deref().unwrap_or_default();
+    // By the ref, not the trigger: a rerun of a pull request's job is still the pull request's.
+    let is_branchs = job.trigger != Trigger::PullRequest && !job.untrusted && !is_pull_request(reference);
+    Trust(if is_branchs { whose } else { format!("{whose} {reference}") })
+}
+
 /// Whether a ref is where forges keep the commits of pull or merge requests.
 fn is_pull_request(reference: &str) -> bool {
     ["refs/pull/", "refs/merge-requests/"].iter().any(|prefix| reference.starts_with(prefix))
@@ -382,5 +385,32 @@ pub async fn is_over(ledger: &Ledger, job: JobId, attempt: u32) -> bool {
         Ok(Some(entry)) => entry.value.state != State::Working || entry.value.attempt != attempt,
         Ok(None) => true,
         Err(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jobs::{NewJob, RepoId, UserId};
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case(Trigger::Push, "refs/heads/main", false => true ; "a push")]
+    #[test_case(Trigger::Rerun, "refs/heads/main", false => true ; "its rerun")]
+    #[test_case(Trigger::Call, "main", false => true ; "a call")]
+    #[test_case(Trigger::PullRequest, "refs/pull/5/head", false => false ; "a pull request")]
+    #[test_case(Trigger::Rerun, "refs/pull/5/head", false => false ; "the rerun of a pull request")]
+    #[test_case(Trigger::Call, "refs/merge-requests/5/head", false => false ; "a call of a merge request")]
+    #[test_case(Trigger::Rerun, "main", true => false ; "whatever is not trusted")]
+    fn shares_with_branches(trigger: Trigger, reference: &str, untrusted: bool) -> bool {
+        let url: CloneUrl = "https://example.com/a/pi".parse().unwrap();
+        let (repo, owner) = (RepoId::new(), UserId::new());
+        let job = |trigger, reference: &str, untrusted| {
+            let reference = Some(reference.to_owned());
+            let call = NewJob::call(owner, url.as_str());
+            Job::new(NewJob { trigger, repo: Some(repo), reference, untrusted, ..call })
+        };
+        let branch = trust(&job(Trigger::Push, "refs/heads/dev", false), &url);
+        trust(&job(trigger, reference, untrusted), &url) == branch
     }
 }

@@ -1,13 +1,17 @@
 //! One file per command.
 
+mod approve;
 mod cancel;
 mod config;
+mod deliveries;
 mod doctor;
 mod gateway;
 mod hook;
 mod list;
+mod login;
 mod logs;
 mod observer;
+mod replay;
 mod repo;
 mod rerun;
 mod result;
@@ -36,7 +40,13 @@ pub(crate) async fn run(command: Command) -> Done {
         Command::Repo(RepoCommand::Add(args)) => repo::add(args).await,
         Command::Repo(RepoCommand::List(args)) => repo::list(args).await,
         Command::Repo(RepoCommand::Remove { id }) => repo::remove(&id).await,
+        Command::Deliveries(args) => deliveries::deliveries(args).await,
+        Command::Replay(args) => replay::replay(args).await,
+        Command::Approve(args) => approve::approve(args).await,
         Command::Submit(args) => unless_interrupted(submit::submit(args)).await,
+        Command::Login => unless_interrupted(login::login()).await,
+        Command::Logout => login::logout().await,
+        Command::Whoami(args) => login::whoami(args).await,
         Command::Logs(args) => unless_interrupted(logs::logs(args)).await,
         Command::Status(args) => status::status(args).await,
         Command::Result(args) => result::result(args).await,

@@ -56,6 +56,8 @@ fn registration(args: &RepoAddArgs) -> anyhow::Result<Map<String, Value>> {
     };
     put("branches", (!args.branches.is_empty()).then(|| args.branches.clone().into()));
     put("paths", (!args.paths.is_empty()).then(|| args.paths.clone().into()));
+    put("events", (!args.events.is_empty()).then(|| args.events.clone().into()));
+    put("forks", args.forks.clone().map(Value::from));
     put("forge", args.forge.clone().map(Value::from));
     put("name", args.name.clone().map(Value::from));
     if let Some(token) = token(args)? {

@@ -4,7 +4,7 @@ use std::process::Output;
 
 use crate::common::{gitfaas, stderr, stdout};
 use serde_json::json;
-use wiremock::matchers::{body_json, header, method, path};
+use wiremock::matchers::{body_json, header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 const ID: &str = "0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10";
@@ -187,4 +187,40 @@ async fn a_registration_prints_what_the_forge_is_to_be_told() {
         "{}",
         stderr(&output)
     );
+}
+
+#[tokio::test]
+async fn deliveries_are_listed_replayed_and_approved() {
+    let server = MockServer::start().await;
+    let sha = "1f1ee58e3067678d3752dd5f6f3abb936325fbb8";
+    let held = json!({"id": "f382f1de", "event": "pull_request", "ref": "refs/pull/5/head", "sha": sha,
+                      "verdict": "held", "received_at": "2026-01-02T03:04:05Z", "jobs": []});
+    Mock::given(method("GET"))
+        .and(path("/api/v1/deliveries"))
+        .and(query_param("repo", ID))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"items": [held]})))
+        .mount(&server)
+        .await;
+    let accepted = json!({"id": "f382f1de", "verdict": "accepted", "jobs": [ID]});
+    Mock::given(method("POST"))
+        .and(path("/api/v1/deliveries/f382f1de/approve"))
+        .and(body_json(json!({"sha": sha})))
+        .respond_with(ResponseTemplate::new(202).set_body_json(&accepted))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let conflict = json!({"error": {"code": "conflict", "message": "nothing of it was kept"}});
+    Mock::given(path("/api/v1/deliveries/b1946ac9/replay"))
+        .respond_with(ResponseTemplate::new(409).set_body_json(conflict))
+        .mount(&server)
+        .await;
+    let list = client(&server, &["deliveries", "--repo", ID]).await;
+    assert!(stdout(&list).contains(&format!("refs/pull/5/head@{sha}")), "{}", stdout(&list));
+    let approved = client(&server, &["approve", "f382f1de", "--sha", sha]).await;
+    assert_eq!(stdout(&approved), format!("delivery  f382f1de\nverdict   accepted\njobs      {ID}\n"));
+    let short = client(&server, &["approve", "f382f1de", "--sha", "1f1ee58"]).await;
+    assert_eq!(short.status.code(), Some(2));
+    let refused = client(&server, &["replay", "b1946ac9"]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("nothing of it was kept"), "{}", stderr(&refused));
 }

@@ -64,7 +64,9 @@ fn a_client_without_a_token_is_told_how_to_get_one() {
     let dir = tempfile::tempdir().unwrap();
     let output = gitfaas(dir.path()).arg("list").output().unwrap();
     assert_eq!(output.status.code(), Some(64));
-    assert!(stderr(&output).contains("GITFAAS_TOKEN: not set; make one with `gitfaas token create"));
+    assert!(stderr(&output).contains(
+        "GITFAAS_TOKEN: not set; sign in with `gitfaas login`, or make one with `gitfaas token create"
+    ));
 }
 
 #[test]

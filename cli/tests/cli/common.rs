@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 pub(crate) fn gitfaas(dir: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_gitfaas"));
     command.env_clear().env("GITFAAS_DATA_DIR", dir.join("data")).env("PATH", path()).stdin(Stdio::null());
+    command.env("XDG_CONFIG_HOME", dir.join("config"));
     command
 }
 

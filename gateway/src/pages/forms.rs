@@ -1,4 +1,4 @@
-//! Forms: a token comes in, a job is cancelled or run again.
+//! Forms: a token comes in, a sign-in ends, a job is cancelled or run again.
 //!
 //! A browser sends the session's cookie with whatever another site makes it send; so every write
 //! carries the session's word, which that site cannot know.
@@ -10,17 +10,17 @@ use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
-use axum_extra::extract::cookie::{Cookie, SameSite};
 use http::{HeaderMap, StatusCode, header};
-use jobs::{Job, JobId, accounts::Scope, bucket::Entry};
+use jiff::SignedDuration;
+use jobs::{
+    Job,
+    accounts::{Scope, TOKEN_PREFIX},
+    bucket::Entry,
+};
 use serde::Deserialize;
 
-use super::{LoginPage, PageError, html};
-use crate::{
-    auth::{SESSION, session},
-    error::ApiError,
-    gateway::Gateway,
-};
+use super::{LoginPage, PageError, cookie_of, html, signing_in::browser_cookie};
+use crate::{auth::session, error::ApiError, gateway::Gateway, login::return_path::or_home};
 
 /// Of `POST /login`.
 #[derive(Deserialize)]
@@ -36,44 +36,34 @@ pub(crate) async fn login(
     headers: HeaderMap,
     Form(login): Form<Login>,
 ) -> Response {
-    let next = path(&login.next);
+    let (next, offers) = (or_home(&login.next), gateway.login.offers());
     if !is_from_here(&headers) {
         return html(
             StatusCode::FORBIDDEN,
-            &LoginPage { next: &next, message: "This form was sent by another site." },
+            &LoginPage { next: &next, message: "This form was sent by another site.", offers: &offers },
         );
     }
-    match gateway.bearer_of(login.token.trim()).await {
+    let token = login.token.trim();
+    let known = match token.starts_with(TOKEN_PREFIX) {
+        true => gateway.bearer_of(token).await,
+        // A sign-in's cookie or token is none of this form's.
+        false => Err(ApiError::Unauthorized("this is not an API token")),
+    };
+    match known {
         Ok(_) => {
-            let cookie = cookie(&gateway, login.token.trim().to_owned());
+            let cookie = browser_cookie(&gateway, token);
             ([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response()
         }
         Err(error) => {
             let (status, message) = error.into_page();
-            html(status, &LoginPage { next: &next, message: &message })
+            html(status, &LoginPage { next: &next, message: &message, offers: &offers })
         }
     }
-}
-
-/// A cookie that no script reads and no other site's form sends.
-fn cookie(gateway: &Gateway, value: String) -> String {
-    Cookie::build((SESSION, value))
-        .path("/")
-        .http_only(true)
-        .same_site(SameSite::Lax)
-        .secure(gateway.public_url.scheme() == "https")
-        .to_string()
 }
 
 /// Whether the browser says that a page of ours sent this; old ones do not say.
 fn is_from_here(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none")
-}
-
-/// Where to go afterwards: the first page or a job's, and nowhere else.
-fn path(next: &str) -> String {
-    let job = next.strip_prefix("/jobs/").and_then(|id| id.parse::<JobId>().ok());
-    job.map_or_else(|| "/".to_owned(), |id| format!("/jobs/{id}"))
 }
 
 /// Of every form that changes something.
@@ -84,22 +74,31 @@ pub(crate) struct Word {
 }
 
 /// The session, if the form carries its word.
-fn checked(gateway: &Gateway, headers: &HeaderMap, word: &Word) -> Result<String, ApiError> {
+pub(crate) fn checked(gateway: &Gateway, headers: &HeaderMap, word: &str) -> Result<String, ApiError> {
     let session = session(headers).ok_or(ApiError::Unauthorized("sign in first"))?;
-    if !is_from_here(headers) || !gateway.keys.is_form(&session, &word.form) {
+    if !is_from_here(headers) || !gateway.keys.is_form(&session, word) {
         return Err(ApiError::Forbidden("this form is not of your session; load the page again".to_owned()));
     }
     Ok(session)
 }
 
-/// `POST /logout`
+/// `POST /logout`: a sign-in ends for every browser and program that has its cookie or a token of it;
+/// an API token is only taken from the cookie.
 pub(crate) async fn logout(
     State(gateway): State<Arc<Gateway>>,
     headers: HeaderMap,
     Form(word): Form<Word>,
 ) -> Result<Response, PageError> {
-    checked(&gateway, &headers, &word).map_err(PageError::at("/"))?;
-    let gone = format!("{}; Max-Age=0", cookie(&gateway, String::new()));
+    let ended = async {
+        let session = checked(&gateway, &headers, &word.form)?;
+        if let Some(session) = gateway.login.sessions.of_cookie(&session).await? {
+            gateway.login.sessions.end(session.id).await?;
+            tracing::info!(user = %session.user, "signed out");
+        }
+        Ok(())
+    };
+    ended.await.map_err(PageError::at(&gateway, "/"))?;
+    let gone = cookie_of(&gateway, "", SignedDuration::ZERO);
     Ok(([(header::SET_COOKIE, gone)], Redirect::to("/")).into_response())
 }
 
@@ -109,7 +108,7 @@ async fn own_job(
     word: &Word,
     id: &str,
 ) -> Result<Entry<Job>, ApiError> {
-    let session = checked(gateway, headers, word)?;
+    let session = checked(gateway, headers, &word.form)?;
     let caller = gateway.bearer_of(&session).await?;
     caller.needs(Scope::JobsWrite)?;
     gateway.own_job(&caller, id).await
@@ -126,7 +125,7 @@ pub(crate) async fn cancel(
         let entry = own_job(&gateway, &headers, &word, &id).await?;
         gateway.cancel(entry.value.id).await
     };
-    let entry = cancelled.await.map_err(PageError::at(path(&format!("/jobs/{id}"))))?;
+    let entry = cancelled.await.map_err(PageError::at(&gateway, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))
 }
 
@@ -141,7 +140,7 @@ pub(crate) async fn rerun(
         let entry = own_job(&gateway, &headers, &word, &id).await?;
         gateway.rerun(&entry.value).await
     };
-    let entry = again.await.map_err(PageError::at(path(&format!("/jobs/{id}"))))?;
+    let entry = again.await.map_err(PageError::at(&gateway, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))
 }
 
@@ -150,15 +149,6 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
-
-    #[test_case("/jobs/0197a000-0000-7000-8000-000000000001" => "/jobs/0197a000-0000-7000-8000-000000000001")]
-    #[test_case("//evil.example" => "/" ; "another host")]
-    #[test_case("/\\evil.example" => "/" ; "backslash")]
-    #[test_case("https://evil.example" => "/" ; "a URL")]
-    #[test_case("" => "/" ; "nothing")]
-    fn where_to_go(next: &str) -> String {
-        path(next)
-    }
 
     #[test_case(None => true ; "an old browser")]
     #[test_case(Some("same-origin") => true)]

@@ -1,11 +1,12 @@
 //! Pages for people: a job with its live log, one's jobs, and the form that takes a token.
 //!
 //! No third-party resource, no inline script or style; without JavaScript the page shows what there
-//! is and reloads itself. Until login is configured a form takes an API token and keeps it in an
-//! cookie that no script reads; what changes something carries a word that belongs to that session.
+//! is and reloads itself. A cookie that no script reads keeps a sign-in, or the API token that a form
+//! took; what changes something carries a word that belongs to that session.
 
 mod forms;
 mod show;
+mod signing_in;
 
 use std::sync::Arc;
 
@@ -17,8 +18,9 @@ use axum::{
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jobs::{Job, accounts::Scope, bucket::Entry};
 
-pub(crate) use forms::{cancel, login, logout, rerun};
+pub(crate) use forms::{cancel, checked, login, logout, rerun};
 use show::{Piece, Shown};
+pub(crate) use signing_in::{DevicePage, cookie_of, device, not_signed_in, said, signed_in};
 
 use crate::{
     auth::session,
@@ -26,6 +28,7 @@ use crate::{
     calls::{LinkKey, page},
     error::ApiError,
     gateway::Gateway,
+    login::Offer,
 };
 
 /// Jobs on the first page.
@@ -38,12 +41,14 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(crate) struct PageError {
     error: ApiError,
     next: String,
+    offers: Vec<Offer>,
 }
 
 impl PageError {
-    fn at(next: impl Into<String>) -> impl FnOnce(ApiError) -> Self {
-        let next = next.into();
-        move |error| Self { error, next }
+    /// The page at `next`, or where one goes after signing in.
+    pub(crate) fn at(gateway: &Gateway, next: impl Into<String>) -> impl FnOnce(ApiError) -> Self {
+        let (next, offers) = (next.into(), gateway.login.offers());
+        move |error| Self { error, next, offers }
     }
 }
 
@@ -52,7 +57,7 @@ impl IntoResponse for PageError {
         let asks = matches!(self.error, ApiError::Unauthorized(_));
         let (status, message) = self.error.into_page();
         if asks {
-            return html(status, &LoginPage { next: &self.next, message: "" });
+            return html(status, &LoginPage { next: &self.next, message: "", offers: &self.offers });
         }
         html(status, &ErrorPage { title: status.canonical_reason().unwrap_or("Error"), message: &message })
     }
@@ -63,6 +68,8 @@ impl IntoResponse for PageError {
 struct LoginPage<'a> {
     next: &'a str,
     message: &'a str,
+    /// The ways to sign in besides an API token.
+    offers: &'a [Offer],
 }
 
 #[derive(Template)]
@@ -116,7 +123,7 @@ pub(crate) async fn home(
         let jobs = entries.iter().map(Shown::of).collect();
         Ok(html(StatusCode::OK, &HomePage { email: &caller.user.email, jobs, form }))
     };
-    shown.await.map_err(PageError::at("/"))
+    shown.await.map_err(PageError::at(&gateway, "/"))
 }
 
 /// `GET /jobs/{id}`
@@ -135,7 +142,7 @@ pub(crate) async fn job(
     };
     // The path comes from outside; only an id goes into the form.
     let is_id = id.parse::<jobs::JobId>().is_ok();
-    shown.await.map_err(PageError::at(if is_id { format!("/jobs/{id}") } else { "/".to_owned() }))
+    shown.await.map_err(PageError::at(&gateway, if is_id { format!("/jobs/{id}") } else { "/".to_owned() }))
 }
 
 /// The session's word, if the session may end or repeat this job.

@@ -1,26 +1,90 @@
-//! Which push is the newest of its ref, and which was seen before.
+//! Which commit is the newest of its ref, and which was seen before.
 
-use hooks::Incoming;
-use hooks::Push;
+use hooks::{Incoming, Push, incoming::PullRequest};
 use jobs::{
-    Cause, CommitSha, Delivery, Head, JobId, PushSeen, Repo, Verdict, bucket::BucketError, head_key, push_key,
+    Cause, CommitSha, Delivery, Head, JobId, PushSeen, Repo, Verdict,
+    bucket::{BucketError, Entry},
+    head_key, push_key,
 };
 use serde_json::Map;
 
 use crate::{error::ApiError, gateway::Gateway};
 
+/// What makes two events the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sameness {
+    /// The ref, what it was and what it is: a branch that is forced back is another push.
+    BeforeAndAfter,
+    /// The ref and what it is: of a pull request, whose events do not all tell what was before, and of a
+    /// push that was made up for.
+    After,
+}
+
+/// A ref points to something new.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) reference: String,
+    pub(crate) before: Option<CommitSha>,
+    pub(crate) after: CommitSha,
+    pub(crate) sameness: Sameness,
+    /// The revision of the head that this replaces, 0 for none, where the forge itself was asked: then
+    /// the order of deliveries tells nothing.
+    pub(crate) over: Option<u64>,
+}
+
+impl Moved {
+    /// `None`: the ref was removed.
+    pub(super) fn of_push(push: &Push) -> Option<Self> {
+        Some(Self {
+            reference: push.reference.to_string(),
+            before: push.before.clone(),
+            after: push.after.clone()?,
+            sameness: if push.made_up { Sameness::After } else { Sameness::BeforeAndAfter },
+            over: None,
+        })
+    }
+
+    pub(super) fn of_pull(pull: &PullRequest) -> Self {
+        Self {
+            reference: pull.reference(),
+            before: pull.previous_sha.clone(),
+            after: pull.head_sha.clone(),
+            sameness: Sameness::After,
+            over: None,
+        }
+    }
+
+    /// What the forge has now, which takes the place of our entry at `revision` (0: there is none).
+    pub(crate) fn seen_at_forge(reference: &str, id: &CommitSha, revision: u64) -> Self {
+        Self {
+            reference: reference.to_owned(),
+            before: None,
+            after: id.clone(),
+            sameness: Sameness::After,
+            over: Some(revision),
+        }
+    }
+
+    fn is(&self, seen: &PushSeen) -> bool {
+        match self.sameness {
+            Sameness::After => true,
+            Sameness::BeforeAndAfter => seen.before == self.before || (seen.made_up && seen.before.is_none()),
+        }
+    }
+}
+
 impl Gateway {
-    /// The content rule: the job that the same push made before, if that one still counts. Otherwise the
-    /// push is entered as `job`'s.
+    /// The content rule: the job that the same event made before, if that one still counts. Otherwise the
+    /// event is entered as `job`'s.
     pub(super) async fn seen_before(
         &self,
-        push: &Push,
-        after: &CommitSha,
+        moved: &Moved,
         repo: &Repo,
         job: JobId,
     ) -> Result<Option<JobId>, ApiError> {
-        let key = push_key(repo.id, push.reference.as_str(), after);
-        let seen = PushSeen { before: push.before.clone(), made_up: false, job, other: Map::new() };
+        let key = push_key(repo.id, &moved.reference, &moved.after);
+        let made_up = moved.over.is_some();
+        let seen = PushSeen { before: moved.before.clone(), made_up, job, other: Map::new() };
         loop {
             match self.ledger.pushes.create(&key, &seen).await {
                 Ok(_) => return Ok(None),
@@ -31,9 +95,7 @@ impl Gateway {
             if found.value.job == job {
                 return Ok(None);
             }
-            let same =
-                found.value.before == push.before || (found.value.made_up && found.value.before.is_none());
-            if same && self.still_counts(found.value.job).await? {
+            if moved.is(&found.value) && self.still_counts(found.value.job).await? {
                 return Ok(Some(found.value.job));
             }
             match self.ledger.pushes.update(&key, &seen, found.revision).await {
@@ -42,6 +104,23 @@ impl Gateway {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// The job that the same event made before, if that one still counts. Nothing is entered.
+    pub(super) async fn made_before(&self, moved: &Moved, repo: &Repo) -> Result<Option<JobId>, ApiError> {
+        let key = push_key(repo.id, &moved.reference, &moved.after);
+        match self.ledger.pushes.get(&key).await? {
+            Some(seen) if moved.is(&seen.value) && self.still_counts(seen.value.job).await? => {
+                Ok(Some(seen.value.job))
+            }
+            Some(_) | None => Ok(None),
+        }
+    }
+
+    /// The newest commit of a ref, as far as we were told.
+    pub(super) async fn newest(&self, reference: &str, repo: &Repo) -> Result<Option<CommitSha>, ApiError> {
+        let head = self.ledger.heads.get(&head_key(repo.id, reference)).await?;
+        Ok(head.map(|head| head.value.after))
     }
 
     /// Whether a job stands for its push: not one that ended without a verdict on the commit. A record
@@ -66,22 +145,20 @@ impl Gateway {
         })
     }
 
-    /// Writes the newest push of a ref, unless this one is older, and tells the worker of the job before.
-    pub(super) async fn move_head(
+    /// Writes the newest commit of a ref, unless this one is older, and tells the worker of the job
+    /// before.
+    pub(crate) async fn move_head(
         &self,
-        push: &Push,
+        moved: &Moved,
         repo: &Repo,
         job: Option<JobId>,
     ) -> Result<(), ApiError> {
-        let Some(after) = &push.after else { return Ok(()) };
-        let key = head_key(repo.id, push.reference.as_str());
-        let head = Head { before: push.before.clone(), after: after.clone(), job, other: Map::new() };
+        let key = head_key(repo.id, &moved.reference);
         loop {
             let found = self.ledger.heads.get(&key).await?;
+            let Some(head) = next(moved, job, found.as_ref()) else { return Ok(()) };
             let written = match &found {
                 None => self.ledger.heads.create(&key, &head).await,
-                Some(found) if found.value == head => return Ok(()),
-                Some(found) if is_older(&head, &found.value) => return Ok(()),
                 Some(found) => self.ledger.heads.update(&key, &head, found.revision).await,
             };
             match written {
@@ -111,16 +188,19 @@ impl Gateway {
             return Ok(());
         };
         match serde_json::from_value(kept.clone()) {
-            Ok(Incoming::Push(push)) => self.move_head(&push, repo, None).await,
+            Ok(Incoming::Push(push)) => match Moved::of_push(&push) {
+                Some(moved) => self.move_head(&moved, repo, None).await,
+                None => Ok(()),
+            },
             Ok(_) | Err(_) => Ok(()),
         }
     }
 
     /// A removed ref has no newest push, and the same push may come again.
-    pub(super) async fn remove_ref(&self, push: &Push, repo: &Repo) -> Result<(), ApiError> {
-        let key = head_key(repo.id, push.reference.as_str());
+    pub(crate) async fn remove_ref(&self, reference: &str, repo: &Repo) -> Result<(), ApiError> {
+        let key = head_key(repo.id, reference);
         let Some(head) = self.ledger.heads.get(&key).await? else { return Ok(()) };
-        let seen = push_key(repo.id, push.reference.as_str(), &head.value.after);
+        let seen = push_key(repo.id, reference, &head.value.after);
         if let Some(seen) = self.ledger.pushes.get(&seen).await? {
             not_conflicting(self.ledger.pushes.delete(&seen.key, seen.revision).await)?;
         }
@@ -133,6 +213,28 @@ fn not_conflicting(deleted: Result<(), BucketError>) -> Result<(), ApiError> {
     match deleted {
         Ok(()) | Err(BucketError::Conflict { .. }) => Ok(()),
         Err(error) => Err(error.into()),
+    }
+}
+
+/// What the head becomes; `None` when it stays.
+fn next(moved: &Moved, job: Option<JobId>, found: Option<&Entry<Head>>) -> Option<Head> {
+    let reference = Some(moved.reference.clone());
+    let (before, after) = (moved.before.clone(), moved.after.clone());
+    let Some(found) = found else { return Some(Head { before, after, job, reference, other: Map::new() }) };
+    let known = &found.value;
+    let other = known.other.clone();
+    if known.after == after {
+        // An event that does not tell what was before must not make us forget it.
+        let before = before.or_else(|| known.before.clone());
+        let head = Head { before, after, job, reference, other };
+        return (head != *known).then_some(head);
+    }
+    let head = Head { before, after, job, reference, other };
+    match moved.over {
+        Some(revision) if revision == found.revision => Some(head),
+        // Something newer came while the forge was asked.
+        Some(_) => None,
+        None => (!is_older(&head, known)).then_some(head),
     }
 }
 
@@ -150,7 +252,7 @@ mod tests {
 
     fn head(before: Option<&str>, after: &str) -> Head {
         let sha = |digit: &str| digit.repeat(40).parse().unwrap();
-        Head { before: before.map(sha), after: sha(after), job: None, other: Map::new() }
+        Head { before: before.map(sha), after: sha(after), job: None, reference: None, other: Map::new() }
     }
 
     #[test_case((Some("a"), "b"), (Some("b"), "c") => true ; "what the head began with")]
@@ -160,5 +262,31 @@ mod tests {
     #[test_case((Some("d"), "e"), (Some("a"), "b") => false ; "nothing in common")]
     fn came_before(push: (Option<&str>, &str), newest: (Option<&str>, &str)) -> bool {
         is_older(&head(push.0, push.1), &head(newest.0, newest.1))
+    }
+
+    /// The letter that the head has afterwards.
+    #[test_case(None, "b", None => "b" ; "the next push")]
+    #[test_case(None, "a", None => "c" ; "an older push")]
+    #[test_case(Some(7), "a", None => "a" ; "what the forge has is no older push")]
+    #[test_case(Some(6), "b", None => "c" ; "a delivery came while the forge was asked")]
+    #[test_case(None, "c", None => "c" ; "the same")]
+    fn moves(over: Option<u64>, after: &str, before: Option<&str>) -> String {
+        let found = Entry {
+            key: String::new(),
+            value: head(Some("a"), "c"),
+            revision: 7,
+            written_at: jiff::Timestamp::UNIX_EPOCH,
+        };
+        let sha = |digit: &str| digit.repeat(40).parse().unwrap();
+        let moved = Moved {
+            reference: "refs/heads/main".to_owned(),
+            before: before.map(sha),
+            after: sha(after),
+            sameness: Sameness::BeforeAndAfter,
+            over,
+        };
+        let head = next(&moved, None, Some(&found)).unwrap_or(found.value);
+        assert!(head.after != sha("c") || head.before == Some(sha("a")), "what was before is not forgotten");
+        head.after.as_str()[..1].to_owned()
     }
 }

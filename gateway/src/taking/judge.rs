@@ -3,43 +3,59 @@
 //! Branches, tags, events and `[skip ci]` are decided here; what the manifest says, only a worker
 //! knows. Nothing here does I/O.
 
-use hooks::Incoming;
-use jobs::{Repo, RepoEvent, Trigger};
+use hooks::{
+    Incoming, Push,
+    incoming::{PullRequest, PullRequestAction, Rerequested},
+};
+use jobs::{Forks, Repo, RepoEvent, Trigger};
 
 use crate::webhooks::named;
 
 /// What a delivery means for a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Judgement {
+pub(crate) enum Judgement {
     /// Nothing to do, and why. A push that is filtered still moves its ref.
     Ignored(String),
     /// Not ours, and why.
     Refused(String),
-    /// A ref was removed.
+    /// A ref was removed, or a pull request closed.
     Removed,
+    /// No job before an owner approves.
+    Hold,
+    /// The newest jobs of a commit once more.
+    Rerun,
+    /// The App was installed, changed or removed; see [`crate::app`].
+    Installation,
     /// One job.
     Run(Trigger),
 }
 
-/// What the registration says about an event.
-pub(super) fn judge(repo: Option<&Repo>, incoming: &Incoming) -> Judgement {
-    let ignored = |why: &str| Judgement::Ignored(why.to_owned());
+fn ignored(why: &str) -> Judgement {
+    Judgement::Ignored(why.to_owned())
+}
+
+/// What the registration says about an event. `app` is the configured GitHub App.
+pub(crate) fn judge(repo: Option<&Repo>, incoming: &Incoming, app: Option<u64>) -> Judgement {
     if let (Some(repository), Some(repo)) = (named(incoming), repo)
         && !is_of(repo, repository)
     {
         return Judgement::Refused("the delivery names another repository".to_owned());
     }
-    let push = match incoming {
-        Incoming::Push(push) => push,
-        Incoming::Ping => return ignored("ping"),
-        Incoming::Ignored(why) => return ignored(why),
-        Incoming::PullRequest(_) => return ignored("pull requests make no jobs here"),
-        Incoming::Rerequested(_) => return ignored("checks are not run again from the forge's page"),
-        Incoming::Installation(_) | Incoming::InstallationRepositories(_) => {
-            return ignored("installations register no repositories here");
-        }
-    };
-    let Some(repo) = repo else { return ignored("the repository is not registered") };
+    let unknown = || ignored("the repository is not registered");
+    match incoming {
+        Incoming::Ping => ignored("ping"),
+        Incoming::Ignored(why) => ignored(why),
+        Incoming::Push(push) => repo.map_or_else(unknown, |repo| of_push(repo, push)),
+        Incoming::PullRequest(pull) => repo.map_or_else(unknown, |repo| of_pull(repo, pull)),
+        Incoming::Rerequested(asked) => repo.map_or_else(unknown, |_| of_rerequest(asked, app)),
+        Incoming::Installation(_) | Incoming::InstallationRepositories(_) => match repo {
+            Some(_) => ignored("installations are told to the App's own hook"),
+            None => Judgement::Installation,
+        },
+    }
+}
+
+fn of_push(repo: &Repo, push: &Push) -> Judgement {
     if push.is_deletion() {
         return Judgement::Removed;
     }
@@ -60,6 +76,35 @@ pub(super) fn judge(repo: Option<&Repo>, incoming: &Incoming) -> Judgement {
         return ignored("the commit message says so");
     }
     Judgement::Run(trigger)
+}
+
+/// `branches` is about the branch that a pull request wants to get into.
+fn of_pull(repo: &Repo, pull: &PullRequest) -> Judgement {
+    match pull.action {
+        PullRequestAction::Closed => return Judgement::Removed,
+        PullRequestAction::Opened
+        | PullRequestAction::Reopened
+        | PullRequestAction::Synchronized
+        | PullRequestAction::ReadyForReview => {}
+    }
+    if !repo.events.contains(&RepoEvent::PullRequest) {
+        return ignored("pull requests make no jobs here");
+    }
+    if !repo.branches.lets_through(&pull.base_branch) {
+        return ignored("the branch is filtered");
+    }
+    match (pull.from_fork, repo.forks) {
+        (false, _) | (true, Forks::Run) => Judgement::Run(Trigger::PullRequest),
+        (true, Forks::Approve) => Judgement::Hold,
+        (true, Forks::Never) => ignored("pull requests from forks make no jobs here"),
+    }
+}
+
+fn of_rerequest(asked: &Rerequested, app: Option<u64>) -> Judgement {
+    match (asked.app_id, app) {
+        (Some(asked), Some(ours)) if asked == ours => Judgement::Rerun,
+        (Some(_) | None, _) => ignored("the check is not ours"),
+    }
 }
 
 /// Whether a payload speaks of the registered repository: by the forge's number where both have one
@@ -97,7 +142,10 @@ mod tests {
             sealed_token: None,
             operator_credential: false,
             installation: None,
+            webhook_id: None,
+            former_urls: Vec::new(),
             posts: false,
+            forks: Forks::default(),
             other: Map::new(),
         }
     }
@@ -120,6 +168,7 @@ mod tests {
             skip_ci: false,
             pusher: None,
             installation: None,
+            made_up: false,
         }
     }
 
@@ -129,7 +178,7 @@ mod tests {
     #[test_case(Push { skip_ci: true, ..push("refs/heads/main") } => Judgement::Ignored("the commit message says so".into()) ; "skip")]
     #[test_case(Push { after: None, ..push("refs/heads/main") } => Judgement::Removed ; "a removed branch")]
     fn pushes(push: Push) -> Judgement {
-        judge(Some(&repo()), &Incoming::Push(push))
+        judge(Some(&repo()), &Incoming::Push(push), None)
     }
 
     #[test_case(Some(7), "https://git.example.com/b/renamed" => true ; "renamed")]
@@ -140,6 +189,63 @@ mod tests {
         let mut push = push("refs/heads/main");
         push.repository.forge_id = forge_id;
         push.repository.clone_url = url.parse().unwrap();
-        judge(Some(&repo()), &Incoming::Push(push)) == Judgement::Run(Trigger::Push)
+        judge(Some(&repo()), &Incoming::Push(push), None) == Judgement::Run(Trigger::Push)
+    }
+
+    fn pull(change: impl FnOnce(&mut PullRequest)) -> Incoming {
+        let mut pull = PullRequest {
+            repository: push("refs/heads/main").repository,
+            action: PullRequestAction::Opened,
+            number: 5,
+            head_sha: "a".repeat(40).parse().unwrap(),
+            previous_sha: None,
+            head_branch: "topic".to_owned(),
+            head_repository: None,
+            from_fork: false,
+            base_branch: "main".to_owned(),
+            base_sha: None,
+            draft: true,
+            sender: None,
+            installation: None,
+        };
+        change(&mut pull);
+        Incoming::PullRequest(pull)
+    }
+
+    #[test_case(false, "main", Forks::Never => Judgement::Run(Trigger::PullRequest) ; "of the repository itself")]
+    #[test_case(true, "main", Forks::Approve => Judgement::Hold ; "from a fork")]
+    #[test_case(true, "main", Forks::Run => Judgement::Run(Trigger::PullRequest) ; "from a fork, trusted")]
+    #[test_case(true, "main", Forks::Never => Judgement::Ignored("pull requests from forks make no jobs here".into()) ; "from a fork, never")]
+    #[test_case(false, "dev", Forks::Run => Judgement::Ignored("the branch is filtered".into()) ; "into another branch")]
+    fn pulls(from_fork: bool, base: &str, forks: Forks) -> Judgement {
+        let repo = Repo { events: vec![RepoEvent::PullRequest], forks, ..repo() };
+        let pull = pull(|pull| (pull.from_fork, pull.base_branch) = (from_fork, base.to_owned()));
+        judge(Some(&repo), &pull, None)
+    }
+
+    #[test]
+    fn a_closed_pull_request_is_forgotten_also_where_none_makes_jobs() {
+        let closed = pull(|pull| pull.action = PullRequestAction::Closed);
+        assert_eq!(judge(Some(&repo()), &closed, None), Judgement::Removed);
+        assert_eq!(judge(None, &closed, None), ignored("the repository is not registered"));
+        assert_eq!(judge(Some(&repo()), &pull(|_| {}), None), ignored("pull requests make no jobs here"));
+    }
+
+    #[test_case(Some(1), Some(1) => true ; "ours")]
+    #[test_case(Some(2), Some(1) => false ; "another App's")]
+    #[test_case(Some(1), None => false ; "no App here")]
+    #[test_case(None, None => false ; "nobody's")]
+    fn runs_again(asked: Option<u64>, app: Option<u64>) -> bool {
+        let asked = Rerequested {
+            repository: push("refs/heads/main").repository,
+            sha: "a".repeat(40).parse().unwrap(),
+            check_run: None,
+            name: None,
+            external_id: None,
+            app_id: asked,
+            sender: None,
+            installation: None,
+        };
+        judge(Some(&repo()), &Incoming::Rerequested(asked), app) == Judgement::Rerun
     }
 }

@@ -1,27 +1,36 @@
-//! Taking a push: from a signed delivery to jobs, in steps that can each be done again.
+//! Taking what a forge tells: from a signed delivery to jobs, in steps that can each be done again.
 //!
 //! The order is that of the design: entry in `deliveries` (with the ids of the jobs it will make),
 //! `pushes`, record, `heads`, `commits` and STATUSES, message in JOBS, verdict into the entry. A
 //! crash between any two leaves an entry without a verdict, which whoever meets it finishes.
 //! `heads` comes before the message in JOBS: a worker that has the job looks there.
 
+mod approval;
 mod heads;
 mod judge;
+mod made;
+mod pull;
+mod push;
+mod rerun;
 
-use hooks::{CloneUrl, GitRef, Incoming, Push};
+use hooks::Incoming;
 use jobs::{
-    Cause, Delivery, Job, JobId, NewJob, Outcome, Repo, Trigger, Verdict,
+    Delivery, JobId, Repo, Verdict,
     bucket::{BucketError, Entry},
 };
 use serde_json::Map;
 
 use crate::{error::ApiError, gateway::Gateway};
-use judge::{Judgement, judge};
+pub(crate) use heads::Moved;
+pub(crate) use judge::{Judgement, judge};
+use made::{Decided, QUEUE_FULL};
 
-/// Why a delivery with a full queue makes no running job; noted before its record exists.
-const QUEUE_FULL: &str = "the owner's queue is full";
+/// Field of an entry: the job that a replay repeats.
+const RERUN_OF: &str = "rerun_of";
+/// Field of an entry: the revision of the head that a made-up push was compared with.
+const HEAD_REVISION: &str = "head_revision";
 
-/// A signed delivery.
+/// A signed delivery, or a push that was made up for.
 pub(crate) struct Arrival {
     pub(crate) hook: String,
     pub(crate) delivery_id: String,
@@ -30,6 +39,8 @@ pub(crate) struct Arrival {
     pub(crate) event: String,
     /// What it says, or why it cannot be understood.
     pub(crate) incoming: Result<Incoming, String>,
+    /// Of a push that was made up for: the revision of the head it was compared with, 0 for none.
+    pub(crate) head_revision: Option<u64>,
 }
 
 /// What was decided.
@@ -50,7 +61,7 @@ impl Gateway {
             Err(_) => None,
         };
         let (judgement, malformed) = match &arrival.incoming {
-            Ok(incoming) => (judge(repo.as_ref(), incoming), false),
+            Ok(incoming) => (judge(repo.as_ref(), incoming, self.app_id()), false),
             Err(why) => (Judgement::Refused(why.clone()), true),
         };
         let mut delivery = Delivery {
@@ -66,7 +77,10 @@ impl Gateway {
             replay_of: None,
             other: Map::new(),
         };
-        self.plan(&mut delivery, judgement, repo.as_ref())?;
+        if let Some(revision) = arrival.head_revision {
+            delivery.other.insert(HEAD_REVISION.to_owned(), revision.into());
+        }
+        self.plan(&mut delivery, judgement, arrival.incoming.as_ref().ok(), repo.as_ref()).await?;
         let mut digest = Some(arrival.digest);
         loop {
             let key = Delivery::key(&delivery.hook, &delivery.delivery_id);
@@ -90,7 +104,7 @@ impl Gateway {
         }
     }
 
-    /// Judges a kept push anew, without the content rule, and makes new jobs.
+    /// Judges what was kept of a delivery anew, without the content rule, and makes new jobs.
     pub(crate) async fn replay(&self, of: &Entry<Delivery>, repo: &Repo) -> Result<Taken, ApiError> {
         let kept = of
             .value
@@ -110,13 +124,13 @@ impl Gateway {
             other: Map::new(),
             ..of.value.clone()
         };
-        let judgement = match judge(Some(repo), &incoming) {
+        let judgement = match judge(Some(repo), &incoming, self.app_id()) {
             Judgement::Removed => Judgement::Ignored("the ref was removed".to_owned()),
             other => other,
         };
-        self.plan(&mut delivery, judgement, Some(repo))?;
+        self.plan(&mut delivery, judgement, Some(&incoming), Some(repo)).await?;
         if let Some(first) = of.value.jobs.first() {
-            delivery.other.insert("rerun_of".to_owned(), first.to_string().into());
+            delivery.other.insert(RERUN_OF.to_owned(), first.to_string().into());
         }
         let key = Delivery::key(&delivery.hook, &delivery.delivery_id);
         self.ledger.deliveries.create(&key, &delivery).await?;
@@ -124,11 +138,17 @@ impl Gateway {
         Ok(taken(&self.finish_delivery(entry, Some(repo)).await?))
     }
 
+    /// The App whose checks are ours.
+    pub(crate) fn app_id(&self) -> Option<u64> {
+        self.config.github.app.as_ref().map(|app| app.id)
+    }
+
     /// Writes into a new entry what will be done: a verdict, or the jobs to be made.
-    fn plan(
+    async fn plan(
         &self,
         delivery: &mut Delivery,
         judgement: Judgement,
+        incoming: Option<&Incoming>,
         repo: Option<&Repo>,
     ) -> Result<(), ApiError> {
         match judgement {
@@ -140,13 +160,18 @@ impl Gateway {
                 delivery.verdict = Some(Verdict::Refused);
                 delivery.reason = Some(why);
             }
-            Judgement::Removed => {}
-            Judgement::Run(_) => {
-                delivery.jobs = vec![JobId::new()];
-                if repo.is_some_and(|repo| self.queue_is_full(repo.owner).unwrap_or(false)) {
-                    delivery.reason = Some(QUEUE_FULL.to_owned());
+            // No job: what is to be done follows from the event alone.
+            Judgement::Removed | Judgement::Hold | Judgement::Installation => {}
+            Judgement::Run(_) => delivery.jobs = vec![JobId::new()],
+            Judgement::Rerun => {
+                if let (Some(Incoming::Rerequested(asked)), Some(repo)) = (incoming, repo) {
+                    self.plan_reruns(delivery, asked, repo).await?;
                 }
             }
+        }
+        let is_full = repo.is_some_and(|repo| self.queue_is_full(repo.owner).unwrap_or(false));
+        if !delivery.jobs.is_empty() && is_full {
+            delivery.reason = Some(QUEUE_FULL.to_owned());
         }
         Ok(())
     }
@@ -176,9 +201,11 @@ impl Gateway {
                     false => Entered::AnotherContent,
                 });
             }
+            let mut other = found.value.other.clone();
+            other.extend(delivery.other.clone());
             let again = Delivery {
                 received_at: found.value.received_at.or(Some(found.written_at)),
-                other: found.value.other.clone(),
+                other,
                 ..delivery.clone()
             };
             match self.ledger.deliveries.update(key, &again, found.revision).await {
@@ -205,6 +232,14 @@ impl Gateway {
         let incoming = entry.value.incoming.clone().map(serde_json::from_value::<Incoming>);
         let decided = match (incoming, repo) {
             (Some(Ok(Incoming::Push(push))), Some(repo)) => self.run_push(&entry.value, &push, repo).await?,
+            (Some(Ok(Incoming::PullRequest(pull))), Some(repo)) => {
+                self.run_pull(&entry.value, &pull, repo).await?
+            }
+            (Some(Ok(event @ (Incoming::Installation(_) | Incoming::InstallationRepositories(_)))), None) => {
+                let (verdict, reason) = self.take_installation(&entry.value, &event).await?;
+                Decided::because(verdict, &reason)
+            }
+            (Some(Ok(Incoming::Rerequested(_))), Some(_)) => self.run_reruns(&entry.value).await?,
             // The registration was removed in between, or a newer gateway wrote this.
             (Some(_) | None, _) => Decided::because(Verdict::Ignored, "the repository is not registered"),
         };
@@ -220,98 +255,12 @@ impl Gateway {
         let written = self.ledger.deliveries.change(&entry.key, with_verdict).await?;
         written.ok_or(ApiError::NotFound("delivery"))
     }
-
-    async fn run_push(&self, delivery: &Delivery, push: &Push, repo: &Repo) -> Result<Decided, ApiError> {
-        let (Some(after), Some(job)) = (&push.after, delivery.jobs.first().copied()) else {
-            self.remove_ref(push, repo).await?;
-            return Ok(Decided::because(Verdict::Ignored, "the ref was removed"));
-        };
-        if delivery.replay_of.is_none()
-            && let Some(earlier) = self.seen_before(push, after, repo, job).await?
-        {
-            let reason = Some(format!("duplicate of {earlier}"));
-            return Ok(Decided { verdict: Verdict::Duplicate, reason, jobs: vec![earlier] });
-        }
-        let new = new_job(delivery, push, repo, job);
-        match self.ledger.jobs.create(&job.to_string(), &Job::new(new.clone())).await {
-            Ok(_) => {}
-            Err(error) if error.is_conflict() => {}
-            Err(error) => return Err(error.into()),
-        }
-        if delivery.reason.as_deref() == Some(QUEUE_FULL) {
-            self.move_head(push, repo, None).await?;
-            if let Some(entry) = self.ledger.end(job, &Outcome::wished(Cause::Refused, QUEUE_FULL)).await? {
-                self.note(&entry);
-            }
-            return Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Refused, QUEUE_FULL) });
-        }
-        self.move_head(push, repo, Some(job)).await?;
-        self.note_forge_id(push, repo).await?;
-        let entry = self.ledger.submit(new).await?;
-        self.note(&entry);
-        Ok(Decided { verdict: Verdict::Accepted, reason: None, jobs: vec![job] })
-    }
-
-    /// Notes the forge's own number of a repository, by which it is known once it was renamed.
-    async fn note_forge_id(&self, push: &Push, repo: &Repo) -> Result<(), ApiError> {
-        let url = repo.url.parse::<CloneUrl>();
-        let same_url = url.is_ok_and(|url| url.same_repository(&push.repository.clone_url));
-        if repo.forge_id.is_some() || push.repository.forge_id.is_none() || !same_url {
-            return Ok(());
-        }
-        let noted = |now: &Entry<Repo>| {
-            now.value
-                .forge_id
-                .is_none()
-                .then(|| Repo { forge_id: push.repository.forge_id, ..now.value.clone() })
-        };
-        self.ledger.repos.change(&repo.id.to_string(), noted).await?;
-        Ok(())
-    }
-}
-
-fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
-    let trigger = trigger(&push.reference);
-    let context = match trigger {
-        Trigger::Tag => "gitfaas/tag",
-        Trigger::Push | Trigger::Call | Trigger::PullRequest | Trigger::Rerun => "gitfaas/push",
-    };
-    let rerun_of = delivery.other.get("rerun_of").and_then(|id| id.as_str()?.parse().ok());
-    NewJob {
-        id,
-        trigger,
-        label: repo.label.clone(),
-        repo: Some(repo.id),
-        reference: Some(push.reference.to_string()),
-        sha: push.after.clone(),
-        before: push.before.clone(),
-        name: repo.name.clone(),
-        context: repo.posts.then(|| context.to_owned()),
-        rerun_of,
-        ..NewJob::call(repo.owner, repo.url.clone())
-    }
-}
-
-fn trigger(reference: &GitRef) -> Trigger {
-    if reference.tag().is_some() { Trigger::Tag } else { Trigger::Push }
 }
 
 enum Entered {
     Now(Entry<Delivery>),
     Before(Entry<Delivery>),
     AnotherContent,
-}
-
-struct Decided {
-    verdict: Verdict,
-    reason: Option<String>,
-    jobs: Vec<JobId>,
-}
-
-impl Decided {
-    fn because(verdict: Verdict, reason: &str) -> Self {
-        Self { verdict, reason: Some(reason.to_owned()), jobs: Vec::new() }
-    }
 }
 
 fn taken(entry: &Entry<Delivery>) -> Taken {

@@ -3,6 +3,8 @@
 #![expect(dead_code, reason = "each test file uses some of it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+pub(crate) mod forge;
+
 use std::{
     collections::HashMap,
     io::{BufRead as _, BufReader},

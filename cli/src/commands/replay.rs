@@ -1,0 +1,15 @@
+//! `gitfaas replay`: a delivery is judged anew, and makes new jobs.
+
+use std::process::ExitCode;
+
+use reqwest::Method;
+
+use super::deliveries;
+use crate::{api::Api, args::ReplayArgs, exit::Done};
+
+pub(super) async fn replay(args: ReplayArgs) -> Done {
+    let api = Api::from_env()?;
+    let request = api.request(Method::POST, &["deliveries", &args.id, "replay"]);
+    deliveries::show(&api.json(request, "delivery").await?, args.json.json)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,226 @@
+//! How much one user, or one address, may ask for.
+//!
+//! Requests with a good token count for its user, all others for the address they come from. Whoever
+//! failed to prove himself ten times in a minute is slowed down before anything is looked up. Health,
+//! metrics and webhooks are not counted: a signed delivery is never limited, what is not signed leaves
+//! less and less behind. Every table here is bounded, whatever strangers send.
+//!
+//! Each gateway counts for itself: with three gateways behind one name a user has three times as much.
+
+mod counted;
+mod known;
+mod rates;
+mod settings;
+mod streams;
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    net::{IpAddr, Ipv6Addr},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use jobs::UserId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_util::sync::CancellationToken;
+
+use crate::error::ApiError;
+use counted::Counted;
+use known::Known;
+use rates::Rates;
+pub use settings::Settings;
+use streams::Streams;
+pub(crate) use streams::{OpenStream, Whose};
+
+/// What an address is counted under: a keyed digest of it, so that there are 65,536 counts at most.
+/// Two addresses share one by chance alone, which nobody can foresee.
+pub(crate) type Slot = u16;
+
+/// Failures to prove oneself, from one address in a minute: a person who mistypes has fewer.
+const MAX_FAILURES: u32 = 10;
+/// Deliveries from one address in a minute that were not believed; more are not even noted.
+const MAX_UNSIGNED: u32 = 60;
+/// A delivery of more than 1 MiB is rare; so many of them are held in memory at once.
+const LARGE_DELIVERIES: usize = 16;
+/// Up to this length a delivery needs no room of its own, in bytes.
+const SMALL_DELIVERY_BYTES: usize = 1 << 20;
+/// Between two rounds of forgetting who has not been here lately.
+const ROUND: Duration = Duration::from_secs(60);
+
+/// Everything that is counted.
+pub(crate) struct Limits {
+    users: Rates<UserId>,
+    addresses: Rates<Slot>,
+    failures: Counted,
+    unsigned: Counted,
+    known: Known,
+    streams: Streams,
+    large: Arc<Semaphore>,
+    slots: RandomState,
+}
+
+impl Limits {
+    pub(crate) fn new(settings: &Settings) -> Self {
+        Self {
+            users: Rates::per_minute(settings.max_requests_per_minute),
+            addresses: Rates::per_minute(settings.max_anonymous_requests_per_minute),
+            failures: Counted::per_minute(MAX_FAILURES),
+            unsigned: Counted::per_minute(MAX_UNSIGNED),
+            known: Known::default(),
+            streams: Streams::at_most(settings.max_streams_per_user),
+            large: Arc::new(Semaphore::new(LARGE_DELIVERIES)),
+            slots: RandomState::new(),
+        }
+    }
+
+    /// Where an address is counted. Of version 6 a network of 64 bits is one customer.
+    pub(crate) fn slot(&self, address: Option<IpAddr>) -> Slot {
+        let network = address.map(|address| match address.to_canonical() {
+            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+            address @ IpAddr::V4(_) => address,
+        });
+        let digest = self.slots.hash_one(network).to_le_bytes();
+        Slot::from_le_bytes([digest[0], digest[1]])
+    }
+
+    /// A request comes in, with this token if it has one.
+    pub(crate) fn at_door(&self, slot: Slot, token: Option<&str>) -> Result<(), ApiError> {
+        let now = Instant::now();
+        if token.is_some_and(|token| self.known.has(token, now)) {
+            return Ok(());
+        }
+        self.may_try(slot, token.is_some())?;
+        self.addresses.take(&slot).map_err(too_fast)
+    }
+
+    /// Whether an address may try to prove itself, when it tries to.
+    fn may_try(&self, slot: Slot, tries: bool) -> Result<(), ApiError> {
+        match self.failures.must_wait(slot, Instant::now()) {
+            Some(wait) if tries => Err(too_fast(wait)),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// Somebody tries a token that does not come in a header.
+    pub(crate) fn tries(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+        self.may_try(self.slot(address), true)
+    }
+
+    /// He failed, with this token if it came in a header.
+    pub(crate) fn failed(&self, slot: Slot, token: Option<&str>) {
+        if let Some(token) = token {
+            self.known.forget(token);
+        }
+        self.failures.note(slot, Instant::now());
+    }
+
+    /// A user showed a good token.
+    pub(crate) fn user(&self, user: UserId, token: &str) -> Result<(), ApiError> {
+        self.known.note(token, Instant::now());
+        self.users.take(&user).map_err(too_fast)
+    }
+
+    /// A delivery was not believed.
+    pub(crate) fn unsigned(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+        let (slot, now) = (self.slot(address), Instant::now());
+        if let Some(wait) = self.unsigned.must_wait(slot, now) {
+            return Err(too_fast(wait));
+        }
+        self.unsigned.note(slot, now);
+        Ok(())
+    }
+
+    /// Room for a delivery of this length; one that does not tell its length may be large.
+    pub(crate) fn room(&self, length: Option<usize>) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
+        if length.is_some_and(|length| length <= SMALL_DELIVERY_BYTES) {
+            return Ok(None);
+        }
+        let room = Arc::clone(&self.large).try_acquire_owned();
+        room.map(Some).map_err(|_| {
+            ApiError::Unavailable(anyhow::anyhow!("{LARGE_DELIVERIES} large deliveries are being read"))
+        })
+    }
+
+    /// Opens a live stream.
+    pub(crate) fn stream(&self, whose: Whose) -> Result<OpenStream, ApiError> {
+        let sentence = "too many live streams are open; close one";
+        self.streams.open(whose).ok_or_else(|| ApiError::TooMany(sentence.to_owned()))
+    }
+
+    fn forget_idle(&self) {
+        let now = Instant::now();
+        self.users.forget_idle();
+        self.addresses.forget_idle();
+        self.failures.forget_idle(now);
+        self.unsigned.forget_idle(now);
+        self.known.forget_idle(now);
+    }
+}
+
+fn too_fast(wait: Duration) -> ApiError {
+    // Rounded up: who waits as told is let in.
+    ApiError::TooFast(wait.as_secs() + 1)
+}
+
+/// Forgets who has not been here lately, until `stop`.
+pub(crate) async fn forget(gateway: Arc<crate::gateway::Gateway>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(ROUND)).await.is_some() {
+        gateway.limits.forget_idle();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn limits() -> Limits {
+        let two = 2.try_into().unwrap();
+        Limits::new(&Settings {
+            max_requests_per_minute: two,
+            max_anonymous_requests_per_minute: 20.try_into().unwrap(),
+            ..Settings::default()
+        })
+    }
+
+    #[test]
+    fn one_customer_of_version_6_is_one_address() {
+        let limits = limits();
+        let slot = |text: &str| limits.slot(Some(text.parse().unwrap()));
+        assert_eq!(slot("2001:db8::1"), slot("2001:db8::ffff:1"));
+        assert_eq!(slot("::ffff:192.0.2.1"), slot("192.0.2.1"));
+    }
+
+    #[test]
+    fn who_fails_too_often_is_slowed_down_but_a_neighbour_with_a_good_token_is_not() {
+        let limits = limits();
+        let user = UserId::new();
+        assert!(limits.user(user, "good").is_ok());
+        (0..MAX_FAILURES).for_each(|_| limits.failed(7, Some("bad")));
+        assert!(matches!(limits.at_door(7, Some("bad")), Err(ApiError::TooFast(1..=60))));
+        assert!(limits.at_door(7, Some("good")).is_ok());
+        assert!(limits.at_door(7, None).is_ok(), "who does not try is not slowed down");
+        assert!(limits.at_door(8, Some("bad")).is_ok());
+    }
+
+    #[test]
+    fn a_user_is_counted_through_all_his_tokens_and_an_address_only_without_them() {
+        let limits = limits();
+        let user = UserId::new();
+        assert!(limits.user(user, "one").is_ok() && limits.user(user, "other").is_ok());
+        assert!(matches!(limits.user(user, "one"), Err(ApiError::TooFast(_))));
+        assert!(limits.user(UserId::new(), "third").is_ok());
+        assert!((0..100).all(|_| limits.at_door(1, Some("one")).is_ok()));
+        assert!((0..20).all(|_| limits.at_door(1, None).is_ok()));
+        assert!(matches!(limits.at_door(1, None), Err(ApiError::TooFast(_))));
+    }
+
+    #[test]
+    fn large_deliveries_need_room() {
+        let limits = limits();
+        let held: Vec<_> = (0..LARGE_DELIVERIES).map(|_| limits.room(None).unwrap()).collect();
+        assert!(limits.room(Some(SMALL_DELIVERY_BYTES)).is_ok());
+        assert!(limits.room(Some(SMALL_DELIVERY_BYTES + 1)).is_err());
+        drop(held);
+        assert!(limits.room(None).is_ok());
+    }
+}

@@ -1,0 +1,45 @@
+//! So many requests a minute for each key, with a burst of a minute's worth.
+
+use std::{hash::Hash, num::NonZeroU32, time::Duration};
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter, clock::Clock as _};
+
+/// One bucket for each key; those that are full again are forgotten by [`Rates::forget_idle`].
+pub(super) struct Rates<K: Hash + Eq + Clone>(DefaultKeyedRateLimiter<K>);
+
+impl<K: Hash + Eq + Clone> Rates<K> {
+    pub(super) fn per_minute(requests: NonZeroU32) -> Self {
+        Self(RateLimiter::keyed(Quota::per_minute(requests)))
+    }
+
+    /// Takes one; else says how long to wait for the next.
+    pub(super) fn take(&self, key: &K) -> Result<(), Duration> {
+        self.0.check_key(key).map_err(|until| until.wait_time_from(self.0.clock().now()))
+    }
+
+    /// Forgets whoever has asked for nothing for a minute.
+    pub(super) fn forget_idle(&self) {
+        self.0.retain_recent();
+        self.0.shrink_to_fit();
+    }
+
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_key_has_its_own_and_is_told_how_long_to_wait() {
+        let rates = Rates::per_minute(NonZeroU32::new(2).unwrap());
+        assert!(rates.take(&1).is_ok() && rates.take(&1).is_ok() && rates.take(&2).is_ok());
+        let wait = rates.take(&1).unwrap_err();
+        assert!(wait > Duration::ZERO && wait <= Duration::from_secs(30), "{wait:?}");
+        rates.forget_idle();
+        assert_eq!(rates.len(), 2, "nobody who still waits is forgotten");
+    }
+}

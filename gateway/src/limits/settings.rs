@@ -1,0 +1,61 @@
+//! The limits that an operator may move.
+
+use std::num::NonZeroU32;
+
+use jobs::env::Reader;
+
+use crate::client::Network;
+
+/// How much one user or address may ask for.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Requests of one user in a minute.
+    pub max_requests_per_minute: NonZeroU32,
+    /// Requests without a good token of one address in a minute.
+    pub max_anonymous_requests_per_minute: NonZeroU32,
+    /// Live streams of one user, or of one address without a token, at once.
+    pub max_streams_per_user: usize,
+    /// Repositories that one user registered.
+    pub max_repos_per_user: usize,
+    /// API tokens of one user.
+    pub max_tokens_per_user: usize,
+    /// Open connections of this gateway.
+    pub max_connections: usize,
+    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    pub trusted_proxies: Vec<Network>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            // A hundred a second: ten programs that ask ten times a second are let, a loop without a
+            // pause is not.
+            max_requests_per_minute: NonZeroU32::new(6000).expect("not zero"),
+            // A page is three of them. Behind a proxy that is not trusted everybody is one address.
+            max_anonymous_requests_per_minute: NonZeroU32::new(600).expect("not zero"),
+            max_streams_per_user: 50,
+            max_repos_per_user: 200,
+            max_tokens_per_user: 100,
+            max_connections: 4096,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads all of them.
+    pub(crate) fn read(env: &mut Reader<'_>) -> Self {
+        let default = Self::default();
+        Self {
+            max_requests_per_minute: env
+                .or("GITFAAS_MAX_REQUESTS_PER_MINUTE", default.max_requests_per_minute),
+            max_anonymous_requests_per_minute: env
+                .or("GITFAAS_MAX_ANONYMOUS_REQUESTS_PER_MINUTE", default.max_anonymous_requests_per_minute),
+            max_streams_per_user: env.or("GITFAAS_MAX_STREAMS_PER_USER", default.max_streams_per_user),
+            max_repos_per_user: env.or("GITFAAS_MAX_REPOS_PER_USER", default.max_repos_per_user),
+            max_tokens_per_user: env.or("GITFAAS_MAX_TOKENS_PER_USER", default.max_tokens_per_user),
+            max_connections: env.or("GITFAAS_MAX_CONNECTIONS", default.max_connections),
+            trusted_proxies: env.list("GITFAAS_TRUSTED_PROXIES"),
+        }
+    }
+}

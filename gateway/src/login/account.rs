@@ -1,0 +1,88 @@
+//! `/api/v1/auth/…` and `/api/v1/whoami`: a program renews its token, signs out, asks who it is.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+use jobs::{UserId, accounts::Scope, sessions::Refreshed};
+use serde::{Deserialize, Serialize};
+
+use super::answer::Granted;
+use crate::{
+    body::{MAX_BODY_BYTES, Wanted, json, read},
+    error::ApiError,
+    gateway::Gateway,
+};
+
+/// The body of both requests under `/api/v1/auth`.
+#[derive(Deserialize)]
+pub(crate) struct Held {
+    refresh_token: String,
+}
+
+/// `POST /api/v1/auth/refresh`: a new bearer token, and the refresh token for the next time.
+pub(crate) async fn refresh(
+    State(gateway): State<Arc<Gateway>>,
+    Wanted(held): Wanted<Held>,
+) -> Result<Response, ApiError> {
+    match gateway.login.sessions.refresh(&held.refresh_token).await? {
+        Refreshed::Fresh(session, next) => Ok(Json(Granted::of(&gateway, &session, &next)).into_response()),
+        Refreshed::Reused(user) => {
+            tracing::warn!(%user, "a refresh token came twice; its sign-in was ended");
+            Err(ApiError::Unauthorized("this refresh token was used before; the sign-in has ended"))
+        }
+        Refreshed::Unknown => Err(ApiError::Unauthorized("this sign-in has ended; sign in again")),
+    }
+}
+
+/// `POST /api/v1/auth/logout`: ends the session of the refresh token in the body, which must be a good
+/// one, or of the bearer token. Every token of it is refused from then on.
+pub(crate) async fn logout(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<StatusCode, ApiError> {
+    let bytes = read(body, MAX_BODY_BYTES).await?;
+    let sessions = &gateway.login.sessions;
+    if bytes.trim_ascii().is_empty() {
+        let caller = gateway.caller(&headers).await?;
+        let session = caller.session.ok_or_else(|| {
+            ApiError::BadRequest("this is an API token; DELETE /api/v1/tokens/{id} revokes it".to_owned())
+        })?;
+        sessions.end(session).await?;
+        tracing::info!(user = %caller.user.id, "signed out");
+        return Ok(StatusCode::NO_CONTENT);
+    }
+    let held: Held = json(&bytes)?;
+    // Using it up proves it; one that was used before ends the session all the same.
+    if let Refreshed::Fresh(session, _) = sessions.refresh(&held.refresh_token).await? {
+        sessions.end(session.id).await?;
+        tracing::info!(user = %session.user, "signed out");
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `GET /api/v1/whoami`
+#[derive(Serialize)]
+pub(crate) struct WhoAmI {
+    id: UserId,
+    email: String,
+    admin: bool,
+    /// Of the token that asks.
+    scopes: Vec<Scope>,
+}
+
+/// `GET /api/v1/whoami`: any token may ask.
+pub(crate) async fn whoami(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+) -> Result<Json<WhoAmI>, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    let scopes = caller.scopes().to_vec();
+    Ok(Json(WhoAmI { id: caller.user.id, email: caller.user.email, admin: caller.user.admin, scopes }))
+}

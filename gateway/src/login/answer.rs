@@ -1,0 +1,139 @@
+//! What a sign-in yields: a page for people, a bearer token for programs; or a sentence why not.
+
+use axum::{
+    Json,
+    response::{IntoResponse, Redirect, Response},
+};
+use http::{HeaderMap, StatusCode, header};
+use jobs::{
+    Secret,
+    accounts::{ALL_SCOPES, User},
+    sessions::{BROWSER_LIFE, Holder, NewSession, PROGRAM_LIFE, Session},
+};
+use serde::Serialize;
+
+use super::{bearers, error::LoginError};
+use crate::{
+    error::{ApiError, Published},
+    gateway::Gateway,
+    pages,
+};
+
+/// What the client would like to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reads {
+    /// A person, in a browser.
+    Page,
+    Json,
+    /// A program of the published interface.
+    Text,
+}
+
+fn reads(headers: &HeaderMap) -> Reads {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+    let wants = |kind: &str| {
+        accept
+            .split(',')
+            .any(|one| one.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(kind))
+    };
+    if wants("text/html") {
+        Reads::Page
+    } else if wants("application/json") {
+        Reads::Json
+    } else {
+        Reads::Text
+    }
+}
+
+/// A bearer token and what renews it.
+#[derive(Debug, Serialize)]
+pub(super) struct Granted {
+    token: String,
+    refresh_token: String,
+    /// In seconds.
+    expires_in: i64,
+}
+
+impl Granted {
+    pub(super) fn of(gateway: &Gateway, session: &Session, refresh_token: &Secret) -> Self {
+        let (token, expires_in) = gateway.login.bearers.sign(session);
+        Self { token, refresh_token: refresh_token.expose().to_owned(), expires_in }
+    }
+}
+
+/// Begins a session and answers with it.
+pub(super) async fn welcome(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    user: &User,
+    provider: &str,
+    next: Option<&str>,
+) -> Result<Response, LoginError> {
+    let reads = reads(headers);
+    let (holder, life) = match reads {
+        Reads::Page => (Holder::Browser, BROWSER_LIFE),
+        Reads::Json => (Holder::Program, PROGRAM_LIFE),
+        // Nothing renews it, so it ends with its one token.
+        Reads::Text => (Holder::Program, bearers::LIFE),
+    };
+    let new = NewSession { user: user.id, holder, scopes: ALL_SCOPES.to_vec(), provider, life };
+    let (session, held) = gateway.login.sessions.begin(new).await?;
+    tracing::info!(user = %user.id, provider, ?holder, "signed in");
+    Ok(match reads {
+        Reads::Page => {
+            let cookie = pages::cookie_of(gateway, held.expose(), BROWSER_LIFE);
+            let page = match next {
+                Some(next) => Redirect::to(next).into_response(),
+                None => pages::signed_in(&user.email, &gateway.login.bearers.sign(&session).0),
+            };
+            ([(header::SET_COOKIE, cookie)], page).into_response()
+        }
+        Reads::Json => Json(Granted::of(gateway, &session, &held)).into_response(),
+        Reads::Text => gateway.login.bearers.sign(&session).0.into_response(),
+    })
+}
+
+/// A sign-in that did not work, as its client can read it.
+pub(super) enum Failed {
+    Page(StatusCode, String),
+    Json(ApiError),
+}
+
+impl Failed {
+    pub(super) fn of(gateway: &Gateway, headers: &HeaderMap, error: LoginError) -> Self {
+        let error: ApiError = error.into();
+        // Programs of the published interface know the answer of a service without login as JSON.
+        match reads(headers) {
+            Reads::Page if !gateway.login.offers().is_empty() => {
+                let (status, sentence) = error.into_page();
+                Self::Page(status, sentence)
+            }
+            Reads::Page | Reads::Json | Reads::Text => Self::Json(error),
+        }
+    }
+}
+
+impl IntoResponse for Failed {
+    fn into_response(self) -> Response {
+        match self {
+            Self::Page(status, sentence) => pages::not_signed_in(status, &sentence),
+            Self::Json(error) => Published(error).into_response(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" => Reads::Page ; "a browser")]
+    #[test_case("application/json" => Reads::Json)]
+    #[test_case("Application/JSON; charset=utf-8" => Reads::Json ; "case and parameters")]
+    #[test_case("*/*" => Reads::Text ; "curl")]
+    #[test_case("" => Reads::Text ; "nothing")]
+    fn what_a_client_reads(accept: &str) -> Reads {
+        reads(&HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]))
+    }
+}

@@ -1,0 +1,105 @@
+//! A sign-in under way, kept in the browser that began it.
+//!
+//! All of it lies sealed in a cookie that lives ten minutes: state, nonce, the secret half of PKCE, and
+//! where to go. So whoever brings a state must bring the browser it was given to, any gateway can go
+//! on where another began, and nothing is stored for who only looks. What is stored is that a state
+//! was used, create-only, which makes it single-use over all gateways.
+
+use axum_extra::extract::{
+    CookieJar,
+    cookie::{Cookie, SameSite},
+};
+use http::HeaderMap;
+use jiff::{SignedDuration, Timestamp};
+use jobs::{UserId, accounts::token_hash};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{Which, error::LoginError};
+use crate::{gateway::Gateway, keys::equal};
+
+/// The cookie.
+const COOKIE: &str = "gitfaas_login";
+/// What it is sealed for.
+const PLACE: &str = "login";
+/// Time for a person to sign in at a provider, with a second factor.
+const LIFE: SignedDuration = SignedDuration::from_mins(10);
+
+/// A sign-in under way.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Attempt {
+    pub(super) provider: Which,
+    pub(super) state: String,
+    pub(super) nonce: String,
+    /// The secret half of PKCE.
+    pub(super) verifier: String,
+    /// Where to go afterwards; absent means that the token is shown.
+    pub(super) next: Option<String>,
+    /// The user to whom the account is linked.
+    pub(super) link: Option<UserId>,
+    /// By the gateway's clock.
+    until: Timestamp,
+}
+
+/// `logins/state.<sha256(state)>`: it was used.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct UsedState {
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// 256 bits, in hex: nobody guesses them, and they fit into URLs and PKCE.
+fn unguessable() -> String {
+    hex::encode(rand::random::<[u8; 32]>())
+}
+
+impl Attempt {
+    pub(super) fn new(provider: Which, next: Option<String>, link: Option<UserId>) -> Self {
+        let until = Timestamp::now() + LIFE;
+        let (state, nonce, verifier) = (unguessable(), unguessable(), unguessable());
+        Self { provider, state, nonce, verifier, next, link, until }
+    }
+
+    /// The `Set-Cookie` that gives it to the browser.
+    pub(super) fn cookie(&self, gateway: &Gateway) -> String {
+        let text = serde_json::to_string(self).expect("plain fields are JSON");
+        let sealed = gateway.keys.seal(PLACE, &text.parse().expect("JSON is not empty"));
+        cookie(gateway, sealed, LIFE)
+    }
+
+    /// The attempt that this browser began, if `state` is its own and it is not too old.
+    pub(super) fn of(gateway: &Gateway, headers: &HeaderMap, state: &str) -> Result<Self, LoginError> {
+        let jar = CookieJar::from_headers(headers);
+        let sealed = jar.get(COOKIE).ok_or(LoginError::NotBegunHere)?;
+        let text = gateway.keys.open_sealed(PLACE, sealed.value()).map_err(|_| LoginError::NotBegunHere)?;
+        let attempt: Self = serde_json::from_str(text.expose()).map_err(|_| LoginError::NotBegunHere)?;
+        let is_own = equal(attempt.state.as_bytes(), state.as_bytes());
+        if is_own && attempt.until > Timestamp::now() { Ok(attempt) } else { Err(LoginError::NotBegunHere) }
+    }
+
+    /// Uses the state up: of all who come with it, over all gateways, one gets past this.
+    pub(super) async fn use_up(&self, gateway: &Gateway) -> Result<(), LoginError> {
+        let key = format!("state.{}", token_hash(&self.state));
+        match gateway.login.states.create(&key, &UsedState { other: Map::new() }).await {
+            Ok(_) => Ok(()),
+            Err(error) if error.is_conflict() => Err(LoginError::Used),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// A `Set-Cookie` that takes the attempt from the browser.
+pub(super) fn forget(gateway: &Gateway) -> String {
+    cookie(gateway, String::new(), SignedDuration::ZERO)
+}
+
+/// Lax: the provider's redirect brings it along, another site's form does not.
+fn cookie(gateway: &Gateway, value: String, life: SignedDuration) -> String {
+    let cookie = Cookie::build((COOKIE, value))
+        .path("/oauth")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(gateway.public_url.scheme() == "https")
+        .to_string();
+    format!("{cookie}; Max-Age={}", life.as_secs())
+}

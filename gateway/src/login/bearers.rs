@@ -1,0 +1,202 @@
+//! Bearer tokens for programs: signed with a key that comes from the master key, good for an hour.
+//!
+//! The signature spares no read: whose session a token belongs to is asked of the leader with every
+//! request, so that what was ended is refused at once, at every gateway.
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use jiff::{SignedDuration, Timestamp};
+use jobs::{
+    SessionId, TokenId, UserId,
+    accounts::Scope,
+    sessions::{COOKIE_PREFIX, Session},
+};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
+use serde::{Deserialize, Serialize};
+
+use crate::{auth::Caller, error::ApiError, gateway::Gateway};
+
+/// How long a bearer token is good for: long enough for a job, short enough to be lost.
+pub(super) const LIFE: SignedDuration = SignedDuration::from_hours(1);
+/// Whom our tokens are for: us.
+const AUDIENCE: &str = "gitfaas";
+/// RFC 9068: no other kind of token is taken for one of these.
+const KIND: &str = "at+jwt";
+
+/// A pair of Ed25519 keys, from its seed.
+pub(crate) struct Pair {
+    pub(crate) signing: EncodingKey,
+    pub(crate) public: Vec<u8>,
+}
+
+impl Pair {
+    pub(crate) fn of(seed: &[u8; 32]) -> Self {
+        let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("32 bytes are a seed");
+        // RFC 8410, section 7: what comes before the seed in a PKCS #8 document.
+        let head = hex::decode("302e020100300506032b657004220420").expect("hex digits");
+        let document = [head.as_slice(), seed].concat();
+        Self { signing: EncodingKey::from_ed_der(&document), public: pair.public_key().as_ref().to_vec() }
+    }
+}
+
+/// What a bearer token says.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Claims {
+    iss: String,
+    sub: UserId,
+    aud: String,
+    exp: i64,
+    iat: i64,
+    jti: TokenId,
+    /// The session that it ends with.
+    sid: SessionId,
+    /// Separated by spaces (RFC 8693, section 4.2).
+    scope: String,
+}
+
+/// Signs bearer tokens, and checks them.
+pub(crate) struct Bearers {
+    issuer: String,
+    signing: EncodingKey,
+    checking: DecodingKey,
+}
+
+impl std::fmt::Debug for Bearers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bearers({})", self.issuer)
+    }
+}
+
+impl Bearers {
+    /// `installation` tells tokens of other installations apart, under whatever address they are.
+    pub(super) fn new(seed: &[u8; 32], installation: &str) -> Self {
+        let pair = Pair::of(seed);
+        Self {
+            issuer: format!("urn:uuid:{installation}"),
+            signing: pair.signing,
+            checking: DecodingKey::from_ed_der(&pair.public),
+        }
+    }
+
+    /// A token of this session, and for how many seconds it is good.
+    pub(super) fn sign(&self, session: &Session) -> (String, i64) {
+        let now = Timestamp::now();
+        let ends = (now + LIFE).min(session.expires_at).as_second();
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            sub: session.user,
+            aud: AUDIENCE.to_owned(),
+            exp: ends,
+            iat: now.as_second(),
+            jti: TokenId::new(),
+            sid: session.id,
+            scope: words(&session.scopes),
+        };
+        let header = Header { typ: Some(KIND.to_owned()), ..Header::new(Algorithm::EdDSA) };
+        let token = encode(&header, &claims, &self.signing).expect("a key of ours signs plain claims");
+        (token, ends - now.as_second())
+    }
+
+    /// What a token of ours says.
+    fn check(&self, token: &str) -> Result<Claims, ApiError> {
+        let unknown = ApiError::Unauthorized("this token is not valid");
+        let mut rules = Validation::new(Algorithm::EdDSA);
+        // The same kind of clock wrote it; a minute is what gateways' clocks may differ by.
+        rules.leeway = super::id_token::LEEWAY_S;
+        rules.set_audience(&[AUDIENCE]);
+        rules.set_issuer(&[&self.issuer]);
+        rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+        match decode::<Claims>(token, &self.checking, &rules) {
+            Ok(found) if found.header.typ.as_deref() == Some(KIND) => Ok(found.claims),
+            Ok(_) => Err(unknown),
+            Err(error) => Err(match error.kind() {
+                jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
+                    ApiError::Unauthorized("this token has expired")
+                }
+                _ => unknown,
+            }),
+        }
+    }
+}
+
+/// Scopes as one text.
+pub(super) fn words(scopes: &[Scope]) -> String {
+    let words =
+        scopes.iter().filter_map(|scope| Some(serde_json::to_value(scope).ok()?.as_str()?.to_owned()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Whether this is a token of a sign-in, not an API token.
+pub(crate) fn is_of_login(token: &str) -> bool {
+    token.starts_with(COOKIE_PREFIX) || token.bytes().filter(|byte| *byte == b'.').count() == 2
+}
+
+impl Gateway {
+    /// Who the bearer of a sign-in's token or cookie is.
+    pub(crate) async fn signed_in_caller(&self, token: &str) -> Result<Caller, ApiError> {
+        let over = || ApiError::Unauthorized("this sign-in has ended; sign in again");
+        let (session, id) = if token.starts_with(COOKIE_PREFIX) {
+            (self.login.sessions.of_cookie(token).await?.ok_or_else(over)?, TokenId::new())
+        } else {
+            let claims = self.login.bearers.check(token)?;
+            let session = self.login.sessions.get(claims.sid).await?.ok_or_else(over)?;
+            if session.user != claims.sub {
+                return Err(over());
+            }
+            (session, claims.jti)
+        };
+        let user = self.ledger.accounts.users.get(&session.user.to_string()).await?.ok_or_else(over)?;
+        Ok(Caller::of_session(user.value, id, session.scopes, session.id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jobs::{accounts::ALL_SCOPES, sessions::Holder};
+
+    use super::*;
+
+    fn session(expires_at: Timestamp) -> Session {
+        Session {
+            id: SessionId::new(),
+            user: UserId::new(),
+            holder: Holder::Program,
+            hash: String::new(),
+            scopes: ALL_SCOPES.to_vec(),
+            provider: "device".to_owned(),
+            expires_at,
+            other: serde_json::Map::new(),
+        }
+    }
+
+    #[test]
+    fn a_token_is_taken_back_by_its_own_installation_alone() {
+        let session = session(Timestamp::now() + SignedDuration::from_hours(48));
+        let ours = Bearers::new(&[1; 32], "a");
+        let (token, expires_in) = ours.sign(&session);
+        assert_eq!(expires_in, 3600);
+        let claims = ours.check(&token).unwrap();
+        assert_eq!((claims.sub, claims.sid), (session.user, session.id));
+        assert_eq!(claims.scope, "jobs:read jobs:write repos admin");
+        assert!(Bearers::new(&[1; 32], "b").check(&token).is_err());
+        assert!(Bearers::new(&[2; 32], "a").check(&token).is_err());
+        let (head, rest) = token.split_at(token.len() - 4);
+        assert!(ours.check(&format!("{head}{}", rest.chars().rev().collect::<String>())).is_err());
+    }
+
+    #[test]
+    fn a_token_does_not_outlive_its_session() {
+        let ours = Bearers::new(&[1; 32], "a");
+        let (token, expires_in) = ours.sign(&session(Timestamp::now() - SignedDuration::from_mins(5)));
+        assert!(expires_in < 0);
+        assert!(matches!(ours.check(&token), Err(ApiError::Unauthorized("this token has expired"))));
+    }
+
+    #[test]
+    fn another_kind_of_token_signed_with_the_same_key_is_none_of_these() {
+        let ours = Bearers::new(&[1; 32], "a");
+        let (token, _) = ours.sign(&session(Timestamp::now() + LIFE));
+        let claims = ours.check(&token).unwrap();
+        let other = encode(&Header::new(Algorithm::EdDSA), &claims, &ours.signing).unwrap();
+        assert!(ours.check(&other).is_err());
+    }
+}

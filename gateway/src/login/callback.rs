@@ -1,0 +1,108 @@
+//! `GET /oauth/callback`: a browser comes back from a provider.
+//!
+//! In this order: the state is this browser's own, it was never used, the provider said yes, the code
+//! is exchanged, the person is believed, the user is let in. Until the last step nothing is stored but
+//! that the state was used.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, header};
+use jobs::accounts::User;
+use serde::Deserialize;
+
+use super::{
+    Which,
+    answer::{Failed, welcome},
+    attempt::{Attempt, forget},
+    error::{LoginError, said},
+    exchange::Proof,
+    person::Vouches,
+};
+use crate::{auth::session, body::Query, error::ApiError, gateway::Gateway};
+
+/// What the provider put into the address.
+#[derive(Deserialize)]
+pub(crate) struct Came {
+    code: Option<String>,
+    state: Option<String>,
+    /// RFC 9207.
+    iss: Option<String>,
+    error: Option<String>,
+    error_description: Option<String>,
+}
+
+/// `GET /oauth/callback`
+pub(crate) async fn callback(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    query: Result<Query<Came>, ApiError>,
+) -> Response {
+    let mut response = match came(&gateway, &headers, query).await {
+        Ok(response) => response,
+        Err(error) => Failed::of(&gateway, &headers, error).into_response(),
+    };
+    let cookie = HeaderValue::from_str(&forget(&gateway)).expect("a cookie of ours is a header");
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    response
+}
+
+async fn came(
+    gateway: &Gateway,
+    headers: &HeaderMap,
+    query: Result<Query<Came>, ApiError>,
+) -> Result<Response, LoginError> {
+    let Query(came) = query?;
+    gateway.login.chosen(None)?;
+    let attempt = Attempt::of(gateway, headers, came.state.as_deref().unwrap_or_default())?;
+    attempt.use_up(gateway).await?;
+    let (user, provider) = came.who(gateway, headers, &attempt).await?;
+    welcome(gateway, headers, &user, &provider, attempt.next.as_deref()).await
+}
+
+impl Came {
+    /// The user who came, and the provider that vouches for him.
+    async fn who(
+        &self,
+        gateway: &Gateway,
+        headers: &HeaderMap,
+        attempt: &Attempt,
+    ) -> Result<(User, String), LoginError> {
+        let login = &gateway.login;
+        let (label, vouches) = match (attempt.provider, &login.oidc, &login.github) {
+            (Which::Oidc, Some(oidc), _) => (oidc.label(), Vouches::ForAddresses),
+            (Which::Github, _, Some(github)) => (github.label(), Vouches::ForItsOwn),
+            (Which::Oidc | Which::Github, _, _) => return Err(LoginError::NotConfigured),
+        };
+        if let Some(code) = &self.error {
+            let description = said(self.error_description.as_deref().unwrap_or_default());
+            return Err(LoginError::Refused { provider: label, code: said(code), description });
+        }
+        let Some(code) = self.code.as_deref().filter(|code| !code.is_empty()) else {
+            return Err(LoginError::NoCode { provider: label });
+        };
+        let proof = Proof { state: &attempt.state, nonce: Some(&attempt.nonce), verifier: &attempt.verifier };
+        let person = match (attempt.provider, &login.oidc, &login.github) {
+            (Which::Oidc, Some(oidc), _) => oidc.person(code, self.iss.as_deref(), &proof).await?,
+            (Which::Github, _, Some(github)) => {
+                github.person(code, proof.verifier, &gateway.config.login.orgs()).await?
+            }
+            (Which::Oidc | Which::Github, _, _) => return Err(LoginError::NotConfigured),
+        };
+        let user = match attempt.link {
+            Some(user) => {
+                // The session must still be of the one who began.
+                let session = session(headers).ok_or(LoginError::LinkWithoutSession)?;
+                if gateway.bearer_of(&session).await?.user.id != user {
+                    return Err(LoginError::LinkWithoutSession);
+                }
+                gateway.linked(&person, label, user).await?
+            }
+            None => gateway.signed_in(&person, vouches).await?,
+        };
+        Ok((user, person.provider))
+    }
+}

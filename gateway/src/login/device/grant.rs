@@ -1,0 +1,177 @@
+//! The device's side: `POST /oauth/device` and `POST /oauth/token`, as RFC 8628 has them.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use axum::{
+    Json,
+    body::Body,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::StatusCode;
+use jiff::Timestamp;
+use jobs::{
+    Secret,
+    bucket::Entry,
+    sessions::{Holder, NewSession, PROGRAM_LIFE, Session},
+};
+use serde_json::json;
+
+use super::{
+    Answer, LIFE, Request,
+    pace::{INTERVAL, Pace},
+    request_key,
+};
+use crate::{
+    body::{MAX_BODY_BYTES, read},
+    error::ApiError,
+    gateway::Gateway,
+    login::bearers::words,
+};
+
+/// The one kind of grant that is given here.
+const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
+/// How a session of a device is named in its record.
+const PROVIDER: &str = "device";
+
+/// The fields of a form; JSON is taken too.
+async fn fields(body: Body) -> Result<HashMap<String, String>, ApiError> {
+    let bytes = read(body, MAX_BODY_BYTES).await?;
+    if bytes.trim_ascii().first() == Some(&b'{') {
+        return crate::body::json(&bytes);
+    }
+    Ok(url::form_urlencoded::parse(&bytes).into_owned().collect())
+}
+
+/// `POST /oauth/device`: anybody may ask; what he gets is worth nothing before a person says yes.
+pub(crate) async fn begin(State(gateway): State<Arc<Gateway>>) -> Result<Response, ApiError> {
+    let devices = &gateway.login.devices;
+    if devices.beginnings.note(Instant::now()) == Pace::TooFast {
+        return Err(ApiError::TooMany("too many devices begin to sign in; try again in a minute".to_owned()));
+    }
+    let begun = devices.begin().await?;
+    let mut page = gateway.public_url.join("device").expect("a word is a path");
+    let uri = page.to_string();
+    page.query_pairs_mut().append_pair("user_code", &begun.user_code);
+    Ok(Json(json!({
+        "device_code": begun.device_code,
+        "user_code": begun.user_code,
+        "verification_uri": uri,
+        "verification_uri_complete": page.as_str(),
+        "expires_in": LIFE.as_secs(),
+        "interval": INTERVAL.as_secs(),
+    }))
+    .into_response())
+}
+
+/// Why no token is given (RFC 6749, section 5.2; RFC 8628, section 3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refused {
+    Pending,
+    SlowDown,
+    Expired,
+    Denied,
+    Invalid,
+    AnotherGrant,
+    NoCode,
+}
+
+impl Refused {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Pending => "authorization_pending",
+            Self::SlowDown => "slow_down",
+            Self::Expired => "expired_token",
+            Self::Denied => "access_denied",
+            Self::Invalid => "invalid_grant",
+            Self::AnotherGrant => "unsupported_grant_type",
+            Self::NoCode => "invalid_request",
+        }
+    }
+
+    fn sentence(self) -> &'static str {
+        match self {
+            Self::Pending => "nobody has said yes yet",
+            Self::SlowDown => "wait five seconds longer between two requests from now on",
+            Self::Expired => "the code has expired; begin again",
+            Self::Denied => "the request was denied",
+            Self::Invalid => "the tokens of this code were fetched before",
+            Self::AnotherGrant => "only device codes are taken here; see POST /api/v1/auth/refresh",
+            Self::NoCode => "device_code is missing",
+        }
+    }
+}
+
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.code(), "error_description": self.sentence() });
+        (StatusCode::BAD_REQUEST, Json(body)).into_response()
+    }
+}
+
+/// `POST /oauth/token`
+pub(crate) async fn token(State(gateway): State<Arc<Gateway>>, body: Body) -> Result<Response, ApiError> {
+    let fields = fields(body).await?;
+    if fields.get("grant_type").is_none_or(|kind| kind != DEVICE_CODE) {
+        return Ok(Refused::AnotherGrant.into_response());
+    }
+    let Some(code) = fields.get("device_code").filter(|code| !code.is_empty()) else {
+        return Ok(Refused::NoCode.into_response());
+    };
+    let key = request_key(code);
+    let devices = &gateway.login.devices;
+    // One that NATS has forgotten has expired; so has one that never was.
+    let Some(entry) = devices.requests.get(&key).await? else { return Ok(Refused::Expired.into_response()) };
+    let refused = match entry.value.answer {
+        _ if entry.value.expires_at <= Timestamp::now() => Refused::Expired,
+        Answer::Waiting => match devices.polls.note(&key, Instant::now()) {
+            Pace::Fine => Refused::Pending,
+            Pace::TooFast => Refused::SlowDown,
+        },
+        Answer::Denied => Refused::Denied,
+        Answer::Used => Refused::Invalid,
+        Answer::Allowed => match fetch(&gateway, &entry).await? {
+            Some((session, held)) => {
+                devices.polls.forget(&key);
+                return Ok(granted(&gateway, &session, &held));
+            }
+            None => Refused::Invalid,
+        },
+    };
+    if !matches!(refused, Refused::Pending | Refused::SlowDown) {
+        devices.polls.forget(&key);
+    }
+    Ok(refused.into_response())
+}
+
+/// Uses a yes up, and begins the session. Who loses the race gets nothing.
+async fn fetch(gateway: &Gateway, entry: &Entry<Request>) -> Result<Option<(Session, Secret)>, ApiError> {
+    let Some(user) = entry.value.user else { return Ok(None) };
+    let used = Request { answer: Answer::Used, ..entry.value.clone() };
+    match gateway.login.devices.requests.update(&entry.key, &used, entry.revision).await {
+        Ok(_) => {}
+        Err(error) if error.is_conflict() => return Ok(None),
+        Err(error) => return Err(error.into()),
+    }
+    let new = NewSession {
+        user,
+        holder: Holder::Program,
+        scopes: entry.value.scopes.clone(),
+        provider: PROVIDER,
+        life: PROGRAM_LIFE,
+    };
+    tracing::info!(%user, "a device signed in");
+    Ok(Some(gateway.login.sessions.begin(new).await?))
+}
+
+fn granted(gateway: &Gateway, session: &Session, held: &Secret) -> Response {
+    let (token, expires_in) = gateway.login.bearers.sign(session);
+    Json(json!({
+        "access_token": token,
+        "token_type": "Bearer",
+        "expires_in": expires_in,
+        "refresh_token": held.expose(),
+        "scope": words(&session.scopes),
+    }))
+    .into_response()
+}

@@ -1,0 +1,171 @@
+//! Signing in on another device (RFC 8628): a program shows a code, a person who is signed in says yes.
+//!
+//! `logins/device.<sha256(device code)>` is the request, `logins/code.<user code>` leads to it; the
+//! device code itself is stored nowhere. A yes is used up by compare-and-set before a session begins,
+//! so one yes makes one session over all gateways.
+
+mod grant;
+mod pace;
+mod page;
+
+use async_nats::jetstream;
+use jiff::{SignedDuration, Timestamp};
+use jobs::{
+    UserId,
+    accounts::{Scope, token_hash},
+    bucket::{Bucket, BucketError, Entry},
+    streams,
+};
+use rand::Rng as _;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+pub(crate) use grant::{begin, token};
+use pace::{Beginnings, Polls};
+pub(crate) use page::{answer, show};
+
+/// How long a code is good for: RFC 8628 has 1800 s in its example; ours is typed at once.
+const LIFE: SignedDuration = SignedDuration::from_mins(15);
+/// Letters of a user code (RFC 8628, section 6.1): no vowels, so no words; none that look alike.
+const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+/// 20^8: with 15 minutes, and only for who is signed in, nobody guesses one.
+const CODE_LENGTH: usize = 8;
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Answer {
+    Waiting,
+    Allowed,
+    Denied,
+    /// Its tokens were fetched.
+    Used,
+}
+
+/// `logins/device.<sha256(device code)>`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Request {
+    answer: Answer,
+    /// Who said yes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<UserId>,
+    /// Of the sign-in that said yes.
+    #[serde(default)]
+    scopes: Vec<Scope>,
+    /// By the gateway's clock.
+    expires_at: Timestamp,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// `logins/code.<user code>`
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Code {
+    /// The key of the request.
+    request: String,
+    #[serde(flatten)]
+    other: Map<String, Value>,
+}
+
+/// All requests of devices.
+#[derive(Debug)]
+pub(super) struct Devices {
+    requests: Bucket<Request>,
+    codes: Bucket<Code>,
+    polls: Polls,
+    beginnings: Beginnings,
+}
+
+/// A request as its device is told of it.
+struct Begun {
+    device_code: String,
+    user_code: String,
+}
+
+fn request_key(device_code: &str) -> String {
+    format!("device.{}", token_hash(device_code))
+}
+
+/// A code for people: eight letters with a dash in the middle.
+fn user_code() -> String {
+    let mut rng = rand::rng();
+    let mut code: String =
+        (0..CODE_LENGTH).map(|_| char::from(LETTERS[rng.random_range(0..LETTERS.len())])).collect();
+    code.insert(CODE_LENGTH / 2, '-');
+    code
+}
+
+/// What somebody typed, as we write codes: case, dashes and spaces do not matter.
+fn normal(typed: &str) -> Option<String> {
+    let letters: String =
+        typed.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_uppercase()).collect();
+    let sound = letters.len() == CODE_LENGTH && letters.bytes().all(|letter| LETTERS.contains(&letter));
+    sound.then(|| format!("{}-{}", &letters[..CODE_LENGTH / 2], &letters[CODE_LENGTH / 2..]))
+}
+
+impl Devices {
+    pub(super) async fn open(js: &jetstream::Context) -> Result<Self, BucketError> {
+        Ok(Self {
+            requests: Bucket::open(js, streams::LOGINS).await?,
+            codes: Bucket::open(js, streams::LOGINS).await?,
+            polls: Polls::default(),
+            beginnings: Beginnings::default(),
+        })
+    }
+
+    async fn begin(&self) -> Result<Begun, BucketError> {
+        let device_code = hex::encode(rand::random::<[u8; 32]>());
+        let key = request_key(&device_code);
+        let request = Request {
+            answer: Answer::Waiting,
+            user: None,
+            scopes: Vec::new(),
+            expires_at: Timestamp::now() + LIFE,
+            other: Map::new(),
+        };
+        self.requests.create(&key, &request).await?;
+        loop {
+            let user_code = user_code();
+            let code = Code { request: key.clone(), other: Map::new() };
+            match self.codes.create(&format!("code.{user_code}"), &code).await {
+                Ok(_) => return Ok(Begun { device_code, user_code }),
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// The request of a code that somebody typed, if it still waits.
+    async fn waiting(&self, typed: &str) -> Result<Option<Entry<Request>>, BucketError> {
+        let Some(user_code) = normal(typed) else { return Ok(None) };
+        let Some(code) = self.codes.get(&format!("code.{user_code}")).await? else { return Ok(None) };
+        let found = self.requests.get(&code.value.request).await?;
+        Ok(found.filter(|entry| {
+            entry.value.answer == Answer::Waiting && entry.value.expires_at > Timestamp::now()
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("BCDF-GHJK" => Some("BCDF-GHJK".to_owned()))]
+    #[test_case(" bcdf ghjk " => Some("BCDF-GHJK".to_owned()) ; "typed carelessly")]
+    #[test_case("BCDFGHJK" => Some("BCDF-GHJK".to_owned()) ; "without a dash")]
+    #[test_case("BCDF-GHJ" => None ; "too short")]
+    #[test_case("BCDF-GHJKL" => None ; "too long")]
+    #[test_case("ABCD-FGHJ" => None ; "a vowel")]
+    #[test_case("BCDF.GHJ>" => None ; "no letter")]
+    fn what_was_typed(text: &str) -> Option<String> {
+        normal(text)
+    }
+
+    #[test]
+    fn a_code_reads_back() {
+        let code = user_code();
+        assert_eq!(normal(&code), Some(code));
+    }
+}

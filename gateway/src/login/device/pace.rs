@@ -1,0 +1,104 @@
+//! How often devices may ask. Kept per gateway and not in NATS: a poll must cost one read.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Between two polls of one device, as it was told (RFC 8628, section 3.5).
+pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+/// What `slow_down` adds to the interval.
+const SLOWER: Duration = Duration::from_secs(5);
+/// A device that did not poll for this long is forgotten; its code has expired.
+const FORGOTTEN_AFTER: Duration = Duration::from_secs(900);
+/// Devices remembered at once. Beyond it one polls as it likes, which costs a read each.
+const MAX_DEVICES: usize = 10_000;
+/// Requests begun in a minute at one gateway: anybody may begin, and each is two writes.
+const MAX_BEGINNINGS: u32 = 120;
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// Whether a device polls as slowly as it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pace {
+    Fine,
+    TooFast,
+}
+
+/// When each device polled, and how long it is to wait.
+#[derive(Debug, Default)]
+pub(super) struct Polls(Mutex<HashMap<String, (Instant, Duration)>>);
+
+impl Polls {
+    /// Notes a poll for the request with this key.
+    pub(super) fn note(&self, key: &str, now: Instant) -> Pace {
+        let mut polls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((last, interval)) = polls.get_mut(key) {
+            let waited = now.duration_since(*last);
+            *last = now;
+            if waited < *interval {
+                *interval += SLOWER;
+                return Pace::TooFast;
+            }
+            return Pace::Fine;
+        }
+        if polls.len() >= MAX_DEVICES {
+            polls.retain(|_, (last, _)| now.duration_since(*last) < FORGOTTEN_AFTER);
+        }
+        if polls.len() < MAX_DEVICES {
+            polls.insert(key.to_owned(), (now, INTERVAL));
+        }
+        Pace::Fine
+    }
+
+    /// Its tokens were fetched, or it was refused.
+    pub(super) fn forget(&self, key: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
+    }
+}
+
+/// Counts what was begun within a minute.
+#[derive(Debug, Default)]
+pub(super) struct Beginnings(Mutex<Option<(Instant, u32)>>);
+
+impl Beginnings {
+    pub(super) fn note(&self, now: Instant) -> Pace {
+        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (since, count) =
+            window.filter(|(since, _)| now.duration_since(*since) < MINUTE).unwrap_or((now, 0));
+        if count >= MAX_BEGINNINGS {
+            return Pace::TooFast;
+        }
+        *window = Some((since, count + 1));
+        Pace::Fine
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_polls_too_fast_is_told_to_wait_longer() {
+        let polls = Polls::default();
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        assert_eq!(polls.note("a", at(0)), Pace::Fine);
+        assert_eq!(polls.note("b", at(1)), Pace::Fine);
+        assert_eq!(polls.note("a", at(5)), Pace::Fine);
+        assert_eq!(polls.note("a", at(7)), Pace::TooFast);
+        assert_eq!(polls.note("a", at(16)), Pace::TooFast);
+        assert_eq!(polls.note("a", at(31)), Pace::Fine);
+        polls.forget("a");
+        assert_eq!(polls.note("a", at(31)), Pace::Fine);
+    }
+
+    #[test]
+    fn only_so_many_are_begun_in_a_minute() {
+        let beginnings = Beginnings::default();
+        let start = Instant::now();
+        assert!((0..MAX_BEGINNINGS).all(|_| beginnings.note(start) == Pace::Fine));
+        assert_eq!(beginnings.note(start + Duration::from_secs(59)), Pace::TooFast);
+        assert_eq!(beginnings.note(start + MINUTE), Pace::Fine);
+    }
+}

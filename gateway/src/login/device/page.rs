@@ -1,0 +1,105 @@
+//! The person's side: `/device`, where somebody who is signed in says yes or no to a code.
+
+use std::sync::Arc;
+
+use axum::{
+    Form,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+use jobs::accounts::ALL_SCOPES;
+use serde::Deserialize;
+
+use super::{Answer, Request, normal};
+use crate::{
+    auth::session,
+    body::Query,
+    error::ApiError,
+    gateway::Gateway,
+    pages::{self, DevicePage, PageError},
+};
+
+/// Of the query.
+#[derive(Deserialize)]
+pub(crate) struct Shown {
+    #[serde(default)]
+    user_code: String,
+}
+
+/// What the form says.
+#[derive(Deserialize)]
+pub(crate) struct Said {
+    #[serde(default)]
+    user_code: String,
+    /// `allow`; anything else is a no.
+    #[serde(default)]
+    answer: String,
+    /// The session's word.
+    #[serde(default)]
+    form: String,
+}
+
+/// This page again, with the code where it is one.
+fn here(typed: &str) -> String {
+    normal(typed).map_or_else(|| "/device".to_owned(), |code| format!("/device?user_code={code}"))
+}
+
+/// `GET /device`
+pub(crate) async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    Query(shown): Query<Shown>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let page = async {
+        let session = session(&headers).ok_or(ApiError::Unauthorized("sign in first"))?;
+        let caller = gateway.bearer_of(&session).await?;
+        let code = normal(&shown.user_code).unwrap_or_default();
+        let form = gateway.keys.form(&session);
+        Ok(pages::device(StatusCode::OK, &DevicePage { email: &caller.user.email, code, form, message: "" }))
+    };
+    page.await.map_err(PageError::at(&gateway, here(&shown.user_code)))
+}
+
+/// `POST /device`
+pub(crate) async fn answer(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    Form(said): Form<Said>,
+) -> Result<Response, PageError> {
+    let page = async {
+        let session = pages::checked(&gateway, &headers, &said.form)?;
+        let caller = gateway.bearer_of(&session).await?;
+        let devices = &gateway.login.devices;
+        let again = |message| {
+            let form = gateway.keys.form(&session);
+            let code = normal(&said.user_code).unwrap_or_default();
+            let page = DevicePage { email: &caller.user.email, code, form, message };
+            pages::device(StatusCode::BAD_REQUEST, &page)
+        };
+        let Some(entry) = devices.waiting(&said.user_code).await? else {
+            return Ok(again("There is no such code, or it was used or has expired."));
+        };
+        let allows = said.answer == "allow";
+        let scopes = ALL_SCOPES.into_iter().filter(|scope| caller.needs(*scope).is_ok()).collect();
+        let request = Request {
+            answer: if allows { Answer::Allowed } else { Answer::Denied },
+            user: Some(caller.user.id),
+            scopes,
+            ..entry.value
+        };
+        match devices.requests.update(&entry.key, &request, entry.revision).await {
+            Ok(_) => {}
+            Err(error) if error.is_conflict() => return Ok(again("Somebody else answered this code.")),
+            Err(error) => return Err(error.into()),
+        }
+        tracing::info!(user = %caller.user.id, allows, "a device's code was answered");
+        Ok(if allows {
+            pages::said("Signed in", "The program is signed in now. You can close this page.")
+        } else {
+            pages::said("Denied", "The program was refused. You can close this page.")
+        }
+        .into_response())
+    };
+    page.await.map_err(PageError::at(&gateway, here(&said.user_code)))
+}

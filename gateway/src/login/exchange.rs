@@ -1,0 +1,130 @@
+//! The two ends of an authorization code (RFC 6749 with PKCE, RFC 7636): the address that a browser is
+//! sent to, and the exchange of what it brings back.
+
+use jobs::Secret;
+use oauth2::{
+    AuthType, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet,
+    ExtraTokenFields, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RequestTokenError, Scope,
+    StandardRevocableToken, StandardTokenResponse, TokenResponse as _, TokenUrl,
+    basic::{
+        BasicErrorResponse, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse, BasicTokenType,
+    },
+};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{
+    error::{LoginError, said},
+    http::Http,
+    settings::Registration,
+};
+
+/// What OpenID Connect adds to the answer.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Extra {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    id_token: Option<String>,
+}
+
+impl ExtraTokenFields for Extra {}
+
+type Client = oauth2::Client<
+    BasicErrorResponse,
+    StandardTokenResponse<Extra, BasicTokenType>,
+    BasicTokenIntrospectionResponse,
+    StandardRevocableToken,
+    BasicRevocationErrorResponse,
+    EndpointSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointNotSet,
+    EndpointSet,
+>;
+
+/// Where a provider's two endpoints are, and who we are there.
+pub(super) struct Endpoints<'a> {
+    /// What people call the provider.
+    pub(super) provider: &'a str,
+    pub(super) registration: &'a Registration,
+    pub(super) authorize: &'a Url,
+    pub(super) token: &'a Url,
+    pub(super) auth: AuthType,
+    /// Ours: the provider sends browsers back there, and nowhere else.
+    pub(super) redirect: &'a Url,
+}
+
+/// What the provider gave for a code.
+pub(super) struct Tokens {
+    pub(super) access: Secret,
+    pub(super) id_token: Option<String>,
+}
+
+/// What only the browser's cookie keeps between the two ends.
+pub(super) struct Proof<'a> {
+    pub(super) state: &'a str,
+    pub(super) nonce: Option<&'a str>,
+    pub(super) verifier: &'a str,
+}
+
+impl Endpoints<'_> {
+    fn client(&self) -> Client {
+        let id = ClientId::new(self.registration.client_id.clone());
+        oauth2::Client::new(id)
+            .set_client_secret(ClientSecret::new(self.registration.client_secret.expose().to_owned()))
+            .set_auth_type(self.auth.clone())
+            .set_auth_uri(AuthUrl::from_url(self.authorize.clone()))
+            .set_token_uri(TokenUrl::from_url(self.token.clone()))
+            .set_redirect_uri(RedirectUrl::from_url(self.redirect.clone()))
+    }
+
+    /// Where the browser is sent.
+    pub(super) fn address(&self, proof: &Proof<'_>, scopes: &[&str]) -> Url {
+        let client = self.client();
+        let verifier = PkceCodeVerifier::new(proof.verifier.to_owned());
+        let state = proof.state.to_owned();
+        let mut request = client
+            .authorize_url(|| CsrfToken::new(state))
+            .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
+            .add_scopes(scopes.iter().map(|scope| Scope::new((*scope).to_owned())));
+        if let Some(nonce) = proof.nonce {
+            request = request.add_extra_param("nonce", nonce.to_owned());
+        }
+        request.url().0
+    }
+
+    /// What the provider gives for the code.
+    pub(super) async fn exchange(
+        &self,
+        http: &Http,
+        code: &str,
+        verifier: &str,
+    ) -> Result<Tokens, LoginError> {
+        // Owned, so that its future is the same for every lifetime.
+        let http = http.clone();
+        let send = move |request| {
+            let http = http.clone();
+            async move { http.exchange(request).await }
+        };
+        let answer = self
+            .client()
+            .exchange_code(AuthorizationCode::new(code.to_owned()))
+            .set_pkce_verifier(PkceCodeVerifier::new(verifier.to_owned()))
+            .request_async(&send)
+            .await;
+        let provider = || self.provider.to_owned();
+        let malformed = |why: String| LoginError::Malformed { provider: provider(), why };
+        let answer = answer.map_err(|error| match error {
+            RequestTokenError::ServerResponse(error) => LoginError::Refused {
+                provider: provider(),
+                code: said(error.error().as_ref()),
+                description: said(error.error_description().map_or("", String::as_str)),
+            },
+            RequestTokenError::Request(source) => LoginError::Away { provider: provider(), source },
+            RequestTokenError::Parse(error, _) => malformed(error.path().to_string()),
+            RequestTokenError::Other(why) => malformed(why),
+        })?;
+        let access = answer.access_token().secret().parse();
+        let access = access.map_err(|_| malformed("an empty access token".to_owned()))?;
+        Ok(Tokens { access, id_token: answer.extra_fields().id_token.clone() })
+    }
+}

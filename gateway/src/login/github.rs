@@ -1,0 +1,129 @@
+//! GitHub's OAuth, which is not OpenID Connect: who somebody is must be asked of its API.
+
+use http::StatusCode;
+use oauth2::AuthType;
+use serde::Deserialize;
+use url::Url;
+
+use super::{
+    error::{LoginError, said},
+    exchange::{Endpoints, Proof},
+    http::{Away, Http},
+    person::Person,
+    settings::Registration,
+};
+
+/// GitHub, or a server of its kind.
+#[derive(Debug)]
+pub(crate) struct Github {
+    /// Its host, and port where it has one: the provider of identities.
+    authority: String,
+    registration: Registration,
+    authorize: Url,
+    token: Url,
+    api: Url,
+    redirect: Url,
+    http: Http,
+}
+
+/// `GET /user`: names change and are given to others, the number is not.
+#[derive(Deserialize)]
+struct Account {
+    id: u64,
+}
+
+/// An entry of `GET /user/emails`.
+#[derive(Deserialize)]
+struct Address {
+    email: String,
+    #[serde(default)]
+    primary: bool,
+    #[serde(default)]
+    verified: bool,
+}
+
+/// `GET /user/memberships/orgs/{org}`
+#[derive(Deserialize)]
+struct Membership {
+    state: String,
+}
+
+impl Github {
+    /// `api` ends in a slash; the pages for people are at its host without a leading `api.`.
+    pub(super) fn new(
+        api: &Url,
+        authority: String,
+        registration: Registration,
+        redirect: Url,
+        http: Http,
+    ) -> Self {
+        let page = |name: &str| {
+            let address = format!("{}://{authority}/login/oauth/{name}", api.scheme());
+            Url::parse(&address).expect("a host makes a URL")
+        };
+        let (authorize, token) = (page("authorize"), page("access_token"));
+        Self { authority, registration, authorize, token, api: api.clone(), redirect, http }
+    }
+
+    /// What people call it.
+    pub(super) fn label(&self) -> String {
+        if self.authority == "github.com" { "GitHub".to_owned() } else { self.authority.clone() }
+    }
+
+    fn endpoints<'a>(&'a self, label: &'a str) -> Endpoints<'a> {
+        Endpoints {
+            provider: label,
+            registration: &self.registration,
+            authorize: &self.authorize,
+            token: &self.token,
+            auth: AuthType::RequestBody,
+            redirect: &self.redirect,
+        }
+    }
+
+    /// Where the browser is sent; memberships are asked for only where they decide something.
+    pub(super) fn address(&self, proof: &Proof<'_>, asks_orgs: bool) -> Url {
+        let scopes: &[&str] =
+            if asks_orgs { &["read:user", "user:email", "read:org"] } else { &["read:user", "user:email"] };
+        self.endpoints(&self.label()).address(proof, scopes)
+    }
+
+    /// The person that came back with this code, and which of `orgs` he is an active member of.
+    pub(super) async fn person(
+        &self,
+        code: &str,
+        verifier: &str,
+        orgs: &[String],
+    ) -> Result<Person, LoginError> {
+        let provider = self.label();
+        let away = |source| LoginError::Away { provider: self.label(), source };
+        let tokens = self.endpoints(&provider).exchange(&self.http, code, verifier).await?;
+        let access = tokens.access.expose();
+        let account: Account = self.http.json(&self.at(&["user"]), Some(access)).await.map_err(away)?;
+        let addresses: Vec<Address> =
+            self.http.json(&self.at(&["user", "emails"]), Some(access)).await.map_err(away)?;
+        let primary = addresses.into_iter().find(|address| address.primary && address.verified);
+        let email = said(&primary.ok_or(LoginError::Unverified { provider })?.email);
+        let mut member_of = Vec::new();
+        for org in orgs {
+            let address = self.at(&["user", "memberships", "orgs", org]);
+            match self.http.json::<Membership>(&address, Some(access)).await {
+                Ok(membership) if membership.state == "active" => member_of.push(org.clone()),
+                Ok(_) => {}
+                // No member, no such organisation, or one that does not let us look.
+                Err(Away::Status { status: StatusCode::NOT_FOUND | StatusCode::FORBIDDEN, .. }) => {}
+                Err(error) => return Err(away(error)),
+            }
+        }
+        let subject = account.id.to_string();
+        Ok(Person { provider: self.authority.clone(), subject, email, orgs: member_of })
+    }
+
+    fn at(&self, path: &[&str]) -> Url {
+        let mut url = self.api.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(path);
+        }
+        url
+    }
+}

@@ -1,0 +1,177 @@
+//! An id_token is believed or refused: signature, issuer, audience, time, nonce (OpenID Connect Core,
+//! section 3.1.3.7). No I/O, so every rule is a row of a table.
+//!
+//! The algorithm is one of three that prove with a public key; what a token says of itself never
+//! widens that, so neither `none` nor an HMAC "signed" with the public key gets as far as a key.
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use jsonwebtoken::{
+    Algorithm, DecodingKey, Validation, decode,
+    errors::ErrorKind,
+    jwk::{Jwk, KeyOperations, PublicKeyUse},
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::keys::equal;
+
+/// What clocks may differ by, in seconds.
+pub(super) const LEEWAY_S: u64 = 60;
+/// The longest subject: OpenID Connect Core, section 2.
+const MAX_SUBJECT_BYTES: usize = 255;
+
+/// Why a token is not believed.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Refusal {
+    #[error("the id_token is not a token")]
+    Malformed,
+    #[error("the id_token is signed with {0}, which is not accepted")]
+    Algorithm(String),
+    #[error("the id_token is signed with a key that the provider does not publish")]
+    UnknownKey,
+    #[error("the signature of the id_token is wrong")]
+    Signature,
+    #[error("the id_token is of another issuer")]
+    Issuer,
+    #[error("the id_token is for another service")]
+    Audience,
+    #[error("the id_token has expired")]
+    Expired,
+    #[error("the id_token is not valid yet")]
+    TooEarly,
+    #[error("the id_token belongs to another sign-in")]
+    Nonce,
+    #[error("the id_token has no {0}")]
+    Missing(String),
+    #[error("there is no id_token in the answer")]
+    None,
+}
+
+/// What a token must say.
+pub(super) struct Expected<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) client_id: &'a str,
+    pub(super) nonce: &'a str,
+    /// The provider's own list; empty means it does not say, and RS256 is what the standard has then.
+    pub(super) algorithms: &'a [String],
+}
+
+/// What a believed token says of a person.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Claims {
+    pub(super) sub: String,
+    pub(super) email: Option<String>,
+    /// A boolean; some providers send text.
+    email_verified: Option<Value>,
+    aud: Value,
+    azp: Option<String>,
+    nonce: Option<String>,
+}
+
+impl Claims {
+    /// Whether the provider itself checked the address.
+    pub(super) fn email_is_verified(&self) -> bool {
+        is_true(self.email_verified.as_ref())
+    }
+}
+
+/// True, or the text that some providers send.
+pub(super) fn is_true(value: Option<&Value>) -> bool {
+    match value {
+        Some(Value::Bool(yes)) => *yes,
+        Some(Value::String(text)) => text == "true",
+        Some(_) | None => false,
+    }
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+    kid: Option<String>,
+}
+
+/// The algorithms that are accepted at all.
+fn algorithm(name: &str) -> Option<Algorithm> {
+    match name {
+        "RS256" => Some(Algorithm::RS256),
+        "ES256" => Some(Algorithm::ES256),
+        "EdDSA" => Some(Algorithm::EdDSA),
+        _ => None,
+    }
+}
+
+/// Checks a token against the provider's keys.
+pub(super) fn verify(token: &str, keys: &[Jwk], expected: &Expected<'_>) -> Result<Claims, Refusal> {
+    let header = token.split('.').next().unwrap_or_default();
+    let header = BASE64_URL_SAFE_NO_PAD.decode(header).map_err(|_| Refusal::Malformed)?;
+    let header: Header = serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
+    let refused = || Refusal::Algorithm(super::error::said(&header.alg));
+    let algorithm = algorithm(&header.alg).ok_or_else(refused)?;
+    let offered = match expected.algorithms {
+        [] => header.alg == "RS256",
+        offered => offered.contains(&header.alg),
+    };
+    if !offered {
+        return Err(refused());
+    }
+    let key = key(keys, &header).ok_or(Refusal::UnknownKey)?;
+    let key = DecodingKey::from_jwk(key).map_err(|_| Refusal::UnknownKey)?;
+    let mut rules = Validation::new(algorithm);
+    rules.leeway = LEEWAY_S;
+    rules.validate_nbf = true;
+    rules.set_audience(&[expected.client_id]);
+    rules.set_issuer(&[expected.issuer]);
+    rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
+    let claims = decode::<Claims>(token, &key, &rules).map_err(|error| refusal(error.kind()))?.claims;
+    further(claims, expected)
+}
+
+/// The key that the token names; one that names none fits where there is a single one.
+fn key<'a>(keys: &'a [Jwk], header: &Header) -> Option<&'a Jwk> {
+    let fits = |key: &&Jwk| {
+        let common = &key.common;
+        let signs = !matches!(common.public_key_use, Some(PublicKeyUse::Encryption))
+            && common.key_operations.as_ref().is_none_or(|all| all.contains(&KeyOperations::Verify));
+        let named = common.key_algorithm.is_none_or(|algorithm| algorithm.to_string() == header.alg);
+        signs && named && (header.kid.is_none() || common.key_id == header.kid)
+    };
+    let mut found = keys.iter().filter(fits);
+    let key = found.next()?;
+    (header.kid.is_some() || found.next().is_none()).then_some(key)
+}
+
+fn refusal(kind: &ErrorKind) -> Refusal {
+    match kind {
+        ErrorKind::ExpiredSignature => Refusal::Expired,
+        ErrorKind::ImmatureSignature => Refusal::TooEarly,
+        ErrorKind::InvalidIssuer => Refusal::Issuer,
+        ErrorKind::InvalidAudience => Refusal::Audience,
+        ErrorKind::InvalidSignature => Refusal::Signature,
+        ErrorKind::MissingRequiredClaim(name) => Refusal::Missing(name.clone()),
+        // A key of another kind than the algorithm is one that never signed this.
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidKeyFormat => Refusal::Signature,
+        _ => Refusal::Malformed,
+    }
+}
+
+/// What the library does not check.
+fn further(claims: Claims, expected: &Expected<'_>) -> Result<Claims, Refusal> {
+    let several = claims.aud.as_array().is_some_and(|all| all.len() > 1);
+    match claims.azp.as_deref() {
+        Some(party) if party != expected.client_id => return Err(Refusal::Audience),
+        None if several => return Err(Refusal::Audience),
+        Some(_) | None => {}
+    }
+    let nonce = claims.nonce.as_deref().unwrap_or_default();
+    if !equal(nonce.as_bytes(), expected.nonce.as_bytes()) {
+        return Err(Refusal::Nonce);
+    }
+    if claims.sub.is_empty() || claims.sub.len() > MAX_SUBJECT_BYTES {
+        return Err(Refusal::Missing("sub".to_owned()));
+    }
+    Ok(claims)
+}
+
+#[cfg(test)]
+#[path = "id_token_tests.rs"]
+mod tests;

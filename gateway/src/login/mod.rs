@@ -1,0 +1,132 @@
+//! Signing in: with OpenID Connect, with GitHub, and for programs with a code (RFC 8628).
+//!
+//! A provider vouches for a person (`oidc.rs`, `github.rs`), `person.rs` finds the user that he is,
+//! and a session begins: a cookie for pages, a short-lived bearer token for programs, with a refresh
+//! token where the program can keep one. Where to begin: `authorize.rs`, then `callback.rs`.
+
+pub(crate) mod account;
+mod answer;
+mod attempt;
+pub(crate) mod authorize;
+pub(crate) mod bearers;
+pub(crate) mod callback;
+pub(crate) mod device;
+mod discovery;
+mod error;
+mod exchange;
+mod github;
+mod http;
+mod id_token;
+mod oidc;
+mod person;
+pub(crate) mod return_path;
+pub(crate) mod settings;
+
+use jobs::{Ledger, bucket::Bucket, sessions::Sessions, streams};
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use crate::{config::Config, keys::Keys, meta};
+use bearers::Bearers;
+use device::Devices;
+use error::LoginError;
+use github::Github;
+use oidc::Oidc;
+
+/// A kind of provider, as requests name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Which {
+    /// The configured OpenID Connect provider.
+    Oidc,
+    /// GitHub, or a server of its kind.
+    Github,
+}
+
+/// A way to sign in, as pages offer it.
+#[derive(Debug, Clone)]
+pub(crate) struct Offer {
+    /// As in `?provider=`.
+    pub(crate) name: &'static str,
+    /// As people call it.
+    pub(crate) label: String,
+}
+
+/// Everything that signing in needs.
+#[derive(Debug)]
+pub(crate) struct Login {
+    oidc: Option<Oidc>,
+    github: Option<Github>,
+    pub(crate) sessions: Sessions,
+    pub(crate) bearers: Bearers,
+    states: Bucket<attempt::UsedState>,
+    devices: Devices,
+}
+
+impl Login {
+    /// Prepares every configured provider; none of them is asked anything yet.
+    pub(crate) async fn open(
+        config: &Config,
+        public_url: &Url,
+        ledger: &Ledger,
+        keys: &Keys,
+    ) -> anyhow::Result<Self> {
+        let installation = meta::installation_id(ledger).await?;
+        let http = http::Http::new(&config.clone_allow, config.ca_bundle.as_deref())?;
+        let redirect = public_url.join("oauth/callback")?;
+        let login = &config.login;
+        let oidc = login.oidc.clone().map(|registration| {
+            Oidc::new(login.issuer.clone(), registration, redirect.clone(), http.clone())
+        });
+        let github = login.github.clone().map(|registration| {
+            let at = &config.github;
+            Github::new(&at.api_url, at.authority(), registration, redirect, http)
+        });
+        let login = Self {
+            oidc,
+            github,
+            sessions: Sessions::open(&ledger.js).await?,
+            bearers: Bearers::new(keys.signing_seed(), &installation),
+            states: Bucket::open(&ledger.js, streams::LOGINS).await?,
+            devices: Devices::open(&ledger.js).await?,
+        };
+        login.announce(config);
+        Ok(login)
+    }
+
+    /// Says once who may sign in: an operator must not find out from the list of users.
+    fn announce(&self, config: &Config) {
+        let offers: Vec<String> = self.offers().into_iter().map(|offer| offer.label).collect();
+        if offers.is_empty() {
+            return;
+        }
+        let at = offers.join(" or ");
+        let allow: Vec<String> = config.login.allow.iter().map(ToString::to_string).collect();
+        if allow.is_empty() {
+            tracing::info!("anybody with an account at {at} may sign in; GITFAAS_LOGIN_ALLOW narrows that");
+        } else {
+            tracing::info!("with an account at {at} may sign in: {}", allow.join(", "));
+        }
+    }
+
+    /// The ways to sign in, the first one first.
+    pub(crate) fn offers(&self) -> Vec<Offer> {
+        let oidc = self.oidc.as_ref().map(|oidc| Offer { name: "oidc", label: oidc.label() });
+        let github = self.github.as_ref().map(|github| Offer { name: "github", label: github.label() });
+        oidc.into_iter().chain(github).collect()
+    }
+
+    /// The provider that a request names, else the first.
+    fn chosen(&self, named: Option<&str>) -> Result<Which, LoginError> {
+        let which = |name: &str| match name {
+            "oidc" if self.oidc.is_some() => Some(Which::Oidc),
+            "github" if self.github.is_some() => Some(Which::Github),
+            _ => None,
+        };
+        let offers = self.offers();
+        let Some(first) = offers.first() else { return Err(LoginError::NotConfigured) };
+        which(named.unwrap_or(first.name)).ok_or_else(|| {
+            LoginError::NoSuchProvider(offers.iter().map(|offer| offer.name).collect::<Vec<_>>().join(", "))
+        })
+    }
+}

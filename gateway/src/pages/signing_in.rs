@@ -1,0 +1,69 @@
+//! Pages around signing in, and the cookie that keeps it.
+
+use askama::Template;
+use axum::response::Response;
+use axum_extra::extract::cookie::{Cookie, SameSite};
+use http::StatusCode;
+use jiff::SignedDuration;
+
+use super::{ErrorPage, html};
+use crate::{auth::SESSION, gateway::Gateway};
+
+#[derive(Template)]
+#[template(path = "signed_in.html")]
+struct SignedInPage<'a> {
+    email: &'a str,
+    token: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "said.html")]
+struct SaidPage<'a> {
+    title: &'a str,
+    message: &'a str,
+}
+
+/// Where a device's code is answered.
+#[derive(Template)]
+#[template(path = "device.html")]
+pub(crate) struct DevicePage<'a> {
+    pub(crate) email: &'a str,
+    pub(crate) code: String,
+    pub(crate) form: String,
+    pub(crate) message: &'a str,
+}
+
+/// A bearer token, for a person to copy.
+pub(crate) fn signed_in(email: &str, token: &str) -> Response {
+    html(StatusCode::OK, &SignedInPage { email, token })
+}
+
+/// Why somebody is not signed in.
+pub(crate) fn not_signed_in(status: StatusCode, message: &str) -> Response {
+    html(status, &ErrorPage { title: "Not signed in", message })
+}
+
+/// A sentence that ends something well.
+pub(crate) fn said(title: &str, message: &str) -> Response {
+    html(StatusCode::OK, &SaidPage { title, message })
+}
+
+/// The page of a device's code.
+pub(crate) fn device(status: StatusCode, page: &DevicePage<'_>) -> Response {
+    html(status, page)
+}
+
+/// A cookie that no script reads and no other site's form sends; gone when the browser closes.
+pub(super) fn browser_cookie(gateway: &Gateway, value: &str) -> String {
+    Cookie::build((SESSION, value))
+        .path("/")
+        .http_only(true)
+        .same_site(SameSite::Lax)
+        .secure(gateway.public_url.scheme() == "https")
+        .to_string()
+}
+
+/// The same for so long; for no time it is taken away.
+pub(crate) fn cookie_of(gateway: &Gateway, value: &str, life: SignedDuration) -> String {
+    format!("{}; Max-Age={}", browser_cookie(gateway, value), life.as_secs())
+}

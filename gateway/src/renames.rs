@@ -1,0 +1,128 @@
+//! Repositories that are called otherwise now: known by the forge's number, which stays.
+//!
+//! The number is learned at the registration or from the first delivery that is believed. A delivery
+//! with that number and another name moves the registration's URL, on its own host only; statuses and
+//! clones follow, because both come from the registered URL.
+
+use hooks::{CloneUrl, incoming::Repository};
+use jobs::{Repo, bucket::Entry};
+
+use crate::{error::ApiError, gateway::Gateway, places::are_others};
+
+/// Old URLs that are remembered: those of jobs that still wait.
+const MAX_FORMER_URLS: usize = 10;
+
+/// Who signed a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signer {
+    /// GitHub, with the secret that only it and the operator have.
+    App,
+    /// Whoever has the registration's own secret: the forge, and its owner.
+    Registrant,
+}
+
+impl Gateway {
+    /// Brings a registration up to date with what a believed delivery says about its repository.
+    pub(crate) async fn follow(
+        &self,
+        repo: Repo,
+        named: &Repository,
+        signer: Signer,
+    ) -> Result<Repo, ApiError> {
+        let (Ok(url), Some(forge_id)) = (repo.url.parse::<CloneUrl>(), named.forge_id) else {
+            return Ok(repo);
+        };
+        if url.authority() != named.clone_url.authority() {
+            return Ok(repo);
+        }
+        let same_path = url.same_repository(&named.clone_url);
+        if repo.forge_id == Some(forge_id) {
+            let to = with_scheme_of(&url, &named.clone_url);
+            return match to.filter(|_| !same_path) {
+                Some(to) if self.is_true(&repo, &to, forge_id, signer).await => self.rename(repo, &to).await,
+                Some(_) | None => Ok(repo),
+            };
+        }
+        let made_anew = are_others(repo.forge_id, Some(forge_id)) && signer == Signer::Registrant;
+        if same_path && (repo.forge_id.is_none() || made_anew) {
+            return self.learn(repo, forge_id).await;
+        }
+        Ok(repo)
+    }
+
+    /// Whether a new name is believed. A registrant could sign any name, and would then have the
+    /// operator's credential used on a repository that is not his; so the forge is asked.
+    async fn is_true(&self, repo: &Repo, to: &CloneUrl, forge_id: u64, signer: Signer) -> bool {
+        let lent = repo.operator_credential || repo.installation.is_some();
+        if signer == Signer::App || !lent {
+            return true;
+        }
+        let moved = Repo { url: to.to_string(), ..repo.clone() };
+        match self.look_up(&moved).await {
+            Some(Ok(found)) => found.id == forge_id,
+            Some(Err(_)) | None => false,
+        }
+    }
+
+    /// Gives a registration its repository's new URL. The place by the forge's number is kept.
+    pub(crate) async fn rename(&self, repo: Repo, to: &CloneUrl) -> Result<Repo, ApiError> {
+        let old = repo.url.parse::<CloneUrl>();
+        if old.as_ref().is_ok_and(|old| old.same_repository(to)) {
+            return Ok(repo);
+        }
+        let moved = |now: &Entry<Repo>| {
+            (now.value.url == repo.url).then(|| {
+                let mut former_urls = now.value.former_urls.clone();
+                former_urls.insert(0, now.value.url.clone());
+                former_urls.truncate(MAX_FORMER_URLS);
+                Repo { url: to.to_string(), former_urls, ..now.value.clone() }
+            })
+        };
+        let entry = self.ledger.repos.change(&repo.id.to_string(), moved).await?;
+        let entry = entry.ok_or(ApiError::NotFound("repository"))?;
+        self.repos.note(entry.clone());
+        if entry.value.posts {
+            self.take_place(&entry.value).await?;
+        }
+        if let Ok(old) = old {
+            self.leave_path(&old, repo.id).await?;
+        }
+        tracing::info!(repo = %repo.id, from = repo.url, to = %to, "a repository was renamed");
+        Ok(entry.value)
+    }
+
+    async fn learn(&self, repo: Repo, forge_id: u64) -> Result<Repo, ApiError> {
+        if repo.posts && repo.forge_id.is_some() {
+            self.leave_place(&repo).await?;
+        }
+        let learned = |now: &Entry<Repo>| {
+            (now.value.forge_id == repo.forge_id)
+                .then(|| Repo { forge_id: Some(forge_id), ..now.value.clone() })
+        };
+        let entry = self.ledger.repos.change(&repo.id.to_string(), learned).await?;
+        let entry = entry.ok_or(ApiError::NotFound("repository"))?;
+        if !entry.value.posts {
+            self.repos.note(entry.clone());
+            return Ok(entry.value);
+        }
+        Ok(self.settle(entry).await?.value)
+    }
+}
+
+/// The new URL, spoken as the registered one is: a payload does not choose between http and https.
+fn with_scheme_of(registered: &CloneUrl, named: &CloneUrl) -> Option<CloneUrl> {
+    let rest = named.as_str().split_once("://")?.1;
+    format!("{}://{rest}", registered.as_url().scheme()).parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_does_not_choose_the_scheme() {
+        let url = |text: &str| text.parse::<CloneUrl>().unwrap();
+        let renamed = with_scheme_of(&url("https://host:1/a/b"), &url("http://host:1/a/c.git"));
+        assert_eq!(renamed.unwrap().as_str(), "https://host:1/a/c.git");
+    }
+}

@@ -1,0 +1,61 @@
+//! The steps from a planned job to one that waits, the same for pushes, pull requests and reruns.
+
+use jobs::{Cause, Delivery, Job, JobId, NewJob, Outcome, Repo, Verdict};
+
+use super::{RERUN_OF, heads::Moved};
+use crate::{error::ApiError, gateway::Gateway};
+
+/// Why a delivery with a full queue makes no running job; noted before its record exists.
+pub(super) const QUEUE_FULL: &str = "the owner's queue is full";
+
+/// What the last step writes into the entry.
+pub(super) struct Decided {
+    pub(super) verdict: Verdict,
+    pub(super) reason: Option<String>,
+    pub(super) jobs: Vec<JobId>,
+}
+
+impl Decided {
+    pub(super) fn because(verdict: Verdict, reason: &str) -> Self {
+        Self { verdict, reason: Some(reason.to_owned()), jobs: Vec::new() }
+    }
+
+    pub(super) fn duplicate_of(job: JobId) -> Self {
+        Self { verdict: Verdict::Duplicate, reason: Some(format!("duplicate of {job}")), jobs: vec![job] }
+    }
+}
+
+impl Gateway {
+    /// Record, `heads`, and then queue and status; a full queue ends the job at once.
+    pub(super) async fn make(
+        &self,
+        delivery: &Delivery,
+        new: NewJob,
+        moved: Option<(&Moved, &Repo)>,
+    ) -> Result<Decided, ApiError> {
+        let job = new.id;
+        match self.ledger.jobs.create(&job.to_string(), &Job::new(new.clone())).await {
+            Ok(_) => {}
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+        let is_full = delivery.reason.as_deref() == Some(QUEUE_FULL);
+        if let Some((moved, repo)) = moved {
+            self.move_head(moved, repo, Some(job).filter(|_| !is_full)).await?;
+        }
+        if is_full {
+            if let Some(entry) = self.ledger.end(job, &Outcome::wished(Cause::Refused, QUEUE_FULL)).await? {
+                self.note(&entry);
+            }
+            return Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Refused, QUEUE_FULL) });
+        }
+        let entry = self.ledger.submit(new).await?;
+        self.note(&entry);
+        Ok(Decided { verdict: Verdict::Accepted, reason: None, jobs: vec![job] })
+    }
+}
+
+/// The job that this delivery's job repeats, when it is a replay.
+pub(super) fn rerun_of(delivery: &Delivery) -> Option<JobId> {
+    delivery.other.get(RERUN_OF)?.as_str()?.parse().ok()
+}

@@ -1,0 +1,84 @@
+//! A pull request: a job of its newest commit, fetched from the base repository alone.
+//!
+//! One from a fork is a stranger's program: it is held until an owner approves its commit, unless the
+//! registration says otherwise, and it never gets secrets. The same commit of the same pull request is
+//! one job, whatever the event that brought it: opened, no draft any more, or a redelivery.
+
+use hooks::incoming::{PullRequest, PullRequestAction};
+use jobs::{Delivery, JobId, NewJob, Repo, Trigger, Verdict};
+
+use super::{
+    approval,
+    heads::Moved,
+    made::{Decided, rerun_of},
+};
+use crate::{error::ApiError, gateway::Gateway};
+
+/// Why a pull request has no job yet.
+const HELD: &str = "a pull request from a fork waits for an owner's approval";
+/// Why it never will have one.
+pub(super) const VOID: &str = "a newer commit came before this one was approved";
+
+impl Gateway {
+    pub(super) async fn run_pull(
+        &self,
+        delivery: &Delivery,
+        pull: &PullRequest,
+        repo: &Repo,
+    ) -> Result<Decided, ApiError> {
+        let moved = Moved::of_pull(pull);
+        if pull.action == PullRequestAction::Closed {
+            self.remove_ref(&moved.reference, repo).await?;
+            return Ok(Decided::because(Verdict::Ignored, "the pull request was closed"));
+        }
+        let Some(job) = delivery.jobs.first().copied() else {
+            return self.hold(delivery, &moved, repo).await;
+        };
+        if approval::is_in(delivery) && self.ledger.job(job).await?.is_none() {
+            let newest = self.newest(&moved.reference, repo).await?;
+            if newest.as_ref() != Some(&moved.after) {
+                return Ok(Decided::because(Verdict::Ignored, VOID));
+            }
+        }
+        if delivery.replay_of.is_none()
+            && let Some(earlier) = self.seen_before(&moved, repo, job).await?
+        {
+            self.move_head(&moved, repo, Some(earlier)).await?;
+            return Ok(Decided::duplicate_of(earlier));
+        }
+        self.make(delivery, new_job(delivery, pull, repo, job), Some((&moved, repo))).await
+    }
+
+    /// No job, but the newest commit is known from here on, so that an approval can name it. A replay
+    /// brings no newer one.
+    async fn hold(&self, delivery: &Delivery, moved: &Moved, repo: &Repo) -> Result<Decided, ApiError> {
+        if delivery.replay_of.is_none() {
+            // A commit that was approved before needs no second approval, nor a second job.
+            let earlier = self.made_before(moved, repo).await?;
+            self.move_head(moved, repo, earlier).await?;
+            if let Some(earlier) = earlier {
+                return Ok(Decided::duplicate_of(earlier));
+            }
+        }
+        Ok(Decided::because(Verdict::Held, HELD))
+    }
+}
+
+/// The base's commit is what path filters compare with.
+fn new_job(delivery: &Delivery, pull: &PullRequest, repo: &Repo, id: JobId) -> NewJob {
+    NewJob {
+        id,
+        trigger: Trigger::PullRequest,
+        label: repo.label.clone(),
+        repo: Some(repo.id),
+        reference: Some(pull.reference()),
+        sha: Some(pull.head_sha.clone()),
+        before: pull.base_sha.clone(),
+        paths: repo.paths.clone(),
+        untrusted: pull.from_fork,
+        name: repo.name.clone(),
+        context: repo.posts.then(|| "gitfaas/pull-request".to_owned()),
+        rerun_of: rerun_of(delivery),
+        ..NewJob::call(repo.owner, repo.url.clone())
+    }
+}

@@ -1,0 +1,195 @@
+//! Pushes whose delivery never came: each is made up for once, and nothing else is run.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod support;
+
+use futures_util::StreamExt as _;
+use jobs::{Job, Trigger, head_key};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+use support::{Answered, PATIENCE, Service, forge::Forge, push};
+
+/// A service, a forge whose repository has `main` at `a`, and its registration: id, secret, token.
+struct Registered {
+    service: Service,
+    forge: Forge,
+    repo: String,
+    secret: String,
+    token: String,
+}
+
+impl Registered {
+    /// With a gateway that may reach the forge, so that the registration notes what is there.
+    async fn noted(wishes: Value) -> Self {
+        let registered = Self::start(&[("GITFAAS_CLONE_ALLOW", "127.0.0.1")], wishes).await;
+        registered.has_noted("refs/heads/main").await;
+        registered
+    }
+
+    async fn start(variables: &[(&str, &str)], mut wishes: Value) -> Self {
+        let service = Service::with(variables).await;
+        let forge = Forge::start().await;
+        forge.has("refs/heads/main", "a");
+        forge.has("refs/tags/old", "a");
+        wishes["url"] = forge.url("a/pi.git").into();
+        let token = service.user("a@example.com").await;
+        let repo = service.register(&token, wishes).await;
+        let text = |field: &str| repo[field].as_str().unwrap().to_owned();
+        let (repo, secret) = (text("id"), text("secret"));
+        Self { service, forge, repo, secret, token }
+    }
+
+    /// Returns once `heads` knows the ref.
+    async fn has_noted(&self, reference: &str) {
+        let key = head_key(self.repo.parse().unwrap(), reference);
+        let mut news = self.service.ledger.heads.watch(0).await.unwrap();
+        let noted = async { while news.next().await.unwrap().unwrap().key != key {} };
+        tokio::time::timeout(PATIENCE, noted).await.unwrap();
+    }
+
+    async fn head(&self, reference: &str) -> Option<String> {
+        let key = head_key(self.repo.parse().unwrap(), reference);
+        let head = self.service.ledger.heads.get(&key).await.unwrap();
+        head.map(|head| head.value.after.as_str()[..1].to_owned())
+    }
+
+    async fn deliver(&self, id: &str, before: &str, after: &str) -> Value {
+        let body = push(&self.forge.url("a/pi.git"), before, after);
+        let sent = self.service.deliver(&self.repo, &self.secret, "push", id, &body);
+        sent.answers(StatusCode::ACCEPTED).await
+    }
+
+    /// Ref and commit of every job, in the order they were made.
+    async fn jobs(&self) -> Vec<(String, String)> {
+        let mut jobs: Vec<Job> = self.service.all_jobs().await;
+        jobs.sort_by_key(|job| job.id);
+        let about =
+            |job: &Job| (job.reference.clone().unwrap(), job.sha.as_ref().unwrap().as_str()[..1].to_owned());
+        jobs.iter().map(about).collect()
+    }
+}
+
+fn pairs(of: &[(&str, &str)]) -> Vec<(String, String)> {
+    of.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect()
+}
+
+#[tokio::test]
+async fn a_push_whose_delivery_was_lost_is_made_up_for_once_and_a_late_delivery_is_a_duplicate() {
+    let at = Registered::noted(json!({ "name": "pi" })).await;
+    let onlooker = at.service.onlooker().await;
+    assert_eq!(onlooker.looks().await, (1, 0, 0));
+    assert!(at.jobs().await.is_empty(), "what was there before is nobody's missed push");
+    at.forge.has("refs/heads/main", "b");
+    assert_eq!(onlooker.looks().await, (1, 0, 1));
+    assert_eq!(onlooker.looks().await, (1, 0, 0));
+    let [job] = &at.service.all_jobs().await[..] else { panic!("one job") };
+    assert_eq!((job.trigger, job.before.as_ref(), job.name.as_deref()), (Trigger::Push, None, Some("pi")));
+    assert_eq!(at.jobs().await, pairs(&[("refs/heads/main", "b")]));
+    let list = at.service.get("/api/v1/deliveries", &at.token).answers(StatusCode::OK).await;
+    let kept = &list["items"][0];
+    assert_eq!(
+        (&kept["made_up"], &kept["verdict"], &kept["ref"]),
+        (&json!(true), &json!("accepted"), &json!("refs/heads/main"))
+    );
+    let late = at.deliver("late", "a", "b").await;
+    assert_eq!((&late["verdict"], &late["jobs"]), (&json!("duplicate"), &json!([job.id])));
+    assert_eq!(at.head("refs/heads/main").await.as_deref(), Some("b"));
+    // What is delivered is not made up for.
+    at.forge.has("refs/heads/main", "c");
+    assert_eq!(at.deliver("in time", "b", "c").await["verdict"], "accepted");
+    assert_eq!(onlooker.looks().await, (1, 0, 0));
+}
+
+#[tokio::test]
+async fn two_gateways_that_look_at_once_make_one_job() {
+    let at = Registered::noted(json!({})).await;
+    let (one, other) = (at.service.onlooker().await, at.service.onlooker().await);
+    at.forge.has("refs/heads/main", "b");
+    at.forge.has("refs/heads/dev", "c");
+    tokio::join!(one.looks(), other.looks());
+    let mut jobs = at.jobs().await;
+    jobs.sort();
+    assert_eq!(jobs, pairs(&[("refs/heads/dev", "c"), ("refs/heads/main", "b")]));
+}
+
+#[tokio::test]
+async fn branches_and_tags_are_made_up_for_as_the_registration_says() {
+    let at = Registered::noted(json!({ "branches": ["main", "dev"] })).await;
+    let onlooker = at.service.onlooker().await;
+    at.forge.has("refs/heads/dev", "b");
+    at.forge.has("refs/heads/other", "b");
+    at.forge.has("refs/tags/old", "b");
+    at.forge.has("refs/tags/new", "b");
+    assert_eq!(onlooker.looks().await, (1, 0, 2));
+    let mut jobs = at.jobs().await;
+    jobs.sort();
+    assert_eq!(jobs, pairs(&[("refs/heads/dev", "b"), ("refs/tags/new", "b")]));
+    // What is not run is known all the same.
+    assert_eq!(at.head("refs/heads/other").await.as_deref(), Some("b"));
+    assert_eq!(at.head("refs/tags/old").await.as_deref(), Some("b"));
+    assert_eq!(at.service.ledger.deliveries.keys().await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_branch_that_is_gone_is_forgotten_and_one_forced_back_is_no_older_push() {
+    let at = Registered::noted(json!({})).await;
+    let onlooker = at.service.onlooker().await;
+    at.forge.has("refs/heads/dev", "b");
+    assert_eq!(onlooker.looks().await, (1, 0, 1));
+    at.forge.lacks("refs/heads/dev");
+    assert_eq!(onlooker.looks().await, (1, 0, 0));
+    assert_eq!(at.head("refs/heads/dev").await, None);
+    at.forge.has("refs/heads/dev", "b");
+    assert_eq!(onlooker.looks().await, (1, 0, 1));
+    // Delivered: a → b. Lost: back to a, which the head began with.
+    at.deliver("1", "a", "b").await;
+    assert_eq!(at.head("refs/heads/main").await.as_deref(), Some("b"));
+    assert_eq!(onlooker.looks().await, (1, 0, 1), "main is still at a");
+    assert_eq!(at.head("refs/heads/main").await.as_deref(), Some("a"));
+    assert_eq!(onlooker.looks().await, (1, 0, 0));
+}
+
+#[tokio::test]
+async fn what_could_not_be_noted_at_the_registration_is_noted_by_the_first_look_without_running_it() {
+    // This gateway may not reach the forge.
+    let at = Registered::start(&[], json!({})).await;
+    at.forge.has("refs/heads/dev", "a");
+    at.deliver("1", "0", "a").await;
+    let onlooker = at.service.onlooker().await;
+    assert_eq!(onlooker.looks().await, (1, 0, 0));
+    assert_eq!(at.jobs().await, pairs(&[("refs/heads/main", "a")]));
+    at.forge.has("refs/heads/dev", "b");
+    assert_eq!(onlooker.looks().await, (1, 0, 1));
+    assert_eq!(at.jobs().await[1..], pairs(&[("refs/heads/dev", "b")]));
+}
+
+#[tokio::test]
+async fn a_repository_that_cannot_be_reached_harms_nothing() {
+    let at = Registered::noted(json!({})).await;
+    let second = at.service.register(&at.token, json!({ "url": "https://127.0.0.1:9/a/gone" })).await;
+    let onlooker = at.service.onlooker().await;
+    at.forge.has("refs/heads/main", "b");
+    assert_eq!(onlooker.looks().await, (1, 1, 1));
+    at.forge.breaks();
+    at.forge.has("refs/heads/main", "c");
+    assert_eq!(onlooker.looks().await, (0, 2, 0));
+    assert_eq!(at.head("refs/heads/main").await.as_deref(), Some("b"));
+    at.forge.works();
+    assert_eq!(onlooker.looks().await, (1, 1, 1));
+    let path = format!("/api/v1/repos/{}", second["id"].as_str().unwrap());
+    at.service.get(&path, &at.token).answers(StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn so_many_new_branches_are_an_import_and_not_run() {
+    let at = Registered::noted(json!({})).await;
+    let onlooker = at.service.onlooker().await;
+    for n in 0..51 {
+        at.forge.has(&format!("refs/heads/b{n}"), "b");
+    }
+    assert_eq!(onlooker.looks().await, (1, 0, 0));
+    assert!(at.jobs().await.is_empty());
+    at.forge.has("refs/heads/b0", "c");
+    assert_eq!(onlooker.looks().await, (1, 0, 1));
+}
