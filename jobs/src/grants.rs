@@ -29,6 +29,18 @@ pub enum GrantRequest {
     },
 }
 
+/// A request, and what its asker adds to it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Asked {
+    /// What is asked for.
+    #[serde(flatten)]
+    pub request: GrantRequest,
+    /// SHA-256, in hex, of the token of an earlier grant that the forge did not take: a fresh one is
+    /// made where that can be done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
+}
+
 /// What a gateway answers.
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]

@@ -97,7 +97,7 @@ impl Outside for WithLedger {
             return Ok(Vec::new());
         }
         let missing = |names: &[String]| {
-            let message = format!("manifest: no secret is stored as {}", names.join(", "));
+            let message = format!("manifest: no secret for this event is stored as {}", names.join(", "));
             Outcome::function(Cause::Manifest, message)
         };
         if self.job.repo.is_none() {

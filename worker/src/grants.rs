@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_nats::Client;
 use jobs::{
     Cause, Outcome, WorkerName,
-    grants::{GrantReply, GrantRequest},
+    grants::{Asked, GrantReply, GrantRequest},
     streams,
 };
 
@@ -27,10 +27,11 @@ impl Grants {
         Self { client, subject: streams::grants(worker) }
     }
 
-    /// Asks once. An answer that did not come or cannot be read is `Unavailable`.
-    pub async fn ask(&self, request: &GrantRequest) -> GrantReply {
+    /// Asks once. An answer that did not come or cannot be read is `Unavailable`. `refused` is the
+    /// digest of a token that the forge did not take.
+    pub async fn ask(&self, request: &GrantRequest, refused: Option<String>) -> GrantReply {
         let unavailable = |reason: String| GrantReply::Unavailable { reason };
-        let payload = match serde_json::to_vec(request) {
+        let payload = match serde_json::to_vec(&Asked { request: request.clone(), refused }) {
             Ok(payload) => payload,
             Err(error) => return unavailable(error.to_string()),
         };
@@ -50,7 +51,7 @@ impl Grants {
     pub async fn for_job(&self, request: &GrantRequest) -> Result<jobs::grants::JobGrant, Outcome> {
         let mut last = String::new();
         for _ in 0..TRIES {
-            match self.ask(request).await {
+            match self.ask(request, None).await {
                 GrantReply::Job(grant) => return Ok(grant),
                 GrantReply::Refused { reason } => return Err(Outcome::service(Cause::Checkout, reason)),
                 GrantReply::Unavailable { reason } => last = reason,

@@ -12,8 +12,9 @@ mod text;
 mod words;
 
 use std::{
+    collections::HashMap,
     path::Path,
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -55,6 +56,8 @@ pub struct Reporter {
     statuses: StatusClient,
     checks: CheckClient,
     pace: Arc<Pace>,
+    /// By commit key, the digest of a token that the forge did not take; told with the next request.
+    stale: Arc<Mutex<HashMap<String, String>>>,
     metrics: Metrics,
 }
 
@@ -85,6 +88,7 @@ impl Reporter {
             statuses: StatusClient::new(allow, ca_bundle)?,
             checks: CheckClient::new(allow, ca_bundle)?,
             pace: Arc::default(),
+            stale: Arc::default(),
             metrics,
         })
     }

@@ -2,6 +2,7 @@
 
 use std::{
     collections::VecDeque,
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,8 @@ use jobs::{
     bucket::Entry,
     grants::{GrantReply, GrantRequest},
 };
+
+use sha2::{Digest as _, Sha256};
 
 use super::{
     Done, Reporter,
@@ -66,7 +69,7 @@ impl Reporter {
         let free = Commit { poster: None, ..commit.clone() };
         let state = job.value.commit_state();
         let request = GrantRequest::Status { commit: key.to_owned(), job: job.value.id };
-        let grant = match self.grants.ask(&request).await {
+        let grant = match self.grants.ask(&request, self.stale_token(key)).await {
             GrantReply::Status(grant) => grant,
             GrantReply::Refused { reason } => {
                 self.metrics.told(state, Told::Refused);
@@ -122,8 +125,23 @@ impl Reporter {
                 Turn::again(Commit { posted: Some(posted), refused: None, check_run_unsure: false, ..next })
             }
             Err(NotYet::Later) => Turn::again(next),
-            Err(NotYet::Forge(error)) => self.refused(&account, job, next, error),
+            Err(NotYet::Forge(error)) => {
+                if let StatusError::Unauthorized { .. } = error {
+                    self.note_stale(key, &target);
+                }
+                self.refused(&account, job, next, error)
+            }
         }
+    }
+
+    fn stale_token(&self, key: &str) -> Option<String> {
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
+    }
+
+    /// The next request for a grant says that this token was not taken, so that a fresh one is made.
+    fn note_stale(&self, key: &str, target: &Target) {
+        let digest = hex::encode(Sha256::digest(target.token.expose().as_bytes()));
+        self.stale.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), digest);
     }
 
     /// What the forge's refusal means for the message.
