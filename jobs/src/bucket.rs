@@ -42,6 +42,18 @@ pub struct Entry<T> {
     pub written_at: Timestamp,
 }
 
+impl<T> Entry<T> {
+    /// A value that this process has just written, without having read it back.
+    pub fn fresh(key: &str, value: T, revision: u64) -> Self {
+        Self { key: key.to_owned(), value, revision, written_at: Timestamp::UNIX_EPOCH }
+    }
+
+    /// The server's time of this write; not known of a fresh entry.
+    pub fn time(&self) -> Option<Timestamp> {
+        (self.written_at != Timestamp::UNIX_EPOCH).then_some(self.written_at)
+    }
+}
+
 /// Why a bucket could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum BucketError {
@@ -313,6 +325,29 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
             .iter()
             .filter_map(|(subject, _)| subject.strip_prefix(&prefix).map(str::to_owned))
             .collect())
+    }
+
+    /// As [`Bucket::change`], beginning with an entry that is at hand: one round trip where nobody
+    /// wrote in between. What it returns may be fresh.
+    ///
+    /// # Errors
+    /// NATS is away. A missing key is `Ok(None)`.
+    pub async fn change_from(
+        &self,
+        mut entry: Entry<T>,
+        change: impl Fn(&Entry<T>) -> Option<T>,
+    ) -> Result<Option<Entry<T>>, BucketError> {
+        loop {
+            let Some(value) = change(&entry) else { return Ok(Some(entry)) };
+            match self.update(&entry.key, &value, entry.revision).await {
+                Ok(revision) => return Ok(Some(Entry::fresh(&entry.key, value, revision))),
+                Err(error) if error.is_conflict() => match self.get(&entry.key).await? {
+                    Some(now) => entry = now,
+                    None => return Ok(None),
+                },
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     /// All live keys. Reads the bucket's subjects, not its values.

@@ -159,19 +159,43 @@ impl Ledger {
     /// # Errors
     /// NATS is away: then the record may exist, and the reconciler will queue it.
     pub async fn submit(&self, new: NewJob) -> Result<Entry<Job>, LedgerError> {
+        let entry = self.record(new).await?;
+        self.announce(&entry).await?;
+        // Whoever called is told when his job was made.
+        match entry.time() {
+            Some(_) => Ok(entry),
+            None => Ok(self.jobs.get(&entry.key).await?.unwrap_or(entry)),
+        }
+    }
+
+    /// Writes the record of a new job, the first half of [`Ledger::submit`]. A record that is there
+    /// already is returned; one just written is fresh.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn record(&self, new: NewJob) -> Result<Entry<Job>, LedgerError> {
         let job = Job::new(new);
         let key = job.id.to_string();
         match self.jobs.create(&key, &job).await {
-            Ok(_) => {}
-            Err(error) if error.is_conflict() => {}
-            Err(error) => return Err(error.into()),
+            Ok(revision) => Ok(Entry::fresh(&key, job, revision)),
+            Err(error) if error.is_conflict() => {
+                Ok(self.jobs.get(&key).await?.ok_or(BucketError::Conflict { key })?)
+            }
+            Err(error) => Err(error.into()),
         }
-        let entry = self.jobs.get(&key).await?.ok_or(BucketError::Conflict { key })?;
+    }
+
+    /// Queues a recorded job that nobody has taken yet and tells of its status, the second half of
+    /// [`Ledger::submit`].
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn announce(&self, entry: &Entry<Job>) -> Result<(), LedgerError> {
         if entry.value.state == State::Pending && entry.value.attempt == 0 {
-            self.touch_status(&entry).await?;
+            self.touch_status(entry).await?;
             self.enqueue(&entry.value).await?;
         }
-        Ok(entry)
+        Ok(())
     }
 
     /// Puts a recorded job on the queue and returns once the server has stored it. The message id

@@ -1,6 +1,6 @@
 //! The steps from a planned job to one that waits, the same for pushes, pull requests and reruns.
 
-use jobs::{Cause, Delivery, Job, JobId, NewJob, Outcome, Repo, Verdict};
+use jobs::{Cause, Delivery, JobId, NewJob, Outcome, Repo, Verdict};
 
 use super::{RERUN_OF, heads::Moved};
 use crate::{error::ApiError, gateway::Gateway};
@@ -34,11 +34,7 @@ impl Gateway {
         moved: Option<(&Moved, &Repo)>,
     ) -> Result<Decided, ApiError> {
         let job = new.id;
-        match self.ledger.jobs.create(&job.to_string(), &Job::new(new.clone())).await {
-            Ok(_) => {}
-            Err(error) if error.is_conflict() => {}
-            Err(error) => return Err(error.into()),
-        }
+        let entry = self.ledger.record(new).await?;
         let is_full = delivery.reason.as_deref() == Some(QUEUE_FULL);
         if let Some((moved, repo)) = moved {
             self.move_head(moved, repo, Some(job).filter(|_| !is_full)).await?;
@@ -49,8 +45,7 @@ impl Gateway {
             }
             return Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Refused, QUEUE_FULL) });
         }
-        let entry = self.ledger.submit(new).await?;
-        self.note(&entry);
+        self.ledger.announce(&entry).await?;
         Ok(Decided { verdict: Verdict::Accepted, reason: None, jobs: vec![job] })
     }
 }

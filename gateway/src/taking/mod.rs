@@ -181,12 +181,7 @@ impl Gateway {
     async fn enter(&self, key: &str, delivery: &Delivery) -> Result<Entered, ApiError> {
         loop {
             match self.ledger.deliveries.create(key, delivery).await {
-                Ok(_) => {
-                    if let Some(entry) = self.ledger.deliveries.get(key).await? {
-                        return Ok(Entered::Now(entry));
-                    }
-                    continue;
-                }
+                Ok(revision) => return Ok(Entered::Now(Entry::fresh(key, delivery.clone(), revision))),
                 Err(BucketError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -237,6 +232,7 @@ impl Gateway {
             }
             (Some(Ok(event @ (Incoming::Installation(_) | Incoming::InstallationRepositories(_)))), None) => {
                 let (verdict, reason) = self.take_installation(&entry.value, &event).await?;
+                self.audit_installation(&event, verdict, &reason).await;
                 Decided::because(verdict, &reason)
             }
             (Some(Ok(Incoming::Rerequested(_))), Some(_)) => self.run_reruns(&entry.value).await?,
@@ -248,11 +244,11 @@ impl Gateway {
                 verdict: Some(decided.verdict),
                 reason: decided.reason.clone(),
                 jobs: decided.jobs.clone(),
-                received_at: now.value.received_at.or(Some(now.written_at)),
+                received_at: now.value.received_at.or_else(|| now.time()),
                 ..now.value.clone()
             })
         };
-        let written = self.ledger.deliveries.change(&entry.key, with_verdict).await?;
+        let written = self.ledger.deliveries.change_from(entry, with_verdict).await?;
         written.ok_or(ApiError::NotFound("delivery"))
     }
 }

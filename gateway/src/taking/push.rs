@@ -1,7 +1,7 @@
 //! A push: one job, unless the same push made one before.
 
-use hooks::{CloneUrl, GitRef, Push, incoming::Repository};
-use jobs::{Delivery, JobId, NewJob, Repo, Trigger, Verdict, bucket::Entry};
+use hooks::{GitRef, Push};
+use jobs::{Delivery, JobId, NewJob, Repo, Trigger, Verdict};
 
 use super::{
     HEAD_REVISION,
@@ -31,22 +31,7 @@ impl Gateway {
             }
             return Ok(Decided::duplicate_of(earlier));
         }
-        self.note_forge_id(&push.repository, repo).await?;
         self.make(delivery, new_job(delivery, push, repo, job), Some((&moved, repo))).await
-    }
-
-    /// Notes the forge's own number of a repository, by which it is known once it was renamed.
-    pub(super) async fn note_forge_id(&self, named: &Repository, repo: &Repo) -> Result<(), ApiError> {
-        let url = repo.url.parse::<CloneUrl>();
-        let same_url = url.is_ok_and(|url| url.same_repository(&named.clone_url));
-        if repo.forge_id.is_some() || named.forge_id.is_none() || !same_url {
-            return Ok(());
-        }
-        let noted = |now: &Entry<Repo>| {
-            now.value.forge_id.is_none().then(|| Repo { forge_id: named.forge_id, ..now.value.clone() })
-        };
-        self.ledger.repos.change(&repo.id.to_string(), noted).await?;
-        Ok(())
     }
 }
 
