@@ -11,10 +11,8 @@ use std::{
 use futures_util::StreamExt as _;
 use hooks::forge::CloneUrl;
 use jobs::{
-    Cause, Claim, CommitSha, Job, JobId, JobResult, Ledger, Outcome, Phase, State, Trigger,
+    Cause, Claim, Job, JobId, JobResult, Ledger, Outcome, Phase, State, Trigger,
     bucket::Entry,
-    grants::GrantRequest,
-    head_key,
     lease::HEARTBEAT,
     log::{LogHandle, LogWriter},
     result::INLINE_BYTES,
@@ -23,12 +21,12 @@ use jobs::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checkout::Credential,
-    execute::{From, Order, Outside, Report, Workshop},
+    execute::Workshop,
     grants::Grants,
     metrics::Metrics,
-    output::LogSink,
+    order::{From, Order, Report},
     sandbox::{JobTag, Slot, Trust},
+    with_ledger::{WithLedger, superseded},
 };
 
 /// The tail of a log that cannot be stored in this time is lost with NATS itself.
@@ -64,103 +62,6 @@ pub struct Desk {
     pub name: jobs::WorkerName,
     /// What is counted.
     pub metrics: Metrics,
-}
-
-/// How an attempt asks and tells, with a ledger behind it.
-struct WithLedger {
-    ledger: Ledger,
-    grants: Grants,
-    job: Job,
-    log: LogHandle,
-    /// What the manifest says of superseding, once it was read.
-    supersede: Arc<OnceLock<Option<bool>>>,
-}
-
-impl Outside for WithLedger {
-    fn log(&self) -> Arc<dyn LogSink> {
-        Arc::new(self.log.clone())
-    }
-
-    async fn credential(&self) -> Result<Option<Credential>, Outcome> {
-        // A bare URL is cloned without credentials.
-        if self.job.repo.is_none() {
-            return Ok(None);
-        }
-        let grant = self.grants.for_job(&self.request(Vec::new())).await?;
-        Ok(grant
-            .clone
-            .and_then(|clone| Some(Credential { user: clone.user, token: clone.token.parse().ok()? })))
-    }
-
-    async fn secrets(&self, names: &[String]) -> Result<Vec<(String, String)>, Outcome> {
-        if names.is_empty() {
-            return Ok(Vec::new());
-        }
-        let missing = |names: &[String]| {
-            let message = format!("manifest: no secret for this event is stored as {}", names.join(", "));
-            Outcome::function(Cause::Manifest, message)
-        };
-        if self.job.repo.is_none() {
-            return Err(missing(names));
-        }
-        if self.job.untrusted {
-            let message =
-                format!("manifest: a pull request from a fork gets no secrets ({})", names.join(", "));
-            return Err(Outcome::function(Cause::Manifest, message));
-        }
-        let grant = self.grants.for_job(&self.request(names.to_vec())).await?;
-        if grant.missing_secrets.is_empty() {
-            Ok(grant.secrets)
-        } else {
-            Err(missing(&grant.missing_secrets))
-        }
-    }
-
-    async fn learned(&self, sha: Option<&CommitSha>, language: &str) {
-        let (known, sha) = (self.job.sha.clone(), sha.cloned());
-        // A push's commit and a known language need no write.
-        if known.is_some() && self.job.language.is_some() {
-            return;
-        }
-        let learn = |job: Job| Job {
-            sha: sha.clone().or_else(|| job.sha.clone()),
-            language: Some(language.to_owned()),
-            ..job
-        };
-        // Kept for later attempts; this one knows it anyway.
-        if known.is_none()
-            && let Err(error) = self.ledger.change_attempt(self.job.id, self.job.attempt, learn).await
-        {
-            tracing::warn!(%error, "the commit is not noted yet");
-        }
-    }
-
-    async fn superseded(&self, manifest: Option<bool>) -> Option<Outcome> {
-        let _ = self.supersede.set(manifest);
-        superseded(&self.ledger, &self.job, manifest).await
-    }
-}
-
-impl WithLedger {
-    fn request(&self, secrets: Vec<String>) -> GrantRequest {
-        GrantRequest::Job { job: self.job.id, attempt: self.job.attempt, secrets }
-    }
-}
-
-/// Whether a newer push took this job's place. Calls and reruns are never superseded.
-async fn superseded(ledger: &Ledger, job: &Job, manifest: Option<bool>) -> Option<Outcome> {
-    let usual = match job.trigger {
-        Trigger::Call | Trigger::Rerun => return None,
-        Trigger::Push | Trigger::PullRequest => true,
-        Trigger::Tag => false,
-    };
-    if !manifest.unwrap_or(usual) {
-        return None;
-    }
-    let key = head_key(job.repo?, job.reference.as_deref()?);
-    let head = ledger.heads.get(&key).await.ok()??;
-    let newer = head.value.job.filter(|newer| *newer != job.id)?;
-    Some(Outcome::wished(Cause::Superseded, format!("superseded by a newer push, job {newer}")))
 }
 
 impl Desk {

@@ -12,6 +12,7 @@ pub mod images;
 pub mod local;
 pub mod mask;
 pub mod metrics;
+pub mod order;
 pub mod output;
 pub mod pool;
 pub mod prepare;
@@ -25,6 +26,7 @@ pub mod sink;
 pub mod source;
 pub mod start;
 pub mod verdict;
+mod with_ledger;
 
 pub use config::Config;
 pub use serve::serve;

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     checkout::Credential,
     config::Config,
-    execute::{From, Order, Outside, Report},
+    order::{From, Order, Outside, Report},
     output::LogSink,
     sandbox::{JobTag, Trust},
     source::DirectoryFiles,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use worker::{
     Config,
     checkout::Credential,
-    execute::{From, Order, Outside, Report},
+    order::{From, Order, Outside, Report},
     output::LogSink,
     sandbox::{JobTag, Trust},
     source::DirectoryFiles,

@@ -1,0 +1,115 @@
+//! What an attempt is told, what it asks of the outside, and what it found out.
+
+use std::{sync::Arc, time::Duration};
+
+use hooks::forge::CloneUrl;
+use jobs::{Cause, CommitSha, Filter, Outcome, Trigger};
+
+use crate::{
+    checkout::Credential,
+    output::{Kept, LogSink},
+    sandbox::{JobTag, Trust},
+    source::DirectoryFiles,
+};
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub struct Order {
+    /// The job and the attempt.
+    pub tag: JobTag,
+    /// Where its files are.
+    pub from: From,
+    /// Arguments of a call; they replace the manifest's.
+    pub args: Option<Vec<String>>,
+    /// What made the job; filters are for pushes.
+    pub trigger: Trigger,
+    /// The registration's path filter; a path must pass this and the manifest's.
+    pub paths: Filter,
+    /// Environments are shared within this, and with nobody else.
+    pub trust: Trust,
+}
+
+/// Where a function's files are.
+#[derive(Debug, Clone)]
+pub enum From {
+    /// A commit somewhere.
+    Commit {
+        /// The repository.
+        url: CloneUrl,
+        /// The commit, once known.
+        sha: Option<CommitSha>,
+        /// What was asked for.
+        reference: Option<String>,
+        /// What the ref was before, for path filters.
+        before: Option<CommitSha>,
+    },
+    /// A directory here.
+    Directory(DirectoryFiles),
+}
+
+/// What an attempt asks of the outside.
+pub trait Outside: Send + Sync {
+    /// The log.
+    fn log(&self) -> Arc<dyn LogSink>;
+    /// How to clone; `None` is anonymously.
+    fn credential(&self) -> impl Future<Output = Result<Option<Credential>, Outcome>> + Send;
+    /// The values of secrets, as variables.
+    fn secrets(
+        &self,
+        names: &[String],
+    ) -> impl Future<Output = Result<Vec<(String, String)>, Outcome>> + Send;
+    /// The commit and the language are known; they are kept for later attempts.
+    fn learned(&self, sha: Option<&CommitSha>, language: &str) -> impl Future<Output = ()> + Send;
+    /// Why this job is not to be run any more, given what its manifest says of superseding.
+    fn superseded(&self, manifest: Option<bool>) -> impl Future<Output = Option<Outcome>> + Send;
+}
+
+/// What an attempt found out.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The commit.
+    pub sha: Option<CommitSha>,
+    /// The manifest's language.
+    pub language: Option<String>,
+    /// Time of the checkout.
+    pub checkout: Option<Duration>,
+    /// Time of the prepare phase.
+    pub prepare: Option<Duration>,
+    /// Time of the run, without the container's start.
+    pub run: Option<Duration>,
+    /// Whether the environment was there already.
+    pub prepared: Option<bool>,
+    /// The program's exit code.
+    pub exit_code: Option<i32>,
+    /// The most memory of the run.
+    pub peak_memory_bytes: Option<u64>,
+    /// Standard output of the run.
+    pub kept: Option<Kept>,
+    /// The end of its error output.
+    pub error_tail: Option<String>,
+}
+
+impl Report {
+    pub(crate) fn new() -> Self {
+        Self {
+            outcome: Outcome::service(Cause::Lost, "not begun"),
+            sha: None,
+            language: None,
+            checkout: None,
+            prepare: None,
+            run: None,
+            prepared: None,
+            exit_code: None,
+            peak_memory_bytes: None,
+            kept: None,
+            error_tail: None,
+        }
+    }
+
+    /// An attempt that ended before it began.
+    pub fn failed(outcome: Outcome) -> Self {
+        Self { outcome, ..Self::new() }
+    }
+}
