@@ -1,9 +1,13 @@
 //! The command line: commands, options and their help.
 
+mod access;
+
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use jobs::{CommitSha, JobId};
+
+pub(crate) use access::{AuditArgs, RekeyArgs, SecretCommand, SecretListArgs, SecretSetArgs, ViewersArgs};
 
 const ABOUT: &str = "Functions as a service, straight from git";
 
@@ -81,6 +85,12 @@ Example:
     /// Register repositories whose pushes are run
     #[command(subcommand)]
     Repo(RepoCommand),
+    /// Store what functions are given and nobody is shown
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// Show who did what, newest first (admins)
+    #[command(after_help = "Example:\n  gitfaas audit --limit 20")]
+    Audit(AuditArgs),
     /// List what forges sent, and what was decided about it; kept for 30 days
     #[command(after_help = "\
 A push whose delivery never came is listed as made up for. What is held waits for `gitfaas approve`.
@@ -193,6 +203,11 @@ Examples:
     Add(RepoAddArgs),
     /// List the repositories that you see
     List(JsonArgs),
+    /// Say who sees a repository's jobs besides its owner
+    #[command(after_help = "\
+Example:
+  gitfaas repo viewers 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10 you@example.com them@example.com")]
+    Viewers(ViewersArgs),
     /// Remove a repository; its jobs stay
     Remove {
         /// The repository's id, from `gitfaas repo list`

@@ -38,6 +38,29 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "32 random bytes, mode 600, the same for every gateway",
     ),
     variable(
+        "GITFAAS_NEXT_MASTER_KEY_FILE",
+        "",
+        GATEWAY,
+        "a second one while the master key is being changed",
+    ),
+    variable(
+        "GITFAAS_TRUSTED_PROXIES",
+        "",
+        GATEWAY,
+        "addresses and CIDRs of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed",
+    ),
+    variable("GITFAAS_MAX_REQUESTS_PER_MINUTE", "6000", GATEWAY, "requests of one user at one gateway"),
+    variable(
+        "GITFAAS_MAX_ANONYMOUS_REQUESTS_PER_MINUTE",
+        "600",
+        GATEWAY,
+        "requests of one address without a good token at one gateway",
+    ),
+    variable("GITFAAS_MAX_STREAMS_PER_USER", "50", GATEWAY, "live streams of one user at once"),
+    variable("GITFAAS_MAX_REPOS_PER_USER", "200", GATEWAY, "repositories that one user registered"),
+    variable("GITFAAS_MAX_TOKENS_PER_USER", "100", GATEWAY, "API tokens of one user"),
+    variable("GITFAAS_MAX_CONNECTIONS", "4096", GATEWAY, "open connections of one gateway; more wait"),
+    variable(
         "GITFAAS_ADMIN_SECRET",
         "",
         GATEWAY,
@@ -99,7 +122,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
         "GITFAAS_CLONE_ALLOW",
         "",
         "gateway, worker",
-        "names and CIDRs that clones reach besides public addresses",
+        "names and CIDRs that clones and identity providers may have besides public addresses",
     ),
     variable(
         "GITFAAS_PREPARE_ALLOW",

@@ -7,7 +7,7 @@ use axum_extra::extract::CookieJar;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use jobs::{
-    Job, JobId, Links, Repo, RepoId, SessionId, TokenId,
+    Job, JobId, Links, Repo, RepoId, SessionId, TokenId, UserId,
     accounts::{Scope, User, token_hash, token_id},
     bucket::Entry,
 };
@@ -80,9 +80,24 @@ pub(crate) fn session(headers: &HeaderMap) -> Option<String> {
     CookieJar::from_headers(headers).get(SESSION).map(|cookie| cookie.value().to_owned())
 }
 
+/// The token that a request shows, in whichever place.
+pub(crate) fn shown(headers: &HeaderMap) -> Option<String> {
+    match headers.contains_key(header::AUTHORIZATION) {
+        // What cannot be read is no good token, but it was shown.
+        true => Some(bearer(headers).unwrap_or_default().to_owned()),
+        false => session(headers),
+    }
+}
+
 impl Gateway {
-    /// Who the bearer of `token` is.
+    /// Who the bearer of `token` is, if he may ask for more at the moment.
     pub(crate) async fn bearer_of(&self, token: &str) -> Result<Caller, ApiError> {
+        let caller = self.identified(token).await?;
+        self.limits.user(caller.user.id, token)?;
+        Ok(caller)
+    }
+
+    async fn identified(&self, token: &str) -> Result<Caller, ApiError> {
         if is_of_login(token) {
             return self.signed_in_caller(token).await;
         }
@@ -115,10 +130,13 @@ impl Gateway {
         }
     }
 
-    /// A repository that the caller owns.
+    /// A repository that the caller owns. Who only views it is told so.
     pub(crate) async fn own_repo(&self, caller: &Caller, id: &str) -> Result<Entry<Repo>, ApiError> {
-        let found = self.repo(id).await?;
-        found.filter(|entry| caller.owns(&entry.value)).ok_or(ApiError::NotFound("repository"))
+        let entry = self.seen_repo(caller, id).await?;
+        if caller.owns(&entry.value) {
+            return Ok(entry);
+        }
+        Err(ApiError::Forbidden("only an owner of the repository may do that".to_owned()))
     }
 
     /// A repository that the caller owns or views.
@@ -173,12 +191,22 @@ impl Gateway {
         id: &str,
         key: Option<&str>,
     ) -> Result<Entry<Job>, ApiError> {
+        Ok(self.read_job_as(headers, id, key).await?.0)
+    }
+
+    /// The same, and the user who reads; whoever comes by the link's key is nobody.
+    pub(crate) async fn read_job_as(
+        &self,
+        headers: &HeaderMap,
+        id: &str,
+        key: Option<&str>,
+    ) -> Result<(Entry<Job>, Option<UserId>), ApiError> {
         if let Some(key) = key {
             let fits = id.parse::<JobId>().is_ok_and(|job| self.keys.is_link(job, key));
             if fits {
                 let entry = self.job(id).await?;
                 if self.repo_of(&entry.value).await?.is_none_or(|repo| repo.links == Links::Key) {
-                    return Ok(entry);
+                    return Ok((entry, None));
                 }
             }
             if !headers.contains_key(header::AUTHORIZATION) && session(headers).is_none() {
@@ -187,7 +215,7 @@ impl Gateway {
         }
         let caller = self.reader(headers).await?;
         caller.needs(Scope::JobsRead)?;
-        self.seen_job(&caller, id).await
+        Ok((self.seen_job(&caller, id).await?, Some(caller.user.id)))
     }
 
     /// Which jobs the caller sees in lists.

@@ -21,7 +21,7 @@ use crate::{
     gateway::Gateway,
     grants,
     index::{follow, mirror},
-    missed,
+    keyring, limits, missed, room,
 };
 
 /// A delivery without a verdict for this long is finished by the reconciler: its own gateway had
@@ -48,6 +48,10 @@ pub(crate) fn start(
     tasks.spawn(follow::deliveries(ledger.clone(), Arc::clone(index), deliveries_read, stop.clone()));
     tasks.spawn(mirror::follow(ledger.repos.clone(), Arc::clone(&gateway.repos), stop.clone()));
     tasks.spawn(mirror::follow(ledger.accounts.tokens.clone(), Arc::clone(&gateway.tokens), stop.clone()));
+    tasks.spawn(mirror::follow(ledger.accounts.users.clone(), Arc::clone(&gateway.users), stop.clone()));
+    tasks.spawn(keyring::follow(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(limits::forget(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(room::look(Arc::clone(gateway), stop.clone()));
     tasks.spawn(answer_grants(Arc::clone(gateway), stop.clone()));
     tasks.spawn(missed::run(Arc::clone(gateway), stop.clone()));
     tasks.spawn(reconcile(Arc::clone(gateway), stop.clone()));

@@ -1,4 +1,6 @@
-//! Bodies of requests: bounded, and understood or refused with a sentence.
+//! Bodies of requests: bounded in length and time, and understood or refused with a sentence.
+
+use std::time::Duration;
 
 use axum::{
     body::{Body, to_bytes},
@@ -12,6 +14,9 @@ use crate::error::ApiError;
 
 /// The largest JSON body, in bytes: far above what any request of ours needs.
 pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// A body that takes longer than this is held back on purpose. 25 MiB come in time at 10 Mbit/s.
+const TIME: Duration = Duration::from_secs(25);
 
 /// A JSON body, whatever its content type says: programs of the published interface send none.
 pub(crate) struct Wanted<T>(pub(crate) T);
@@ -37,9 +42,11 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
     }
 }
 
-/// The whole body, if it is not longer than `limit`.
+/// The whole body, if it is not longer than `limit` bytes and comes in time.
 pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    to_bytes(body, limit).await.map_err(|error| {
+    let read = tokio::time::timeout(TIME, to_bytes(body, limit)).await;
+    let read = read.map_err(|_| ApiError::TooSlow(TIME.as_secs()))?;
+    read.map_err(|error| {
         let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(error) = cause {
             if error.is::<http_body_util::LengthLimitError>() {
@@ -55,4 +62,24 @@ pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
 pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(bytes)
         .map_err(|error| ApiError::BadRequest(format!("the body is not as expected: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_held_back_is_not_waited_for() {
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+        let body = Body::from_stream(futures_util::StreamExt::chain(first, stream::pending()));
+        assert!(matches!(read(body, 100).await, Err(ApiError::TooSlow(25))));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_bounded() {
+        assert_eq!(read(Body::from("abc"), 3).await.unwrap(), "abc");
+        assert!(matches!(read(Body::from("abcd"), 3).await, Err(ApiError::TooLarge(3))));
+    }
 }

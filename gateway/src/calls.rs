@@ -9,10 +9,11 @@ use axum::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
-use jobs::{Cause, Job, JobId, Outcome, accounts::Scope, bucket::Entry};
+use jobs::{Cause, Job, JobId, Outcome, accounts::Scope, audit::Action, bucket::Entry};
 use serde::Deserialize;
 
 use crate::{
+    auth::Caller,
     body::{Query, Wanted},
     error::ApiError,
     gateway::Gateway,
@@ -156,7 +157,8 @@ pub(crate) async fn cancel(
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
     let entry = gateway.own_job(&caller, &id).await?;
-    Ok(Json(JobView::from(&gateway.cancel(entry.value.id).await?)))
+    let ended = gateway.cancel_for(&caller, entry.value.id).await?;
+    Ok(Json(JobView::from(&ended)))
 }
 
 /// `POST /api/v1/jobs/{id}/rerun`
@@ -168,17 +170,28 @@ pub(crate) async fn rerun(
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
     let entry = gateway.own_job(&caller, &id).await?;
-    let entry = gateway.rerun(&entry.value).await?;
+    let entry = gateway.rerun_for(&caller, &entry.value).await?;
     let location = format!("/api/v1/jobs/{}", entry.value.id);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobView::from(&entry))).into_response())
 }
 
 impl Gateway {
-    /// Ends a job at its owner's wish.
-    pub(crate) async fn cancel(&self, job: JobId) -> Result<Entry<Job>, ApiError> {
+    /// Runs a job again at somebody's wish.
+    pub(crate) async fn rerun_for(&self, caller: &Caller, of: &Job) -> Result<Entry<Job>, ApiError> {
+        let entry = self.rerun(of).await?;
+        self.audit_with(caller, Action::JobRerun, entry.value.id, Some(of.id.to_string())).await;
+        Ok(entry)
+    }
+
+    /// Ends a job at somebody's wish.
+    pub(crate) async fn cancel_for(&self, caller: &Caller, job: JobId) -> Result<Entry<Job>, ApiError> {
         let outcome = Outcome::wished(Cause::Cancelled, "cancelled");
         let entry = self.ledger.end(job, &outcome).await?.ok_or(ApiError::NotFound("job"))?;
         self.note(&entry);
+        // One that was over already is as it was.
+        if entry.value.cause == Some(Cause::Cancelled) {
+            self.audit(caller, Action::JobCancelled, job).await;
+        }
         Ok(entry)
     }
 }

@@ -128,7 +128,8 @@ mod tests {
     fn only_a_trusted_proxy_tells_about_tls() {
         let mut extensions = Extensions::new();
         extensions.insert(Peer("10.0.0.1:1".parse().unwrap()));
-        let headers = HeaderMap::from_iter([("x-forwarded-proto".parse().unwrap(), "https".parse().unwrap())]);
+        let headers =
+            HeaderMap::from_iter([("x-forwarded-proto".parse().unwrap(), "https".parse().unwrap())]);
         assert_eq!(Client::of(&extensions, &headers, &[]).with_tls, None);
         assert_eq!(Client::of(&extensions, &headers, &["10.0.0.1".parse().unwrap()]).with_tls, Some(true));
     }

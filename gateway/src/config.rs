@@ -12,7 +12,7 @@ use jobs::{
 };
 use url::Url;
 
-use crate::{app_key, login::settings};
+use crate::{app_key, limits, login::settings};
 
 /// The variable that names the file of the App's key.
 const APP_KEY_FILE: &str = "GITFAAS_GITHUB_APP_KEY_FILE";
@@ -76,6 +76,10 @@ pub struct Config {
     pub admin_secret: Option<Secret>,
     /// The 32 bytes from which all keys come; absent means `<data dir>/master.key`.
     pub master_key_file: Option<PathBuf>,
+    /// A second one, while the key is being changed.
+    pub next_master_key_file: Option<PathBuf>,
+    /// How much one user or address may ask for.
+    pub limits: limits::Settings,
     /// Forges inside, reachable besides public addresses.
     pub clone_allow: Allow,
     /// PEM file added to what our clients trust.
@@ -102,6 +106,8 @@ impl Config {
         let github = github(&mut env);
         let admin_secret = env.optional("GITFAAS_ADMIN_SECRET");
         let master_key_file = env.optional("GITFAAS_MASTER_KEY_FILE");
+        let next_master_key_file = env.optional("GITFAAS_NEXT_MASTER_KEY_FILE");
+        let limits = limits::Settings::read(&mut env);
         let clone_allow = env.or("GITFAAS_CLONE_ALLOW", Allow::none());
         let login = settings::Settings::read(&mut env, &clone_allow);
         let ca_bundle = env.optional("GITFAAS_CA_BUNDLE");
@@ -123,6 +129,8 @@ impl Config {
                 login,
                 admin_secret,
                 master_key_file,
+                next_master_key_file,
+                limits,
                 clone_allow,
                 ca_bundle,
                 streams,

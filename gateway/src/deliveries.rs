@@ -9,7 +9,7 @@ use axum::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, StatusCode};
-use jobs::{CommitSha, Delivery, Verdict, accounts::Scope, bucket::Entry};
+use jobs::{CommitSha, Delivery, Verdict, accounts::Scope, audit::Action, bucket::Entry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -86,6 +86,7 @@ pub(crate) async fn replay(
         }
         None => gateway.replay_installation(&entry).await?,
     };
+    gateway.audit_with(&caller, Action::DeliveryReplayed, &key, Some(entry.key.clone())).await;
     let written = gateway.ledger.deliveries.get(&key).await?.ok_or(ApiError::NotFound("delivery"))?;
     gateway.metrics.delivery(written.value.verdict.unwrap_or(Verdict::Accepted));
     Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&written))).into_response())
@@ -109,6 +110,8 @@ pub(crate) async fn approve(
     caller.needs(Scope::JobsWrite)?;
     let held = gateway.decidable(&caller, &id).await?;
     let done = gateway.approve_held(&caller, held, approval.sha.as_ref()).await?;
+    let sha = approval.sha.as_ref().map(ToString::to_string);
+    gateway.audit_with(&caller, Action::DeliveryApproved, &done.key, sha).await;
     gateway.metrics.delivery(done.value.verdict.unwrap_or(Verdict::Held));
     Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&done))).into_response())
 }

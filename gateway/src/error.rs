@@ -44,6 +44,15 @@ pub(crate) enum ApiError {
     /// Over a limit of the caller's.
     #[error("{0}")]
     TooMany(String),
+    /// Too many requests in a short time; how many seconds to wait.
+    #[error("too many requests; try again in {0} s")]
+    TooFast(u64),
+    /// The body did not come in time.
+    #[error("the body did not come within {0} s")]
+    TooSlow(u64),
+    /// The path is there, the method is not.
+    #[error("not with {0}")]
+    NoSuchMethod(http::Method),
     /// NATS did not answer, or is full.
     #[error("the service cannot store or read anything at the moment; try again")]
     Unavailable(#[source] anyhow::Error),
@@ -70,6 +79,9 @@ impl ApiError {
             Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
+            Self::TooFast(_) => (StatusCode::TOO_MANY_REQUESTS, "too_fast"),
+            Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
+            Self::NoSuchMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
             Self::Elsewhere(..) => (StatusCode::BAD_GATEWAY, "bad_gateway"),
             Self::NotConfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_configured"),
@@ -94,6 +106,9 @@ impl ApiError {
             | Self::Range(_)
             | Self::TooLarge(_)
             | Self::TooMany(_)
+            | Self::TooFast(_)
+            | Self::TooSlow(_)
+            | Self::NoSuchMethod(_)
             | Self::NotConfigured(_) => {}
         }
     }
@@ -108,6 +123,9 @@ impl ApiError {
             Self::Unavailable(_) | Self::TooMany(_) => {
                 headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
             }
+            Self::TooFast(seconds) => {
+                headers.insert(header::RETRY_AFTER, (*seconds).into());
+            }
             Self::Range(bytes) => {
                 let range = format!("bytes */{bytes}").parse().expect("digits are a header");
                 headers.insert(header::CONTENT_RANGE, range);
@@ -118,6 +136,8 @@ impl ApiError {
             | Self::Conflict(_)
             | Self::KeyReused
             | Self::TooLarge(_)
+            | Self::TooSlow(_)
+            | Self::NoSuchMethod(_)
             | Self::Elsewhere(..)
             | Self::NotConfigured(_)
             | Self::Internal(_) => {}

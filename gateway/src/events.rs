@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::{body::Query, error::ApiError, gateway::Gateway, view::JobView};
+use crate::{body::Query, client, error::ApiError, gateway::Gateway, limits::Whose, view::JobView};
 
 /// Record and log are looked at again after this long without news, in case some got lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -48,11 +48,14 @@ pub(crate) async fn events(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let entry = gateway.read_job(&headers, &id, asked.key.as_deref()).await?;
+    let (entry, reader) = gateway.read_job_as(&headers, &id, asked.key.as_deref()).await?;
+    let whose = reader.map_or_else(|| Whose::Address(gateway.limits.slot(client::address())), Whose::User);
+    let open = gateway.limits.stream(whose)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let resumed = last.or(asked.from.as_deref()).and_then(resume);
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
+        let _open = open;
         let telling =
             Teller { gateway: &gateway, sender: &sender, log: None, held: Held::default(), from: resumed };
         tokio::select! {

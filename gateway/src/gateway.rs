@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use hooks::{forge_api::ForgeApi, heads::Heads};
 use jobs::{
     Job, JobId, Ledger, Repo,
-    accounts::TokenRecord,
+    accounts::{TokenRecord, User},
     bucket::{Bucket, Entry},
     streams,
 };
@@ -20,11 +20,14 @@ use crate::{
     app::GithubApp,
     config::Config,
     index::{Change, Index, Sync, mirror::Mirror},
-    keys::Keys,
+    keyring::Keyring,
+    limits::Limits,
     login::Login,
     metrics::Metrics,
     missed::Filled,
     refused::LastRefused,
+    room::Room,
+    secrets::{self, SecretEvent},
 };
 
 /// `repos/at.<sha256>`: the registration that posts a repository's statuses; see [`crate::places`].
@@ -39,6 +42,9 @@ pub(crate) struct At {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SealedSecret {
     pub(crate) sealed: String,
+    /// What it may be given to.
+    #[serde(default = "secrets::usual_events")]
+    pub(crate) events: Vec<SecretEvent>,
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
 }
@@ -56,7 +62,9 @@ pub struct Gateway {
     pub(crate) index: Arc<Index>,
     pub(crate) repos: Arc<Mirror<Repo>>,
     pub(crate) tokens: Arc<Mirror<TokenRecord>>,
-    pub(crate) keys: Keys,
+    pub(crate) users: Arc<Mirror<User>>,
+    pub(crate) keys: Keyring,
+    pub(crate) limits: Limits,
     /// Providers and sessions.
     pub(crate) login: Login,
     /// The operator's GitHub App, where there is one.
@@ -65,6 +73,8 @@ pub struct Gateway {
     pub(crate) forges: ForgeApi,
     pub(crate) metrics: Metrics,
     pub(crate) refused: LastRefused,
+    /// Whether the ledger has room for new jobs.
+    pub(crate) room: Room,
     /// True once the index has read what lay in the streams at the start.
     pub(crate) caught_up: (watch::Receiver<bool>, watch::Receiver<bool>),
     /// Long answers end with this.
@@ -86,12 +96,14 @@ impl Gateway {
         ledger: Ledger,
         stop: CancellationToken,
     ) -> anyhow::Result<(Self, [watch::Sender<bool>; 2])> {
-        let keys = Keys::open(&ledger, config.master_key_file.as_deref(), &config.data_dir).await?;
+        let (file, next) = (config.master_key_file.as_deref(), config.next_master_key_file.as_deref());
+        let keys = Keyring::open(&ledger, file, next, &config.data_dir).await?;
+        let limits = Limits::new(&config.limits);
         let index = Index::open(&config.data_dir)
             .with_context(|| format!("cannot open the index in {}", config.data_dir.display()))?;
         let app = GithubApp::open(&config)?;
         let forges = ForgeApi::new(&config.clone_allow, config.ca_bundle.as_deref())?;
-        let login = Login::open(&config, &public_url, &ledger, &keys).await?;
+        let login = Login::open(&config, &public_url, &ledger, keys.in_use()).await?;
         let (jobs_read, jobs_seen) = watch::channel(false);
         let (deliveries_read, deliveries_seen) = watch::channel(false);
         let gateway = Self {
@@ -102,13 +114,16 @@ impl Gateway {
             index: Arc::new(index),
             repos: Arc::default(),
             tokens: Arc::default(),
+            users: Arc::default(),
             metrics: Metrics::default(),
             refused: LastRefused::default(),
+            room: Room::default(),
             caught_up: (jobs_seen, deliveries_seen),
             config,
             public_url,
             ledger,
             keys,
+            limits,
             login,
             app,
             forges,

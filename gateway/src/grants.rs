@@ -13,12 +13,17 @@ use hooks::{
 };
 use jobs::{
     Job, JobId, Links, Repo, Secret, State, WorkerName,
-    grants::{CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},
+    grants::{Asked, CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},
 };
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ApiError, gateway::Gateway, registration::token_place, webhooks::forge_of};
+use crate::{
+    error::ApiError,
+    gateway::Gateway,
+    registration::token_place,
+    secrets::{self, SecretEvent},
+    webhooks::forge_of,
+};
 
 /// The queue group that all gateways answer in.
 const GROUP: &str = "gateways";
@@ -48,16 +53,6 @@ async fn reply(gateway: &Gateway, message: async_nats::Message) {
     if let Err(error) = gateway.ledger.client.publish(inbox, bytes.into()).await {
         tracing::warn!(%error, "a grant was not delivered");
     }
-}
-
-/// A request, and what a worker adds to it.
-#[derive(Deserialize)]
-struct Asked {
-    #[serde(flatten)]
-    request: GrantRequest,
-    /// SHA-256, in hex, of the token of an earlier grant that the forge did not take.
-    #[serde(default)]
-    refused: Option<String>,
 }
 
 /// What a forge is shown.
@@ -140,7 +135,7 @@ impl Gateway {
         worker: &WorkerName,
         id: JobId,
         attempt: u32,
-        secrets: &[String],
+        names: &[String],
         stale: Option<&str>,
     ) -> Result<JobGrant, NotGranted> {
         let entry = self.ledger.job(id).await.map_err(unavailable)?;
@@ -155,10 +150,14 @@ impl Gateway {
         if let Some(repo) = &repo {
             grant.clone = self.clone_credential(&job, repo, stale).await?;
         }
-        for name in secrets {
+        let event = match names.is_empty() || job.untrusted {
+            true => None,
+            false => self.event_of(&job).await.map_err(unavailable)?,
+        };
+        for name in names {
             // Nobody who may write to the repository has seen what a stranger's commit does with them.
-            match repo.as_ref().filter(|_| !job.untrusted) {
-                Some(repo) => match self.secret(repo, name).await? {
+            match repo.as_ref().zip(event) {
+                Some((repo, event)) => match self.secret(repo, name, event).await? {
                     Some(value) => grant.secrets.push((name.clone(), value.expose().to_owned())),
                     None => grant.missing_secrets.push(name.clone()),
                 },
@@ -225,14 +224,21 @@ impl Gateway {
         Ok(self.config.github.token.clone().filter(|_| repo.operator_credential).map(plainly))
     }
 
-    async fn secret(&self, repo: &Repo, name: &str) -> Result<Option<Secret>, NotGranted> {
-        // A name is part of a key: only what a variable's name can be is looked up.
-        let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-        if !is_name {
+    async fn secret(
+        &self,
+        repo: &Repo,
+        name: &str,
+        event: SecretEvent,
+    ) -> Result<Option<Secret>, NotGranted> {
+        // A name is part of a key: only what a secret's name can be is looked up.
+        if !secrets::is_name(name) {
             return Ok(None);
         }
-        let key = format!("{}.{name}", repo.id);
-        let Some(found) = self.secrets.get(&key).await.map_err(unavailable)? else { return Ok(None) };
+        let key = secrets::key(repo.id, name);
+        let found = self.secrets.get(&key).await.map_err(unavailable)?;
+        let Some(found) = found.filter(|found| found.value.events.contains(&event)) else {
+            return Ok(None);
+        };
         let opened = self.keys.open_sealed(&key, &found.value.sealed);
         opened.map(Some).map_err(|error| unavailable(ApiError::Internal(error.into())))
     }

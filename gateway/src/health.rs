@@ -33,15 +33,16 @@ pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
 impl Gateway {
     /// Why this gateway cannot do its work now; `None` when it can.
     async fn not_ready(&self) -> Option<String> {
-        let name = format!("KV_{}", streams::JOBS_BUCKET);
-        let bucket = match self.ledger.js.get_stream(name).await {
-            Ok(bucket) => bucket,
-            Err(error) => return Some(format!("nats: {error}")),
-        };
-        let info = bucket.cached_info();
-        let limit = u64::try_from(info.config.max_bytes).unwrap_or(u64::MAX);
-        if info.state.bytes >= limit {
-            return Some("the bucket of jobs is full".to_owned());
+        if let Err(error) = self.ledger.js.get_stream(format!("KV_{}", streams::JOBS_BUCKET)).await {
+            return Some(format!("nats: {error}"));
+        }
+        if let Some(why) = self.room.lacking() {
+            return Some(why);
+        }
+        if self.keys.is_outdated() {
+            return Some(
+                "the master key was changed; this gateway must be started with the new one".to_owned(),
+            );
         }
         (!self.has_caught_up()).then(|| "the index is being filled".to_owned())
     }

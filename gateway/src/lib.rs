@@ -5,17 +5,22 @@
 //! Several gateways on one NATS are one service: each has its own index, and nothing else of its own.
 //!
 //! Where to begin: `router.rs` is the list of routes, `submit.rs` makes a job of a call, `taking/`
-//! makes jobs of pushes, `app/` speaks as the GitHub App, `login/` lets people in, `auth.rs` says who sees what, `background.rs` puts right what a crash left.
+//! makes jobs of pushes, `app/` speaks as the GitHub App, `login/` lets people in, `auth.rs`
+//! says who sees what, `door.rs` and `limits/` how much, `background.rs` puts right what a crash left.
 
 mod app;
 mod app_key;
 mod at_forge;
+mod audit;
 mod auth;
 mod background;
 mod body;
 mod calls;
+mod client;
 pub mod config;
+mod connections;
 mod deliveries;
+mod door;
 mod error;
 mod events;
 mod gateway;
@@ -23,7 +28,10 @@ mod grants;
 mod health;
 mod held;
 mod index;
+mod key_file;
+mod keyring;
 mod keys;
+mod limits;
 mod login;
 pub mod meta;
 mod metrics;
@@ -35,19 +43,24 @@ mod places;
 mod published;
 mod refused;
 mod registration;
+mod rekey;
 mod renames;
 mod repos;
+mod room;
 mod router;
+mod secrets;
 mod serve;
 mod submit;
 mod taking;
 mod tokens;
 mod view;
+mod viewers;
 mod webhooks;
 
 pub use config::Config;
 pub use gateway::Gateway;
-pub use keys::KeyError;
+pub use key_file::KeyError;
 pub use missed::Round;
-pub use router::app;
+pub use rekey::{Rekeyed, make_key, rekey};
+pub use router::{app, endpoints};
 pub use serve::{Running, open, serve};

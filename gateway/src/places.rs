@@ -80,6 +80,7 @@ impl Gateway {
             }
         }
         self.leave_place(&entry.value).await?;
+        self.forget_secrets(entry.value.id).await?;
         self.repos.forget(&entry.key);
         Ok(())
     }

@@ -20,6 +20,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     body::{MAX_BODY_BYTES, read},
+    client,
     error::{ApiError, Published},
     gateway::Gateway,
     index::JobFilter,
@@ -217,8 +218,11 @@ pub(crate) async fn stats(
     let fields = fields(query.as_deref(), body).await?;
     match &gateway.config.admin_secret {
         Some(secret) => {
+            let (limits, address) = (&gateway.limits, client::address());
+            limits.tries(address)?;
             let given = text(&fields, "secret")?.unwrap_or_default();
             if !equal(given.as_bytes(), secret.expose().as_bytes()) {
+                limits.failed(limits.slot(address), None);
                 return Err(ApiError::BadRequest("wrong secret".to_owned()).into());
             }
         }
@@ -260,14 +264,20 @@ pub(crate) async fn no_such_path(method: Method, uri: http::Uri) -> Response {
     if uri.path().starts_with("/job/") || uri.path().starts_with("/observer/") {
         return Published(ApiError::NotFound("endpoint")).into_response();
     }
-    if uri.path().starts_with("/api/") {
+    if uri.path() == "/api" || uri.path().starts_with("/api/") {
         return ApiError::NotFound("endpoint").into_response();
     }
     (StatusCode::NOT_FOUND, format!("nothing here for {method}\n")).into_response()
 }
 
 /// The path is there, the method is not.
-pub(crate) async fn no_such_method(method: Method) -> Response {
+pub(crate) async fn no_such_method(method: Method, uri: http::Uri) -> Response {
+    if uri.path().starts_with("/job/") || uri.path().starts_with("/observer/") {
+        return Published(ApiError::NoSuchMethod(method)).into_response();
+    }
+    if uri.path().starts_with("/api/") {
+        return ApiError::NoSuchMethod(method).into_response();
+    }
     (StatusCode::METHOD_NOT_ALLOWED, format!("not with {method}\n")).into_response()
 }
 

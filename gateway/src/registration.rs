@@ -35,9 +35,29 @@ pub(crate) struct Wishes {
     label: Option<Label>,
     token: Option<String>,
     webhook: Option<bool>,
+    viewers: Option<Vec<String>>,
 }
 
 impl Wishes {
+    /// The names of the fields that are there, for the audit log: never what they hold.
+    pub(crate) fn fields(&self) -> String {
+        let fields = [
+            ("url", self.url.is_some()),
+            ("forge", self.forge.is_some()),
+            ("name", self.name.is_some()),
+            ("branches", self.branches.is_some()),
+            ("paths", self.paths.is_some()),
+            ("events", self.events.is_some()),
+            ("links", self.links.is_some()),
+            ("forks", self.forks.is_some()),
+            ("label", self.label.is_some()),
+            ("token", self.token.is_some()),
+            ("webhook", self.webhook.is_some()),
+            ("viewers", self.viewers.is_some()),
+        ];
+        fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
+    }
+
     fn check(&self) -> Result<(), ApiError> {
         let wrong = |what: String| Err(ApiError::BadRequest(what));
         if self.name.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES) {
@@ -146,7 +166,9 @@ impl Gateway {
         let (blank, secret) = self.blank(caller.user.id, &url, forge);
         let sealed_token = self.sealed_token(blank.id, wishes.token.as_deref());
         let wants_webhook = wishes.webhook.unwrap_or(sealed_token.is_some() && forge != Forge::Plain);
+        let viewers = self.viewers_named(wishes.viewers.as_deref().unwrap_or_default()).await?;
         let mut repo = Repo {
+            viewers,
             name: wishes.name.filter(|name| !name.is_empty()),
             events: wishes.events.unwrap_or(blank.events),
             branches: wishes.branches.unwrap_or_default(),
@@ -235,6 +257,9 @@ impl Gateway {
             return Err(ApiError::BadRequest("url: another repository is another registration".to_owned()));
         }
         let mut repo = entry.value.clone();
+        if let Some(viewers) = &wishes.viewers {
+            repo.viewers = self.viewers_named(viewers).await?;
+        }
         if let Some(forge) = wishes.forge {
             repo.forge = self.forge(caller, &url, Some(forge))?.to_string();
             repo.operator_credential = caller.is_admin() && forge == Forge::Github;

@@ -8,16 +8,17 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
-use jobs::accounts::Scope;
+use jobs::{Repo, accounts::Scope, audit::Action};
 use serde::Serialize;
 
 use crate::{
     at_forge::WebhookTold,
+    auth::Caller,
     body::Wanted,
     error::ApiError,
     gateway::Gateway,
     registration::Wishes,
-    view::{List, RepoView},
+    view::{List, RepoView, ViewedRepo},
 };
 
 /// `POST /api/v1/repos`
@@ -28,25 +29,38 @@ pub(crate) async fn add(
 ) -> Result<Response, ApiError> {
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::Repos)?;
+    let most = gateway.config.limits.max_repos_per_user;
+    if gateway.repos.find(|repo| repo.owner == caller.user.id).len() >= most {
+        return Err(ApiError::TooMany(format!("{most} repositories are the limit; remove one")));
+    }
     let (entry, secret, webhook) = gateway.register(&caller, wishes).await?;
+    gateway.audit(&caller, Action::RepoAdded, entry.value.id).await;
     tracing::info!(repo = %entry.value.id, user = %caller.user.id, "a repository was registered");
     gateway.fill_soon(&entry.value);
-    let mut view = RepoView::of(&entry.value, &gateway.public_url);
+    let mut view = gateway.shown_repo(&entry.value);
     view.secret = Some(secret.expose().to_owned());
     view.webhook = webhook;
     Ok((StatusCode::CREATED, Json(view)).into_response())
+}
+
+/// What is shown of a repository: all of it to its owners, which one it is to its viewers.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Shown {
+    Owned(Box<RepoView>),
+    Viewed(ViewedRepo),
 }
 
 /// `GET /api/v1/repos`: newest first.
 pub(crate) async fn list(
     State(gateway): State<Arc<Gateway>>,
     headers: HeaderMap,
-) -> Result<Json<List<RepoView>>, ApiError> {
+) -> Result<Json<List<Shown>>, ApiError> {
     let caller = gateway.reader(&headers).await?;
     caller.needs(Scope::JobsRead)?;
-    let mut found = gateway.repos.find(|repo| caller.owns(repo));
+    let mut found = gateway.repos.find(|repo| caller.sees(repo));
     found.sort_by_key(|entry| std::cmp::Reverse(entry.value.id));
-    let items = found.iter().map(|entry| RepoView::of(&entry.value, &gateway.public_url)).collect();
+    let items = found.iter().map(|entry| gateway.shown_to(&caller, &entry.value)).collect();
     Ok(Json(List { items, next: None }))
 }
 
@@ -55,11 +69,11 @@ pub(crate) async fn get(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<Json<RepoView>, ApiError> {
+) -> Result<Json<Shown>, ApiError> {
     let caller = gateway.reader(&headers).await?;
     caller.needs(Scope::JobsRead)?;
-    let entry = gateway.own_repo(&caller, &id).await?;
-    Ok(Json(RepoView::of(&entry.value, &gateway.public_url)))
+    let entry = gateway.seen_repo(&caller, &id).await?;
+    Ok(Json(gateway.shown_to(&caller, &entry.value)))
 }
 
 /// `PATCH /api/v1/repos/{id}`
@@ -71,8 +85,10 @@ pub(crate) async fn change(
 ) -> Result<Json<RepoView>, ApiError> {
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::Repos)?;
+    let fields = wishes.fields();
     let (entry, webhook) = gateway.change(&caller, &id, wishes).await?;
-    Ok(Json(RepoView { webhook, ..RepoView::of(&entry.value, &gateway.public_url) }))
+    gateway.audit_with(&caller, Action::RepoChanged, entry.value.id, Some(fields)).await;
+    Ok(Json(RepoView { webhook, ..gateway.shown_repo(&entry.value) }))
 }
 
 /// What became of the webhook at the forge.
@@ -93,9 +109,24 @@ pub(crate) async fn remove(
     let entry = gateway.own_repo(&caller, &id).await?;
     let webhook = gateway.remove_webhook(&entry.value).await;
     gateway.unregister(entry.clone()).await?;
+    gateway.audit(&caller, Action::RepoRemoved, entry.value.id).await;
     tracing::info!(repo = %entry.value.id, user = %caller.user.id, "a repository was removed");
     Ok(match webhook {
         Some(webhook) => Json(Removed { webhook }).into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     })
+}
+
+impl Gateway {
+    /// A repository, as its owners see it.
+    fn shown_repo(&self, repo: &Repo) -> RepoView {
+        RepoView { viewers: self.viewers_shown(&repo.viewers), ..RepoView::of(repo, &self.public_url) }
+    }
+
+    fn shown_to(&self, caller: &Caller, repo: &Repo) -> Shown {
+        if caller.owns(repo) {
+            return Shown::Owned(Box::new(self.shown_repo(repo)));
+        }
+        Shown::Viewed(ViewedRepo::of(repo))
+    }
 }

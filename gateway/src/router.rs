@@ -10,7 +10,7 @@ use axum::{
     extract::{DefaultBodyLimit, MatchedPath, Request, State},
     middleware::{Next, from_fn_with_state},
     response::{IntoResponse, Response},
-    routing::{MethodRouter, delete, get, patch, post},
+    routing::{MethodRouter, delete, get, patch, post, put},
 };
 use http::{HeaderName, HeaderValue, Method, header};
 use tower_http::{
@@ -19,14 +19,23 @@ use tower_http::{
 };
 
 use crate::{
-    body::MAX_BODY_BYTES, calls, deliveries, error::ApiError, events, gateway::Gateway, health, login,
-    metrics, openapi, output, pages, published, repos, tokens, webhooks,
+    audit,
+    body::MAX_BODY_BYTES,
+    calls,
+    client::{CLIENT, Client},
+    deliveries, door,
+    error::ApiError,
+    events,
+    gateway::Gateway,
+    health, login, metrics, openapi, output, pages, published, repos, secrets, tokens, webhooks,
 };
 
 /// A request that takes longer is one whose client or NATS is gone. A forge waits 10 s.
 const TIME: Duration = Duration::from_secs(30);
 /// For `POST /api/v1/jobs`, whose `?wait` may be as long as [`calls::MAX_WAIT_S`].
 const WAITING_TIME: Duration = Duration::from_secs(calls::MAX_WAIT_S + 15);
+/// Browsers come back with TLS for so long (RFC 6797), to this host alone.
+const ONE_YEAR: &str = "max-age=31536000";
 /// The path that may wait.
 const MAY_WAIT: &str = "/api/v1/jobs";
 /// The longest `x-request-id` taken from outside; others are replaced.
@@ -34,10 +43,6 @@ const MAX_REQUEST_ID_BYTES: usize = 64;
 
 /// A route: its method and path, and who answers.
 pub(crate) struct Route {
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "read by the test that holds routes and openapi.json together")
-    )]
     pub(crate) method: Method,
     pub(crate) path: &'static str,
     answer: MethodRouter<Arc<Gateway>>,
@@ -75,6 +80,9 @@ pub(crate) fn routes() -> Vec<Route> {
         at_get("/api/v1/repos/{id}", get(repos::get)),
         route(Method::PATCH, "/api/v1/repos/{id}", patch(repos::change)),
         route(Method::DELETE, "/api/v1/repos/{id}", delete(repos::remove)),
+        at_get("/api/v1/repos/{id}/secrets", get(secrets::list)),
+        route(Method::PUT, "/api/v1/repos/{id}/secrets/{name}", put(secrets::set)),
+        route(Method::DELETE, "/api/v1/repos/{id}/secrets/{name}", delete(secrets::remove)),
         at_get("/api/v1/deliveries", get(deliveries::list)),
         at_post("/api/v1/deliveries/{id}/replay", post(deliveries::replay)),
         at_post("/api/v1/deliveries/{id}/approve", post(deliveries::approve)),
@@ -82,6 +90,7 @@ pub(crate) fn routes() -> Vec<Route> {
         at_get("/api/v1/tokens", get(tokens::list)),
         route(Method::DELETE, "/api/v1/tokens/{id}", delete(tokens::revoke)),
         at_get("/api/v1/stats", get(health::stats)),
+        at_get("/api/v1/audit", get(audit::list)),
         at_post("/webhooks/github", post(webhooks::github)),
         at_post("/webhooks/{id}", post(webhooks::of_repo)),
         at_get("/openapi.json", get(openapi::openapi)),
@@ -99,6 +108,11 @@ pub(crate) fn routes() -> Vec<Route> {
         at_post("/logout", post(pages::logout)),
         at_get("/assets/{name}", get(pages::asset)),
     ]
+}
+
+/// Method and path of every route, for tests that must know them all.
+pub fn endpoints() -> Vec<(Method, &'static str)> {
+    routes().into_iter().map(|route| (route.method, route.path)).collect()
 }
 
 /// Everything that a gateway answers, with all that holds for every route.
@@ -121,6 +135,7 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
             let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
             ApiError::Internal(anyhow::anyhow!("panic: {words}")).into_response()
         }))
+        .layer(from_fn_with_state(Arc::clone(&gateway), door::pass))
         .layer(from_fn_with_state(Arc::clone(&gateway), around))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, FreshId))
@@ -157,7 +172,9 @@ async fn around(State(gateway): State<Arc<Gateway>>, request: Request<Body>, nex
     let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     let span = tracing::info_span!("request", id, method = %request.method(), route);
     let time = if route == MAY_WAIT { WAITING_TIME } else { TIME };
-    let answered = tokio::time::timeout(time, next.run(request)).instrument(span.clone()).await;
+    let client = Client::of(request.extensions(), request.headers(), &gateway.config.limits.trusted_proxies);
+    let answering = tokio::time::timeout(time, CLIENT.scope(client, next.run(request)));
+    let answered = answering.instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_| {
         span.in_scope(|| {
             ApiError::Unavailable(anyhow::anyhow!("no answer within {} s", time.as_secs())).into_response()
@@ -169,11 +186,17 @@ async fn around(State(gateway): State<Arc<Gateway>>, request: Request<Body>, nex
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ];
     for (name, value) in fixed {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    // Over plain HTTP a browser must not heed it (RFC 6797, section 7.2).
+    if client.with_tls.unwrap_or_else(|| gateway.public_url.scheme() == "https") {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONE_YEAR));
     }
     response
 }

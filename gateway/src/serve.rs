@@ -4,13 +4,13 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::Client;
-use axum::{Router, serve::ListenerExt as _};
+use axum::Router;
 use jobs::{Ledger, streams};
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
-use crate::{background, config::Config, gateway::Gateway, meta, router};
+use crate::{background, config::Config, connections, gateway::Gateway, meta, router};
 
 /// Between two tries to make the streams, while a cluster has no leader.
 const STREAMS_PAUSE: Duration = Duration::from_secs(1);
@@ -91,7 +91,7 @@ async fn ensure(js: &async_nats::jetstream::Context, settings: &streams::Setting
 /// once, with the real address, when requests are answered.
 ///
 /// # Errors
-/// Those of [`open`], and a listener that broke.
+/// Those of [`open`].
 pub async fn serve(
     config: Config,
     client: Client,
@@ -105,20 +105,15 @@ pub async fn serve(
         return Ok(());
     };
     let running = opened?;
-    let stopped = stop.clone();
-    // A log line must not wait for the acknowledgement of the one before.
-    let listener = listener.tap_io(|connection| {
-        let _ = connection.set_nodelay(true);
-    });
-    let serving =
-        axum::serve(listener, running.app()).with_graceful_shutdown(async move { stopped.cancelled().await });
+    let most = running.gateway.config.limits.max_connections;
+    let serving = connections::serve(listener, running.app(), most, stop.clone());
     ready(address);
     let overdue = async {
         stop.cancelled().await;
         tokio::time::sleep(grace).await;
     };
     tokio::select! {
-        served = async { serving.await } => served.context("the listener broke")?,
+        () = serving => {}
         () = overdue => tracing::warn!("grace is over; open requests are dropped"),
     }
     running.ended().await;

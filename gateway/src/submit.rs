@@ -98,8 +98,12 @@ impl Gateway {
         }
         Ok(NewJob {
             label,
-            repo: repo.map(|repo| repo.id),
-            untrusted: reference.as_deref().is_some_and(may_be_a_strangers),
+            repo: repo.as_ref().map(|repo| repo.id),
+            untrusted: reference.as_deref().is_some_and(|text| {
+                // A forge serves a fork's commit by its id too, and a viewer may not push here.
+                let is_viewers = repo.as_ref().is_some_and(|repo| !caller.owns(repo));
+                may_be_a_strangers(text) || (is_viewers && text.parse::<CommitSha>().is_ok())
+            }),
             sha: reference.as_deref().and_then(|text| text.parse::<CommitSha>().ok()),
             reference,
             name,
@@ -118,6 +122,7 @@ impl Gateway {
 
     /// Refuses what goes over the owner's limit.
     fn check_queue(&self, new: &NewJob) -> Result<(), ApiError> {
+        self.check_room()?;
         if self.queue_is_full(new.owner)? {
             let limit = self.config.max_queued_per_user;
             return Err(ApiError::TooMany(format!("{limit} jobs are waiting already; that is the limit")));
@@ -220,9 +225,11 @@ pub(crate) fn again(of: &Job, id: JobId) -> NewJob {
     }
 }
 
-/// Whether a ref is where a forge keeps the commits of pull or merge requests, strangers' among them.
+/// Whether a ref is neither a branch nor a tag: forges keep the commits of pull and merge requests under
+/// other names, strangers' among them.
 fn may_be_a_strangers(reference: &str) -> bool {
-    ["refs/pull/", "refs/merge-requests/"].iter().any(|prefix| reference.starts_with(prefix))
+    let own = ["refs/heads/", "refs/tags/"].iter().any(|prefix| reference.starts_with(prefix));
+    reference.starts_with("refs/") && !own
 }
 
 /// A URL that can be cloned from; one without scheme means https.
@@ -253,6 +260,16 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
+
+    #[test_case("main" => false)]
+    #[test_case("refs/heads/main" => false)]
+    #[test_case("refs/tags/v1" => false)]
+    #[test_case("refs/pull/7/head" => true)]
+    #[test_case("refs/merge-requests/7/head" => true)]
+    #[test_case("refs/changes/01/1/1" => true)]
+    fn may_be_of_a_stranger(reference: &str) -> bool {
+        may_be_a_strangers(reference)
+    }
 
     #[test_case("main" => true)]
     #[test_case("refs/heads/feature/x" => true)]

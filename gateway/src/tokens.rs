@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use jobs::{
     TokenId,
     accounts::{ALL_SCOPES, Scope},
+    audit::Action,
     units,
 };
 use serde::Deserialize;
@@ -23,8 +24,6 @@ use crate::{
     view::{List, TokenView},
 };
 
-/// Tokens of one user: enough for every machine of his, too few to fill the ledger.
-const MAX_TOKENS: usize = 100;
 /// The longest name of a token, in bytes.
 const MAX_NAME_BYTES: usize = 200;
 
@@ -53,8 +52,9 @@ pub(crate) async fn make(
         None => ALL_SCOPES.into_iter().filter(|scope| caller.needs(*scope).is_ok()).collect(),
     };
     scopes.iter().try_for_each(|scope| caller.needs(*scope))?;
-    if gateway.tokens.find(|token| token.user == caller.user.id).len() >= MAX_TOKENS {
-        return Err(ApiError::TooMany(format!("{MAX_TOKENS} tokens are the limit; delete one")));
+    let most = gateway.config.limits.max_tokens_per_user;
+    if gateway.tokens.find(|token| token.user == caller.user.id).len() >= most {
+        return Err(ApiError::TooMany(format!("{most} tokens are the limit; delete one")));
     }
     let expires_at = wishes.expires_in.as_deref().map(expiry).transpose()?;
     let accounts = &gateway.ledger.accounts;
@@ -62,6 +62,7 @@ pub(crate) async fn make(
     if let Some(entry) = accounts.tokens.get(&record.id.to_string()).await? {
         gateway.tokens.note(entry);
     }
+    gateway.audit(&caller, Action::TokenMade, record.id).await;
     tracing::info!(token = %record.id, user = %caller.user.id, "a token was made");
     let view = TokenView { token: Some(text.expose().to_owned()), ..TokenView::from(&record) };
     Ok((StatusCode::CREATED, Json(view)).into_response())
@@ -85,7 +86,8 @@ pub(crate) async fn list(
     Ok(Json(List { items: found.iter().map(|entry| TokenView::from(&entry.value)).collect(), next: None }))
 }
 
-/// `DELETE /api/v1/tokens/{id}`: it is refused with the next request, at every gateway.
+/// `DELETE /api/v1/tokens/{id}`: it is refused with the next request, at every gateway. A token that was
+/// narrowed ends itself, and none that may more.
 pub(crate) async fn revoke(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
@@ -98,8 +100,12 @@ pub(crate) async fn revoke(
     let found = tokens.get(&id.to_string()).await?;
     let entry =
         found.filter(|entry| entry.value.user == caller.user.id || caller.is_admin()).ok_or_else(missing)?;
+    if entry.value.id != caller.token {
+        entry.value.scopes.iter().try_for_each(|scope| caller.needs(*scope))?;
+    }
     tokens.delete(&entry.key, entry.revision).await?;
     gateway.tokens.forget(&entry.key);
+    gateway.audit(&caller, Action::TokenRevoked, id).await;
     tracing::info!(token = %id, user = %caller.user.id, by = %caller.token, "a token was revoked");
     Ok(StatusCode::NO_CONTENT)
 }

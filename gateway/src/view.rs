@@ -11,7 +11,7 @@ use jobs::{
 };
 use serde::Serialize;
 
-use crate::at_forge::WebhookTold;
+use crate::{at_forge::WebhookTold, viewers::ViewerView};
 
 /// A list, and where the next page begins.
 #[derive(Debug, Serialize)]
@@ -121,6 +121,8 @@ pub(crate) struct RepoView {
     pub(crate) links: Links,
     pub(crate) forks: Forks,
     pub(crate) label: Label,
+    /// Who sees its jobs besides its owner.
+    pub(crate) viewers: Vec<ViewerView>,
     /// Whether this registration posts statuses.
     pub(crate) posts: bool,
     pub(crate) webhook_url: String,
@@ -136,7 +138,7 @@ pub(crate) struct RepoView {
 }
 
 impl RepoView {
-    /// Without the secret.
+    /// Without the secret, and without the viewers, whose addresses it does not know.
     pub(crate) fn of(repo: &Repo, public_url: &url::Url) -> Self {
         let webhook = public_url.join(&format!("webhooks/{}", repo.id)).expect("an id is a path");
         Self {
@@ -150,11 +152,35 @@ impl RepoView {
             links: repo.links,
             forks: repo.forks,
             label: repo.label.clone(),
+            viewers: Vec::new(),
             posts: repo.posts,
             webhook_url: webhook.into(),
             secret: None,
             webhook: None,
             installation: repo.installation,
+        }
+    }
+}
+
+/// A repository as its viewers see it: which one it is, and nothing of how it is set up.
+#[derive(Debug, Serialize)]
+pub(crate) struct ViewedRepo {
+    id: RepoId,
+    url: String,
+    forge: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    role: &'static str,
+}
+
+impl ViewedRepo {
+    pub(crate) fn of(repo: &Repo) -> Self {
+        Self {
+            id: repo.id,
+            url: repo.url.clone(),
+            forge: repo.forge.clone(),
+            name: repo.name.clone(),
+            role: "viewer",
         }
     }
 }

@@ -23,7 +23,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    body,
+    body, client,
     error::ApiError,
     gateway::Gateway,
     metrics::Word,
@@ -60,6 +60,7 @@ pub(crate) async fn github(
     let Some(secret) = gateway.config.github.webhook_secret.clone() else {
         return Err(ApiError::NotFound("webhook"));
     };
+    let _room = gateway.limits.room(length(&headers))?;
     let body = bounded(&gateway, GITHUB, &headers, body).await?;
     let verified = signed(&gateway, GITHUB, Forge::Github, &secret, &headers, &body)?;
     let told = within_patience(async {
@@ -87,8 +88,7 @@ pub(crate) async fn of_repo(
     let Some(repo) = found.map(|entry| entry.value) else {
         // The name is from outside: only what could be an id is kept.
         let hook: String = id.chars().filter(char::is_ascii_graphic).take(40).collect();
-        gateway.refuse(&hook, "unknown repository");
-        return Err(ApiError::NotFound("repository"));
+        return Err(gateway.refuse(&hook, "unknown repository", ApiError::NotFound("repository")));
     };
     let hook = repo.id.to_string();
     let forge = forge_of(&repo);
@@ -96,6 +96,7 @@ pub(crate) async fn of_repo(
         .keys
         .open_sealed(&secret_place(repo.id), &repo.sealed_secret)
         .map_err(|error| ApiError::Internal(error.into()))?;
+    let _room = gateway.limits.room(length(&headers))?;
     let body = bounded(&gateway, &hook, &headers, body).await?;
     let verified = signed(&gateway, &hook, forge, &secret, &headers, &body)?;
     let arrival = arrival(&hook, forge, &headers, &verified);
@@ -125,16 +126,20 @@ async fn within_patience<T>(work: impl Future<Output = Result<T, ApiError>>) -> 
 
 /// The body, unless it is too long; a length that is told is believed before a byte is read.
 async fn bounded(gateway: &Gateway, hook: &str, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
-    let told =
-        headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<usize>().ok());
+    let told = length(headers);
     let read = match told {
         Some(length) if length > MAX_DELIVERY_BYTES => Err(ApiError::TooLarge(MAX_DELIVERY_BYTES)),
         Some(_) | None => body::read(body, MAX_DELIVERY_BYTES).await,
     };
-    if let Err(ApiError::TooLarge(_)) = &read {
-        gateway.refuse(hook, "larger than 25 MiB");
+    match read {
+        Err(error @ ApiError::TooLarge(_)) => Err(gateway.refuse(hook, "larger than 25 MiB", error)),
+        read => read,
     }
-    read
+}
+
+/// The length that is told of a body.
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
 }
 
 fn signed<'a>(
@@ -146,8 +151,8 @@ fn signed<'a>(
     body: &'a Bytes,
 ) -> Result<Verified<'a>, ApiError> {
     verify::verify_headers(forge, secret, headers, body).map_err(|why| {
-        gateway.refuse(hook, &why.to_string());
-        ApiError::Unauthorized("the delivery is not signed with this webhook's secret")
+        let error = ApiError::Unauthorized("the delivery is not signed with this webhook's secret");
+        gateway.refuse(hook, &why.to_string(), error)
     })
 }
 
@@ -197,11 +202,16 @@ fn answer(gateway: &Gateway, taken: Taken) -> Result<Response, ApiError> {
 }
 
 impl Gateway {
-    /// Counts and remembers a delivery that is not believed.
-    fn refuse(&self, hook: &str, reason: &str) {
+    /// Counts and remembers a delivery that is not believed, and says what is answered: `error`, unless
+    /// too many came from there. Those leave nothing but a count, or they would push all others out.
+    fn refuse(&self, hook: &str, reason: &str, error: ApiError) -> ApiError {
         self.metrics.unsigned(Word::of(reason));
+        if let Err(too_fast) = self.limits.unsigned(client::address()) {
+            return too_fast;
+        }
         self.refused.note(hook, reason);
         tracing::info!(hook, reason, "a delivery was not believed");
+        error
     }
 
     /// The registration that posts for a repository of GitHub's, up to date with what is said of it. What

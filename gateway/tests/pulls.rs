@@ -168,6 +168,33 @@ async fn one_from_a_fork_is_held_until_its_commit_is_approved() {
 }
 
 #[tokio::test]
+async fn an_approval_that_was_left_half_done_is_finished_unless_a_newer_commit_came() {
+    let at = Registered::start(json!({})).await;
+    let held = at.tells("1", FROM_FORK, StatusCode::OK).await;
+    let key = held["delivery"].as_str().unwrap();
+    let job = jobs::JobId::new();
+    // What a gateway leaves that dies after the first step of an approval.
+    let died = async || {
+        let approved = |now: &jobs::bucket::Entry<jobs::Delivery>| {
+            let mut left = jobs::Delivery { verdict: None, jobs: vec![job], ..now.value.clone() };
+            left.other.insert("approved".to_owned(), json!({ "sha": "a".repeat(40) }));
+            Some(left)
+        };
+        at.service.ledger.deliveries.change(key, approved).await.unwrap();
+    };
+    died().await;
+    let again = at.tells("1", FROM_FORK, StatusCode::ACCEPTED).await;
+    assert_eq!((&again["verdict"], &again["jobs"]), (&json!("accepted"), &json!([job])));
+    let newer = Pull { action: "synchronize", head: "b", before: Some("a"), ..FROM_FORK };
+    at.tells("2", newer, StatusCode::OK).await;
+    // Its job exists, so it is that job still.
+    died().await;
+    assert_eq!(at.approves(&held, "a", StatusCode::CONFLICT).await["error"]["code"], "conflict");
+    assert_eq!(at.tells("1", FROM_FORK, StatusCode::ACCEPTED).await["jobs"], json!([job]));
+    assert_eq!(at.service.all_jobs().await.len(), 1);
+}
+
+#[tokio::test]
 async fn a_newer_commit_voids_an_approval() {
     let at = Registered::start(json!({})).await;
     let first = at.tells("1", FROM_FORK, StatusCode::OK).await;

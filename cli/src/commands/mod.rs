@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod approve;
+mod audit;
 mod cancel;
 mod config;
 mod deliveries;
@@ -11,19 +12,22 @@ mod list;
 mod login;
 mod logs;
 mod observer;
+mod rekey;
 mod replay;
 mod repo;
 mod rerun;
 mod result;
 mod run;
+mod secret;
 mod status;
 mod submit;
 mod token;
 mod up;
+mod viewers;
 mod worker;
 
 use crate::{
-    args::{Command, RepoCommand, TokenCommand},
+    args::{Command, RepoCommand, SecretCommand, TokenCommand},
     exit::Done,
     signals::unless_interrupted,
 };
@@ -40,6 +44,12 @@ pub(crate) async fn run(command: Command) -> Done {
         Command::Repo(RepoCommand::Add(args)) => repo::add(args).await,
         Command::Repo(RepoCommand::List(args)) => repo::list(args).await,
         Command::Repo(RepoCommand::Remove { id }) => repo::remove(&id).await,
+        Command::Repo(RepoCommand::Viewers(args)) => viewers::viewers(args).await,
+        Command::Secret(SecretCommand::Set(args)) => secret::set(args).await,
+        Command::Secret(SecretCommand::List(args)) => secret::list(args).await,
+        Command::Secret(SecretCommand::Remove { repo, name }) => secret::remove(&repo, &name).await,
+        Command::Secret(SecretCommand::Rekey(args)) => rekey::rekey(args).await,
+        Command::Audit(args) => audit::audit(args).await,
         Command::Deliveries(args) => deliveries::deliveries(args).await,
         Command::Replay(args) => replay::replay(args).await,
         Command::Approve(args) => approve::approve(args).await,

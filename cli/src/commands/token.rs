@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use jobs::{
     Ledger,
     accounts::{ALL_SCOPES, OPERATOR, OwnerKind},
+    audit::{self, Action, Deed},
     env::Reader,
     streams,
 };
@@ -41,12 +42,23 @@ pub(super) async fn create(args: TokenArgs) -> Done {
     let user = ledger.accounts.find_or_make(OPERATOR, &email, &args.user, OwnerKind::User).await?;
     if args.admin {
         ledger.accounts.make_admin(user.value.id).await?;
+        note(&js, Action::AdminMade, user.value.id).await;
     }
     // Whole days to a gateway's clock, which judges it; machines agree on the minute.
     let expires_at =
         args.expires.map(SignedDuration::try_from).transpose()?.map(|after| Timestamp::now() + after);
-    let (_, token) = ledger.accounts.make_token(user.value.id, &args.name, &ALL_SCOPES, expires_at).await?;
+    let (record, token) =
+        ledger.accounts.make_token(user.value.id, &args.name, &ALL_SCOPES, expires_at).await?;
+    note(&js, Action::TokenMade, record.id).await;
     client.flush().await?;
     Out::new().line(token.expose())?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The deed is done, whether or not it could be noted.
+async fn note(js: &async_nats::jetstream::Context, action: Action, target: impl ToString) {
+    if let Err(error) = audit::write(js, &Deed::of_operator(action, target)).await {
+        let error = anyhow::Error::from(error);
+        tracing::warn!(error = format!("{error:#}"), "this is not in the audit log");
+    }
 }

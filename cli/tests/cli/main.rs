@@ -4,5 +4,7 @@
 mod client;
 mod command_line;
 mod common;
+mod login;
+mod secret;
 mod token;
 mod up;

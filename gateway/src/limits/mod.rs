@@ -28,7 +28,7 @@ use crate::error::ApiError;
 use counted::Counted;
 use known::Known;
 use rates::Rates;
-pub use settings::Settings;
+pub(crate) use settings::Settings;
 use streams::Streams;
 pub(crate) use streams::{OpenStream, Whose};
 

@@ -9,7 +9,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
-use jobs::{UserId, accounts::Scope, sessions::Refreshed};
+use jobs::{UserId, accounts::Scope, audit::Action, sessions::Refreshed};
 use serde::{Deserialize, Serialize};
 
 use super::answer::Granted;
@@ -33,6 +33,7 @@ pub(crate) async fn refresh(
     match gateway.login.sessions.refresh(&held.refresh_token).await? {
         Refreshed::Fresh(session, next) => Ok(Json(Granted::of(&gateway, &session, &next)).into_response()),
         Refreshed::Reused(user) => {
+            gateway.audit(user, Action::SessionRevoked, "refresh").await;
             tracing::warn!(%user, "a refresh token came twice; its sign-in was ended");
             Err(ApiError::Unauthorized("this refresh token was used before; the sign-in has ended"))
         }
@@ -55,6 +56,7 @@ pub(crate) async fn logout(
             ApiError::BadRequest("this is an API token; DELETE /api/v1/tokens/{id} revokes it".to_owned())
         })?;
         sessions.end(session).await?;
+        gateway.audit(&caller, Action::SignedOut, session).await;
         tracing::info!(user = %caller.user.id, "signed out");
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -62,6 +64,7 @@ pub(crate) async fn logout(
     // Using it up proves it; one that was used before ends the session all the same.
     if let Refreshed::Fresh(session, _) = sessions.refresh(&held.refresh_token).await? {
         sessions.end(session.id).await?;
+        gateway.audit(session.user, Action::SignedOut, session.id).await;
         tracing::info!(user = %session.user, "signed out");
     }
     Ok(StatusCode::NO_CONTENT)

@@ -8,6 +8,7 @@ use http::{HeaderMap, StatusCode, header};
 use jobs::{
     Secret,
     accounts::{ALL_SCOPES, User},
+    audit::Action,
     sessions::{BROWSER_LIFE, Holder, NewSession, PROGRAM_LIFE, Session},
 };
 use serde::Serialize;
@@ -78,6 +79,7 @@ pub(super) async fn welcome(
     };
     let new = NewSession { user: user.id, holder, scopes: ALL_SCOPES.to_vec(), provider, life };
     let (session, held) = gateway.login.sessions.begin(new).await?;
+    gateway.audit(user.id, Action::SignedIn, provider).await;
     tracing::info!(user = %user.id, provider, ?holder, "signed in");
     Ok(match reads {
         Reads::Page => {

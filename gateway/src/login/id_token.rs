@@ -1,4 +1,4 @@
-//! An id_token is believed or refused: signature, issuer, audience, time, nonce (OpenID Connect Core,
+//! An `id_token` is believed or refused: signature, issuer, audience, time, nonce (OpenID Connect Core,
 //! section 3.1.3.7). No I/O, so every rule is a row of a table.
 //!
 //! The algorithm is one of three that prove with a public key; what a token says of itself never

@@ -7,6 +7,7 @@
 use jobs::{
     UserId,
     accounts::{Linked, OwnerKind, User},
+    audit::Action,
 };
 
 use super::error::LoginError;
@@ -68,7 +69,10 @@ impl Gateway {
     ) -> Result<User, LoginError> {
         let accounts = &self.ledger.accounts;
         match accounts.link(&person.provider, &person.subject, user).await? {
-            Linked::Now => tracing::info!(%user, provider = person.provider, "an account was linked"),
+            Linked::Now => {
+                self.audit(user, Action::AccountLinked, &person.provider).await;
+                tracing::info!(%user, provider = person.provider, "an account was linked");
+            }
             Linked::Before => {}
             Linked::ToAnother => return Err(LoginError::ToAnother { provider }),
         }

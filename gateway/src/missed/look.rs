@@ -69,8 +69,12 @@ struct New {
 }
 
 impl Gateway {
-    /// Without a credential a public repository answers all the same.
-    async fn clone_login(&self, repo: &Repo) -> Option<Login> {
+    /// Without a credential a public repository answers all the same. Over http everybody on the way
+    /// could read one, so none is sent there; a worker keeps to that as well.
+    async fn clone_login(&self, repo: &Repo, url: &CloneUrl) -> Option<Login> {
+        if url.as_url().scheme() != "https" {
+            return None;
+        }
         let credential = self.credential(repo, Right::ReadContents, None).await.ok()??;
         Some(Login { user: clone_user(forge_of(repo)).to_owned(), token: credential.token })
     }
@@ -79,7 +83,7 @@ impl Gateway {
     pub(super) async fn refs_at_forge(&self, repo: &Repo) -> Result<Vec<RemoteRef>, HeadsError> {
         // What is registered was read as a URL then.
         let url: CloneUrl = repo.url.parse().map_err(|_| HeadsError::NotSmart)?;
-        let login = self.clone_login(repo).await;
+        let login = self.clone_login(repo, &url).await;
         self.git_heads.list(&url, login.as_ref()).await
     }
 

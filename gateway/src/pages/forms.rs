@@ -15,12 +15,18 @@ use jiff::SignedDuration;
 use jobs::{
     Job,
     accounts::{Scope, TOKEN_PREFIX},
+    audit::Action,
     bucket::Entry,
 };
 use serde::Deserialize;
 
 use super::{LoginPage, PageError, cookie_of, html, signing_in::browser_cookie};
-use crate::{auth::session, error::ApiError, gateway::Gateway, login::return_path::or_home};
+use crate::{
+    auth::{Caller, session},
+    error::ApiError,
+    gateway::Gateway,
+    login::return_path::or_home,
+};
 
 /// Of `POST /login`.
 #[derive(Deserialize)]
@@ -50,7 +56,8 @@ pub(crate) async fn login(
         false => Err(ApiError::Unauthorized("this is not an API token")),
     };
     match known {
-        Ok(_) => {
+        Ok(caller) => {
+            gateway.audit(&caller, Action::TokenKept, caller.token).await;
             let cookie = browser_cookie(&gateway, token);
             ([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response()
         }
@@ -93,6 +100,7 @@ pub(crate) async fn logout(
         let session = checked(&gateway, &headers, &word.form)?;
         if let Some(session) = gateway.login.sessions.of_cookie(&session).await? {
             gateway.login.sessions.end(session.id).await?;
+            gateway.audit(session.user, Action::SignedOut, session.id).await;
             tracing::info!(user = %session.user, "signed out");
         }
         Ok(())
@@ -107,11 +115,12 @@ async fn own_job(
     headers: &HeaderMap,
     word: &Word,
     id: &str,
-) -> Result<Entry<Job>, ApiError> {
+) -> Result<(Caller, Entry<Job>), ApiError> {
     let session = checked(gateway, headers, &word.form)?;
     let caller = gateway.bearer_of(&session).await?;
     caller.needs(Scope::JobsWrite)?;
-    gateway.own_job(&caller, id).await
+    let entry = gateway.own_job(&caller, id).await?;
+    Ok((caller, entry))
 }
 
 /// `POST /jobs/{id}/cancel`
@@ -122,8 +131,8 @@ pub(crate) async fn cancel(
     Form(word): Form<Word>,
 ) -> Result<Redirect, PageError> {
     let cancelled = async {
-        let entry = own_job(&gateway, &headers, &word, &id).await?;
-        gateway.cancel(entry.value.id).await
+        let (caller, entry) = own_job(&gateway, &headers, &word, &id).await?;
+        gateway.cancel_for(&caller, entry.value.id).await
     };
     let entry = cancelled.await.map_err(PageError::at(&gateway, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))
@@ -137,8 +146,8 @@ pub(crate) async fn rerun(
     Form(word): Form<Word>,
 ) -> Result<Redirect, PageError> {
     let again = async {
-        let entry = own_job(&gateway, &headers, &word, &id).await?;
-        gateway.rerun(&entry.value).await
+        let (caller, entry) = own_job(&gateway, &headers, &word, &id).await?;
+        gateway.rerun_for(&caller, &entry.value).await
     };
     let entry = again.await.map_err(PageError::at(&gateway, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))

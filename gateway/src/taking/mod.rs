@@ -56,6 +56,7 @@ pub(crate) struct Taken {
 impl Gateway {
     /// Takes a signed delivery, once.
     pub(crate) async fn take(&self, arrival: Arrival, repo: Option<Repo>) -> Result<Taken, ApiError> {
+        self.check_room()?;
         let kept = match &arrival.incoming {
             Ok(incoming) => Some(serde_json::to_value(incoming).expect("an event is JSON")),
             Err(_) => None,

@@ -144,9 +144,20 @@ impl Service {
 
     /// Another gateway of the same installation: the same NATS and the same master key.
     pub(crate) async fn another(&self) -> Self {
+        self.another_with(&[]).await
+    }
+
+    /// The same with these variables.
+    pub(crate) async fn another_with(&self, variables: &[(&str, &str)]) -> Self {
         let key = self.data_dir.path().join("master.key");
-        let variables = [("GITFAAS_MASTER_KEY_FILE", key.to_str().unwrap())];
+        let mut variables = variables.to_vec();
+        variables.push(("GITFAAS_MASTER_KEY_FILE", key.to_str().unwrap()));
         Self::on(Arc::clone(&self.nats), Arc::new(tempfile::tempdir().unwrap()), &variables).await
+    }
+
+    /// Another gateway on the same NATS, with these variables.
+    pub(crate) async fn beside(&self, variables: &[(&str, &str)]) -> Self {
+        Self::on(Arc::clone(&self.nats), Arc::new(tempfile::tempdir().unwrap()), variables).await
     }
 
     /// Stops, and starts again on the same NATS and data directory.

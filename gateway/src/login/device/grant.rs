@@ -12,6 +12,7 @@ use http::StatusCode;
 use jiff::Timestamp;
 use jobs::{
     Secret,
+    audit::Action,
     bucket::Entry,
     sessions::{Holder, NewSession, PROGRAM_LIFE, Session},
 };
@@ -160,8 +161,10 @@ async fn fetch(gateway: &Gateway, entry: &Entry<Request>) -> Result<Option<(Sess
         provider: PROVIDER,
         life: PROGRAM_LIFE,
     };
+    let begun = gateway.login.sessions.begin(new).await?;
+    gateway.audit(user, Action::SignedIn, PROVIDER).await;
     tracing::info!(%user, "a device signed in");
-    Ok(Some(gateway.login.sessions.begin(new).await?))
+    Ok(Some(begun))
 }
 
 fn granted(gateway: &Gateway, session: &Session, held: &Secret) -> Response {

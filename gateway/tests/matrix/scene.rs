@@ -1,0 +1,225 @@
+//! The people and things of the matrix.
+
+use std::{
+    net::Ipv4Addr,
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use jiff::{SignedDuration, Timestamp};
+use jobs::{
+    JobId, Repo, UserId,
+    accounts::{ALL_SCOPES, OPERATOR, Scope},
+    bucket::Entry,
+};
+use reqwest::{Client, Method, RequestBuilder, StatusCode, header, redirect::Policy};
+use serde_json::{Value, json};
+
+use crate::support::{Answered as _, PATIENCE, Service, push};
+
+/// Nobody answers there, and nobody is asked: the address is private.
+pub(crate) const URL: &str = "https://127.0.0.1/a/pi.git";
+
+/// Who asks. What follows the admin are the owner's tokens with one scope each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Role {
+    Anonymous,
+    Bad,
+    Expired,
+    Other,
+    Viewer,
+    Owner,
+    Admin,
+    Only(Scope),
+}
+
+impl Role {
+    /// In the order of the table.
+    pub(crate) const ALL: [Self; 11] = [
+        Self::Anonymous,
+        Self::Bad,
+        Self::Expired,
+        Self::Other,
+        Self::Viewer,
+        Self::Owner,
+        Self::Admin,
+        Self::Only(Scope::JobsRead),
+        Self::Only(Scope::JobsWrite),
+        Self::Only(Scope::Repos),
+        Self::Only(Scope::Admin),
+    ];
+}
+
+/// A gateway with everybody on it.
+pub(crate) struct Scene {
+    pub(crate) service: Service,
+    http: Client,
+    tokens: Vec<Option<String>>,
+    /// The owner's full token, which makes things.
+    pub(crate) owner: String,
+    viewer: UserId,
+    done: JobId,
+    /// Every request comes from an address of its own, so that nobody is slowed down for others.
+    from: AtomicU32,
+}
+
+impl Scene {
+    pub(crate) async fn set() -> Self {
+        let service = Service::with(&[
+            ("GITFAAS_TRUSTED_PROXIES", "127.0.0.0/8"),
+            ("GITFAAS_MAX_REPOS_PER_USER", "10000"),
+            ("GITFAAS_MAX_TOKENS_PER_USER", "10000"),
+        ])
+        .await;
+        let owner = service.user("owner@example.com").await;
+        let viewer_token = service.user("viewer@example.com").await;
+        let accounts = &service.ledger.accounts;
+        let id = async |email: &str| accounts.find(OPERATOR, email).await.unwrap().unwrap().value.id;
+        let (owner_id, viewer) = (id("owner@example.com").await, id("viewer@example.com").await);
+        let made = async |scopes: &[Scope], expires_at| {
+            let made = accounts.make_token(owner_id, "matrix", scopes, expires_at).await.unwrap();
+            Some(made.1.expose().to_owned())
+        };
+        let past = Timestamp::now() - SignedDuration::from_secs(1);
+        let mut tokens = Vec::new();
+        for role in Role::ALL {
+            tokens.push(match role {
+                Role::Anonymous => None,
+                Role::Bad => Some(format!("gft_{}_{}", "0".repeat(32), "0".repeat(40))),
+                Role::Expired => made(&ALL_SCOPES, Some(past)).await,
+                Role::Other => Some(service.user("other@example.com").await),
+                Role::Viewer => Some(viewer_token.clone()),
+                Role::Owner => Some(owner.clone()),
+                Role::Admin => Some(service.admin().await),
+                Role::Only(scope) => made(&[scope], None).await,
+            });
+        }
+        let http = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
+        let from = AtomicU32::new(u32::from(Ipv4Addr::new(198, 18, 0, 0)));
+        let mut scene = Self { service, http, tokens, owner, viewer, done: JobId::new(), from };
+        let repo = scene.repo().await["id"].as_str().unwrap().to_owned();
+        scene.done = scene.service.submit(&scene.owner, &repo).await;
+        scene.service.run(scene.done, "a line\n", b"3.14").await;
+        scene
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
+        let from = Ipv4Addr::from(self.from.fetch_add(1, Ordering::Relaxed));
+        let url = format!("http://{}{path}", self.service.address);
+        let method: Method = method.parse().unwrap();
+        self.http.request(method, url).header("x-forwarded-for", from.to_string())
+    }
+
+    pub(crate) fn token(&self, role: Role) -> Option<&str> {
+        let position = Role::ALL.iter().position(|known| *known == role).unwrap();
+        self.tokens[position].as_deref()
+    }
+
+    /// A registration of the owner's, which the viewer views.
+    pub(crate) async fn repo(&self) -> Value {
+        let repo = self.service.register(&self.owner, json!({ "url": URL })).await;
+        let viewers = vec![self.viewer];
+        let seen = |entry: &Entry<Repo>| Some(Repo { viewers: viewers.clone(), ..entry.value.clone() });
+        self.service.ledger.repos.change(repo["id"].as_str().unwrap(), seen).await.unwrap();
+        repo
+    }
+
+    /// A job of the owner's repository that waits.
+    async fn job(&self) -> String {
+        let repo = self.repo().await;
+        self.service.submit(&self.owner, repo["id"].as_str().unwrap()).await.to_string()
+    }
+
+    /// A push that the owner's repository was told of.
+    async fn delivery(&self) -> String {
+        let repo = self.repo().await;
+        let (id, secret) = (repo["id"].as_str().unwrap(), repo["secret"].as_str().unwrap());
+        let body = push(URL, "0", "1");
+        let taken = self.service.deliver(id, secret, "push", "d-1", &body).send().await.unwrap();
+        let taken: Value = taken.json().await.unwrap();
+        taken["delivery"].as_str().unwrap().to_owned()
+    }
+
+    /// Another token of the owner's.
+    async fn spare(&self) -> String {
+        let wish = json!({ "name": "spare" });
+        let made = self.service.post("/api/v1/tokens", &self.owner, &wish).answers(StatusCode::CREATED).await;
+        made["id"].as_str().unwrap().to_owned()
+    }
+
+    /// The id in the path, made for this request.
+    async fn thing(&self, about: &str) -> String {
+        match about {
+            "-" => String::new(),
+            "done" => self.done.to_string(),
+            "job" => self.job().await,
+            "repo" => self.repo().await["id"].as_str().unwrap().to_owned(),
+            "secret" => {
+                let id = self.repo().await["id"].as_str().unwrap().to_owned();
+                let path = format!("/api/v1/repos/{id}/secrets/KEY");
+                let put = self.request("PUT", &path).bearer_auth(&self.owner).body("hunter2");
+                put.says(StatusCode::CREATED).await;
+                id
+            }
+            "delivery" => self.delivery().await,
+            "token" => self.spare().await,
+            other => panic!("nothing is called {other}"),
+        }
+    }
+
+    /// The word that forms of this session carry, if it gets to see a page.
+    async fn word(&self, token: &str) -> String {
+        let home = self.request("GET", "/").header(header::COOKIE, format!("gitfaas_session={token}"));
+        let page = home.send().await.unwrap().text().await.unwrap();
+        let word = page.split("name=\"form\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
+        word.unwrap_or_default().to_owned()
+    }
+
+    /// Asks as somebody, and returns the status.
+    pub(crate) async fn ask(&self, method: &str, path: &str, about: &str, role: Role) -> u16 {
+        let id = self.thing(about).await;
+        self.send(method, path, &id, self.token(role)).await.status().as_u16()
+    }
+
+    /// Asks with this token, about the thing with this id.
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        id: &str,
+        token: Option<&str>,
+    ) -> reqwest::Response {
+        let name = if path.starts_with("/assets/") { "style.css" } else { "KEY" };
+        let mut at = path.replace("{id}", id).replace("{name}", name);
+        if path == "/api/v1/deliveries" {
+            at = format!("{at}?repo={id}");
+        }
+        let is_page = ["/", "/device", "/login", "/logout"].contains(&path) || path.starts_with("/jobs/");
+        let request = self.request(method, &at);
+        let request = match token {
+            Some(token) if is_page => request.header(header::COOKIE, format!("gitfaas_session={token}")),
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let request = match (method, path) {
+            ("POST", "/login") => request.form(&[("token", token.unwrap_or_default())]),
+            ("POST", _) if is_page => {
+                let word = match token {
+                    Some(token) => self.word(token).await,
+                    None => String::new(),
+                };
+                request.form(&[("form", word.as_str()), ("user_code", "BCDF-GHJK"), ("answer", "allow")])
+            }
+            ("POST", "/job/send-job") => request.json(&json!({ "URL": URL })),
+            ("GET", "/job/job-status" | "/job/result") => request.json(&json!({ "jobID": id })),
+            ("POST", "/api/v1/jobs") => request.json(&json!({ "repo": id })),
+            ("POST", "/api/v1/repos") => request.json(&json!({ "url": URL })),
+            ("PATCH", _) => request.json(&json!({ "name": "renamed" })),
+            ("PUT", _) => request.body("hunter2"),
+            ("POST", "/api/v1/deliveries/{id}/approve") => request.json(&json!({ "sha": "1".repeat(40) })),
+            ("POST", "/api/v1/tokens") => request.json(&json!({ "name": "matrix" })),
+            ("POST", "/api/v1/auth/refresh") => request.json(&json!({ "refresh_token": "gfr_00_00" })),
+            _ => request,
+        };
+        request.send().await.unwrap()
+    }
+}
