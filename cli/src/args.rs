@@ -1,5 +1,7 @@
 //! The command line: commands, options and their help.
 
+#![expect(clippy::doc_markdown, reason = "these are help texts, which a terminal shows as they are")]
+
 mod access;
 
 use std::path::PathBuf;

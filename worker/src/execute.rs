@@ -2,7 +2,7 @@
 //!
 //! Checkout, manifest, prepare, run; each step's failure is an [`Outcome`], never an error, so what
 //! happened is always told. Nothing here knows of NATS: what an attempt asks of the outside is
-//! [`Outside`](crate::order::Outside), which the queue and `gitfaas run` answer in their ways.
+//! [`Outside`], which the queue and `gitfaas run` answer in their ways.
 
 use std::{sync::Arc, time::Instant};
 
