@@ -131,7 +131,7 @@ pub enum AuditError {
     /// It refused, or is away.
     #[error("nats: write to {}", streams::AUDIT)]
     Nats(#[from] jetstream::context::PublishError),
-    /// It was silent for [`PATIENCE`].
+    /// It was silent for `PATIENCE`.
     #[error("nats: write to {}: no answer", streams::AUDIT)]
     Silent,
 }
