@@ -14,7 +14,7 @@ mod words;
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -45,6 +45,10 @@ const IN_PROGRESS_EVERY: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// The longest wait: a forge that is away for an hour is looked for every five minutes.
 const LAST_RETRY: Duration = Duration::from_secs(300);
+/// How long NATS keeps a request for a message; then it is asked again.
+const ASKED_FOR: Duration = Duration::from_secs(30);
+/// How often NATS says that it still has the request; one that was restarted has none.
+const ALIVE_EVERY: Duration = Duration::from_secs(5);
 /// NATS is away: the loop goes on when it is back.
 const NATS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -58,6 +62,9 @@ pub struct Reporter {
     pace: Arc<Pace>,
     /// By commit key, the digest of a token that the forge did not take; told with the next request.
     stale: Arc<Mutex<HashMap<String, String>>>,
+    /// By commit key, how often in a row the forge or we failed. NATS counts deliveries, among them those
+    /// after a wait that was asked for, which is no failure.
+    failures: Arc<Mutex<HashMap<String, u32>>>,
     metrics: Metrics,
 }
 
@@ -89,6 +96,7 @@ impl Reporter {
             checks: CheckClient::new(allow, ca_bundle)?,
             pace: Arc::default(),
             stale: Arc::default(),
+            failures: Arc::default(),
             metrics,
         })
     }
@@ -116,22 +124,32 @@ impl Reporter {
         let stream = self.ledger.js.get_stream_no_info(streams::STATUSES).await?;
         let consumer: PullConsumer =
             stream.get_consumer(streams::STATUS_POSTERS).await.map_err(anyhow::Error::from_boxed)?;
-        let mut messages = consumer.stream().max_messages_per_batch(1).messages().await?;
         loop {
             let permit = Arc::clone(slots).acquire_owned().await?;
-            let Some(Some(message)) = stop.run_until_cancelled(messages.next()).await else { return Ok(()) };
-            let message = message?;
+            // One at a time, each with a request of its own: the client's endless stream counts a message
+            // that comes before the answer to its request twice, and then asks for nothing for 35 s.
+            let asked = async {
+                let one = consumer.batch().max_messages(1).expires(ASKED_FOR).heartbeat(ALIVE_EVERY);
+                let mut one = one.messages().await?;
+                anyhow::Ok(one.next().await)
+            };
+            let Some(asked) = stop.run_until_cancelled(asked).await else { return Ok(()) };
+            let Some(message) = asked? else { continue };
+            let message = message.map_err(anyhow::Error::from_boxed)?;
             let reporter = self.clone();
             posting.spawn(async move {
                 let _permit = permit;
                 let key = message.subject.strip_prefix("statuses.").unwrap_or_default().to_owned();
-                let tries = message.info().map_or(1, |info| info.delivered);
                 let (message, handle) = message.split();
                 drop(message);
                 let acked = match reporter.post(&key, &handle).await {
-                    Done::Ack => handle.ack().await,
-                    Done::Again(wait) => {
-                        handle.ack_with(AckKind::Nak(Some(wait.unwrap_or_else(|| backoff(tries))))).await
+                    Done::Ack => {
+                        reporter.failures().remove(&key);
+                        handle.ack().await
+                    }
+                    Done::Again(asked) => {
+                        let wait = asked.unwrap_or_else(|| backoff(reporter.failed_again(key)));
+                        handle.ack_with(AckKind::Nak(Some(wait))).await
                     }
                 };
                 if let Err(error) = acked {
@@ -139,6 +157,18 @@ impl Reporter {
                 }
             });
         }
+    }
+
+    fn failures(&self) -> MutexGuard<'_, HashMap<String, u32>> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a failure, and tells how many there were in a row.
+    fn failed_again(&self, key: String) -> u32 {
+        let mut failures = self.failures();
+        let count = failures.entry(key).or_default();
+        *count = count.saturating_add(1);
+        *count
     }
 
     /// Posts until record and forge agree, and keeps the message meanwhile.
@@ -262,8 +292,8 @@ fn agrees(commit: &Commit, job: &Entry<Job>) -> bool {
     told || commit.refused.is_some()
 }
 
-fn backoff(tries: i64) -> Duration {
-    let doublings = u32::try_from(tries.clamp(1, 16) - 1).unwrap_or(0);
+fn backoff(failures: u32) -> Duration {
+    let doublings = failures.clamp(1, 16) - 1;
     FIRST_RETRY.saturating_mul(1 << doublings).min(LAST_RETRY)
 }
 
