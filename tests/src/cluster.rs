@@ -36,6 +36,7 @@ pub struct Cluster {
     pub containers: Containers,
     settings: Vec<(String, String)>,
     rest: Rest,
+    address: Address,
 }
 
 #[derive(Debug)]
@@ -64,6 +65,11 @@ impl Deref for Cluster {
 impl Cluster {
     /// Everything, ready.
     pub async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with settings of its own.
+    pub async fn start_with(wishes: &[(&str, &str)]) -> Self {
         let permit = permit().await;
         let forge = Forge::start().await;
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -73,7 +79,8 @@ impl Cluster {
         let nats = nats(path, &address).await;
 
         let url = address.url_with_credentials();
-        let mut settings = settings(&forge, &path.join("gateway"), &[("GITFAAS_NATS_URL", &url)]);
+        let mut settings =
+            settings(&forge, &path.join("gateway"), &[&[("GITFAAS_NATS_URL", &*url)], wishes].concat());
         let gateway = Program::start("gateway", gitfaas(&["gateway"], &settings), path);
         let url = gateway.ready().await;
         settings.push(("GITFAAS_LISTEN".to_owned(), url.trim_start_matches("http://").to_owned()));
@@ -101,7 +108,13 @@ impl Cluster {
             containers,
             settings,
             rest,
+            address,
         }
+    }
+
+    /// Its NATS.
+    pub fn nats(&self) -> &Address {
+        &self.address
     }
 
     /// The worker of this name, which runs no more afterwards.
@@ -120,6 +133,11 @@ impl Cluster {
         let gateway = Program::start("gateway", gitfaas(&["gateway"], &self.settings), self.rest.dir.path());
         assert_eq!(gateway.ready().await, self.admin.url);
         self.gateway = Some(gateway);
+    }
+
+    /// A plain user.
+    pub fn user(&self, email: &str) -> Api {
+        Api::new(&self.admin.url, Some(token(&self.settings, email, &[])))
     }
 
     /// A repository on the forge with one commit, not registered: its address.

@@ -20,6 +20,11 @@ fn var(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
+/// Whether there is time: `scripts/test --long` says so.
+pub fn is_long() -> bool {
+    var("GITFAAS_TEST_LONG").is_some_and(|value| !value.is_empty() && value != "0")
+}
+
 /// The environment of a program under test.
 pub(crate) fn environment() -> Vec<(String, String)> {
     let mut all: Vec<_> =

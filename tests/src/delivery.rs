@@ -1,5 +1,7 @@
 //! Webhooks as a forge sends them, and as nobody should.
 
+use std::time::Duration;
+
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -7,9 +9,12 @@ use sha2::Sha256;
 
 use crate::{
     api::Api,
-    forge::OWNER,
+    forge::{self, OWNER},
     repository::{Commit, NO_COMMIT, Repository},
 };
+
+/// A forge waits 10 s for an answer.
+const ANSWER: Duration = Duration::from_secs(10);
 
 /// A delivery, before it is sent.
 #[derive(Debug, Clone)]
@@ -40,8 +45,20 @@ impl Delivery {
         Self { id, event: event.to_owned(), body, signatures, headers: Vec::new() }
     }
 
-    /// Sends it to a path of the gateway.
+    /// Sends it to a path of the gateway, which must answer.
     pub async fn send(&self, api: &Api, path: &str) -> (StatusCode, Value) {
+        send_as(api, path, self.headers(), self.body.clone()).await
+    }
+
+    /// Sends it to a path of a gateway that may be gone.
+    pub async fn try_send(&self, api: &Api, path: &str) -> Option<(StatusCode, Value)> {
+        let request = api.anybody().request(http::Method::POST, path).headers(self.headers());
+        let answer = request.body(self.body.clone()).timeout(ANSWER).send().await.ok()?;
+        Some((answer.status(), answer.json().await.ok()?))
+    }
+
+    /// Its headers, as GitHub sends them.
+    pub fn headers(&self) -> HeaderMap {
         let mut headers = HeaderMap::new();
         let value = |text: &str| HeaderValue::from_str(text).expect("a header");
         headers.insert("content-type", value("application/json"));
@@ -54,11 +71,21 @@ impl Delivery {
         for (name, text) in &self.headers {
             headers.append(*name, value(text));
         }
-        let anybody = api.anybody();
-        let request = anybody.request(http::Method::POST, path).headers(headers).body(self.body.clone());
-        let answer = anybody.send(request).await;
-        (answer.status(), answer.json().await.unwrap_or_default())
+        headers
     }
+}
+
+/// Sends any headers and bytes to a path of the gateway, which must answer.
+pub async fn send_as(
+    api: &Api,
+    path: &str,
+    headers: HeaderMap,
+    body: impl Into<reqwest::Body>,
+) -> (StatusCode, Value) {
+    let anybody = api.anybody();
+    let request = anybody.request(http::Method::POST, path).headers(headers).body(body);
+    let answer = anybody.send(request).await;
+    (answer.status(), answer.json().await.unwrap_or_default())
 }
 
 /// `sha256=…` of a body.
@@ -77,7 +104,7 @@ pub fn payload(repository: &Repository, commit: &Commit) -> Value {
         "created": commit.before == NO_COMMIT, "deleted": gone, "forced": false,
         "head_commit": if gone { Value::Null } else { head }, "commits": [],
         "repository": {
-            "id": 42, "name": repository.name, "full_name": format!("{OWNER}/{}", repository.name),
+            "id": forge::number(&format!("{OWNER}/{}", repository.name)), "name": repository.name, "full_name": format!("{OWNER}/{}", repository.name),
             "private": false, "owner": { "name": OWNER, "login": OWNER }, "clone_url": repository.url,
             "html_url": repository.url.trim_end_matches(".git"), "default_branch": "main",
             "created_at": 1_700_000_000,

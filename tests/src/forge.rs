@@ -1,28 +1,51 @@
-//! A forge: repositories over real git, commit statuses as GitHub takes them, and faults on demand.
+//! A forge: repositories over real git, commit statuses and check runs as GitHub takes them, a GitHub
+//! App, and faults on demand.
 //!
-//! It believes nothing: a request for a status is held against GitHub's own description and against
-//! the rules that the description lacks, and everything that was asked is kept for the test to see.
+//! It believes nothing: every request is held against GitHub's own description and against the rules
+//! that the description lacks, and everything that was asked is kept for the test to see. A request that
+//! GitHub would not have understood fails the test in the end, whatever became of it.
 
+mod app;
+mod checks;
+mod description;
+mod desk;
+mod repositories;
 mod statuses;
+mod trouble;
 
 use std::{
-    collections::HashMap,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
 };
 
-use axum::{Router, extract::Request, response::Response};
-use http::header;
-use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
+use axum::{
+    Json, Router,
+    extract::{ConnectInfo, Request},
+    response::{IntoResponse as _, Response},
+};
+use http::StatusCode;
+use serde_json::json;
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
 
+pub use app::{ACCOUNT, APP_ID, Minted};
+pub use checks::CheckRun;
+pub use repositories::{Hook, number};
 pub use statuses::Status;
+pub use trouble::Trouble;
 
 use crate::{
-    gitserver::{self, Fault},
+    gitserver::Fault,
     repository::{Commit, Repository},
     waiting::{STATUS, within},
 };
+use desk::{Desk, Who};
+use trouble::{Cut, Lines};
 
 /// The token that a test's forge takes.
 pub const TOKEN: &str = "ghp_operators_own_token_0123456789";
@@ -40,25 +63,13 @@ pub struct Seen {
     pub authorization: Option<String>,
 }
 
-/// What a forge knows, shared with its server.
-#[derive(Debug)]
-struct Desk {
-    repos: PathBuf,
-    token: Option<String>,
-    seen: Mutex<Vec<Seen>>,
-    faults: Mutex<HashMap<String, Fault>>,
-    statuses: watch::Sender<Vec<Status>>,
-    /// Answers to the next posts of statuses, instead of taking them.
-    failures: Mutex<Vec<u16>>,
-}
-
 /// A forge that serves until it is dropped.
 #[derive(Debug)]
 pub struct Forge {
     address: SocketAddr,
     desk: Arc<Desk>,
-    serving: JoinHandle<()>,
     dir: Option<tempfile::TempDir>,
+    _serving: oneshot::Sender<Never>,
 }
 
 impl Forge {
@@ -78,20 +89,26 @@ impl Forge {
         let desk = Arc::new(Desk {
             repos: repos.to_owned(),
             token,
-            seen: Mutex::default(),
+            seen: watch::Sender::default(),
             faults: Mutex::default(),
             statuses: watch::Sender::default(),
-            failures: Mutex::default(),
+            checks: watch::Sender::default(),
+            hooks: Mutex::default(),
+            installed: Mutex::default(),
+            troubles: Mutex::default(),
+            complaints: Mutex::default(),
         });
-        let answering = Arc::clone(&desk);
-        let app = Router::new().fallback(move |request: Request| {
-            let desk = Arc::clone(&answering);
-            async move { desk.answer(request).await }
+        let app = Router::new().fallback({
+            let desk = Arc::clone(&desk);
+            move |ConnectInfo(cut): ConnectInfo<Cut>, request: Request| {
+                let desk = Arc::clone(&desk);
+                async move { desk.answer(&cut, request).await }
+            }
         });
-        let serving = tokio::spawn(async move {
-            let _ = axum::serve(listener, app).await;
-        });
-        Self { address, desk, serving, dir: None }
+        let listener = listener.into_std().expect("a listener is the system's");
+        let (serving, until) = oneshot::channel();
+        thread::spawn(move || serve_on_this_thread(listener, app, until));
+        Self { address, desk, dir: None, _serving: serving }
     }
 
     /// Its address, that of the API too.
@@ -116,12 +133,78 @@ impl Forge {
 
     /// The next posts of statuses are answered so, and not taken.
     pub fn refuses_statuses_with(&self, codes: &[u16]) {
-        lock(&self.desk.failures).extend(codes);
+        self.troubles(codes.iter().map(|code| Trouble::Answer(*code, Vec::new())));
+    }
+
+    /// The next posts of statuses and check runs meet these.
+    pub fn troubles(&self, troubles: impl IntoIterator<Item = Trouble>) {
+        lock(&self.desk.troubles).add(troubles);
+    }
+
+    /// For so long every post of a status or check run meets one of these, in turn.
+    pub fn is_down_for(&self, time: Duration, troubles: &[Trouble]) {
+        lock(&self.desk.troubles).last(time, troubles);
+    }
+
+    /// Posts that met a trouble so far.
+    pub fn troubles_met(&self) -> usize {
+        lock(&self.desk.troubles).met
+    }
+
+    /// What a gateway must be told to be the GitHub App here.
+    pub fn app_settings(&self) -> [(&'static str, String); 2] {
+        let dir = self.dir.as_ref().expect("a forge of a test has a folder").path();
+        let key = dir.join("app.pem");
+        app::write_key(&key);
+        let key = key.to_str().expect("a temporary folder has a plain name").to_owned();
+        let id = lock(&self.desk.installed).app_id.unwrap_or(APP_ID);
+        [("GITFAAS_GITHUB_APP_ID", id.to_string()), ("GITFAAS_GITHUB_APP_KEY_FILE", key)]
+    }
+
+    /// The App has this id from now on.
+    pub fn app_is(&self, id: u64) {
+        lock(&self.desk.installed).app_id = Some(id);
+    }
+
+    /// A repository has this number, and not the one that its name makes.
+    pub fn numbers(&self, full_name: &str, number: u64) {
+        lock(&self.desk.installed).numbers.insert(full_name.to_owned(), number);
+    }
+
+    /// The App is installed on these repositories, by their full names.
+    pub fn installs(&self, installation: u64, repositories: &[&str]) {
+        let names = repositories.iter().map(|name| (*name).to_owned()).collect();
+        lock(&self.desk.installed).installations.insert(installation, names);
+    }
+
+    /// Tokens that were minted so far end now.
+    pub fn expires_tokens(&self) {
+        self.desk.expire_tokens();
+    }
+
+    /// Every token that was minted, oldest first.
+    pub fn minted(&self) -> Vec<Minted> {
+        lock(&self.desk.installed).minted.clone()
+    }
+
+    /// The webhooks that are there.
+    pub fn hooks(&self) -> Vec<Hook> {
+        lock(&self.desk.hooks).clone()
     }
 
     /// Everything that was asked so far.
     pub fn seen(&self) -> Vec<Seen> {
-        lock(&self.desk.seen).clone()
+        self.desk.seen.borrow().clone()
+    }
+
+    /// The first request for this path, once it has come.
+    pub async fn asked_for(&self, path: &str) -> Seen {
+        let first = |all: &Vec<Seen>| all.iter().find(|seen| seen.path == path).cloned();
+        let mut news = self.desk.seen.subscribe();
+        let came = news.wait_for(|all| first(all).is_some());
+        let what = format!("somebody to ask for {path}");
+        let all = within(STATUS, &what, came, async || self.seen()).await.expect("the forge lives");
+        first(&all).expect("it was waited for")
     }
 
     /// What the forge was told about a commit so far, oldest first.
@@ -136,6 +219,11 @@ impl Forge {
 
     /// The commit's status, once it is final.
     pub async fn final_status(&self, commit: &Commit) -> Status {
+        self.final_status_within(STATUS, commit).await
+    }
+
+    /// The commit's status, once it is final, which may take so long.
+    pub async fn final_status_within(&self, time: Duration, commit: &Commit) -> Status {
         let newest = |all: &Vec<Status>| {
             let newest = all.iter().rfind(|status| status.sha == commit.sha);
             newest.filter(|status| status.state != "pending").cloned()
@@ -143,35 +231,59 @@ impl Forge {
         let mut news = self.watch();
         let what = format!("the final status of {}", commit.sha);
         let came = news.wait_for(|all| newest(all).is_some());
-        let all = within(STATUS, &what, came, async || self.statuses(commit)).await.expect("the forge lives");
+        let all = within(time, &what, came, async || self.statuses(commit)).await.expect("the forge lives");
         newest(&all).expect("it was waited for")
+    }
+
+    /// The commit's newest check run, once it is completed.
+    pub async fn completed(&self, commit: &Commit) -> CheckRun {
+        let of_commit = |all: &Vec<CheckRun>| all.iter().rfind(|run| run.sha == commit.sha).cloned();
+        let is_completed = |run: &CheckRun| run.statuses.last().is_some_and(|status| status == "completed");
+        let mut news = self.desk.checks.subscribe();
+        let what = format!("the check run of {} to be completed", commit.sha);
+        let came = news.wait_for(|all| of_commit(all).as_ref().is_some_and(is_completed));
+        let state = async || of_commit(&self.desk.checks.borrow());
+        let all = within(STATUS, &what, came, state).await.expect("the forge lives");
+        of_commit(&all).expect("it was waited for")
+    }
+
+    /// All check runs of a commit.
+    pub fn check_runs(&self, commit: &Commit) -> Vec<CheckRun> {
+        self.desk.checks.borrow().iter().filter(|run| run.sha == commit.sha).cloned().collect()
     }
 }
 
 impl Drop for Forge {
     fn drop(&mut self) {
-        self.serving.abort();
+        let complaints = lock(&self.desk.complaints);
+        assert!(complaints.is_empty() || thread::panicking(), "GitHub would not have: {complaints:#?}");
     }
 }
 
-impl Desk {
-    async fn answer(&self, request: Request) -> Response {
-        let authorization = request.headers().get(header::AUTHORIZATION);
-        lock(&self.seen).push(Seen {
-            method: request.method().to_string(),
-            path: request.uri().path().to_owned(),
-            authorization: authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
-        });
-        if let Some(place) = statuses::Place::of(request.uri().path()) {
-            return self.status(place, request).await;
+/// Nothing is sent: the end of the sender is what is heard.
+#[derive(Debug)]
+enum Never {}
+
+/// Serves until the forge is dropped. A thread of its own, because a test that ends waits for programs to
+/// end without letting its runtime go on, and these still have something to tell the forge.
+fn serve_on_this_thread(listener: std::net::TcpListener, app: Router, until: oneshot::Receiver<Never>) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listener = TcpListener::from_std(listener).expect("it was tokio's");
+        let serving = axum::serve(Lines(listener), app.into_make_service_with_connect_info::<Cut>());
+        tokio::select! {
+            _ = serving => {}
+            _ = until => {}
         }
-        let path = request.uri().path().trim_start_matches('/').to_owned();
-        let fault = lock(&self.faults)
-            .iter()
-            .find(|(repo, _)| path.starts_with(*repo))
-            .map(|(_, fault)| fault.clone());
-        gitserver::serve(&self.repos, fault.as_ref(), request).await
-    }
+    });
+}
+
+/// An answer in the shape of GitHub's errors.
+fn said(status: StatusCode, message: &str) -> Response {
+    let body = json!({
+        "message": message, "status": status.as_str(), "documentation_url": "https://docs.github.com/rest",
+    });
+    (status, Json(body)).into_response()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -48,6 +48,12 @@ impl Address {
         value["id"].as_str().expect("it has an id").to_owned()
     }
 
+    /// How many messages lie in a stream; of a bucket, how many keys.
+    pub async fn messages(&self, stream: &str) -> u64 {
+        let stream = self.jetstream().await.get_stream(stream).await.expect("gateways make the streams");
+        stream.cached_info().state.messages
+    }
+
     /// How many messages each stream has taken since it was made, without those that move by
     /// themselves: equal before and after means that nothing was written.
     pub async fn written(&self) -> BTreeMap<String, u64> {

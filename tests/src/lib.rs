@@ -26,6 +26,7 @@ pub mod waiting;
 
 pub use api::{Api, Job};
 pub use cluster::Cluster;
+pub use config::is_long;
 pub use delivery::Delivery;
 pub use forge::Forge;
 pub use function::Function;

@@ -66,8 +66,20 @@ impl Service {
 
     /// A service with settings of its own.
     pub async fn start_with(wishes: &[(&str, &str)]) -> Self {
+        Self::start_on(Forge::start().await, wishes).await
+    }
+
+    /// A service that is a GitHub App on this forge, and has no token of its own there.
+    pub async fn start_as_app(forge: Forge, wishes: &[(&str, &str)]) -> Self {
+        let app = forge.app_settings();
+        let app = app.iter().map(|(name, value)| (*name, value.as_str()));
+        let wishes: Vec<_> =
+            app.chain([("GITFAAS_GITHUB_TOKEN", "")]).chain(wishes.iter().copied()).collect();
+        Self::start_on(forge, &wishes).await
+    }
+
+    async fn start_on(forge: Forge, wishes: &[(&str, &str)]) -> Self {
         let permit = permit().await;
-        let forge = Forge::start().await;
         let dir = tempfile::tempdir().expect("a temporary folder");
         let settings = settings(&forge, &dir.path().join("data"), wishes);
         let mut rest = Rest { dir, containers: None, _permit: permit };

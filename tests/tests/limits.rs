@@ -6,7 +6,8 @@ use tests::{Function, Job, Service, waiting::TAKEOVER};
 const SLEEPS: &str = "import time\nprint('sleeping', flush=True)\nwhile True: time.sleep(1)";
 const FORKS: &str = "import os\nwhile True:\n    if os.fork() == 0: os.execvp('sleep', ['sleep', '1000'])";
 /// Every process makes two, and the first waits for ever.
-const BOMB: &str = "import os\nos.execvp('sh', ['sh', '-c', 'bomb() { bomb | bomb & }; bomb 2>/dev/null; while :; do sleep 1; done'])";
+const BOMB: &str =
+    "import os\nos.execvp('sh', ['sh', '-c', 'bomb() { bomb | bomb & }; bomb 2>/dev/null; exec sleep 1000'])";
 const FILLS_MEMORY: &str = "kept = []\nwhile True: kept.append(bytearray(1 << 20))";
 const FILLS_DISK: &str = "with open('big', 'wb') as file:\n    while True: file.write(bytes(1 << 20))";
 const PRINTS: &str = "while True: print('y' * 1000)";

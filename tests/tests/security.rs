@@ -79,6 +79,17 @@ async fn a_signed_delivery_that_names_another_repository_is_refused_and_makes_no
 }
 
 #[tokio::test]
+async fn a_look_at_the_branches_of_a_private_repository_sends_no_credential_over_http() {
+    let service = Service::start().await;
+    let private = service.forge.repository("private").await;
+    private.push(Function::python("print('mine')")).await;
+    service.forge.breaks(&private, Fault::Private("x-access-token".to_owned(), forge::TOKEN.to_owned()));
+    register(&service, &private.url).await;
+    let look = service.forge.asked_for(&format!("/{OWNER}/private.git/info/refs")).await;
+    assert_eq!(look.authorization, None);
+}
+
+#[tokio::test]
 async fn somebody_elses_job_and_repository_do_not_exist() {
     let service = Service::start().await;
     let (ada, eve) = (service.user("ada@example.com"), service.user("eve@example.com"));

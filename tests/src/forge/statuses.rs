@@ -1,45 +1,20 @@
 //! `POST /repos/{owner}/{repo}/statuses/{sha}`, in GitHub's shapes. Gitea's `/api/v1/…` is taken too.
 
-use std::sync::LazyLock;
-
 use axum::{
     Json,
-    extract::Request,
     response::{IntoResponse as _, Response},
 };
-use http::{Method, StatusCode, header};
+use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Desk, lock};
-use crate::git;
+use super::{Desk, Who, description::Operation, said};
 
 /// GitHub's limit on a description, in characters. Its description of the API does not say so.
 const MAX_DESCRIPTION_CHARS: usize = 140;
 /// GitHub's limit on the statuses of one commit and context.
 const MAX_STATUSES: usize = 1000;
-/// Far more than a status has.
-const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// What GitHub says of the request's body.
-static BODY: LazyLock<jsonschema::Validator> = LazyLock::new(|| {
-    let description: Value = serde_json::from_str(include_str!("../../testdata/github-openapi.json"))
-        .expect("the copy of GitHub's description is JSON");
-    let post = &description["paths"]["/repos/{owner}/{repo}/statuses/{sha}"]["post"];
-    let mut schema = post["requestBody"]["content"]["application/json"]["schema"].clone();
-    say_null(&mut schema);
-    jsonschema::validator_for(&schema).expect("GitHub's schema is one")
-});
-
-/// OpenAPI 3.0's `nullable` in the words of JSON Schema.
-fn say_null(schema: &mut Value) {
-    if let Value::Object(fields) = schema {
-        if fields.remove("nullable") == Some(Value::Bool(true)) {
-            let kind = fields.get("type").cloned().unwrap_or_default();
-            fields.insert("type".to_owned(), json!([kind, "null"]));
-        }
-        fields.values_mut().for_each(say_null);
-    }
-}
+const POST: Operation = Operation("post", "/repos/{owner}/{repo}/statuses/{sha}");
 
 /// A status as it was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,25 +33,6 @@ pub struct Status {
     pub target_url: String,
 }
 
-/// Which statuses a path names.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Place {
-    repository: String,
-    sha: String,
-}
-
-impl Place {
-    pub(super) fn of(path: &str) -> Option<Self> {
-        let path = path.strip_prefix("/api/v1").unwrap_or(path);
-        match path.strip_prefix("/repos/")?.split('/').collect::<Vec<_>>()[..] {
-            [owner, name, "statuses", sha] => {
-                Some(Self { repository: format!("{owner}/{name}"), sha: sha.to_owned() })
-            }
-            _ => None,
-        }
-    }
-}
-
 fn refused(status: StatusCode, message: &str, errors: Value) -> Response {
     let body = json!({
         "message": message, "errors": errors, "status": status.as_str(),
@@ -91,49 +47,40 @@ fn invalid(field: &str, message: &str) -> Response {
 }
 
 impl Desk {
-    pub(super) async fn status(&self, place: Place, request: Request) -> Response {
-        let failure = {
-            let mut failures = lock(&self.failures);
-            (!failures.is_empty()).then(|| failures.remove(0))
-        };
-        if let Some(code) = failure {
-            return StatusCode::from_u16(code).expect("a status").into_response();
+    pub(super) async fn status(
+        &self,
+        who: &Who,
+        method: &Method,
+        full_name: &str,
+        sha: &str,
+        body: &Value,
+    ) -> Response {
+        if *method != Method::POST {
+            return said(StatusCode::NOT_FOUND, "Not Found");
         }
-        if request.method() != Method::POST {
-            return refused(StatusCode::NOT_FOUND, "Not Found", json!([]));
-        }
-        let authorization =
-            request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given = authorization.and_then(|value| value.split_once(' ')).map(|(_, token)| token.to_owned());
-        match (given, &self.token) {
-            (None, _) => return refused(StatusCode::NOT_FOUND, "Not Found", json!([])),
-            (Some(given), Some(token)) if given != *token => {
-                return refused(StatusCode::UNAUTHORIZED, "Bad credentials", json!([]));
+        match who {
+            Who::Nobody | Who::App => return said(StatusCode::NOT_FOUND, "Not Found"),
+            Who::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            Who::Installation(minted) if !minted.may("statuses", self.number(full_name)) => {
+                return said(StatusCode::FORBIDDEN, "Resource not accessible by integration");
             }
-            (Some(_), _) => {}
+            Who::Installation(_) | Who::Person => {}
         }
-        if !request.headers().contains_key(header::USER_AGENT) {
-            return refused(StatusCode::FORBIDDEN, "Request forbidden by administrative rules.", json!([]));
+        if let Some(refused) = self.misdescribed(POST, body) {
+            return refused;
         }
-        let bytes = axum::body::to_bytes(request.into_body(), MAX_BODY_BYTES).await.unwrap_or_default();
-        let Ok(body) = serde_json::from_slice::<Value>(&bytes) else {
-            return refused(StatusCode::BAD_REQUEST, "Problems parsing JSON", json!([]));
-        };
-        self.take(place, &body).await
+        self.take(full_name, sha, body).await
     }
 
-    async fn take(&self, place: Place, body: &Value) -> Response {
-        if let Err(error) = BODY.validate(body) {
-            return invalid(&error.instance_path().to_string(), &error.to_string());
-        }
+    async fn take(&self, full_name: &str, sha: &str, body: &Value) -> Response {
         let text = |field: &str| body[field].as_str().unwrap_or_default().to_owned();
         let status = Status {
             state: text("state"),
             context: body["context"].as_str().unwrap_or("default").to_owned(),
             description: text("description"),
             target_url: text("target_url"),
-            repository: place.repository,
-            sha: place.sha,
+            repository: full_name.to_owned(),
+            sha: sha.to_owned(),
         };
         if status.description.chars().count() > MAX_DESCRIPTION_CHARS {
             return invalid("description", "description is too long (maximum is 140 characters)");
@@ -142,14 +89,11 @@ impl Desk {
         if !status.target_url.is_empty() && !is_web(&status.target_url) {
             return invalid("target_url", "target_url must use http(s) scheme");
         }
-        let bare = self.repos.join(format!("{}.git", status.repository));
-        if !bare.is_dir() {
-            return refused(StatusCode::NOT_FOUND, "Not Found", json!([]));
+        if !self.bare(full_name).is_dir() {
+            return said(StatusCode::NOT_FOUND, "Not Found");
         }
-        let commit = format!("{}^{{commit}}", status.sha);
-        let known = git::command(&bare).args(["cat-file", "-e", &commit]).output().await;
-        if !known.is_ok_and(|output| output.status.success()) {
-            let message = format!("No commit found for SHA: {}", status.sha);
+        if !self.has_commit(full_name, sha).await {
+            let message = format!("No commit found for SHA: {sha}");
             return refused(StatusCode::UNPROCESSABLE_ENTITY, &message, json!([]));
         }
         let same =
@@ -158,32 +102,20 @@ impl Desk {
             return invalid("sha", "This SHA and context has reached the maximum number of statuses.");
         }
         let id = self.statuses.borrow().len() + 1;
-        let reply = json!({
-            "id": id, "state": status.state, "status": status.state, "context": status.context,
-            "description": status.description, "target_url": status.target_url,
-            "url": format!("/repos/{}/statuses/{}", status.repository, status.sha),
-        });
+        let mut reply = super::description::example("status");
+        for (field, value) in [
+            ("id", json!(id)),
+            ("state", json!(status.state)),
+            // Gitea's word for it.
+            ("status", json!(status.state)),
+            ("context", json!(status.context)),
+            ("description", json!(status.description)),
+            ("target_url", json!(status.target_url)),
+            ("url", json!(format!("https://api.github.com/repos/{full_name}/statuses/{sha}"))),
+        ] {
+            reply[field] = value;
+        }
         self.statuses.send_modify(|all| all.push(status));
-        (StatusCode::CREATED, Json(reply)).into_response()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn githubs_description_knows_four_states() {
-        assert!(BODY.is_valid(&json!({ "state": "pending", "description": null })));
-        assert!(!BODY.is_valid(&json!({ "state": "running" })));
-        assert!(!BODY.is_valid(&json!({})));
-    }
-
-    #[test]
-    fn a_path_of_a_repository_is_no_place_for_a_status() {
-        let place = Place::of("/repos/a/b/statuses/1f").unwrap();
-        assert_eq!((place.repository.as_str(), place.sha.as_str()), ("a/b", "1f"));
-        assert!(Place::of("/api/v1/repos/a/b/statuses/1f").is_some());
-        assert!(Place::of("/a/b.git/info/refs").is_none());
+        self.reply(POST, StatusCode::CREATED, reply)
     }
 }

@@ -1,12 +1,12 @@
 //! Jobs over REST: the published interface, `/api/v1`, and what cannot be run.
 
+mod a_forge;
+
 use futures_util::{StreamExt as _, future::join_all};
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tests::{
-    Api, Function, Published, Service, api, gitserver::Fault, service::ADMIN_SECRET, waiting::TAKEOVER,
-};
+use tests::{Api, Function, Published, Service, api, gitserver::Fault, service::ADMIN_SECRET};
 
 /// Prints its arguments as JSON.
 const ECHO: &str = "import json, sys\nprint(json.dumps(sys.argv[1:]))";
@@ -345,24 +345,4 @@ async fn what_is_no_repository_on_the_web_is_refused_at_the_door() {
         );
     }
     assert_eq!(service.jobs("").await.len(), 0);
-}
-
-#[tokio::test]
-async fn a_forge_out_of_reach_is_tried_again_and_in_the_end_no_verdict_on_the_function() {
-    let service = Service::start().await;
-    let broken = service.forge.repository("broken").await;
-    broken.push(Function::python("print('mended')")).await;
-    service.forge.breaks(&broken, Fault::Status(500));
-    let mended = service.submit(&broken.url).await;
-    let unreachable = service.submit("http://127.0.0.1:1/a/b").await;
-    service
-        .until(TAKEOVER, &mended.id, "its second wait", |job| job.state == "pending" && job.attempt == 1)
-        .await;
-    service.forge.mends(&broken);
-    let job = service.finished(&mended.id).await;
-    assert_eq!((job.result(), job.attempt), ("mended\n", 2));
-
-    let job = service.finished_within(TAKEOVER, &unreachable.id).await;
-    assert!(job.end().starts_with("error, checkout: the repository could not be fetched: "), "{}", job.end());
-    assert_eq!((job.fault.as_deref(), job.attempt), (Some("service"), 3));
 }

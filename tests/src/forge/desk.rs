@@ -1,0 +1,191 @@
+//! The desk behind the forge's address: who asks, for what, and whether it goes wrong.
+
+use std::{collections::HashMap, path::PathBuf, sync::Mutex};
+
+use axum::{
+    Json,
+    extract::Request,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, StatusCode, header};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+
+use super::{
+    CheckRun, Hook, Minted, Seen, Status, Trouble, app,
+    description::Operation,
+    lock, said,
+    trouble::{Cut, Troubles},
+};
+use crate::{
+    git,
+    gitserver::{self, Fault},
+};
+
+/// Far more than a request to the API has.
+const MAX_BODY_BYTES: usize = 1 << 20;
+
+/// Who asks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Who {
+    /// No credential at all.
+    Nobody,
+    /// A credential that is none, or not any more.
+    Stranger,
+    /// A person who may do everything.
+    Person,
+    /// The App itself.
+    App,
+    /// An installation of the App.
+    Installation(Minted),
+}
+
+/// What a forge knows, shared with its server.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) repos: PathBuf,
+    pub(super) token: Option<String>,
+    pub(super) seen: watch::Sender<Vec<Seen>>,
+    pub(super) faults: Mutex<HashMap<String, Fault>>,
+    pub(super) statuses: watch::Sender<Vec<Status>>,
+    pub(super) checks: watch::Sender<Vec<CheckRun>>,
+    pub(super) hooks: Mutex<Vec<Hook>>,
+    pub(super) installed: Mutex<app::Installed>,
+    pub(super) troubles: Mutex<Troubles>,
+    /// Requests that GitHub would not have understood, and answers that it would not have given.
+    pub(super) complaints: Mutex<Vec<String>>,
+}
+
+impl Desk {
+    pub(super) async fn answer(&self, cut: &Cut, request: Request) -> Response {
+        let authorization = request.headers().get(header::AUTHORIZATION);
+        let seen = Seen {
+            method: request.method().to_string(),
+            path: request.uri().path().to_owned(),
+            authorization: authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
+        };
+        self.seen.send_modify(|all| all.push(seen));
+        let path = request.uri().path().to_owned();
+        let in_api = path.strip_prefix("/api/v1").unwrap_or(&path);
+        let segments: Vec<&str> = in_api.split('/').skip(1).collect();
+        match segments[..] {
+            ["repos" | "app" | "installation", ..] => self.api(cut, &segments, request).await,
+            _ => {
+                let path = path.trim_start_matches('/');
+                let fault = lock(&self.faults)
+                    .iter()
+                    .find(|(repo, _)| path.starts_with(*repo))
+                    .map(|(_, fault)| fault.clone());
+                gitserver::serve(&self.repos, fault.as_ref(), request).await
+            }
+        }
+    }
+
+    async fn api(&self, cut: &Cut, path: &[&str], request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
+        let body: Value = match serde_json::from_slice(&bytes) {
+            Ok(body) => body,
+            Err(_) if bytes.is_empty() => Value::Null,
+            Err(_) => return said(StatusCode::BAD_REQUEST, "Problems parsing JSON"),
+        };
+        if !parts.headers.contains_key(header::USER_AGENT) {
+            return said(StatusCode::FORBIDDEN, "Request forbidden by administrative rules.");
+        }
+        let (who, method) = (self.who(&parts.headers), &parts.method);
+        let full_name = match path {
+            ["repos", owner, name, ..] => format!("{owner}/{name}"),
+            _ => String::new(),
+        };
+        let trouble = match path {
+            ["repos", _, _, "statuses" | "check-runs", ..] => lock(&self.troubles).next(),
+            _ => None,
+        };
+        match &trouble {
+            Some(Trouble::Answer(code, headers)) => {
+                let mut answer = said(StatusCode::from_u16(*code).expect("a status"), "no");
+                for (name, value) in headers {
+                    answer.headers_mut().insert(*name, value.parse().expect("a header's value"));
+                }
+                return answer;
+            }
+            Some(Trouble::Hang) => std::future::pending().await,
+            Some(Trouble::Late(time)) => tokio::time::sleep(*time).await,
+            Some(Trouble::Reset) => {
+                cut.now();
+                return StatusCode::BAD_GATEWAY.into_response();
+            }
+            Some(Trouble::Lost) | None => {}
+        }
+        let answer = match path[..] {
+            ["repos", _, _] => self.repository(&who, &full_name),
+            ["repos", _, _, "installation"] => self.installed_on(&who, &full_name),
+            ["repos", _, _, "statuses", sha] => self.status(&who, method, &full_name, sha, &body).await,
+            ["repos", _, _, "check-runs"] => self.check_run(&who, method, &full_name, None, &body).await,
+            ["repos", _, _, "check-runs", id] => {
+                self.check_run(&who, method, &full_name, Some(id), &body).await
+            }
+            ["repos", _, _, "commits", sha, "check-runs"] => self.check_runs_of(&who, &full_name, sha),
+            ["repos", _, _, "hooks"] => self.hooks(&who, method, &full_name, &body),
+            ["repos", _, _, "hooks", id] => self.hook(&who, method, id, &body),
+            ["app"] => self.app(&who),
+            ["app", "hook", "deliveries"] => Json(json!([])).into_response(),
+            ["app", "installations", id, "access_tokens"] => self.mint(&who, id, &body),
+            ["installation", "repositories"] => self.repositories_of_installation(&who),
+            _ => said(StatusCode::NOT_FOUND, "Not Found"),
+        };
+        if trouble == Some(Trouble::Lost) {
+            cut.now();
+        }
+        answer
+    }
+
+    fn who(&self, headers: &HeaderMap) -> Who {
+        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+        let Some((_, token)) = given.and_then(|value| value.split_once(' ')) else { return Who::Nobody };
+        if let Some(minted) = self.minted(token) {
+            return Who::Installation(minted);
+        }
+        match &self.token {
+            _ if token.starts_with("ghs_") => Who::Stranger,
+            _ if token.starts_with("ey") && self.is_app(token) => Who::App,
+            Some(known) if known != token => Who::Stranger,
+            Some(_) | None => Who::Person,
+        }
+    }
+
+    pub(super) fn bare(&self, full_name: &str) -> PathBuf {
+        self.repos.join(format!("{full_name}.git"))
+    }
+
+    pub(super) async fn has_commit(&self, full_name: &str, sha: &str) -> bool {
+        let bare = self.bare(full_name);
+        let commit = format!("{sha}^{{commit}}");
+        bare.is_dir()
+            && git::command(&bare)
+                .args(["cat-file", "-e", &commit])
+                .output()
+                .await
+                .is_ok_and(|output| output.status.success())
+    }
+
+    /// The answer to a request that is not as GitHub describes it.
+    pub(super) fn misdescribed(&self, operation: Operation, body: &Value) -> Option<Response> {
+        let (field, error) = operation.request(body).err()?;
+        Some(self.complains(&format!("{operation:?}: {field}: {error}")))
+    }
+
+    /// Notes what GitHub would not have understood, and refuses it.
+    pub(super) fn complains(&self, what: &str) -> Response {
+        lock(&self.complaints).push(format!("understood this: {what}"));
+        said(StatusCode::UNPROCESSABLE_ENTITY, &format!("Validation Failed: {what}"))
+    }
+
+    /// An answer, which must be one of GitHub's.
+    pub(super) fn reply(&self, operation: Operation, status: StatusCode, body: Value) -> Response {
+        if let Err((field, error)) = operation.reply(status.as_u16(), &body) {
+            lock(&self.complaints).push(format!("answered so: {operation:?}: {field}: {error}"));
+        }
+        (status, Json(body)).into_response()
+    }
+}
