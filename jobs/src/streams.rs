@@ -72,15 +72,15 @@ const SMALL_BYTES: i64 = 16 << 20;
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Who did what is asked about for as long as contracts run: a year.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-/// About two million deeds; then the oldest go.
-const AUDIT_BYTES: i64 = 1 << 30;
+/// About half a million deeds; then the oldest go.
+const AUDIT_BYTES: i64 = 256 << 20;
 /// How long a poster may be silent before another gets the message; it says "in progress" meanwhile.
 const STATUS_ACK_WAIT: Duration = Duration::from_secs(30);
 /// A bucket of small things is never full before its disk is, but a stream without a limit is a
-/// promise nobody can keep: 256 MiB.
-const BUCKET_BYTES: i64 = 256 << 20;
-/// Logs and records share the disk with everything else: 4 GiB each.
-const LARGE_BYTES: i64 = 4 << 30;
+/// promise nobody can keep: 64 MiB.
+const BUCKET_BYTES: i64 = 64 << 20;
+/// Logs and records share the disk with everything else: 1 GiB each.
+const LARGE_BYTES: i64 = 1 << 30;
 
 /// How the streams are made.
 #[derive(Debug, Clone)]
