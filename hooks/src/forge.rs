@@ -176,6 +176,10 @@ impl FromStr for CloneUrl {
             return Err(BadUrl::NoRepository);
         }
         url.set_path(&path);
+        // Encoded it is longer, and what is kept is read again.
+        if url.as_str().len() > MAX_URL_BYTES {
+            return Err(BadUrl::TooLong);
+        }
         Ok(Self(url))
     }
 }
@@ -260,6 +264,16 @@ mod tests {
     #[test_case("https://host/gr/sub/näme" => "https://host/gr/sub/n%C3%A4me"; "not ASCII")]
     fn read(text: &str) -> String {
         text.parse::<CloneUrl>().unwrap().to_string()
+    }
+
+    #[test]
+    fn what_is_read_once_is_read_again() {
+        let fits = format!("https://host/{}", "é".repeat(168));
+        let kept = fits.parse::<CloneUrl>().unwrap();
+        assert_eq!(kept.to_string().parse(), Ok(kept));
+        // 351 bytes, and 1027 when they are encoded.
+        let grows = format!("https://host/{}", "é".repeat(169));
+        assert_eq!(grows.parse::<CloneUrl>(), Err(BadUrl::TooLong));
     }
 
     #[test_case("file:///etc/passwd" => BadUrl::Scheme; "file")]
