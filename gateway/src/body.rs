@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use axum::{
-    body::{Body, to_bytes},
+    body::Body,
     extract::{FromRequest, FromRequestParts},
 };
 use bytes::Bytes;
 use http::{Request, request::Parts};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde::de::DeserializeOwned;
 
 use crate::error::ApiError;
@@ -17,6 +18,12 @@ pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// A body that takes longer than this is held back on purpose. 25 MiB come in time at 10 Mbit/s.
 const TIME: Duration = Duration::from_secs(25);
+
+/// What is read of a body that is refused, so that its sender hears why: twice the largest delivery.
+const DISCARD_BYTES: usize = 50 << 20;
+
+/// For how long that is read at most.
+const DISCARD_TIME: Duration = Duration::from_secs(5);
 
 /// A JSON body, whatever its content type says: programs of the published interface send none.
 pub(crate) struct Wanted<T>(pub(crate) T);
@@ -43,19 +50,34 @@ impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
 }
 
 /// The whole body, if it is not longer than `limit` bytes and comes in time.
-pub(crate) async fn read(body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    let read = tokio::time::timeout(TIME, to_bytes(body, limit)).await;
+pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let read = tokio::time::timeout(TIME, Limited::new(&mut body, limit).collect()).await;
     let read = read.map_err(|_| ApiError::TooSlow(TIME.as_secs()))?;
-    read.map_err(|error| {
-        let mut cause: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(error) = cause {
-            if error.is::<http_body_util::LengthLimitError>() {
-                return ApiError::TooLarge(limit);
-            }
-            cause = error.source();
+    match read {
+        Ok(whole) => Ok(whole.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            discard(body).await;
+            Err(ApiError::TooLarge(limit))
         }
-        ApiError::BadRequest("the body broke off".to_owned())
-    })
+        Err(_) => Err(ApiError::BadRequest("the body broke off".to_owned())),
+    }
+}
+
+/// Reads what is left of a body and forgets it, within bounds. Who is still sending when the connection is
+/// closed sees that it broke, not the answer: RFC 9112, section 9.6.
+pub(crate) async fn discard(mut body: Body) {
+    let mut left = DISCARD_BYTES;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(less) => left = less,
+                None => break,
+            }
+        }
+    };
+    // Whether it came to its end or not, the answer is the same.
+    let _: Result<(), tokio::time::error::Elapsed> = tokio::time::timeout(DISCARD_TIME, reading).await;
 }
 
 /// Reads JSON.
@@ -66,6 +88,11 @@ pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
+
     use futures_util::stream;
 
     use super::*;
@@ -81,5 +108,30 @@ mod tests {
     async fn a_body_is_bounded() {
         assert_eq!(read(Body::from("abc"), 3).await.unwrap(), "abc");
         assert!(matches!(read(Body::from("abcd"), 3).await, Err(ApiError::TooLarge(3))));
+    }
+
+    /// An endless body of such chunks that counts what is taken of it.
+    fn counted(taken: &Arc<AtomicUsize>, chunk: usize) -> Body {
+        let taken = Arc::clone(taken);
+        Body::from_stream(stream::repeat_with(move || {
+            taken.fetch_add(chunk, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from(vec![0; chunk]))
+        }))
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_is_read_on_within_bounds() {
+        let taken = Arc::default();
+        let endless = counted(&taken, 1 << 20);
+        assert!(matches!(read(endless, 3).await, Err(ApiError::TooLarge(3))));
+        let taken = taken.load(Ordering::Relaxed);
+        assert!((DISCARD_BYTES..DISCARD_BYTES + (4 << 20)).contains(&taken), "{taken}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_and_held_back_is_not_waited_for_long() {
+        let before = tokio::time::Instant::now();
+        discard(Body::from_stream(stream::pending::<std::io::Result<Bytes>>())).await;
+        assert_eq!(before.elapsed().as_secs(), DISCARD_TIME.as_secs());
     }
 }

@@ -124,11 +124,17 @@ async fn within_patience<T>(work: impl Future<Output = Result<T, ApiError>>) -> 
     }
 }
 
-/// The body, unless it is too long; a length that is told is believed before a byte is read.
+/// The body, unless it is too long; a length that is told is believed before a byte is kept.
 async fn bounded(gateway: &Gateway, hook: &str, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
     let told = length(headers);
     let read = match told {
-        Some(length) if length > MAX_DELIVERY_BYTES => Err(ApiError::TooLarge(MAX_DELIVERY_BYTES)),
+        Some(length) if length > MAX_DELIVERY_BYTES => {
+            // Who asks first has sent nothing yet, and will not.
+            if !headers.contains_key(header::EXPECT) {
+                body::discard(body).await;
+            }
+            Err(ApiError::TooLarge(MAX_DELIVERY_BYTES))
+        }
         Some(_) | None => body::read(body, MAX_DELIVERY_BYTES).await,
     };
     match read {
