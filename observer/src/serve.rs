@@ -134,7 +134,13 @@ impl Observer {
                     let entry = entry.context("the watch ended")??;
                     self.read(&entry);
                 }
-                () = tokio::time::sleep_until(due) => self.publish().await?,
+                () = tokio::time::sleep_until(due) => {
+                    // Records are read on meanwhile, so that the next attempt says what is true then.
+                    if let Err(error) = self.publish().await {
+                        tracing::warn!("what was counted cannot be published: {error:#}; trying again");
+                    }
+                    self.published = Instant::now();
+                }
             }
         }
     }
@@ -161,18 +167,17 @@ impl Observer {
     /// Writes `now`, and once a minute a snapshot, unless this observer still lags behind: then
     /// its numbers would overwrite better ones of another.
     async fn publish(&mut self) -> anyhow::Result<()> {
-        self.published = Instant::now();
         self.metrics.show_open(&self.tally);
         let nothing_left = self.nothing_left().await?;
         if !nothing_left && !self.metrics.is_ready() {
             return Ok(());
         }
-        self.changed = false;
         let known = self.clock.map_or(Timestamp::UNIX_EPOCH, |clock| clock.now());
         let statistics = self.tally.totals().statistics(known, self.tally.position());
-        if let Some(written_at) = self.snapshots.publish(&statistics).await? {
-            // What we knew of the time was older, as after a start: say it again.
-            self.changed = written_at.duration_since(known).unsigned_abs() > PUBLISH_EVERY * 2;
+        let written = self.snapshots.publish(&statistics).await?;
+        // What we knew of the time was older, as after a start: say it again.
+        self.changed = written.is_some_and(|at| at.duration_since(known).unsigned_abs() > PUBLISH_EVERY * 2);
+        if let Some(written_at) = written {
             match &mut self.clock {
                 Some(clock) => clock.hear(written_at),
                 None => self.clock = Some(ServerClock::new(written_at)),

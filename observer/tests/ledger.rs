@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use jobs::{Ledger, NewJob, UserId, connect::NatsSettings, streams};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -68,7 +69,6 @@ async fn client(nats: &Nats) -> async_nats::Client {
 async fn statistics(ledger: &Ledger, requests: u64) -> Value {
     let mut watch = ledger.observer.watch(0).await.unwrap();
     let found = async {
-        use futures_util::StreamExt as _;
         while let Some(entry) = watch.next().await {
             let entry = entry.unwrap();
             let value: Value = serde_json::from_slice(&entry.value).unwrap();
@@ -116,4 +116,37 @@ async fn what_it_publishes_is_what_the_ledger_holds_also_after_a_restart() {
 
     let keys = ledger.observer.keys().await.unwrap();
     assert!(keys.iter().any(|key| key.parse::<i64>().is_ok()), "{keys:?}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_published_is_published_soon_after() {
+    let nats = nats().await;
+    let client = client(&nats).await;
+    let js = jobs::connect::jetstream(&client);
+    let settings = streams::Settings::default();
+    streams::ensure(&js, &settings).await.unwrap();
+    let ledger = Ledger::open(&client, Duration::from_secs(5)).await.unwrap();
+    let stop = CancellationToken::new();
+    let config = observer::Config::read(&|_| Some("127.0.0.1:0".to_owned())).unwrap();
+    let observing = tokio::spawn(observer::serve(config, client.clone(), None, stop.clone()));
+    statistics(&ledger, 0).await;
+
+    js.delete_stream(format!("KV_{}", streams::OBSERVER)).await.unwrap();
+    let mut refused = client.subscribe(format!("$KV.{}.now", streams::OBSERVER)).await.unwrap();
+    client.flush().await.unwrap();
+    ledger.submit(NewJob::call(UserId::new(), "https://example.com/r.git")).await.unwrap();
+    let with_the_job = async {
+        loop {
+            let message = refused.next().await.unwrap();
+            let value: Value = serde_json::from_slice(&message.payload).unwrap();
+            if value["requests"] == 1 {
+                return;
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), with_the_job).await.unwrap();
+    streams::ensure(&js, &settings).await.unwrap();
+    assert_eq!(statistics(&ledger, 1).await["completed"], 0);
+    stop.cancel();
+    observing.await.unwrap().unwrap();
 }
