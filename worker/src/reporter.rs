@@ -101,12 +101,13 @@ impl Reporter {
         })
     }
 
-    /// Takes messages one by one until `stop`, then finishes those in hand.
-    pub async fn run(self, stop: CancellationToken) {
+    /// Takes messages one by one until `stop`, then finishes those in hand; what is not finished when
+    /// `grace_over` is cancelled is left to another poster.
+    pub async fn run(self, stop: CancellationToken, grace_over: CancellationToken) {
         let posting = TaskTracker::new();
         let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
         while !stop.is_cancelled() {
-            if let Err(error) = self.take(&stop, &posting, &slots).await {
+            if let Err(error) = self.take(&stop, &grace_over, &posting, &slots).await {
                 tracing::debug!(error = format!("{error:#}"), "statuses wait for nats");
                 let _ = stop.run_until_cancelled(tokio::time::sleep(NATS_PAUSE)).await;
             }
@@ -118,6 +119,7 @@ impl Reporter {
     async fn take(
         &self,
         stop: &CancellationToken,
+        grace_over: &CancellationToken,
         posting: &TaskTracker,
         slots: &Arc<tokio::sync::Semaphore>,
     ) -> anyhow::Result<()> {
@@ -136,13 +138,14 @@ impl Reporter {
             let Some(asked) = stop.run_until_cancelled(asked).await else { return Ok(()) };
             let Some(message) = asked? else { continue };
             let message = message.map_err(anyhow::Error::from_boxed)?;
-            let reporter = self.clone();
+            let (reporter, grace_over) = (self.clone(), grace_over.clone());
             posting.spawn(async move {
                 let _permit = permit;
                 let key = message.subject.strip_prefix("statuses.").unwrap_or_default().to_owned();
                 let (message, handle) = message.split();
                 drop(message);
-                let acked = match reporter.post(&key, &handle).await {
+                let done = grace_over.run_until_cancelled(reporter.post(&key, &handle)).await;
+                let acked = match done.unwrap_or(Done::Again(Some(Duration::ZERO))) {
                     Done::Ack => {
                         reporter.failures().remove(&key);
                         handle.ack().await

@@ -76,7 +76,14 @@ pub async fn serve(
     let reporter =
         Reporter::new(ledger.clone(), grants, &config.clone_allow, config.ca_bundle.as_deref(), metrics)?;
     let background = TaskTracker::new();
-    background.spawn(reporter.run(stop.clone()));
+    let reporting = tokio::spawn(reporter.run(stop.clone(), grace_over.clone()));
+    background.spawn(leave(
+        Arc::clone(&health),
+        config.shutdown_grace,
+        stop.clone(),
+        grace_over,
+        over.clone(),
+    ));
     background.spawn(be_present(ledger.clone(), presence(&desk), over.clone()));
     background.spawn(reap(desk.clone(), over.clone()));
 
@@ -84,18 +91,9 @@ pub async fn serve(
     health.is_ready.store(true, Ordering::Relaxed);
     let _ = ready.send(());
     let queue = Queue::new(desk);
-    let mut working = tokio::spawn(queue.run(stop.clone()));
-    tokio::select! {
-        done = &mut working => done.context("the queue ended")?,
-        () = stop.cancelled() => {
-            health.is_ready.store(false, Ordering::Relaxed);
-            if tokio::time::timeout(config.shutdown_grace, &mut working).await.is_err() {
-                tracing::warn!("the grace is over; what still runs is handed back");
-                grace_over.cancel();
-                working.await.context("the queue ended")?;
-            }
-        }
-    }
+    let working = tokio::spawn(queue.run(stop.clone()));
+    working.await.context("the queue ended")?;
+    reporting.await.context("the poster of statuses ended")?;
     over.cancel();
     background.close();
     background.wait().await;
@@ -103,6 +101,22 @@ pub async fn serve(
     answering.close();
     answering.wait().await;
     Ok(())
+}
+
+/// Tells at `stop` that no more is taken, and when the grace ends, that what still runs is handed back.
+async fn leave(
+    health: Arc<Health>,
+    grace: Duration,
+    stop: CancellationToken,
+    grace_over: CancellationToken,
+    over: CancellationToken,
+) {
+    stop.cancelled().await;
+    health.is_ready.store(false, Ordering::Relaxed);
+    if over.run_until_cancelled(tokio::time::sleep(grace)).await.is_some() {
+        tracing::warn!("the grace is over; what still runs is handed back");
+        grace_over.cancel();
+    }
 }
 
 /// The installation's id, which the first gateway makes.

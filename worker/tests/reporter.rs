@@ -14,6 +14,7 @@ use jobs::{
     UserId, grants::StatusGrant, log::LogWriter, queue::Picker, streams,
 };
 use support::Nats;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use worker::{grants::Grants, metrics::Metrics, reporter::Reporter};
 
@@ -27,6 +28,8 @@ struct Desk {
     metrics: Metrics,
     repo: RepoId,
     stop: CancellationToken,
+    grace_over: CancellationToken,
+    posters: Vec<JoinHandle<()>>,
     _nats: Nats,
 }
 
@@ -42,7 +45,9 @@ impl Desk {
         let nats = Nats::start();
         let ledger = nats.ledger().await;
         let forge = Forge::start().await;
-        let (metrics, stop) = (Metrics::new(), CancellationToken::new());
+        let (metrics, stop, grace_over) =
+            (Metrics::new(), CancellationToken::new(), CancellationToken::new());
+        let mut running = Vec::new();
         let grant = StatusGrant {
             forge: if kind == Kind::Gitea { "gitea" } else { "github" }.to_owned(),
             api_url: forge.url.clone(),
@@ -57,9 +62,9 @@ impl Desk {
             let grants = Grants::new(ledger.client.clone(), &name.parse().unwrap());
             let allow = "127.0.0.1".parse().unwrap();
             let reporter = Reporter::new(ledger.clone(), grants, &allow, None, metrics.clone()).unwrap();
-            tokio::spawn(reporter.run(stop.clone()));
+            running.push(tokio::spawn(reporter.run(stop.clone(), grace_over.clone())));
         }
-        Self { ledger, forge, metrics, repo: RepoId::new(), stop, _nats: nats }
+        Self { ledger, forge, metrics, repo: RepoId::new(), stop, grace_over, posters: running, _nats: nats }
     }
 
     /// A job of a push of a commit.
@@ -200,6 +205,42 @@ async fn a_forge_that_was_away_learns_exactly_the_end() {
     desk.quiet().await;
     assert!((0..5).all(|n| desk.forge.states(&sha(n)).len() == 1));
     assert!(desk.metrics.text(0).contains(r#"statuses_total{state="failure",outcome="waiting"}"#));
+}
+
+#[tokio::test]
+async fn of_many_writes_to_one_repository_github_is_told_one_a_second() {
+    let desk = Desk::open(Kind::Github, &["w1"]).await;
+    const COMMITS: usize = 6;
+    for n in 0..COMMITS {
+        let job = desk.push(&sha(n)).await;
+        desk.forge.until(|forge| forge.states(&sha(n)) == ["pending"]).await;
+        let _claim = desk.claim().await;
+        desk.finish(job, &Outcome::Finished).await;
+    }
+    desk.forge.until(|forge| (0..COMMITS).all(|n| forge.states(&sha(n)).len() == 2)).await;
+    let mut arrived: Vec<_> = (0..COMMITS).flat_map(|n| desk.forge.arrived(&sha(n))).collect();
+    arrived.sort_unstable();
+    // Eight may come at once; each of the other four has its second.
+    let took = arrived[2 * COMMITS - 1] - arrived[0];
+    assert!(took >= Duration::from_millis(3800), "{took:?}");
+}
+
+#[tokio::test]
+async fn a_forge_that_hangs_does_not_hold_up_a_stop() {
+    let mut desk = Desk::open(Kind::Gitea, &["w1"]).await;
+    desk.forge.close();
+    desk.push(&sha(1)).await;
+    desk.forge.until(|forge| !forge.arrived(&sha(1)).is_empty()).await;
+    desk.stop.cancel();
+    let poster = desk.posters.pop().unwrap();
+    desk.grace_over.cancel();
+    let ended = tokio::time::timeout(Duration::from_secs(5), poster).await;
+    ended.expect("it waits for the forge").unwrap();
+
+    // Its message is there for the next poster.
+    let stream = desk.ledger.js.get_stream(streams::STATUSES).await.unwrap();
+    let info = stream.consumer_info(streams::STATUS_POSTERS).await.unwrap();
+    assert_eq!(info.num_pending + info.num_ack_pending as u64, 1);
 }
 
 #[tokio::test]
