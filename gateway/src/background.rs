@@ -8,7 +8,7 @@ use std::{
 };
 
 use jobs::{
-    Commit, JobId, Repo,
+    Commit, JobId, Repo, State,
     bucket::Entry,
     lock::{Lock, TAKEN_OVER_AFTER},
     reconcile::{EVERY, Patience, Reconciler},
@@ -77,8 +77,9 @@ async fn reconcile(gateway: Arc<Gateway>, stop: CancellationToken) {
         }),
         deliveries: HashMap::new(),
         statuses: HashMap::new(),
-        // At a start after an outage workers have not renewed their leases yet.
-        rest_until: Some(Instant::now() + TAKEN_OVER_AFTER),
+        // At a start after an outage workers have not renewed their leases yet: a job that is being worked
+        // on is not taken from them.
+        rest_until: Instant::now() + TAKEN_OVER_AFTER,
         connected: true,
         gateway,
     };
@@ -99,24 +100,24 @@ struct Mender {
     jobs: Reconciler,
     deliveries: HashMap<String, Instant>,
     statuses: HashMap<JobId, (u64, Instant)>,
-    rest_until: Option<Instant>,
+    rest_until: Instant,
     connected: bool,
 }
 
 impl Mender {
-    /// Workers get time to write what they have, which they could not while NATS was away.
+    /// Workers get time to renew their leases, which they could not while NATS was away.
     fn was_away(&mut self) {
         self.jobs.forget();
         self.deliveries.clear();
         self.statuses.clear();
-        self.rest_until = Some(Instant::now() + TAKEN_OVER_AFTER);
+        self.rest_until = Instant::now() + TAKEN_OVER_AFTER;
     }
 
     async fn round(&mut self) -> Result<(), ApiError> {
-        use async_nats::connection::State;
+        use async_nats::connection::State as Connection;
         let connected = match self.gateway.ledger.client.connection_state() {
-            State::Connected => true,
-            State::Pending | State::Disconnected => false,
+            Connection::Connected => true,
+            Connection::Pending | Connection::Disconnected => false,
         };
         if connected && !self.connected {
             self.was_away();
@@ -125,11 +126,10 @@ impl Mender {
         if !connected || !self.gateway.has_caught_up() || !self.lock.is_ours().await? {
             return Ok(());
         }
-        if self.rest_until.is_some_and(|until| Instant::now() < until) {
-            return Ok(());
+        let mut candidates = self.gateway.index.open_jobs()?;
+        if Instant::now() < self.rest_until {
+            candidates.retain(|candidate| candidate.state != State::Working);
         }
-        self.rest_until = None;
-        let candidates = self.gateway.index.open_jobs()?;
         self.jobs.round(&self.gateway.ledger, &candidates).await?;
         self.finish_deliveries().await?;
         self.publish_statuses().await
