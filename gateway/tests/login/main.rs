@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod browser;
+mod chromium;
 mod device;
 mod double;
 mod github;
