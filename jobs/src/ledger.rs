@@ -192,8 +192,13 @@ impl Ledger {
     /// NATS is away.
     pub async fn announce(&self, entry: &Entry<Job>) -> Result<(), LedgerError> {
         if entry.value.state == State::Pending && entry.value.attempt == 0 {
-            self.touch_status(entry).await?;
-            self.enqueue(&entry.value).await?;
+            // Once the commit is entered, poster and worker may hear of it in any order.
+            match self.enter_commit(entry).await? {
+                Some(key) => {
+                    tokio::try_join!(self.publish_status(&key), self.enqueue(&entry.value))?;
+                }
+                None => self.enqueue(&entry.value).await?,
+            }
         }
         Ok(())
     }

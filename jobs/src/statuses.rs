@@ -20,9 +20,17 @@ impl Ledger {
     /// # Errors
     /// NATS is away; the reconciler finds the difference later.
     pub async fn touch_status(&self, entry: &Entry<Job>) -> Result<(), LedgerError> {
+        match self.enter_commit(entry).await? {
+            Some(key) => self.publish_status(&key).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The first half of [`Ledger::touch_status`]: the key under which the posters are to be told.
+    pub(crate) async fn enter_commit(&self, entry: &Entry<Job>) -> Result<Option<String>, LedgerError> {
         let job = &entry.value;
         let (Some(repo), Some(sha), Some(context)) = (job.repo, &job.sha, &job.context) else {
-            return Ok(());
+            return Ok(None);
         };
         let key = streams::commit_key(repo, sha, context);
         let fresh = Commit {
@@ -38,14 +46,24 @@ impl Ledger {
             check_run_unsure: false,
             other: Map::new(),
         };
+        // Most often there is none yet, so nobody is asked first.
+        let mut written = match job.attempt {
+            0 => self.commits.create(&key, &fresh).await,
+            _ => Err(BucketError::Conflict { key: key.clone() }),
+        };
         loop {
-            let written = match self.commits.get(&key).await? {
+            match written {
+                Ok(_) => return Ok(Some(key)),
+                Err(BucketError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+            written = match self.commits.get(&key).await? {
                 None => self.commits.create(&key, &fresh).await,
                 Some(found)
                     if found.value.job == job.id
                         || found.value.created_revision >= fresh.created_revision =>
                 {
-                    break;
+                    return Ok(Some(key));
                 }
                 Some(found) => {
                     let newer = Commit {
@@ -60,13 +78,7 @@ impl Ledger {
                     self.commits.update(&key, &newer, found.revision).await
                 }
             };
-            match written {
-                Ok(_) => break,
-                Err(BucketError::Conflict { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
         }
-        self.publish_status(&key).await
     }
 
     /// Says that a commit's status may be out of date.

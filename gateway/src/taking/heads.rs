@@ -153,9 +153,25 @@ impl Gateway {
         repo: &Repo,
         job: Option<JobId>,
     ) -> Result<(), ApiError> {
+        let found = self.head(moved, repo).await?;
+        self.move_head_from(found, moved, repo, job).await
+    }
+
+    /// The newest commit of a ref, for [`Gateway::move_head_from`].
+    pub(super) async fn head(&self, moved: &Moved, repo: &Repo) -> Result<Option<Entry<Head>>, ApiError> {
+        Ok(self.ledger.heads.get(&head_key(repo.id, &moved.reference)).await?)
+    }
+
+    /// The same from what was read of the head before; what is outdated is read again.
+    pub(super) async fn move_head_from(
+        &self,
+        mut found: Option<Entry<Head>>,
+        moved: &Moved,
+        repo: &Repo,
+        job: Option<JobId>,
+    ) -> Result<(), ApiError> {
         let key = head_key(repo.id, &moved.reference);
         loop {
-            let found = self.ledger.heads.get(&key).await?;
             let Some(head) = next(moved, job, found.as_ref()) else { return Ok(()) };
             let written = match &found {
                 None => self.ledger.heads.create(&key, &head).await,
@@ -170,7 +186,7 @@ impl Gateway {
                     }
                     return Ok(());
                 }
-                Err(BucketError::Conflict { .. }) => {}
+                Err(BucketError::Conflict { .. }) => found = self.head(moved, repo).await?,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -34,11 +34,17 @@ impl Gateway {
         moved: Option<(&Moved, &Repo)>,
     ) -> Result<Decided, ApiError> {
         let job = new.id;
-        let entry = self.ledger.record(new).await?;
         let is_full = delivery.reason.as_deref() == Some(QUEUE_FULL);
-        if let Some((moved, repo)) = moved {
-            self.move_head(moved, repo, Some(job).filter(|_| !is_full)).await?;
-        }
+        let recording = async { Ok::<_, ApiError>(self.ledger.record(new).await?) };
+        let entry = match moved {
+            Some((moved, repo)) => {
+                // The head is read beside; it is written once the record is.
+                let (entry, head) = tokio::try_join!(recording, self.head(moved, repo))?;
+                self.move_head_from(head, moved, repo, Some(job).filter(|_| !is_full)).await?;
+                entry
+            }
+            None => recording.await?,
+        };
         if is_full {
             if let Some(entry) = self.ledger.end(job, &Outcome::wished(Cause::Refused, QUEUE_FULL)).await? {
                 self.note(&entry);
