@@ -298,6 +298,9 @@ async fn a_repository_that_cannot_be_had_ends_the_job_with_a_sentence() {
         assert_eq!((job.attempt, service.containers.of_job(&job.id).await.len()), (1, 0));
         assert!(service.log(&job.id).await.contains(says));
     }
+    // Nothing is kept of what was never fetched; two were, and found too large then.
+    let mirrors = std::fs::read_dir(service.data_dir().join("worker/mirrors")).unwrap();
+    assert!(mirrors.count() <= 2);
 
     // Registered by the admin there is a credential; everybody on the way to this forge could read it.
     let id = tests::service::register(&service, &private.url).await.id;

@@ -19,8 +19,32 @@ const SIZE_LOOK: Duration = Duration::from_millis(100);
 /// A mirror that has grown to this many times the largest repository is made anew.
 const MIRROR_GROWTH: u64 = 3;
 
-/// Brings the commit into the mirror at `path`, unless it is there already.
+/// Brings the commit into the mirror at `path`, unless it is there already. A mirror into which nothing
+/// was ever brought is not kept.
 pub(super) fn bring(
+    settings: &Settings,
+    path: &Path,
+    request: &Request,
+    interrupt: &Arc<AtomicBool>,
+) -> Result<Checkout, CheckoutError> {
+    hooks::address::check_url(request.url.as_url(), &settings.allow)
+        .map_err(|error| CheckoutError::Refused(error.to_string()))?;
+    let brought = bring_into(settings, path, request, interrupt);
+    if brought.is_err() && !holds_any(path) {
+        // Nothing is lost if it cannot be removed: it is empty.
+        let _ = std::fs::remove_dir_all(path);
+    }
+    brought
+}
+
+/// Whether any commit was brought into the mirror.
+fn holds_any(path: &Path) -> bool {
+    let Ok(repository) = gix::open_opts(path, gix::open::Options::isolated()) else { return false };
+    let Ok(references) = repository.references() else { return true };
+    references.prefixed("refs/gitfaas/").map_or(true, |mut kept| kept.next().is_some())
+}
+
+fn bring_into(
     settings: &Settings,
     path: &Path,
     request: &Request,
@@ -109,8 +133,6 @@ fn with_connection<T>(
     wanted: &str,
     act: impl FnOnce(Connection<'_, '_>) -> Result<T, gix::Error>,
 ) -> Result<T, CheckoutError> {
-    hooks::address::check_url(request.url.as_url(), &settings.allow)
-        .map_err(|error| CheckoutError::Refused(error.to_string()))?;
     let options =
         transport::options(&settings.allow, settings.ca_bundle.as_deref()).map_err(CheckoutError::Broken)?;
     let fetching = || -> Result<T, gix::Error> {

@@ -26,8 +26,10 @@ pub(super) struct Settings {
 #[derive(Debug, Clone)]
 pub struct Mirrors {
     pub(super) settings: Arc<Settings>,
-    locks: Arc<Mutex<HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>>>,
+    locks: Arc<Mutex<Locks>>,
 }
+
+type Locks = HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>;
 
 /// One mirror and the right to write to it.
 pub(super) struct Mirror {
@@ -37,7 +39,7 @@ pub(super) struct Mirror {
 
 impl Mirrors {
     /// Mirrors below `directory`, filled from public addresses and what `allow` adds, each from at
-    /// most `max_bytes` a fetch. What was used least recently is removed here, at start.
+    /// most `max_bytes` a fetch.
     ///
     /// # Errors
     /// The folder cannot be made.
@@ -48,9 +50,10 @@ impl Mirrors {
         max_bytes: u64,
     ) -> std::io::Result<Self> {
         std::fs::create_dir_all(&directory)?;
-        remove_oldest(&directory)?;
         let settings = Settings { directory, allow, ca_bundle, max_bytes };
-        Ok(Self { settings: Arc::new(settings), locks: Arc::default() })
+        let mirrors = Self { settings: Arc::new(settings), locks: Arc::default() };
+        mirrors.tidy();
+        Ok(mirrors)
     }
 
     /// The mirror of a URL. The folder's name is a digest: nothing from outside becomes a path.
@@ -61,17 +64,60 @@ impl Mirrors {
         let lock = Arc::clone(locks.entry(path.clone()).or_default());
         Mirror { path, lock }
     }
+
+    /// Removes what was used least recently of more than `MAX_MIRRORS`, and forgets whose turn it was
+    /// where nobody waits.
+    pub(super) fn tidy(&self) {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        // The locks stay locked meanwhile: a mirror that is removed is not taken into use.
+        if let Err(error) = remove_oldest(&self.settings.directory, &locks) {
+            tracing::warn!(error = %error, "old mirrors are not removed");
+        }
+    }
 }
 
-fn remove_oldest(directory: &Path) -> std::io::Result<()> {
+fn remove_oldest(directory: &Path, used: &Locks) -> std::io::Result<()> {
     let mut mirrors: Vec<(SystemTime, PathBuf)> = std::fs::read_dir(directory)?
         .filter_map(Result::ok)
         .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
         .collect();
-    mirrors.sort();
     let surplus = mirrors.len().saturating_sub(MAX_MIRRORS);
-    for (_, path) in &mirrors[..surplus] {
+    if surplus == 0 {
+        return Ok(());
+    }
+    mirrors.sort();
+    for (_, path) in mirrors.iter().filter(|(_, path)| !used.contains_key(path)).take(surplus) {
         std::fs::remove_dir_all(path)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_recently_used_go_but_none_that_is_in_use() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirrors = Mirrors::open(folder.path().to_owned(), Allow::default(), None, 1 << 20).unwrap();
+        let url = |n: usize| format!("https://example.com/a/{n}.git").parse::<CloneUrl>().unwrap();
+        let in_use = mirrors.mirror(&url(0));
+        let mut paths = Vec::new();
+        for n in 0..MAX_MIRRORS + 3 {
+            let path = mirrors.mirror(&url(n)).path;
+            std::fs::create_dir(&path).unwrap();
+            let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(n as u64);
+            std::fs::File::open(&path).unwrap().set_modified(at).unwrap();
+            paths.push(path);
+        }
+        mirrors.tidy();
+        let left: Vec<bool> = paths.iter().map(|path| path.exists()).collect();
+        assert_eq!(left[..5], [true, false, false, false, true]);
+        assert_eq!(left.iter().filter(|there| **there).count(), MAX_MIRRORS);
+        assert_eq!(mirrors.locks.lock().unwrap().len(), 1);
+        drop(in_use);
+        mirrors.tidy();
+        assert!(mirrors.locks.lock().unwrap().is_empty());
+    }
 }

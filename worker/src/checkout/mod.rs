@@ -60,19 +60,27 @@ impl Mirrors {
     /// See [`CheckoutError`], which tells whose fault it is.
     pub async fn checkout(&self, request: Request) -> Result<Checkout, CheckoutError> {
         let mirror = self.mirror(&request.url);
-        let _one_at_a_time = mirror.lock.lock().await;
+        let one_at_a_time = Arc::clone(&mirror.lock).lock_owned().await;
         let interrupt = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let fetching = tokio::task::spawn_blocking({
             let (mirrors, path, interrupt) = (self.clone(), mirror.path.clone(), Arc::clone(&interrupt));
-            move || fetch::bring(&mirrors.settings, &path, &request, &interrupt)
+            move || {
+                let brought = fetch::bring(&mirrors.settings, &path, &request, &interrupt);
+                // Held until the fetch has ended, also one that nobody waits for any more.
+                drop(one_at_a_time);
+                brought
+            }
         });
         // Dropping this future must not leave a fetch running for ever either.
         let _stop_with_us = SetOnDrop(Arc::clone(&interrupt));
-        match tokio::time::timeout(FETCH_TIMEOUT, fetching).await {
+        let fetched = match tokio::time::timeout(FETCH_TIMEOUT, fetching).await {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => Err(CheckoutError::Broken(panic.to_string())),
             Err(_) => Err(CheckoutError::TimedOut(FETCH_TIMEOUT)),
-        }
+        };
+        drop(mirror);
+        self.tidy();
+        fetched
     }
 
     /// Brings an older commit for comparing, if it can be had.
