@@ -53,14 +53,26 @@ fn packages_depend_on_each_other_only_as_drawn() {
     }
 }
 
+/// Settings that `docker-compose.yml` decides by itself, and those of clients.
+const NOT_IN_COMPOSE: [&str; 6] = [
+    "GITFAAS_NATS_CREDS",
+    "GITFAAS_DATA_DIR",
+    "GITFAAS_DOCKER_HOST",
+    "GITFAAS_RUNNER_IMAGES",
+    "GITFAAS_URL",
+    "GITFAAS_TOKEN",
+];
+
+/// The names that `.env.example` lists.
+fn listed(example: &str) -> BTreeSet<&str> {
+    let lines = example.lines().filter_map(|line| line.trim_start_matches('#').split_once('='));
+    lines.map(|(name, _)| name).filter(|name| is_setting(name)).collect()
+}
+
 #[test]
 fn every_setting_that_a_program_reads_is_in_the_example() {
     let example = std::fs::read_to_string(root().join(".env.example")).unwrap();
-    let listed: BTreeSet<&str> = example
-        .lines()
-        .filter_map(|line| line.trim_start_matches('#').split_once('='))
-        .map(|(name, _)| name)
-        .collect();
+    let listed = listed(&example);
     let mut missing = BTreeSet::new();
     for package in ["jobs", "hooks", "gateway", "worker", "observer", "cli"] {
         let path = root().join(package).join("src/config.rs");
@@ -72,6 +84,15 @@ fn every_setting_that_a_program_reads_is_in_the_example() {
         }
     }
     assert_eq!(missing, BTreeSet::new(), "they belong into .env.example");
+}
+
+#[test]
+fn every_setting_of_the_example_reaches_the_containers() {
+    let example = std::fs::read_to_string(root().join(".env.example")).unwrap();
+    let compose = std::fs::read_to_string(root().join("docker-compose.yml")).unwrap();
+    let is_lost = |name: &&str| !compose.contains(&format!("{name}:")) && !NOT_IN_COMPOSE.contains(name);
+    let lost: Vec<&str> = listed(&example).into_iter().filter(is_lost).collect();
+    assert!(lost.is_empty(), "set in .env they would be ignored: {lost:?}");
 }
 
 fn is_setting(word: &str) -> bool {
