@@ -44,7 +44,9 @@ async fn run_dir(directory: &Path, args: Option<&[&str]>) -> Ran {
 fn function(files: &[(&str, &str)]) -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();
     for (path, text) in files {
-        std::fs::write(dir.path().join(path), text).unwrap();
+        let path = dir.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
     dir
 }
@@ -61,15 +63,42 @@ async fn the_hello_of_python_runs() {
     assert_eq!(ran.end.record["state"], "finish");
 }
 
+/// What shells, npm's among them, would make something else of.
+const ARGS: [&str; 9] = ["a b", "", "$(reboot)", "`id`", "it's \"quoted\"", "two\nlines", "-h", "ünï", "*"];
+
 #[tokio::test]
 async fn arguments_arrive_exactly_as_given() {
     let dir = function(&[
         ("faas-manifest.json", r#"{"language": "python", "mainFile": "m.py", "arg": "from the manifest"}"#),
         ("m.py", "import sys, json\nprint(json.dumps(sys.argv[1:]), end='')"),
     ]);
-    let args = ["a b", "", "$(reboot)", "`id`", "it's \"quoted\"", "two\nlines", "-h", "ünï", "*"];
-    let ran = run_dir(dir.path(), Some(&args)).await;
-    assert_eq!(serde_json::from_slice::<Vec<String>>(&ran.stdout).unwrap(), args);
+    let ran = run_dir(dir.path(), Some(&ARGS)).await;
+    assert_eq!(serde_json::from_slice::<Vec<String>>(&ran.stdout).unwrap(), ARGS);
+}
+
+#[tokio::test]
+async fn arguments_arrive_exactly_as_given_through_npm() {
+    let dir = function(&[
+        ("faas-manifest.json", r#"{"language": "nodeJS"}"#),
+        ("package.json", r#"{"name": "a", "version": "1.0.0", "scripts": {"start": "node m.js"}}"#),
+        ("m.js", "process.stdout.write(JSON.stringify(process.argv.slice(2)))"),
+    ]);
+    let ran = run_dir(dir.path(), Some(&ARGS)).await;
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{}", ran.end.record);
+    assert_eq!(serde_json::from_slice::<Vec<String>>(&ran.stdout).unwrap(), ARGS);
+}
+
+#[tokio::test]
+async fn arguments_arrive_exactly_as_given_in_rust() {
+    let print = r#"fn main() { print!("{:?}", std::env::args().skip(1).collect::<Vec<_>>()) }"#;
+    let dir = function(&[
+        ("faas-manifest.json", r#"{"language": "rust"}"#),
+        ("Cargo.toml", "[package]\nname = 'a'\nversion = '1.0.0'\nedition = '2024'\n"),
+        ("src/main.rs", print),
+    ]);
+    let ran = run_dir(dir.path(), Some(&ARGS)).await;
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{}", ran.end.record);
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), format!("{ARGS:?}"));
 }
 
 #[tokio::test]

@@ -346,8 +346,8 @@ async fn a_worker_that_is_killed_leaves_no_running_job() {
     house::sweep(&filter).await;
 }
 
+/// Needs the registries of packages, and on some networks the settings that `scripts/test` works out.
 #[tokio::test]
-#[ignore = "it needs the registries of packages"]
 async fn packages_come_through_the_door() {
     let house = House::with_registries().await;
     let env = house.prepare_files("python", &[("requirements.txt", "six==1.16.0\n")]).await;
