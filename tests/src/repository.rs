@@ -155,8 +155,13 @@ impl Repository {
 
     /// Brings what was committed to the forge's `main` without anybody being told.
     pub async fn receive(&self, sha: &str) {
+        self.receive_as("refs/heads/main", sha).await;
+    }
+
+    /// Brings what was committed to a ref of the forge without anybody being told.
+    pub async fn receive_as(&self, reference: &str, sha: &str) {
         let tree = self.tree.path().to_str().expect("a temporary folder has a plain name");
-        git(&self.bare, &["fetch", "-q", tree, &format!("+{sha}:refs/heads/main")]).await;
+        git(&self.bare, &["fetch", "-q", tree, &format!("+{sha}:{reference}")]).await;
     }
 
     async fn publish(&self, reference: &str, what: &str) -> Commit {
