@@ -22,6 +22,7 @@ pub mod program;
 pub mod published;
 pub mod repository;
 pub mod service;
+pub mod tls;
 pub mod waiting;
 
 pub use api::{Api, Job};

@@ -78,7 +78,8 @@ impl Service {
         Self::start_on(forge, &wishes).await
     }
 
-    async fn start_on(forge: Forge, wishes: &[(&str, &str)]) -> Self {
+    /// A service with this forge and settings of its own.
+    pub async fn start_on(forge: Forge, wishes: &[(&str, &str)]) -> Self {
         let permit = permit().await;
         let dir = tempfile::tempdir().expect("a temporary folder");
         let settings = settings(&forge, &dir.path().join("data"), wishes);
