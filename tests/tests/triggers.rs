@@ -1,5 +1,4 @@
 //! What makes a function run, as its manifest and a pull request say.
-#![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
