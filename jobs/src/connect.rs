@@ -171,11 +171,54 @@ mod tests {
     }
 
     #[test]
-    fn a_server_before_2_10_is_refused_with_a_sentence() {
+    fn a_server_before_2_10_is_too_old() {
         assert!(version("2.9.25") < OLDEST);
         assert!(version("2.10.27") >= OLDEST);
         assert!(version("3.0.0-beta") >= OLDEST);
-        let error = ConnectError::TooOld { version: "2.9.25".to_owned() };
-        insta::assert_snapshot!(error, @"NATS 2.9.25 is too old: gitfaas needs nats-server 2.10 or newer");
+    }
+
+    /// A server that says who it is, and answers the first ping.
+    async fn server(version: &str, jetstream: bool) -> String {
+        use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = format!("nats://{}", listener.local_addr().unwrap());
+        let info = serde_json::json!({
+            "server_id": "X", "version": version, "proto": 1, "max_payload": 1 << 20, "headers": true,
+            "host": "127.0.0.1", "port": 4222, "jetstream": jetstream,
+        });
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(format!("INFO {info}\r\n").as_bytes()).await.unwrap();
+            let (read, mut write) = stream.split();
+            let mut lines = BufReader::new(read).lines();
+            while let Ok(Some(line)) = lines.next_line().await {
+                if line.starts_with("PING") {
+                    write.write_all(b"PONG\r\n").await.unwrap();
+                }
+            }
+        });
+        address
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_used_is_refused_at_the_start_with_a_sentence() {
+        let refused = async |version, jetstream| {
+            let settings = NatsSettings {
+                url: server(version, jetstream).await,
+                user: None,
+                creds: None,
+                ca_bundle: None,
+                name: "test".to_owned(),
+            };
+            connect(&settings).await.map(drop).unwrap_err().to_string()
+        };
+        insta::assert_snapshot!(
+            refused("2.9.25", true).await,
+            @"NATS 2.9.25 is too old: gitfaas needs nats-server 2.10 or newer"
+        );
+        insta::assert_snapshot!(
+            refused("2.10.27", false).await,
+            @"NATS answers, but JetStream is off there: start nats-server with -js"
+        );
     }
 }

@@ -135,4 +135,14 @@ async fn the_client_of_the_published_interface_works_with_the_token_of_a_sign_in
     Api::json(eve.result(id).await, StatusCode::NOT_FOUND).await;
     let forged = Published(service.anybody().with_token(&format!("{token}x")));
     Api::json(forged.result(id).await, StatusCode::UNAUTHORIZED).await;
+
+    assert!(service.up().output().contains("anybody with an account at 127.0.0.1 may sign in"));
+    let signed_out = service.anybody().with_token(&token);
+    let out = signed_out.send(signed_out.request(http::Method::POST, "/api/v1/auth/logout")).await;
+    assert!(out.status().is_success(), "{out:?}");
+    Api::json(ada.list_jobs().await, StatusCode::UNAUTHORIZED).await;
+    let audit = Api::json(service.get("/api/v1/audit").await, StatusCode::OK).await;
+    let deeds: Vec<_> = audit["items"].as_array().unwrap().iter().collect();
+    let of = |action: &str| deeds.iter().filter(|deed| deed["action"] == action).count();
+    assert_eq!((of("signed_in"), of("signed_out") + of("session_revoked")), (2, 1), "{audit:#}");
 }
