@@ -159,12 +159,14 @@ impl Gateway {
         self.ledger.job(id).await?.ok_or_else(missing)
     }
 
-    async fn repo_of(&self, job: &Job) -> Result<Option<Repo>, ApiError> {
+    /// The registration that a job is of, while there is one.
+    pub(crate) async fn repo_of(&self, job: &Job) -> Result<Option<Repo>, ApiError> {
         let Some(repo) = job.repo else { return Ok(None) };
         Ok(self.ledger.repos.get(&repo.to_string()).await?.map(|entry| entry.value))
     }
 
-    /// A job that the caller may see: his own, or one of a repository that he owns or views.
+    /// A job that the caller may see: his own, or one of a repository that he owns or views. His own stays
+    /// his when he is no viewer any more; what it may still do, `rerun_for` and the grants decide.
     pub(crate) async fn seen_job(&self, caller: &Caller, id: &str) -> Result<Entry<Job>, ApiError> {
         let entry = self.job(id).await?;
         let own = entry.value.owner == caller.user.id || caller.is_admin();

@@ -176,8 +176,11 @@ pub(crate) async fn rerun(
 }
 
 impl Gateway {
-    /// Runs a job again at somebody's wish.
+    /// Runs a job again at somebody's wish: a new call, for which that the old one was his is not enough.
     pub(crate) async fn rerun_for(&self, caller: &Caller, of: &Job) -> Result<Entry<Job>, ApiError> {
+        if self.repo_of(of).await?.is_some_and(|repo| !caller.sees(&repo)) {
+            return Err(ApiError::Forbidden("you may not call this job's repository any more".to_owned()));
+        }
         let entry = self.rerun(of).await?;
         self.audit_with(caller, Action::JobRerun, entry.value.id, Some(of.id.to_string())).await;
         Ok(entry)

@@ -1,7 +1,8 @@
 //! What workers may have: asked under their own name, given for what the record says is theirs.
 //!
 //! Gateways answer as one queue group. A credential goes to its own forge's host and nowhere else:
-//! a job's clone credential is given only when the record's URL is the registered repository's.
+//! a job's clone credential is given only when the record's URL is the registered repository's, and a
+//! call's only while its owner may call.
 
 use std::sync::Arc;
 
@@ -12,7 +13,7 @@ use hooks::{
     status::StatusError,
 };
 use jobs::{
-    Job, JobId, Links, Repo, Secret, State, WorkerName,
+    Cause, Job, JobId, Links, Outcome, Repo, Secret, State, WorkerName,
     grants::{Asked, CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},
 };
 use tokio_util::sync::CancellationToken;
@@ -29,6 +30,8 @@ use crate::{
 const GROUP: &str = "gateways";
 /// Requests answered at once: each is a few reads.
 const AT_ONCE: usize = 32;
+/// Why a call gets nothing and ends.
+const NOT_HIS: &str = "whoever called this does not own or view the repository any more";
 
 /// Answers until `stop`.
 pub(crate) async fn answer(gateway: Arc<Gateway>, stop: CancellationToken) -> anyhow::Result<()> {
@@ -148,6 +151,7 @@ impl Gateway {
         let mut grant = JobGrant::default();
         let repo = self.repo_behind(&job).await?;
         if let Some(repo) = &repo {
+            self.check_owner(&job, repo).await?;
             grant.clone = self.clone_credential(&job, repo, stale).await?;
         }
         let event = match names.is_empty() || job.untrusted {
@@ -165,6 +169,28 @@ impl Gateway {
             }
         }
         Ok(grant)
+    }
+
+    /// Whose call it is must own or view the repository now: he did when he called, but people leave.
+    /// The job ends here, for another attempt would be refused too.
+    async fn check_owner(&self, job: &Job, repo: &Repo) -> Result<(), NotGranted> {
+        if job.owner == repo.owner || repo.viewers.contains(&job.owner) {
+            return Ok(());
+        }
+        match self.event_of(job).await.map_err(unavailable)? {
+            Some(SecretEvent::Push | SecretEvent::Tag | SecretEvent::PullRequest) => return Ok(()),
+            // What began it may be forgotten.
+            Some(SecretEvent::Call) | None => {}
+        }
+        let user = self.ledger.accounts.users.get(&job.owner.to_string()).await.map_err(unavailable)?;
+        if user.is_some_and(|entry| entry.value.admin) {
+            return Ok(());
+        }
+        let outcome = Outcome::wished(Cause::Refused, NOT_HIS);
+        if let Some(entry) = self.ledger.end(job.id, &outcome).await.map_err(unavailable)? {
+            self.note(&entry);
+        }
+        refused(NOT_HIS)
     }
 
     async fn repo_behind(&self, job: &Job) -> Result<Option<Repo>, NotGranted> {

@@ -1,5 +1,10 @@
 //! Viewers look, and change nothing.
 
+use jobs::{
+    Cause, JobId, WorkerName,
+    grants::{GrantReply, GrantRequest},
+    streams,
+};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -71,4 +76,69 @@ async fn whoever_is_not_exactly_one_user_is_no_viewer() {
         twice = refused("twice@example.com").await;
     }
     assert_eq!(twice, "viewers: several users have the address twice@example.com; name one by his id");
+}
+
+/// What a worker that runs the job is given for it.
+async fn grant(service: &Service, job: JobId) -> GrantReply {
+    let worker: WorkerName = "w1".parse().unwrap();
+    let request = GrantRequest::Job { job, attempt: 1, secrets: vec!["KEY".to_owned()] };
+    let bytes = serde_json::to_vec(&request).unwrap();
+    let reply = service.ledger.client.request(streams::grants(&worker), bytes.into()).await.unwrap();
+    serde_json::from_slice(&reply.payload).unwrap()
+}
+
+#[tokio::test]
+async fn who_is_no_viewer_any_more_reads_his_old_jobs_and_gets_nothing_of_the_repository() {
+    let service = Service::start().await;
+    let owner = service.user("owner@example.com").await;
+    let viewer = service.user("viewer@example.com").await;
+    let wishes = json!({ "url": URL, "token": "t0ken", "viewers": ["viewer@example.com"] });
+    let id = service.register(&owner, wishes).await["id"].as_str().unwrap().to_owned();
+    let put = service.request(Method::PUT, &format!("/api/v1/repos/{id}/secrets/KEY")).bearer_auth(&owner);
+    put.body("hunter2").says(StatusCode::CREATED).await;
+    let done = service.submit(&viewer, &id).await;
+    let claim = service.claim(done).await;
+    let GrantReply::Job(given) = grant(&service, done).await else { panic!("he views it") };
+    assert_eq!((given.clone.unwrap().token.as_str(), given.secrets.len()), ("t0ken", 1));
+    service.finish(claim, b"3.14").await;
+    let rerun = |token: &str, job: JobId| {
+        service.request(Method::POST, &format!("/api/v1/jobs/{job}/rerun")).bearer_auth(token)
+    };
+    let again = rerun(&viewer, done).answers(StatusCode::ACCEPTED).await;
+    let again: JobId = again["id"].as_str().unwrap().parse().unwrap();
+
+    change(&service, &owner, &id, json!([])).await;
+    let said = rerun(&viewer, done).says(StatusCode::FORBIDDEN).await;
+    assert!(said.contains("you may not call this job's repository any more"), "{said}");
+    let result = format!("/api/v1/jobs/{done}/result");
+    assert_eq!(service.get(&result, &viewer).says(StatusCode::OK).await, "3.14");
+
+    // The owner's repetition of it would still be the viewer's job.
+    let by_owner = rerun(&owner, done).answers(StatusCode::ACCEPTED).await;
+    for job in [again, by_owner["id"].as_str().unwrap().parse().unwrap()] {
+        let _claim = service.claim(job).await;
+        assert!(matches!(grant(&service, job).await, GrantReply::Refused { .. }));
+        let record = service.ledger.job(job).await.unwrap().unwrap().value;
+        assert_eq!(record.cause, Some(Cause::Refused));
+        assert!(record.message.unwrap().contains("does not own or view the repository any more"));
+    }
+    change(&service, &owner, &id, json!(["viewer@example.com"])).await;
+    rerun(&viewer, done).answers(StatusCode::ACCEPTED).await;
+}
+
+#[tokio::test]
+async fn a_page_repeats_no_job_of_a_repository_that_was_taken_away() {
+    let service = Service::start().await;
+    let owner = service.user("owner@example.com").await;
+    let viewer = service.user("viewer@example.com").await;
+    let wishes = json!({ "url": URL, "viewers": ["viewer@example.com"] });
+    let id = service.register(&owner, wishes).await["id"].as_str().unwrap().to_owned();
+    let job = service.submit(&viewer, &id).await;
+    change(&service, &owner, &id, json!([])).await;
+    let cookie = format!("gitfaas_session={viewer}");
+    let page = service.request(Method::GET, &format!("/jobs/{job}")).header("cookie", &cookie);
+    let page = page.says(StatusCode::OK).await;
+    let word = page.split("name=\"form\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let rerun = service.request(Method::POST, &format!("/jobs/{job}/rerun")).header("cookie", &cookie);
+    rerun.form(&[("form", word)]).says(StatusCode::FORBIDDEN).await;
 }
