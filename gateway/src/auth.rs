@@ -7,12 +7,15 @@ use axum_extra::extract::CookieJar;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use jobs::{
-    Job, JobId, Links, Repo, RepoId, SessionId, TokenId, UserId,
+    Job, JobId, Links, Repo, RepoId, SessionId, TokenId,
     accounts::{Scope, User, token_hash, token_id},
     bucket::Entry,
 };
 
-use crate::{error::ApiError, gateway::Gateway, index::JobFilter, keys::equal, login::bearers::is_of_login};
+use crate::{
+    error::ApiError, gateway::Gateway, index::JobFilter, keys::equal, lasting::Way,
+    login::bearers::is_of_login,
+};
 
 /// The cookie that keeps a sign-in, or an API token, for pages.
 pub(crate) const SESSION: &str = "gitfaas_session";
@@ -97,7 +100,8 @@ impl Gateway {
         Ok(caller)
     }
 
-    async fn identified(&self, token: &str) -> Result<Caller, ApiError> {
+    /// Who the bearer of `token` is; counted for nobody.
+    pub(crate) async fn identified(&self, token: &str) -> Result<Caller, ApiError> {
         if is_of_login(token) {
             return self.signed_in_caller(token).await;
         }
@@ -169,11 +173,12 @@ impl Gateway {
     /// his when he is no viewer any more; what it may still do, `rerun_for` and the grants decide.
     pub(crate) async fn seen_job(&self, caller: &Caller, id: &str) -> Result<Entry<Job>, ApiError> {
         let entry = self.job(id).await?;
-        let own = entry.value.owner == caller.user.id || caller.is_admin();
-        if own || self.repo_of(&entry.value).await?.is_some_and(|repo| caller.sees(&repo)) {
-            return Ok(entry);
-        }
-        Err(ApiError::NotFound("job"))
+        if self.is_seen(caller, &entry.value).await? { Ok(entry) } else { Err(ApiError::NotFound("job")) }
+    }
+
+    pub(crate) async fn is_seen(&self, caller: &Caller, job: &Job) -> Result<bool, ApiError> {
+        let own = job.owner == caller.user.id || caller.is_admin();
+        Ok(own || self.repo_of(job).await?.is_some_and(|repo| caller.sees(&repo)))
     }
 
     /// A job that the caller may end or repeat: viewers only look.
@@ -196,19 +201,19 @@ impl Gateway {
         Ok(self.read_job_as(headers, id, key).await?.0)
     }
 
-    /// The same, and the user who reads; whoever comes by the link's key is nobody.
+    /// The same, and how the reader came.
     pub(crate) async fn read_job_as(
         &self,
         headers: &HeaderMap,
         id: &str,
         key: Option<&str>,
-    ) -> Result<(Entry<Job>, Option<UserId>), ApiError> {
+    ) -> Result<(Entry<Job>, Way), ApiError> {
         if let Some(key) = key {
             let fits = id.parse::<JobId>().is_ok_and(|job| self.keys.is_link(job, key));
             if fits {
                 let entry = self.job(id).await?;
                 if self.repo_of(&entry.value).await?.is_none_or(|repo| repo.links == Links::Key) {
-                    return Ok((entry, None));
+                    return Ok((entry, Way::Link));
                 }
             }
             if !headers.contains_key(header::AUTHORIZATION) && session(headers).is_none() {
@@ -216,8 +221,10 @@ impl Gateway {
             }
         }
         let caller = self.reader(headers).await?;
-        caller.needs(Scope::JobsRead)?;
-        Ok((self.seen_job(&caller, id).await?, Some(caller.user.id)))
+        let scope = Scope::JobsRead;
+        caller.needs(scope)?;
+        let token = shown(headers).unwrap_or_default();
+        Ok((self.seen_job(&caller, id).await?, Way::Token { user: caller.user.id, token, scope }))
     }
 
     /// Which jobs the caller sees in lists.

@@ -13,11 +13,12 @@ use jobs::{Cause, Job, JobId, Outcome, accounts::Scope, audit::Action, bucket::E
 use serde::Deserialize;
 
 use crate::{
-    auth::Caller,
+    auth::{Caller, shown},
     body::{Query, Wanted},
     error::ApiError,
     gateway::Gateway,
     index::JobFilter,
+    lasting::Way,
     submit::Call,
     view::{JobView, List},
 };
@@ -51,7 +52,13 @@ pub(crate) async fn submit(
     let mut entry = gateway.call(&caller, &call, key).await?;
     if let Some(seconds) = wait {
         let wait = Duration::from_secs(seconds.min(MAX_WAIT_S));
-        entry = ended(&gateway, entry, wait).await?;
+        let (user, token) = (caller.user.id, shown(&headers).unwrap_or_default());
+        let way = Way::Token { user, token, scope: Scope::JobsWrite };
+        let job = entry.value.clone();
+        entry = tokio::select! {
+            ended = ended(&gateway, entry, wait) => ended?,
+            over = gateway.until_over(&way, &job) => return Err(over),
+        };
     }
     let done = wait.is_some() && entry.value.state.is_final();
     let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };

@@ -2,7 +2,7 @@
 //!
 //! The id of a `log` event is `<attempt>.<offset>`, the offset behind its last byte: a client that
 //! comes back with it goes on there. The last lines come before the final state, and the stream
-//! ends after it. No consumer is made on the server: the log is read when its subject stirs, and the
+//! ends after it, or as soon as its reader may not see the job any more. No consumer is made on the server: the log is read when its subject stirs, and the
 //! state when the index says so.
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -22,7 +22,9 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
-use crate::{body::Query, client, error::ApiError, gateway::Gateway, limits::Whose, view::JobView};
+use crate::{
+    body::Query, client, error::ApiError, gateway::Gateway, lasting::Way, limits::Whose, view::JobView,
+};
 
 /// Record and log are looked at again after this long without news, in case some got lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
@@ -48,14 +50,18 @@ pub(crate) async fn events(
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let (entry, reader) = gateway.read_job_as(&headers, &id, asked.key.as_deref()).await?;
-    let whose = reader.map_or_else(|| Whose::Address(gateway.limits.slot(client::address())), Whose::User);
+    let (entry, way) = gateway.read_job_as(&headers, &id, asked.key.as_deref()).await?;
+    let whose = match &way {
+        Way::Link => Whose::Address(gateway.limits.slot(client::address())),
+        Way::Token { user, .. } => Whose::User(*user),
+    };
     let open = gateway.limits.stream(whose)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let resumed = last.or(asked.from.as_deref()).and_then(resume);
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
         let _open = open;
+        let job = entry.value.clone();
         let telling =
             Teller { gateway: &gateway, sender: &sender, log: None, held: Held::default(), from: resumed };
         tokio::select! {
@@ -64,6 +70,9 @@ pub(crate) async fn events(
                 let error: anyhow::Error = error.into();
                 tracing::debug!(error = format!("{error:#}"), "a live stream broke");
             },
+            over = gateway.until_over(&way, &job) => {
+                tracing::debug!(%over, "a live stream ended with its reader's rights");
+            }
             () = sender.closed() => {}
             () = gateway.stop.cancelled() => {}
         }

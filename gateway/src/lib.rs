@@ -31,6 +31,7 @@ mod index;
 mod key_file;
 mod keyring;
 mod keys;
+mod lasting;
 mod limits;
 mod login;
 pub mod meta;

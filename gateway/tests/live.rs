@@ -4,6 +4,8 @@
 
 mod support;
 
+use std::time::Duration;
+
 use eventsource_stream::{Event, Eventsource as _};
 use futures_util::{Stream, StreamExt as _};
 use jobs::{
@@ -84,6 +86,47 @@ async fn events_come_live_resume_where_they_were_and_end_after_the_final_state()
     assert!(tokio::time::timeout(PATIENCE, resumed.next()).await.unwrap().is_none());
 }
 
+/// Ends within some two seconds, whatever comes before.
+async fn ends_soon(mut events: impl Stream<Item = Event> + Unpin) {
+    let ended = async { while events.next().await.is_some() {} };
+    let soon = Duration::from_secs(4);
+    tokio::time::timeout(soon, ended).await.expect("the stream ends");
+}
+
+#[tokio::test]
+async fn a_stream_ends_soon_after_what_let_its_reader_in() {
+    let service = Service::start().await;
+    let other = service.another().await;
+    let owner = service.user("owner@example.com").await;
+    let viewer = service.user("viewer@example.com").await;
+    let wishes = json!({ "url": URL, "viewers": ["viewer@example.com"] });
+    let repo = service.register(&owner, wishes).await["id"].as_str().unwrap().to_owned();
+    let job = service.submit(&owner, &repo).await;
+    let path = format!("/api/v1/jobs/{job}/events");
+    let made = service.post("/api/v1/tokens", &owner, &json!({ "name": "lent" }));
+    let made = made.answers(StatusCode::CREATED).await;
+    let lent = made["token"].as_str().unwrap();
+
+    let mut of_owner = events(service.get(&path, &owner)).await;
+    let of_viewer = events(service.get(&path, &viewer)).await;
+    let of_lent = events(service.get(&path, lent)).await;
+    let wish = json!({ "repo": URL });
+    let waiting = service.post("/api/v1/jobs?wait=60", lent, &wish).send();
+    let revoking = async {
+        let token = format!("/api/v1/tokens/{}", made["id"].as_str().unwrap());
+        // Not before it waits.
+        while service.all_jobs().await.len() < 2 {}
+        other.request(Method::DELETE, &token).bearer_auth(&owner).says(StatusCode::NO_CONTENT).await;
+        let change = other.request(Method::PATCH, &format!("/api/v1/repos/{repo}")).bearer_auth(&owner);
+        change.json(&json!({ "viewers": [] })).answers(StatusCode::OK).await;
+        tokio::join!(ends_soon(of_viewer), ends_soon(of_lent));
+    };
+    let (waited, ()) = tokio::join!(waiting, revoking);
+    assert_eq!(waited.unwrap().status(), StatusCode::UNAUTHORIZED);
+    service.claim(job).await;
+    while next(&mut of_owner, "state").await.0["state"] != "working" {}
+}
+
 #[tokio::test]
 async fn the_link_of_a_status_opens_one_job_and_nothing_else() {
     let service = Service::with(&[
@@ -128,11 +171,13 @@ async fn the_link_of_a_status_opens_one_job_and_nothing_else() {
         .request(Method::POST, &format!("/api/v1/jobs/{job}/cancel?{query}"))
         .answers(StatusCode::UNAUTHORIZED)
         .await;
+    let by_link = events(service.request(Method::GET, &format!("/api/v1/jobs/{job}/events?{query}"))).await;
     let links = json!({ "links": "login" });
     let change =
         service.request(Method::PATCH, &format!("/api/v1/repos/{id}")).bearer_auth(&admin).json(&links);
     change.answers(StatusCode::OK).await;
     service.request(Method::GET, &format!("/api/v1/jobs/{job}?{query}")).answers(StatusCode::NOT_FOUND).await;
+    ends_soon(by_link).await;
 }
 
 /// Asks as a worker of this name does.

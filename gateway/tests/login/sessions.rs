@@ -94,6 +94,22 @@ async fn who_signs_out_is_out_at_every_gateway() {
 }
 
 #[tokio::test]
+async fn a_live_stream_ends_with_its_sign_in() {
+    let double = Double::start().await;
+    let service = service(&double.issuer, &[]).await;
+    let other = service.another().await;
+    let signed_in = program(&service).await;
+    let token = signed_in["token"].as_str().unwrap();
+    let job = service.submit(token, "https://example.com/a/pi.git").await;
+    let stream = service.get(&format!("/api/v1/jobs/{job}/events"), token).send().await.unwrap();
+    assert_eq!(stream.status(), StatusCode::OK);
+    let logout = other.request(Method::POST, "/api/v1/auth/logout").bearer_auth(token);
+    logout.says(StatusCode::NO_CONTENT).await;
+    let soon = std::time::Duration::from_secs(4);
+    tokio::time::timeout(soon, stream.text()).await.expect("the stream ends").unwrap();
+}
+
+#[tokio::test]
 async fn an_api_token_is_still_taken_by_form_and_by_programs() {
     let double = Double::start().await;
     let service = service(&double.issuer, &[]).await;
