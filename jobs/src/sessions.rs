@@ -36,6 +36,16 @@ pub enum Holder {
     Program,
 }
 
+/// What let somebody in, by the list of who may sign in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LetIn {
+    /// An address that the provider verified.
+    Address(String),
+    /// A GitHub organisation that he was a member of, in lower case.
+    Org(String),
+}
+
 /// `sessions/<id>`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Session {
@@ -51,6 +61,9 @@ pub struct Session {
     pub scopes: Vec<Scope>,
     /// How he proved who he is: an issuer's address, `github.com`, or `device`.
     pub provider: String,
+    /// Absent where an API token began it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub let_in: Option<LetIn>,
     /// By the gateway's clock.
     pub expires_at: Timestamp,
     /// What a newer program added.
@@ -69,6 +82,8 @@ pub struct NewSession<'a> {
     pub scopes: Vec<Scope>,
     /// How he proved who he is.
     pub provider: &'a str,
+    /// What let him in.
+    pub let_in: Option<LetIn>,
     /// For how long.
     pub life: SignedDuration,
 }
@@ -132,6 +147,7 @@ impl Sessions {
             hash: token_hash(&text),
             scopes: new.scopes,
             provider: new.provider.to_owned(),
+            let_in: new.let_in,
             expires_at: Timestamp::now() + new.life,
             other: Map::new(),
         };

@@ -31,6 +31,14 @@ pub(crate) async fn refresh(
     Wanted(held): Wanted<Held>,
 ) -> Result<Response, ApiError> {
     match gateway.login.sessions.refresh(&held.refresh_token).await? {
+        Refreshed::Fresh(session, _) if !gateway.is_still_let_in(&session).await? => {
+            gateway.login.sessions.end(session.id).await?;
+            gateway.audit(session.user, Action::SessionRevoked, "list").await;
+            tracing::info!(user = %session.user, "a sign-in ended: it is not on the list any more");
+            Err(ApiError::Unauthorized(
+                "whoever signed in here may not any more; ask whoever runs this service",
+            ))
+        }
         Refreshed::Fresh(session, next) => Ok(Json(Granted::of(&gateway, &session, &next)).into_response()),
         Refreshed::Reused(user) => {
             gateway.audit(user, Action::SessionRevoked, "refresh").await;

@@ -7,13 +7,13 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 use jobs::{
     Secret,
-    accounts::{ALL_SCOPES, User},
+    accounts::ALL_SCOPES,
     audit::Action,
     sessions::{BROWSER_LIFE, Holder, NewSession, PROGRAM_LIFE, Session},
 };
 use serde::Serialize;
 
-use super::{bearers, error::LoginError};
+use super::{bearers, error::LoginError, person::Known};
 use crate::{
     error::{ApiError, Published},
     gateway::Gateway,
@@ -66,8 +66,7 @@ impl Granted {
 pub(super) async fn welcome(
     gateway: &Gateway,
     headers: &HeaderMap,
-    user: &User,
-    provider: &str,
+    known: Known,
     next: Option<&str>,
 ) -> Result<Response, LoginError> {
     let reads = reads(headers);
@@ -77,9 +76,17 @@ pub(super) async fn welcome(
         // Nothing renews it, so it ends with its one token.
         Reads::Text => (Holder::Program, bearers::LIFE),
     };
-    let new = NewSession { user: user.id, holder, scopes: ALL_SCOPES.to_vec(), provider, life };
+    let Known { user, provider, let_in } = known;
+    let new = NewSession {
+        user: user.id,
+        holder,
+        scopes: ALL_SCOPES.to_vec(),
+        provider: &provider,
+        let_in: Some(let_in),
+        life,
+    };
     let (session, held) = gateway.login.sessions.begin(new).await?;
-    gateway.audit(user.id, Action::SignedIn, provider).await;
+    gateway.audit(user.id, Action::SignedIn, &provider).await;
     tracing::info!(user = %user.id, provider, ?holder, "signed in");
     Ok(match reads {
         Reads::Page => {

@@ -163,6 +163,7 @@ mod tests {
             hash: String::new(),
             scopes: ALL_SCOPES.to_vec(),
             provider: "device".to_owned(),
+            let_in: None,
             expires_at,
             other: serde_json::Map::new(),
         }

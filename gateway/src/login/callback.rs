@@ -11,7 +11,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, header};
-use jobs::accounts::User;
 use serde::Deserialize;
 
 use super::{
@@ -20,7 +19,7 @@ use super::{
     attempt::{Attempt, forget},
     error::{LoginError, said},
     exchange::Proof,
-    person::Vouches,
+    person::{Known, Vouches},
 };
 use crate::{auth::session, body::Query, error::ApiError, gateway::Gateway};
 
@@ -59,18 +58,18 @@ async fn came(
     gateway.login.chosen(None)?;
     let attempt = Attempt::of(gateway, headers, came.state.as_deref().unwrap_or_default())?;
     attempt.use_up(gateway).await?;
-    let (user, provider) = came.who(gateway, headers, &attempt).await?;
-    welcome(gateway, headers, &user, &provider, attempt.next.as_deref()).await
+    let known = came.who(gateway, headers, &attempt).await?;
+    welcome(gateway, headers, known, attempt.next.as_deref()).await
 }
 
 impl Came {
-    /// The user who came, and the provider that vouches for him.
+    /// The user who came.
     async fn who(
         &self,
         gateway: &Gateway,
         headers: &HeaderMap,
         attempt: &Attempt,
-    ) -> Result<(User, String), LoginError> {
+    ) -> Result<Known, LoginError> {
         let login = &gateway.login;
         let (label, vouches) = match (attempt.provider, &login.oidc, &login.github) {
             (Which::Oidc, Some(oidc), _) => (oidc.label(), Vouches::ForAddresses),
@@ -92,6 +91,8 @@ impl Came {
             }
             (Which::Oidc | Which::Github, _, _) => return Err(LoginError::NotConfigured),
         };
+        // Who links an account begins a session with it too.
+        let let_in = gateway.let_in(&person)?;
         let user = match attempt.link {
             Some(user) => {
                 // The session must still be of the one who began.
@@ -103,6 +104,6 @@ impl Came {
             }
             None => gateway.signed_in(&person, vouches).await?,
         };
-        Ok((user, person.provider))
+        Ok(Known { user, provider: person.provider, let_in })
     }
 }

@@ -8,10 +8,11 @@ use jobs::{
     UserId,
     accounts::{Linked, OwnerKind, User},
     audit::Action,
+    sessions::{LetIn, Session},
 };
 
 use super::error::LoginError;
-use crate::gateway::Gateway;
+use crate::{error::ApiError, gateway::Gateway};
 
 /// Who came back from a provider.
 #[derive(Debug)]
@@ -26,6 +27,15 @@ pub(super) struct Person {
     pub(super) orgs: Vec<String>,
 }
 
+/// A user who was let in.
+#[derive(Debug)]
+pub(super) struct Known {
+    pub(super) user: User,
+    /// As his session names it.
+    pub(super) provider: String,
+    pub(super) let_in: LetIn,
+}
+
 /// Whose word an address is, when it comes to a user whom an operator made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Vouches {
@@ -36,19 +46,12 @@ pub(super) enum Vouches {
 }
 
 impl Gateway {
-    /// The user that this person is; made at his first sign-in.
+    /// The user that this person, who is let in, is; made at his first sign-in.
     pub(super) async fn signed_in(&self, person: &Person, vouches: Vouches) -> Result<User, LoginError> {
         let accounts = &self.ledger.accounts;
         let known = accounts.find(&person.provider, &person.subject).await?;
-        let known = known.map(|entry| entry.value);
-        let is_in = self.lets_in(&person.email, &person.orgs)
-            // A linked account need not be of the right domain itself.
-            || known.as_ref().is_some_and(|user| self.lets_in(&user.email, &[]));
-        if !is_in {
-            return Err(LoginError::NotAllowed { email: super::error::said(&person.email) });
-        }
-        if let Some(user) = known {
-            return Ok(user);
+        if let Some(entry) = known {
+            return Ok(entry.value);
         }
         if vouches == Vouches::ForAddresses
             && let Some(entry) = accounts.take_over(&person.provider, &person.subject, &person.email).await?
@@ -80,13 +83,26 @@ impl Gateway {
         Ok(found.ok_or(LoginError::LinkWithoutSession)?.value)
     }
 
-    fn lets_in(&self, email: &str, orgs: &[String]) -> bool {
-        use super::settings::Allowed;
+    /// What lets this person in. Only what this sign-in proved counts: an address that is on record may
+    /// have been taken from him since.
+    pub(super) fn let_in(&self, person: &Person) -> Result<LetIn, LoginError> {
+        let by_address = LetIn::Address(person.email.clone());
+        let by_org = person.orgs.iter().cloned().map(LetIn::Org);
+        let mut found = [by_address].into_iter().chain(by_org).filter(|let_in| self.lets_in(let_in));
+        found.next().ok_or_else(|| LoginError::NotAllowed { email: person.email.clone() })
+    }
+
+    /// Whether the list still has what let a session in; of one that does not say, the user's address.
+    pub(super) async fn is_still_let_in(&self, session: &Session) -> Result<bool, ApiError> {
+        if let Some(let_in) = &session.let_in {
+            return Ok(self.lets_in(let_in));
+        }
+        let user = self.ledger.accounts.users.get(&session.user.to_string()).await?;
+        Ok(user.is_some_and(|entry| self.lets_in(&LetIn::Address(entry.value.email))))
+    }
+
+    fn lets_in(&self, let_in: &LetIn) -> bool {
         let allow = &self.config.login.allow;
-        allow.is_empty()
-            || allow.iter().any(|allowed| match allowed {
-                Allowed::GithubOrg(name) => orgs.contains(name),
-                Allowed::Domain(_) | Allowed::Address(_) => allowed.covers(email),
-            })
+        allow.is_empty() || allow.iter().any(|allowed| allowed.lets_in(let_in))
     }
 }

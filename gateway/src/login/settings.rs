@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use hooks::address::Allow;
-use jobs::{Secret, env::Reader};
+use jobs::{Secret, env::Reader, sessions::LetIn};
 use url::{Host, Url};
 
 /// The issuer unless another is configured.
@@ -126,8 +126,19 @@ impl fmt::Display for Allowed {
 }
 
 impl Allowed {
+    /// Whether this entry lets somebody in for this.
+    pub(crate) fn lets_in(&self, let_in: &LetIn) -> bool {
+        match (self, let_in) {
+            (Self::GithubOrg(name), LetIn::Org(org)) => name == org,
+            (Self::Domain(_) | Self::Address(_), LetIn::Address(email)) => self.covers(email),
+            (Self::GithubOrg(_), LetIn::Address(_)) | (Self::Domain(_) | Self::Address(_), LetIn::Org(_)) => {
+                false
+            }
+        }
+    }
+
     /// Whether this entry lets an address in that its provider verified.
-    pub(crate) fn covers(&self, email: &str) -> bool {
+    fn covers(&self, email: &str) -> bool {
         let email = email.to_lowercase();
         match self {
             Self::Domain(domain) => email.rsplit_once('@').is_some_and(|(_, host)| host == domain),

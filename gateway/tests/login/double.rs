@@ -42,6 +42,7 @@ struct Inside {
     lie: Lie,
     /// Of the key that signs; its number is its name.
     seed: u8,
+    email: String,
     keys_fetched: usize,
     nonces: HashMap<String, String>,
 }
@@ -60,6 +61,7 @@ impl Double {
             issuer: issuer.clone(),
             lie: Lie::Nothing,
             seed: 1,
+            email: "ada@example.com".to_owned(),
             keys_fetched: 0,
             nonces: HashMap::new(),
         }));
@@ -75,6 +77,11 @@ impl Double {
 
     pub(crate) fn lies(&self, lie: Lie) {
         self.state.lock().unwrap().lie = lie;
+    }
+
+    /// The person's address from here on.
+    pub(crate) fn moves_to(&self, email: &str) {
+        email.clone_into(&mut self.state.lock().unwrap().email);
     }
 
     /// Signs with another key from here on, and publishes that one alone.
@@ -134,7 +141,7 @@ async fn token(State(state): Shared, Form(form): Form<HashMap<String, String>>) 
         "exp": said(Lie::Expired, json!(now + 300), json!(now - 300)),
         "iat": now,
         "nonce": said(Lie::Nonce, json!(nonce), json!("of-another-sign-in")),
-        "email": "ada@example.com",
+        "email": state.email,
         "email_verified": state.lie != Lie::Unverified,
     });
     let kid = Some(state.seed.to_string());

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse as _, Redirect, Response},
     routing::{get, post},
 };
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
@@ -33,6 +33,7 @@ enum Does {
     ErrorAsForm,
     ErrorAsJson,
     NoVerifiedAddress,
+    AnotherAddress,
 }
 
 struct Github {
@@ -87,7 +88,7 @@ async fn token(
         ([(header::CONTENT_TYPE, "application/x-www-form-urlencoded; charset=utf-8")], text).into_response()
     };
     match *does.lock().unwrap() {
-        Does::Json | Does::NoVerifiedAddress => {
+        Does::Json | Does::NoVerifiedAddress | Does::AnotherAddress => {
             Json(json!({ "access_token": "gho_x", "scope": "read:user,user:email", "token_type": "bearer" }))
                 .into_response()
         }
@@ -106,10 +107,12 @@ async fn user(headers: HeaderMap) -> Json<Value> {
 }
 
 async fn emails(State(does): State<Arc<Mutex<Does>>>) -> Json<Value> {
-    let verified = *does.lock().unwrap() != Does::NoVerifiedAddress;
+    let does = *does.lock().unwrap();
+    let verified = does != Does::NoVerifiedAddress;
+    let email = if does == Does::AnotherAddress { "ada@home.example" } else { "ada@example.com" };
     Json(json!([
         { "email": "old@example.com", "primary": false, "verified": true },
-        { "email": "ada@example.com", "primary": true, "verified": verified },
+        { "email": email, "primary": true, "verified": verified },
     ]))
 }
 
@@ -215,4 +218,37 @@ async fn a_further_account_is_linked_while_signed_in_and_then_leads_to_the_same_
     let page = browser.visit(&begin).await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(page.text.contains("belongs to another user here"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_linked_account_lets_nobody_in_whose_own_address_is_not_on_the_list() {
+    let (github, double) = (Github::start().await, Double::start().await);
+    let service = both(&github, &double, &[("GITFAAS_LOGIN_ALLOW", "@example.com")]).await;
+    let mut browser = Browser::new(&service);
+    assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
+    let link = format!("{BEGIN}&link=1");
+    github.does(Does::AnotherAddress);
+    assert_eq!(browser.visit(&link).await.status, StatusCode::FORBIDDEN);
+    github.does(Does::Json);
+    assert_eq!(browser.visit(&link).await.status, StatusCode::OK);
+    assert_eq!(Browser::new(&service).visit(BEGIN).await.status, StatusCode::OK);
+
+    github.does(Does::AnotherAddress);
+    let page = Browser::new(&service).visit(BEGIN).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(page.text.contains("ada@home.example may not sign in here"), "{}", page.text);
+}
+
+#[tokio::test]
+async fn a_member_of_an_organisation_goes_on_while_the_list_has_it() {
+    let (github, double) = (Github::start().await, Double::start().await);
+    let list = |list: &'static str| [("GITFAAS_LOGIN_ALLOW", list)];
+    let service = both(&github, &double, &list("github:org/ours")).await;
+    let page = Browser::reading(&service, "application/json").visit(BEGIN).await;
+    let mut held: Value = serde_json::from_str(&page.text).unwrap();
+    for (now, status) in [("github:org/Ours", StatusCode::OK), ("@example.com", StatusCode::UNAUTHORIZED)] {
+        let other = service.another_with(&list(now)).await;
+        let body = json!({ "refresh_token": held["refresh_token"] });
+        held = other.request(Method::POST, "/api/v1/auth/refresh").json(&body).answers(status).await;
+    }
 }

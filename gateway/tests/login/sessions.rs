@@ -94,6 +94,26 @@ async fn who_signs_out_is_out_at_every_gateway() {
 }
 
 #[tokio::test]
+async fn the_list_is_asked_of_the_address_of_this_sign_in_and_again_at_every_refresh() {
+    let double = Double::start().await;
+    let allow = |list: &'static str| [("GITFAAS_LOGIN_ALLOW", list)];
+    let service = service(&double.issuer, &allow("@example.com,@example.org")).await;
+    let first = program(&service).await;
+    // The address on record, of the first sign-in, stays what it was.
+    double.moves_to("ada@example.org");
+    let second = program(&service).await;
+    double.moves_to("ada@elsewhere.example");
+    let mut browser = Browser::new(&service);
+    assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::FORBIDDEN);
+
+    let later = service.another_with(&allow("@example.com")).await;
+    refresh(&later, &first["refresh_token"]).answers(StatusCode::OK).await;
+    let said = refresh(&later, &second["refresh_token"]).says(StatusCode::UNAUTHORIZED).await;
+    assert!(said.contains("may not any more"), "{said}");
+    service.get("/api/v1/whoami", second["token"].as_str().unwrap()).says(StatusCode::UNAUTHORIZED).await;
+}
+
+#[tokio::test]
 async fn a_live_stream_ends_with_its_sign_in() {
     let double = Double::start().await;
     let service = service(&double.issuer, &[]).await;

@@ -159,6 +159,7 @@ async fn fetch(gateway: &Gateway, entry: &Entry<Request>) -> Result<Option<(Sess
         holder: Holder::Program,
         scopes: entry.value.scopes.clone(),
         provider: PROVIDER,
+        let_in: entry.value.let_in.clone(),
         life: PROGRAM_LIFE,
     };
     let begun = gateway.login.sessions.begin(new).await?;

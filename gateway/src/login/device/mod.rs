@@ -14,6 +14,7 @@ use jobs::{
     UserId,
     accounts::{Scope, token_hash},
     bucket::{Bucket, BucketError, Entry},
+    sessions::LetIn,
     streams,
 };
 use rand::Rng as _;
@@ -52,6 +53,9 @@ struct Request {
     /// Of the sign-in that said yes.
     #[serde(default)]
     scopes: Vec<Scope>,
+    /// What let that one in.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    let_in: Option<LetIn>,
     /// By the gateway's clock.
     expires_at: Timestamp,
     #[serde(flatten)]
@@ -120,6 +124,7 @@ impl Devices {
             answer: Answer::Waiting,
             user: None,
             scopes: Vec::new(),
+            let_in: None,
             expires_at: Timestamp::now() + LIFE,
             other: Map::new(),
         };

@@ -82,10 +82,16 @@ pub(crate) async fn answer(
         };
         let allows = said.answer == "allow";
         let scopes = ALL_SCOPES.into_iter().filter(|scope| caller.needs(*scope).is_ok()).collect();
+        let begun_by = match caller.session {
+            Some(id) => gateway.login.sessions.get(id).await?,
+            None => None,
+        };
+        let let_in = begun_by.and_then(|session| session.let_in);
         let request = Request {
             answer: if allows { Answer::Allowed } else { Answer::Denied },
             user: Some(caller.user.id),
             scopes,
+            let_in,
             ..entry.value
         };
         match devices.requests.update(&entry.key, &request, entry.revision).await {
