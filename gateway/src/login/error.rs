@@ -40,6 +40,8 @@ pub(super) enum LoginError {
     },
     #[error("{provider} has no verified e-mail address of yours; verify one there, then sign in again")]
     Unverified { provider: String },
+    #[error("the e-mail address that {provider} names is none: it is too long, or cannot be printed")]
+    OddAddress { provider: String },
     #[error("{email} may not sign in here; ask whoever runs this service")]
     NotAllowed { email: String },
     #[error("this account at {provider} belongs to another user here")]
@@ -70,6 +72,15 @@ pub(super) fn said(words: &str) -> String {
     words.chars().filter(|c| !c.is_control()).take(MAX_SAID).collect()
 }
 
+/// An address as it was verified. One that could only be shown changed is refused, for what it would be
+/// changed to, nobody verified.
+pub(super) fn address(email: String, provider: &str) -> Result<String, LoginError> {
+    match said(&email) == email {
+        true => Ok(email),
+        false => Err(LoginError::OddAddress { provider: provider.to_owned() }),
+    }
+}
+
 impl From<jobs::bucket::BucketError> for LoginError {
     fn from(error: jobs::bucket::BucketError) -> Self {
         Self::Inside(error.into())
@@ -86,7 +97,9 @@ impl From<LoginError> for ApiError {
             LoginError::Malformed { provider, why } => {
                 Self::Elsewhere(sentence, anyhow::anyhow!("{provider}: {why}"))
             }
-            LoginError::NotAllowed { .. } | LoginError::Unverified { .. } => Self::Forbidden(sentence),
+            LoginError::NotAllowed { .. } | LoginError::Unverified { .. } | LoginError::OddAddress { .. } => {
+                Self::Forbidden(sentence)
+            }
             LoginError::ToAnother { .. } => Self::Conflict(sentence),
             LoginError::LinkWithoutSession => {
                 Self::Unauthorized("sign in first, then link a further account")
@@ -124,5 +137,13 @@ mod tests {
     fn words_from_outside_are_short_and_on_one_line() {
         assert_eq!(said("a\nb\u{1b}[2J"), "ab[2J");
         assert_eq!(said(&"x".repeat(1000)).len(), MAX_SAID);
+    }
+
+    #[test_case("ada@example.com" => true)]
+    #[test_case("ada@example.com\n" => false ; "a newline")]
+    #[test_case("ada@exam\u{7f}ple.com" => false ; "a control character inside")]
+    #[test_case(&format!("ada@{}@evil.example", "x".repeat(MAX_SAID)) => false ; "too long")]
+    fn an_address_is_taken_as_it_is_or_not_at_all(email: &str) -> bool {
+        address(email.to_owned(), "Google").is_ok()
     }
 }

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::{
-    error::{LoginError, said},
+    error::{LoginError, address},
     exchange::{Endpoints, Proof},
     http::{Away, Http},
     person::Person,
@@ -103,7 +103,8 @@ impl Github {
         let addresses: Vec<Address> =
             self.http.json(&self.at(&["user", "emails"]), Some(access)).await.map_err(away)?;
         let primary = addresses.into_iter().find(|address| address.primary && address.verified);
-        let email = said(&primary.ok_or(LoginError::Unverified { provider })?.email);
+        let primary = primary.ok_or_else(|| LoginError::Unverified { provider: provider.clone() })?;
+        let email = address(primary.email, &provider)?;
         let mut member_of = Vec::new();
         for org in orgs {
             let address = self.at(&["user", "memberships", "orgs", org]);

@@ -7,7 +7,7 @@ use url::Url;
 
 use super::{
     discovery::{Description, Discovery, DiscoveryError},
-    error::{LoginError, said},
+    error::{LoginError, address},
     exchange::{Endpoints, Proof, Tokens},
     http::Http,
     id_token::{Claims, Expected, Refusal, is_true, verify},
@@ -104,13 +104,9 @@ impl Oidc {
         let tokens = endpoints.exchange(&self.http, code, proof.verifier).await?;
         let claims = self.believed(&description, &tokens, proof.nonce.unwrap_or_default()).await?;
         let email = self.email(&description, &tokens, &claims).await?;
-        let email = email.ok_or(LoginError::Unverified { provider })?;
-        Ok(Person {
-            provider: self.issuer.clone(),
-            subject: claims.sub,
-            email: said(&email),
-            orgs: Vec::new(),
-        })
+        let email = email.ok_or_else(|| LoginError::Unverified { provider: provider.clone() })?;
+        let email = address(email, &provider)?;
+        Ok(Person { provider: self.issuer.clone(), subject: claims.sub, email, orgs: Vec::new() })
     }
 
     async fn believed(

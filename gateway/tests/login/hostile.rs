@@ -37,6 +37,20 @@ async fn a_token_that_lies_is_refused(lie: Lie, sentence: &str) {
 }
 
 #[tokio::test]
+async fn an_address_that_would_become_another_one_when_it_is_shown_lets_nobody_in() {
+    let double = Double::start().await;
+    let service = service(&double.issuer, &[("GITFAAS_LOGIN_ALLOW", "@example.com")]).await;
+    let long = format!("{}@example.com@evil.example", "x".repeat(188));
+    for odd in ["ada@example.co\u{0}m", "\nada@example.com", &long] {
+        double.moves_to(odd);
+        let page = Browser::new(&service).visit("/oauth/authorize").await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{}", page.text);
+        assert!(page.text.contains("too long, or cannot be printed"), "{}", page.text);
+    }
+    nothing_is_stored(&service).await;
+}
+
+#[tokio::test]
 async fn a_provider_may_change_its_keys_and_is_asked_once_a_minute_at_most() {
     let double = Double::start().await;
     let service = service(&double.issuer, &[]).await;
