@@ -107,15 +107,18 @@ impl Gateway {
         }
         let unknown = || ApiError::Unauthorized("this token is not valid");
         let id = token_id(token).ok_or_else(unknown)?;
-        let record = self.ledger.accounts.tokens.get(&id.to_string()).await?.ok_or_else(unknown)?.value;
+        let accounts = &self.ledger.accounts;
+        let entry = accounts.tokens.get(&id.to_string()).await?.ok_or_else(unknown)?;
+        let record = &entry.value;
         if !equal(record.hash.as_bytes(), token_hash(token).as_bytes()) {
             return Err(unknown());
         }
         if record.expires_at.is_some_and(|expires_at| expires_at <= Timestamp::now()) {
             return Err(ApiError::Unauthorized("this token has expired"));
         }
-        let user = self.ledger.accounts.users.get(&record.user.to_string()).await?.ok_or_else(unknown)?;
-        Ok(Caller { user: user.value, token: id, session: None, scopes: record.scopes })
+        let user = accounts.users.get(&record.user.to_string()).await?.ok_or_else(unknown)?;
+        self.last_used.note(&accounts.tokens, &entry);
+        Ok(Caller { user: user.value, token: id, session: None, scopes: entry.value.scopes })
     }
 
     /// Who asks, by bearer token.

@@ -21,6 +21,7 @@ use crate::{
     config::Config,
     index::{Change, Index, Sync, mirror::Mirror},
     keyring::Keyring,
+    last_used::LastUsed,
     limits::Limits,
     login::Login,
     metrics::Metrics,
@@ -63,6 +64,8 @@ pub struct Gateway {
     pub(crate) repos: Arc<Mirror<Repo>>,
     pub(crate) tokens: Arc<Mirror<TokenRecord>>,
     pub(crate) users: Arc<Mirror<User>>,
+    /// Notes the use of API tokens.
+    pub(crate) last_used: LastUsed,
     pub(crate) keys: Keyring,
     pub(crate) limits: Limits,
     /// Providers and sessions.
@@ -115,6 +118,7 @@ impl Gateway {
             repos: Arc::default(),
             tokens: Arc::default(),
             users: Arc::default(),
+            last_used: LastUsed::default(),
             metrics: Metrics::default(),
             refused: LastRefused::default(),
             room: Room::default(),

@@ -32,6 +32,7 @@ mod key_file;
 mod keyring;
 mod keys;
 mod lasting;
+mod last_used;
 mod limits;
 mod login;
 pub mod meta;

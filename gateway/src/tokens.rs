@@ -97,14 +97,22 @@ pub(crate) async fn revoke(
     let missing = || ApiError::NotFound("token");
     let id = TokenId::from_str(&id).map_err(|_| missing())?;
     let tokens = &gateway.ledger.accounts.tokens;
-    let found = tokens.get(&id.to_string()).await?;
-    let entry =
-        found.filter(|entry| entry.value.user == caller.user.id || caller.is_admin()).ok_or_else(missing)?;
-    if entry.value.id != caller.token {
-        entry.value.scopes.iter().try_for_each(|scope| caller.needs(*scope))?;
+    loop {
+        let found = tokens.get(&id.to_string()).await?;
+        let entry = found
+            .filter(|entry| entry.value.user == caller.user.id || caller.is_admin())
+            .ok_or_else(missing)?;
+        if entry.value.id != caller.token {
+            entry.value.scopes.iter().try_for_each(|scope| caller.needs(*scope))?;
+        }
+        match tokens.delete(&entry.key, entry.revision).await {
+            Ok(()) => break,
+            // Its use was noted in between.
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
     }
-    tokens.delete(&entry.key, entry.revision).await?;
-    gateway.tokens.forget(&entry.key);
+    gateway.tokens.forget(&id.to_string());
     gateway.audit(&caller, Action::TokenRevoked, id).await;
     tracing::info!(token = %id, user = %caller.user.id, by = %caller.token, "a token was revoked");
     Ok(StatusCode::NO_CONTENT)

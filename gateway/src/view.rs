@@ -267,8 +267,12 @@ pub(crate) struct TokenView {
     pub(crate) id: TokenId,
     pub(crate) name: String,
     pub(crate) scopes: Vec<Scope>,
+    pub(crate) created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) expires_at: Option<Timestamp>,
+    /// An hour late at most; absent of one that was never used.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_used_at: Option<Timestamp>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<String>,
 }
@@ -279,7 +283,9 @@ impl From<&TokenRecord> for TokenView {
             id: record.id,
             name: record.name.clone(),
             scopes: record.scopes.clone(),
+            created_at: record.made_at(),
             expires_at: record.expires_at,
+            last_used_at: record.last_used_at,
             token: None,
         }
     }

@@ -5,7 +5,7 @@ mod support;
 use jobs::{Repo, accounts::OPERATOR, bucket::Entry};
 use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
-use support::{Answered, Service};
+use support::{Answered, PATIENCE, Service};
 
 const URL: &str = "https://example.com/a/pi.git";
 
@@ -198,6 +198,46 @@ async fn a_rerun_is_a_new_job_that_names_the_old_one() {
         (&again["rerun_of"], &again["trigger"], &again["state"]),
         (&json!(id), &json!("rerun"), &json!("pending"))
     );
+}
+
+#[tokio::test]
+async fn a_token_tells_when_it_was_made_and_used_last() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let made = service.post("/api/v1/tokens", &token, &json!({ "name": "ci" }));
+    let made = made.answers(StatusCode::CREATED).await;
+    assert!(made["created_at"].is_string() && made.get("last_used_at").is_none(), "{made}");
+    let time = |token: &Value, field: &str| -> jiff::Timestamp {
+        token[field].as_str().unwrap_or_else(|| panic!("{field}: {token}")).parse().unwrap()
+    };
+
+    let text = made["token"].as_str().unwrap();
+    service.get("/api/v1/jobs", text).answers(StatusCode::OK).await;
+    // The use is written while the request is answered, and the list follows what is written.
+    let used = tokio::time::timeout(PATIENCE, async {
+        loop {
+            let list = service.get("/api/v1/tokens", &token).answers(StatusCode::OK).await;
+            let ci = list["items"].as_array().unwrap().iter().find(|item| item["id"] == made["id"]).cloned();
+            match ci.filter(|ci| ci.get("last_used_at").is_some()) {
+                Some(ci) => break ci,
+                None => tokio::task::yield_now().await,
+            }
+        }
+    });
+    let used = used.await.unwrap();
+    let last_used_at = time(&used, "last_used_at");
+    assert!(last_used_at >= time(&used, "created_at") && last_used_at <= jiff::Timestamp::now(), "{used}");
+
+    let id = made["id"].as_str().unwrap();
+    let tokens = &service.ledger.accounts.tokens;
+    let revision = tokens.get(id).await.unwrap().unwrap().revision;
+    for _ in 0..5 {
+        service.get("/api/v1/jobs", text).answers(StatusCode::OK).await;
+    }
+    assert_eq!(tokens.last_revision(id).await.unwrap(), revision, "one write an hour");
+    let revoke = service.request(Method::DELETE, &format!("/api/v1/tokens/{id}")).bearer_auth(&token);
+    revoke.says(StatusCode::NO_CONTENT).await;
+    service.get("/api/v1/jobs", text).answers(StatusCode::UNAUTHORIZED).await;
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 //! An owner is known by id alone; a provider's subject leads to it through `identities`. A token is
 //! stored as its hash, so a copy of the ledger lets nobody in.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -17,6 +17,8 @@ use crate::{
 pub const OPERATOR: &str = "operator";
 /// What every API token begins with, so that scanners find one that leaked.
 pub const TOKEN_PREFIX: &str = "gft_";
+/// How exactly it is known when a token was used: one write an hour is all that a busy one costs.
+const USE_IS_NOTED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// Person or machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -110,9 +112,26 @@ pub struct TokenRecord {
     /// By the gateway's clock; absent means it does not expire.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<Timestamp>,
+    /// By the gateway's clock, an hour late at most; absent means that it was never used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_used_at: Option<Timestamp>,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+impl TokenRecord {
+    /// When it was made, which its id tells to the millisecond.
+    pub fn made_at(&self) -> Timestamp {
+        let bytes = self.id.as_bytes();
+        let ms = bytes[..6].iter().fold(0, |ms, byte| ms << 8 | i64::from(*byte));
+        Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
+    }
+
+    /// Whether a use at this time is worth a write.
+    pub fn notes_use_at(&self, now: Timestamp) -> bool {
+        self.last_used_at.is_none_or(|last| now.duration_since(last) >= USE_IS_NOTED_EVERY)
+    }
 }
 
 /// Users, identities and tokens.
@@ -277,6 +296,7 @@ impl Accounts {
             hash: token_hash(&text),
             scopes: scopes.to_vec(),
             expires_at,
+            last_used_at: None,
             other: Map::new(),
         };
         self.tokens.create(&id.to_string(), &record).await?;
@@ -295,6 +315,33 @@ mod tests {
         for nonsense in ["", "gft_", "gft_12_ab", "ghp_0000", "gft_zz_ab"] {
             assert_eq!(token_id(nonsense), None, "{nonsense}");
         }
+    }
+
+    fn token(last_used_at: Option<Timestamp>) -> TokenRecord {
+        TokenRecord {
+            id: TokenId::new(),
+            user: UserId::new(),
+            name: String::new(),
+            hash: String::new(),
+            scopes: Vec::new(),
+            expires_at: None,
+            last_used_at,
+            other: Map::new(),
+        }
+    }
+
+    #[test]
+    fn a_use_is_noted_once_an_hour_and_a_clock_that_goes_back_writes_nothing() {
+        let now = Timestamp::now();
+        assert!(token(None).notes_use_at(now));
+        let used = |minutes| token(Some(now - SignedDuration::from_mins(minutes))).notes_use_at(now);
+        assert_eq!([-5, 0, 59, 60, 61].map(used), [false, false, false, true, true]);
+    }
+
+    #[test]
+    fn a_token_knows_when_it_was_made() {
+        let made_at = token(None).made_at();
+        assert!(Timestamp::now().duration_since(made_at).abs() < SignedDuration::from_mins(1), "{made_at}");
     }
 
     #[test]
