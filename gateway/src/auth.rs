@@ -4,6 +4,7 @@
 //! with the next request. Somebody else's things are "no such job", as if they did not exist.
 
 use axum_extra::extract::CookieJar;
+use futures_util::future::try_join_all;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use jobs::{
@@ -27,13 +28,17 @@ pub(crate) struct Caller {
     pub(crate) token: TokenId,
     /// The sign-in that the token belongs to; an API token belongs to none.
     pub(crate) session: Option<SessionId>,
+    /// When the API token ends, and with it what it makes.
+    pub(crate) expires_at: Option<Timestamp>,
+    /// The tokens that what it makes does not outlive: itself last, none of a sign-in's.
+    pub(crate) lineage: Vec<TokenId>,
     scopes: Vec<Scope>,
 }
 
 impl Caller {
     /// One who signed in.
     pub(crate) fn of_session(user: User, token: TokenId, scopes: Vec<Scope>, session: SessionId) -> Self {
-        Self { user, token, session: Some(session), scopes }
+        Self { user, token, session: Some(session), expires_at: None, lineage: Vec::new(), scopes }
     }
 
     /// What the token may be used for.
@@ -116,9 +121,27 @@ impl Gateway {
         if record.expires_at.is_some_and(|expires_at| expires_at <= Timestamp::now()) {
             return Err(ApiError::Unauthorized("this token has expired"));
         }
-        let user = accounts.users.get(&record.user.to_string()).await?.ok_or_else(unknown)?;
+        // Its makers are asked of the leader too: whoever revoked one of them knows that this one is over,
+        // even if the gateway that did it had not heard of this one yet.
+        let makers = record.made_by.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let makers = try_join_all(makers.iter().map(|maker| accounts.tokens.get(maker)));
+        let key = record.user.to_string();
+        let (user, makers) = tokio::try_join!(accounts.users.get(&key), makers)?;
+        if makers.iter().any(Option::is_none) {
+            return Err(ApiError::Unauthorized("the token that made this one was revoked"));
+        }
+        let user = user.ok_or_else(unknown)?.value;
         self.last_used.note(&accounts.tokens, &entry);
-        Ok(Caller { user: user.value, token: id, session: None, scopes: entry.value.scopes })
+        let record = entry.value;
+        let lineage = [record.made_by, vec![id]].concat();
+        Ok(Caller {
+            user,
+            token: id,
+            session: None,
+            expires_at: record.expires_at,
+            lineage,
+            scopes: record.scopes,
+        })
     }
 
     /// Who asks, by bearer token.

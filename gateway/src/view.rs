@@ -273,6 +273,9 @@ pub(crate) struct TokenView {
     /// An hour late at most; absent of one that was never used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) last_used_at: Option<Timestamp>,
+    /// The token that made it, with which it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) made_by: Option<TokenId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) token: Option<String>,
 }
@@ -286,6 +289,7 @@ impl From<&TokenRecord> for TokenView {
             created_at: record.made_at(),
             expires_at: record.expires_at,
             last_used_at: record.last_used_at,
+            made_by: record.made_by.last().copied(),
             token: None,
         }
     }

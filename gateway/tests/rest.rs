@@ -241,6 +241,82 @@ async fn a_token_tells_when_it_was_made_and_used_last() {
 }
 
 #[tokio::test]
+async fn a_token_that_a_token_makes_may_no_more_and_no_longer_than_its_maker() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let make =
+        async |by: &str, wish: Value, status| service.post("/api/v1/tokens", by, &wish).answers(status).await;
+    let wish = json!({ "scopes": ["jobs:read", "jobs:write"], "expires_in": "1h" });
+    let maker = make(&token, wish, StatusCode::CREATED).await;
+    let by = maker["token"].as_str().unwrap();
+
+    let same = make(by, json!({}), StatusCode::CREATED).await;
+    assert_eq!((&same["expires_at"], &same["scopes"]), (&maker["expires_at"], &maker["scopes"]));
+    assert_eq!(same["made_by"], maker["id"]);
+    let less = make(by, json!({ "scopes": [], "expires_in": "1m" }), StatusCode::CREATED).await;
+    assert!(less["expires_at"].as_str().unwrap() < maker["expires_at"].as_str().unwrap(), "{less}");
+
+    let longer = make(by, json!({ "expires_in": "90d" }), StatusCode::BAD_REQUEST).await;
+    let said = longer["error"]["message"].as_str().unwrap();
+    assert!(said.starts_with("expires_in: longer than the token that asks is good for"), "{said}");
+    make(by, json!({ "scopes": ["jobs:read", "admin"] }), StatusCode::FORBIDDEN).await;
+    for wrong in [
+        json!({ "expires_in": "0s" }),
+        json!({ "expires_in": 90 }),
+        json!({ "expires_in": "" }),
+        json!({ "scopes": ["everything"] }),
+        json!({ "name": "x".repeat(201) }),
+        json!([]),
+    ] {
+        make(by, wrong.clone(), StatusCode::BAD_REQUEST).await;
+    }
+    let list = service.get("/api/v1/tokens", &token).answers(StatusCode::OK).await;
+    assert_eq!(list["items"].as_array().unwrap().len(), 4, "nothing was made of what was refused");
+}
+
+#[tokio::test]
+async fn who_revokes_a_token_revokes_what_it_made_at_every_gateway() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let other = service.another().await;
+    let make = async |at: &Service, by: &str| {
+        let made = at.post("/api/v1/tokens", by, &json!({})).answers(StatusCode::CREATED).await;
+        (made["id"].as_str().unwrap().to_owned(), made["token"].as_str().unwrap().to_owned())
+    };
+    let revoke =
+        |id: &str| service.request(Method::DELETE, &format!("/api/v1/tokens/{id}")).bearer_auth(&token);
+    let (id, first) = make(&service, &token).await;
+    // One that the gateway that revokes may not have heard of.
+    let (_, second) = make(&other, &first).await;
+    let (_, third) = make(&other, &second).await;
+    let (beside, stays) = make(&service, &token).await;
+    other.get("/api/v1/jobs", &third).answers(StatusCode::OK).await;
+
+    revoke(&id).says(StatusCode::NO_CONTENT).await;
+    for ended in [&first, &second, &third] {
+        for gateway in [&service, &other] {
+            gateway.get("/api/v1/jobs", ended).answers(StatusCode::UNAUTHORIZED).await;
+            gateway.post("/api/v1/tokens", ended, &json!({})).answers(StatusCode::UNAUTHORIZED).await;
+        }
+    }
+    service.get("/api/v1/jobs", &stays).answers(StatusCode::OK).await;
+    revoke(&id).answers(StatusCode::NOT_FOUND).await;
+    revoke(&beside).says(StatusCode::NO_CONTENT).await;
+
+    let (id, mut last) = make(&service, &token).await;
+    for _ in 0..7 {
+        last = make(&service, &last).await.1;
+    }
+    let deep = service.post("/api/v1/tokens", &last, &json!({})).answers(StatusCode::BAD_REQUEST).await;
+    let said = deep["error"]["message"].as_str().unwrap();
+    assert!(said.starts_with("this token came of too many others"), "{said}");
+    revoke(&id).says(StatusCode::NO_CONTENT).await;
+    let list = service.get("/api/v1/tokens", &token).answers(StatusCode::OK).await;
+    let of_the_last = |item: &&Value| item["made_by"] == json!(id);
+    assert_eq!(list["items"].as_array().unwrap().iter().filter(of_the_last).count(), 0, "{list}");
+}
+
+#[tokio::test]
 async fn a_token_is_made_narrowed_listed_and_revoked_at_every_gateway() {
     let service = Service::start().await;
     let token = service.user("a@example.com").await;

@@ -115,6 +115,10 @@ pub struct TokenRecord {
     /// By the gateway's clock, an hour late at most; absent means that it was never used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_used_at: Option<Timestamp>,
+    /// The token that made it and, before that one, the tokens that it came from: where one of them is
+    /// gone, it is good for nothing. Empty where a person or an operator made it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made_by: Vec<TokenId>,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -132,6 +136,21 @@ impl TokenRecord {
     pub fn notes_use_at(&self, now: Timestamp) -> bool {
         self.last_used_at.is_none_or(|last| now.duration_since(last) >= USE_IS_NOTED_EVERY)
     }
+}
+
+/// What a token is to be.
+#[derive(Debug)]
+pub struct NewToken<'a> {
+    /// Whose.
+    pub user: UserId,
+    /// What its owner calls it.
+    pub name: &'a str,
+    /// What for.
+    pub scopes: &'a [Scope],
+    /// Until when; `None` is until it is revoked.
+    pub expires_at: Option<Timestamp>,
+    /// The tokens that it does not outlive, its maker last.
+    pub made_by: &'a [TokenId],
 }
 
 /// Users, identities and tokens.
@@ -272,7 +291,7 @@ impl Accounts {
         self.users.change(&user.to_string(), admin).await.map(|_| ())
     }
 
-    /// Makes a token; its text is returned once and stored nowhere.
+    /// Makes a token that no other one made; its text is returned once and stored nowhere.
     ///
     /// # Errors
     /// NATS is away.
@@ -283,6 +302,14 @@ impl Accounts {
         scopes: &[Scope],
         expires_at: Option<Timestamp>,
     ) -> Result<(TokenRecord, Secret), BucketError> {
+        self.mint(&NewToken { user, name, scopes, expires_at, made_by: &[] }).await
+    }
+
+    /// Makes a token; its text is returned once and stored nowhere.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn mint(&self, new: &NewToken<'_>) -> Result<(TokenRecord, Secret), BucketError> {
         let id = TokenId::new();
         let text = format!(
             "{TOKEN_PREFIX}{}_{}",
@@ -291,12 +318,13 @@ impl Accounts {
         );
         let record = TokenRecord {
             id,
-            user,
-            name: name.to_owned(),
+            user: new.user,
+            name: new.name.to_owned(),
             hash: token_hash(&text),
-            scopes: scopes.to_vec(),
-            expires_at,
+            scopes: new.scopes.to_vec(),
+            expires_at: new.expires_at,
             last_used_at: None,
+            made_by: new.made_by.to_vec(),
             other: Map::new(),
         };
         self.tokens.create(&id.to_string(), &record).await?;
@@ -326,6 +354,7 @@ mod tests {
             scopes: Vec::new(),
             expires_at: None,
             last_used_at,
+            made_by: Vec::new(),
             other: Map::new(),
         }
     }
