@@ -3,6 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "these are help texts, which a terminal shows as they are")]
 
 mod access;
+mod token;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use jobs::{CommitSha, JobId};
 
 pub(crate) use access::{AuditArgs, RekeyArgs, SecretCommand, SecretListArgs, SecretSetArgs, ViewersArgs};
+pub(crate) use token::{TokenArgs, TokenCommand, TokenNewArgs};
 
 const ABOUT: &str = "Functions as a service, straight from git";
 
@@ -81,7 +83,7 @@ Example:
     Logout,
     /// Show who you are at the gateway
     Whoami(JsonArgs),
-    /// Make API tokens (operator: talks to NATS directly)
+    /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
     /// Register repositories whose pushes are run
@@ -162,33 +164,6 @@ pub(crate) struct RunArgs {
     /// Arguments of the function; they replace `arg` of its manifest
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum TokenCommand {
-    /// Make an API token; it alone is printed on standard output, and never again
-    #[command(after_help = "\
-The user is made if there is none with that address.
-
-Example:
-  export GITFAAS_TOKEN=$(gitfaas token create --user you@example.com --admin --expires 90d)")]
-    Create(TokenArgs),
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct TokenArgs {
-    /// Whose token it is
-    #[arg(long, value_name = "EMAIL", value_parser = email)]
-    pub(crate) user: String,
-    /// Make this user an admin, who may see and do everything
-    #[arg(long)]
-    pub(crate) admin: bool,
-    /// How long it is good for, such as 12h or 90d; without it, until it is revoked
-    #[arg(long, value_name = "DURATION", value_parser = jobs::units::duration)]
-    pub(crate) expires: Option<std::time::Duration>,
-    /// What to call it in lists
-    #[arg(long, value_name = "NAME", default_value = "command line")]
-    pub(crate) name: String,
 }
 
 #[derive(Debug, Subcommand)]
@@ -359,16 +334,6 @@ pub(crate) struct JsonArgs {
     pub(crate) json: bool,
 }
 
-/// Enough to catch a forgotten value; whether anybody reads mail there is not ours to know.
-fn email(text: &str) -> Result<String, &'static str> {
-    match text.split_once('@') {
-        Some((name, host)) if !name.is_empty() && !host.is_empty() && !text.contains(char::is_whitespace) => {
-            Ok(text.to_owned())
-        }
-        Some(_) | None => Err("must be an e-mail address"),
-    }
-}
-
 /// Splits `URL@REF`. An `@` before the host belongs to the URL, as in `git@example.com:you/r.git`.
 pub(crate) fn split_ref(source: &str) -> (&str, Option<&str>) {
     let host_from = source.find("://").map_or(0, |at| at + 3);
@@ -402,13 +367,5 @@ mod tests {
     #[test_case("https://example.com/r.git@" => ("https://example.com/r.git@", None) ; "no ref after it")]
     fn url_and_ref(source: &str) -> (&str, Option<&str>) {
         split_ref(source)
-    }
-
-    #[test_case("a@b" => true)]
-    #[test_case("a" => false)]
-    #[test_case("@b" => false)]
-    #[test_case("a b@c" => false)]
-    fn is_an_email(text: &str) -> bool {
-        email(text).is_ok()
     }
 }

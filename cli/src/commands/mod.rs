@@ -22,6 +22,7 @@ mod secret;
 mod status;
 mod submit;
 mod token;
+mod tokens;
 mod up;
 mod viewers;
 mod worker;
@@ -41,6 +42,9 @@ pub(crate) async fn run(command: Command) -> Done {
         Command::Observer => observer::observer().await,
         Command::Run(args) => run::run(args).await,
         Command::Token(TokenCommand::Create(args)) => token::create(args).await,
+        Command::Token(TokenCommand::New(args)) => tokens::new(args).await,
+        Command::Token(TokenCommand::List(args)) => tokens::list(args).await,
+        Command::Token(TokenCommand::Revoke { id }) => tokens::revoke(id).await,
         Command::Repo(RepoCommand::Add(args)) => repo::add(args).await,
         Command::Repo(RepoCommand::List(args)) => repo::list(args).await,
         Command::Repo(RepoCommand::Remove { id }) => repo::remove(&id).await,

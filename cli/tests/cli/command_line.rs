@@ -20,9 +20,18 @@ fn help_names_every_command_and_the_exit_codes() {
 #[test]
 fn every_command_explains_itself() {
     let dir = tempfile::tempdir().unwrap();
-    for command in
-        [&["run"][..], &["token", "create"], &["repo", "add"], &["submit"], &["logs"], &["list"], &["doctor"]]
-    {
+    for command in [
+        &["run"][..],
+        &["token", "create"],
+        &["token", "new"],
+        &["token", "list"],
+        &["token", "revoke"],
+        &["repo", "add"],
+        &["submit"],
+        &["logs"],
+        &["list"],
+        &["doctor"],
+    ] {
         let output = gitfaas(dir.path()).args(command).arg("--help").output().unwrap();
         assert!(output.status.success(), "{command:?}: {}", stderr(&output));
         assert!(stdout(&output).contains("Usage: gitfaas"), "{command:?}");

@@ -1,6 +1,7 @@
-//! `gitfaas token create` against a real NATS.
+//! `gitfaas token create` against a real NATS; the other commands of `token` against a stand-in for a
+//! gateway.
 
-use std::time::Duration;
+use std::{process::Output, time::Duration};
 
 use crate::common::{gitfaas, nats, stderr, stdout};
 use jobs::{
@@ -8,6 +9,11 @@ use jobs::{
     accounts::{OPERATOR, token_hash, token_id},
     connect::NatsSettings,
 };
+use serde_json::json;
+use wiremock::matchers::{body_json, header, method, path};
+use wiremock::{Mock, MockServer, ResponseTemplate};
+
+const ID: &str = "0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10";
 
 async fn ledger(url: &str) -> Ledger {
     let settings = NatsSettings {
@@ -71,4 +77,93 @@ fn what_up_left_is_used_and_a_server_that_is_gone_is_a_sentence() {
     let gone = create();
     assert_eq!(gone.status.code(), Some(1));
     assert!(stderr(&gone).starts_with("error: cannot connect to NATS"), "{}", stderr(&gone));
+}
+
+/// Runs a command of `token` that talks to `server`.
+async fn token(server: &MockServer, args: &[&str]) -> Output {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = gitfaas(dir.path());
+    command.env("GITFAAS_URL", server.uri()).env("GITFAAS_TOKEN", "gft_test").arg("token").args(args);
+    tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_further_token_is_asked_for_with_ones_own_and_printed_alone() {
+    let server = MockServer::start().await;
+    let made = json!({"id": ID, "name": "ci", "scopes": ["jobs:read"], "token": "gft_new"});
+    let wishes = [
+        json!({"name": "ci", "scopes": ["jobs:read", "jobs:write"], "expires_in": "90d"}),
+        json!({"name": "command line"}),
+    ];
+    for wish in &wishes {
+        Mock::given(method("POST"))
+            .and(path("/api/v1/tokens"))
+            .and(header("authorization", "Bearer gft_test"))
+            .and(body_json(wish))
+            .respond_with(ResponseTemplate::new(201).set_body_json(&made))
+            .expect(1)
+            .mount(&server)
+            .await;
+    }
+    let scopes = ["--scope", "jobs:read", "--scope", "jobs:write"];
+    let args = [&["new", "--name", "ci", "--expires-in", "90d"][..], &scopes].concat();
+    let new = token(&server, &args).await;
+    assert!(new.status.success(), "{}", stderr(&new));
+    assert_eq!(stdout(&new), "gft_new\n");
+    assert_eq!(stderr(&new), format!("its id is {ID}; it is shown this once\n"));
+    let plain = token(&server, &["new", "--json"]).await;
+    let shown: serde_json::Value = serde_json::from_slice(&plain.stdout).unwrap();
+    assert_eq!(shown, made);
+}
+
+#[tokio::test]
+async fn tokens_are_listed_and_revoked() {
+    let server = MockServer::start().await;
+    let ci = json!({"id": ID, "name": "ci", "scopes": ["jobs:read"], "created_at": "2026-01-02T03:04:05Z"});
+    Mock::given(method("GET"))
+        .and(path("/api/v1/tokens"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"items": [ci]})))
+        .mount(&server)
+        .await;
+    Mock::given(method("DELETE"))
+        .and(path(format!("/api/v1/tokens/{ID}")))
+        .respond_with(ResponseTemplate::new(204))
+        .expect(1)
+        .mount(&server)
+        .await;
+    let list = token(&server, &["list"]).await;
+    let line = stdout(&list).lines().nth(1).unwrap().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert_eq!(line, format!("{ID} ci jobs:read 2026-01-02T03:04:05 never never"));
+    let json = token(&server, &["list", "--json"]).await;
+    assert_eq!(serde_json::from_slice::<serde_json::Value>(&json.stdout).unwrap(), json!([ci]));
+    let revoked = token(&server, &["revoke", ID]).await;
+    assert_eq!((revoked.status.code(), stderr(&revoked)), (Some(0), "revoked\n".to_owned()));
+}
+
+#[tokio::test]
+async fn what_is_refused_about_tokens_is_a_sentence_and_what_is_wrong_is_never_sent() {
+    let server = MockServer::start().await;
+    let longer = "expires_in: longer than the token that asks is good for";
+    let refused = json!({"error": {"code": "bad_request", "message": longer}});
+    Mock::given(method("POST"))
+        .respond_with(ResponseTemplate::new(400).set_body_json(refused))
+        .expect(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("DELETE")).respond_with(ResponseTemplate::new(404)).expect(1).mount(&server).await;
+    let new = token(&server, &["new", "--expires-in", "90d"]).await;
+    assert_eq!((new.status.code(), stderr(&new)), (Some(1), format!("error: {longer} (400 Bad Request)\n")));
+    let gone = token(&server, &["revoke", ID]).await;
+    let said = "error: there is no such token (or it is not yours)\n";
+    assert_eq!((gone.status.code(), stderr(&gone).as_str()), (Some(1), said));
+    for wrong in [
+        &["new", "--scope", "everything"][..],
+        &["new", "--expires-in", "soon"],
+        &["revoke", "gft_0_0"],
+        &["revoke"],
+    ] {
+        let output = token(&server, wrong).await;
+        assert_eq!(output.status.code(), Some(2), "{wrong:?}: {}", stderr(&output));
+        assert!(output.stdout.is_empty());
+    }
 }
