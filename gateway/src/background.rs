@@ -193,8 +193,8 @@ impl Mender {
     }
 }
 
-/// Whether nothing is left to be posted for this record: it was, the forge will not take it, or a
-/// newer job took its place.
+/// Whether nothing is left to be posted for this record: it was, the forge will not take what it says,
+/// or a newer job took its place.
 fn is_settled(commit: &Entry<Commit>, record: &Entry<jobs::Job>) -> bool {
     let commit = &commit.value;
     let newer = commit.job != record.value.id && commit.created_revision > record.created_revision();
@@ -202,5 +202,6 @@ fn is_settled(commit: &Entry<Commit>, record: &Entry<jobs::Job>) -> bool {
         posted.job == record.value.id
             && (posted.revision >= record.revision || posted.state == record.value.commit_state())
     });
-    newer || posted || (commit.job == record.value.id && commit.refused.is_some())
+    let refused = commit.job == record.value.id && commit.was_refused(record.value.commit_state());
+    newer || posted || refused
 }

@@ -242,9 +242,13 @@ pub struct Commit {
     /// Who is posting; a random word of the poster's, taken by compare-and-set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub poster: Option<String>,
-    /// Why the forge will not take it; final for this job.
+    /// Why the forge did not take what this job said.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
+    /// What it did not take: final for this state, and another is said all the same. Absent in entries
+    /// of older programs, which then say theirs once more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused_state: Option<CommitState>,
     /// GitHub's id of this job's check run, where one takes the status's place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check_run: Option<u64>,
@@ -255,4 +259,11 @@ pub struct Commit {
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+impl Commit {
+    /// Whether the forge refused to be told this state of this job.
+    pub fn was_refused(&self, state: CommitState) -> bool {
+        self.refused.is_some() && self.refused_state == Some(state)
+    }
 }

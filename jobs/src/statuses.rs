@@ -42,6 +42,7 @@ impl Ledger {
             posted: None,
             poster: None,
             refused: None,
+            refused_state: None,
             check_run: None,
             check_run_unsure: false,
             other: Map::new(),
@@ -70,6 +71,7 @@ impl Ledger {
                         job: job.id,
                         created_revision: fresh.created_revision,
                         refused: None,
+                        refused_state: None,
                         // A newer job has a run of its own.
                         check_run: None,
                         check_run_unsure: false,

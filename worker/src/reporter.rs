@@ -274,6 +274,7 @@ impl Reporter {
             Some(if freed.job == next.job {
                 Commit {
                     refused: next.refused.clone(),
+                    refused_state: next.refused_state,
                     check_run: next.check_run,
                     check_run_unsure: next.check_run_unsure,
                     ..freed
@@ -286,13 +287,13 @@ impl Reporter {
     }
 }
 
-/// Whether the forge was told this job's colour, or refused to be.
+/// Whether the forge was told this job's colour, or refused to be told this very one.
 fn agrees(commit: &Commit, job: &Entry<Job>) -> bool {
     let told = commit
         .posted
         .as_ref()
         .is_some_and(|posted| posted.job == job.value.id && posted.state == job.value.commit_state());
-    told || commit.refused.is_some()
+    told || commit.was_refused(job.value.commit_state())
 }
 
 fn backoff(failures: u32) -> Duration {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use double::{Answer, Forge, gateway};
 use jobs::{
     Cause, Claim, Commit, Job, JobId, Label, Ledger, LogSource, NewJob, Outcome, Phase, RepoId, Trigger,
-    UserId, grants::StatusGrant, log::LogWriter, queue::Picker, streams,
+    UserId, bucket::Entry, grants::StatusGrant, log::LogWriter, queue::Picker, streams,
 };
 use support::Nats;
 use tokio::task::JoinHandle;
@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Desk {
     ledger: Ledger,
     forge: Forge,
+    grant: StatusGrant,
     metrics: Metrics,
     repo: RepoId,
     stop: CancellationToken,
@@ -47,7 +48,6 @@ impl Desk {
         let forge = Forge::start().await;
         let (metrics, stop, grace_over) =
             (Metrics::new(), CancellationToken::new(), CancellationToken::new());
-        let mut running = Vec::new();
         let grant = StatusGrant {
             forge: if kind == Kind::Gitea { "gitea" } else { "github" }.to_owned(),
             api_url: forge.url.clone(),
@@ -57,14 +57,22 @@ impl Desk {
             token: "t0ken".to_owned(),
             checks: kind == Kind::GithubApp,
         };
+        let (repo, running) = (RepoId::new(), Vec::new());
+        let mut desk =
+            Self { ledger, forge, grant, metrics, repo, stop, grace_over, posters: running, _nats: nats };
         for name in posters {
-            gateway(&ledger, name, grant.clone()).await;
-            let grants = Grants::new(ledger.client.clone(), &name.parse().unwrap());
-            let allow = "127.0.0.1".parse().unwrap();
-            let reporter = Reporter::new(ledger.clone(), grants, &allow, None, metrics.clone()).unwrap();
-            running.push(tokio::spawn(reporter.run(stop.clone(), grace_over.clone())));
+            desk.add_poster(name).await;
         }
-        Self { ledger, forge, metrics, repo: RepoId::new(), stop, grace_over, posters: running, _nats: nats }
+        desk
+    }
+
+    async fn add_poster(&mut self, name: &str) {
+        gateway(&self.ledger, name, self.grant.clone()).await;
+        let grants = Grants::new(self.ledger.client.clone(), &name.parse().unwrap());
+        let allow = "127.0.0.1".parse().unwrap();
+        let reporter =
+            Reporter::new(self.ledger.clone(), grants, &allow, None, self.metrics.clone()).unwrap();
+        self.posters.push(tokio::spawn(reporter.run(self.stop.clone(), self.grace_over.clone())));
     }
 
     /// A job of a push of a commit.
@@ -269,6 +277,56 @@ async fn a_refusal_is_noted_and_a_newer_job_tries_again() {
     assert_eq!(desk.forge.arrived(&sha(1)).len(), 1);
     desk.push(&sha(1)).await;
     desk.forge.until(|forge| forge.states(&sha(1)) == ["pending"]).await;
+}
+
+#[tokio::test]
+async fn a_refused_pending_does_not_keep_the_end_from_the_forge() {
+    let desk = Desk::open(Kind::Gitea, &["w1"]).await;
+    desk.forge.next([Answer::Refuses(422, None)]);
+    let job = desk.push(&sha(1)).await;
+    desk.commit(&sha(1), |commit| commit.refused_state == Some(jobs::CommitState::Pending)).await;
+    desk.quiet().await;
+    let _claim = desk.claim().await;
+    desk.finish(job, &Outcome::Finished).await;
+    desk.forge.until(|forge| forge.states(&sha(1)) == ["success"]).await;
+    desk.quiet().await;
+    let commit = desk.commit(&sha(1), |commit| commit.posted.is_some()).await;
+    assert_eq!((commit.refused, commit.refused_state), (None, None));
+    assert_eq!(desk.forge.arrived(&sha(1)).len(), 2, "what was refused is not said again");
+}
+
+#[tokio::test]
+async fn a_refused_end_is_not_said_again_and_is_told_from_the_pending_before_it() {
+    let desk = Desk::open(Kind::Gitea, &["w1"]).await;
+    let job = desk.push(&sha(1)).await;
+    desk.forge.until(|forge| forge.states(&sha(1)) == ["pending"]).await;
+    desk.quiet().await;
+    let _claim = desk.claim().await;
+    desk.quiet().await;
+    desk.forge.next([Answer::Refuses(403, None)]);
+    desk.finish(job, &Outcome::Finished).await;
+    let commit = desk.commit(&sha(1), |commit| commit.refused.is_some()).await;
+    assert_eq!(commit.refused_state, Some(jobs::CommitState::Success));
+    let key = streams::commit_key(desk.repo, &sha(1).parse().unwrap(), CONTEXT);
+    desk.ledger.publish_status(&key).await.unwrap();
+    desk.quiet().await;
+    assert_eq!(desk.forge.arrived(&sha(1)).len(), 2);
+}
+
+#[tokio::test]
+async fn a_refusal_that_an_older_program_noted_is_asked_about_once_more() {
+    let mut desk = Desk::open(Kind::Gitea, &[]).await;
+    desk.push(&sha(1)).await;
+    let key = streams::commit_key(desk.repo, &sha(1).parse().unwrap(), CONTEXT);
+    let noted = |now: &Entry<Commit>| {
+        let mut json = serde_json::to_value(&now.value).unwrap();
+        json["refused"] = "422 from the forge".into();
+        Some(serde_json::from_value(json).unwrap())
+    };
+    desk.ledger.commits.change(&key, noted).await.unwrap();
+    desk.add_poster("w1").await;
+    desk.forge.until(|forge| forge.states(&sha(1)) == ["pending"]).await;
+    desk.commit(&sha(1), |commit| commit.refused.is_none()).await;
 }
 
 /// Writes a log with this many remarks about `a.c`.

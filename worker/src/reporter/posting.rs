@@ -11,7 +11,7 @@ use hooks::{
     status::{StatusError, Target},
 };
 use jobs::{
-    Commit, Job, JobId, Posted,
+    Commit, CommitState, Job, JobId, Posted,
     bucket::Entry,
     grants::{GrantReply, GrantRequest},
 };
@@ -46,6 +46,12 @@ impl Turn {
     fn again(next: Commit) -> Self {
         Self { next, done: None }
     }
+
+    /// This state will not be taken; the job's next one may be.
+    fn refused(next: Commit, state: CommitState, reason: String) -> Self {
+        let noted = Commit { refused: Some(reason), refused_state: Some(state), ..next };
+        Self::over(noted, Done::Ack)
+    }
 }
 
 /// Why a check run is not as it should be yet.
@@ -73,7 +79,7 @@ impl Reporter {
             GrantReply::Status(grant) => grant,
             GrantReply::Refused { reason } => {
                 self.metrics.told(state, Told::Refused);
-                return Turn::over(Commit { refused: Some(reason), ..free }, Done::Ack);
+                return Turn::refused(free, state, reason);
             }
             GrantReply::Unavailable { .. } | GrantReply::Job(_) => {
                 self.metrics.told(state, Told::Unreachable);
@@ -85,7 +91,7 @@ impl Reporter {
             Ok(message) => message,
             Err(reason) => {
                 self.metrics.told(state, Told::Refused);
-                return Turn::over(Commit { refused: Some(reason), ..free }, Done::Ack);
+                return Turn::refused(free, state, reason);
             }
         };
         if takes_checks
@@ -122,7 +128,8 @@ impl Reporter {
                 self.metrics.told(state, Told::Posted);
                 tracing::info!(job.id = %job.value.id, repo = %commit.repo, sha = commit.sha.short(), ?state, "status posted");
                 let posted = Posted { job: job.value.id, revision: job.revision, state };
-                Turn::again(Commit { posted: Some(posted), refused: None, check_run_unsure: false, ..next })
+                let told = Commit { posted: Some(posted), refused: None, refused_state: None, ..next };
+                Turn::again(Commit { check_run_unsure: false, ..told })
             }
             Err(NotYet::Later) => Turn::again(next),
             Err(NotYet::Forge(error)) => {
@@ -167,7 +174,7 @@ impl Reporter {
             error @ (StatusError::Refused { .. } | StatusError::Moved { .. }) => {
                 self.metrics.told(state, Told::Refused);
                 tracing::warn!(job.id = %job.value.id, error = format!("{error:#}"), "status refused");
-                Turn::over(Commit { refused: Some(error.to_string()), ..next }, Done::Ack)
+                Turn::refused(next, state, error.to_string())
             }
         }
     }
