@@ -6,7 +6,7 @@ mod github;
 mod support;
 
 use futures_util::future::join_all;
-use github::{APP_ID, Github};
+use github::{APP_ID, Github, Lost};
 use jobs::{
     Commit, Delivery, Job, JobId, Verdict,
     bucket::Entry,
@@ -16,7 +16,7 @@ use jobs::{
 use reqwest::StatusCode;
 use serde_json::{Map, Value, json};
 use sha2::{Digest as _, Sha256};
-use support::{Answered, GITHUB_SECRET, Service};
+use support::{Answered, GITHUB_SECRET, PATIENCE, Service};
 
 /// The App owner's account.
 const ACME: (u64, &str) = (5, "acme");
@@ -430,4 +430,18 @@ async fn a_repository_that_an_admin_registers_gets_the_tokens_of_its_installatio
     told(&service, "installation", "3", &installation(12, ACME, "deleted", &[])).await;
     let left = repos(&service).await;
     assert_eq!((left.len(), &left[0]["posts"]), (1, &json!(false)));
+}
+
+#[tokio::test]
+async fn a_lost_delivery_is_asked_for_again_although_an_older_one_is_refused() {
+    let github = Github::start().await;
+    let lost = |guid, once_more| Lost { guid, once_more };
+    github.known().lost =
+        vec![lost("too-late", StatusCode::UNPROCESSABLE_ENTITY), lost("the-push", StatusCode::ACCEPTED)];
+    github.install(12, &[(99, "acme/pi")]);
+    let service = service(&github, &[]).await;
+    told(&service, "installation", "1", &installation(12, ACME, "created", &[])).await;
+    tokio::time::timeout(PATIENCE, github.is_asked_again(2)).await.unwrap();
+    assert_eq!(github.known().asked_again, [1, 2]);
+    job_of(&service, "the-push", &push(&github, 12, (99, "acme/pi"), "0", "a")).await;
 }

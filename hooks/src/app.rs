@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub use ask::InstalledOn;
-pub use redeliver::{Attempt, to_redeliver};
+pub use redeliver::{Attempt, MAX_AT_ONCE, to_redeliver};
 
 use http::Method;
 use http::header::AUTHORIZATION;

@@ -4,8 +4,10 @@
 
 use std::process::Command;
 
-use hooks::app::{App, to_redeliver};
+use hooks::app::{App, AppError, to_redeliver};
+use hooks::status::StatusError;
 use serde_json::json;
+use test_case::test_case;
 use wiremock::matchers::{header_exists, method, path, query_param, query_param_is_missing};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -56,4 +58,29 @@ async fn pages_are_followed_by_their_cursor_and_what_failed_is_asked_for_again()
         app.redeliver(attempt).await.unwrap();
     }
     assert!(app.redeliver(1).await.is_err());
+}
+
+#[test_case(404, &[] => "refused" ; "gone")]
+#[test_case(409, &[] => "refused" ; "another of its tries is on its way")]
+#[test_case(422, &[] => "refused" ; "not valid")]
+#[test_case(403, &[("retry-after", "60")] => "wait" ; "asked too often")]
+#[test_case(401, &[] => "unauthorized" ; "the proof is not taken")]
+#[test_case(502, &[] => "retry" ; "out of order")]
+#[tokio::test]
+async fn a_refusal_of_one_attempt_is_told_from_trouble_with_all(
+    status: u16,
+    headers: &[(&str, &str)],
+) -> &'static str {
+    let server = MockServer::start().await;
+    let answer = headers
+        .iter()
+        .fold(ResponseTemplate::new(status), |answer, (name, value)| answer.insert_header(*name, *value));
+    Mock::given(method("POST")).respond_with(answer).mount(&server).await;
+    match app(&server).redeliver(8).await.unwrap_err() {
+        AppError::Forge(StatusError::Refused { .. }) => "refused",
+        AppError::Forge(StatusError::RetryAfter { .. }) => "wait",
+        AppError::Forge(StatusError::Unauthorized { .. }) => "unauthorized",
+        AppError::Forge(StatusError::Retry { .. }) => "retry",
+        other => panic!("{other:?}"),
+    }
 }

@@ -15,7 +15,7 @@ mod redeliver;
 mod suspects;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -61,6 +61,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
     let mut lock = Lock::new(gateway.ledger.locks.clone(), "missed");
     let mut missed = Missed::new(gateway, Pace { every: EVERY, settle: SETTLE });
     let mut redeliver_at = Instant::now();
+    let mut refused = HashSet::new();
     while stop.run_until_cancelled(tokio::time::sleep(HEARTBEAT)).await.is_some() {
         let turn = async {
             if !lock.is_ours().await? {
@@ -70,8 +71,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
             held(&mut lock, missed.round()).await?;
             if redeliver_at <= Instant::now() {
                 redeliver_at = Instant::now() + EVERY;
-                let gateway = Arc::clone(&missed.gateway);
-                held(&mut lock, async move { gateway.redeliver_failed().await }).await?;
+                held(&mut lock, missed.gateway.redeliver_failed(&mut refused)).await?;
             }
             Ok::<_, ApiError>(())
         };

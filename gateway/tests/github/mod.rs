@@ -20,7 +20,7 @@ use http::{HeaderMap, StatusCode};
 use octocrab::jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 /// The App's id here.
 pub(crate) const APP_ID: u64 = 4711;
@@ -38,6 +38,14 @@ pub(crate) struct Minted {
     pub(crate) permissions: Value,
 }
 
+/// One delivery to the App's webhook that failed.
+#[derive(Debug, Clone)]
+pub(crate) struct Lost {
+    pub(crate) guid: &'static str,
+    /// Answers to whoever wants it once more.
+    pub(crate) once_more: StatusCode,
+}
+
 /// What the double knows.
 #[derive(Default)]
 pub(crate) struct Known {
@@ -52,6 +60,10 @@ pub(crate) struct Known {
     pub(crate) webhooks: HashMap<u64, String>,
     /// How often it was asked whose the App is.
     pub(crate) asked_for_owner: usize,
+    /// What the App's webhook was sent and when it failed; the id of each try is its place, from 1.
+    pub(crate) lost: Vec<Lost>,
+    /// Tries that were asked for once more, in order.
+    pub(crate) asked_again: Vec<u64>,
     /// Whether every request is answered with 502.
     pub(crate) is_down: bool,
 }
@@ -59,6 +71,7 @@ pub(crate) struct Known {
 struct Desk {
     public_key: &'static str,
     known: Mutex<Known>,
+    asked_again: Notify,
 }
 
 /// The App's key: made once for all tests of a file, because it takes a second.
@@ -97,10 +110,12 @@ impl Github {
         let path = folder.path().join("app.pem");
         std::fs::write(&path, private).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let desk = Arc::new(Desk { public_key, known: Mutex::default() });
+        let desk = Arc::new(Desk { public_key, known: Mutex::default(), asked_again: Notify::new() });
         let app = Router::new()
             .route("/app", get(owner))
             .route("/app/installations/{id}/access_tokens", post(mint))
+            .route("/app/hook/deliveries", get(deliveries))
+            .route("/app/hook/deliveries/{id}/attempts", post(deliver_again))
             .route("/installation/repositories", get(list))
             .route("/repos/{owner}/{name}", get(repository))
             .route("/repos/{owner}/{name}/installation", get(installed_on))
@@ -127,6 +142,13 @@ impl Github {
 
     pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
         self.desk.known.lock().unwrap()
+    }
+
+    /// Returns once it was asked for this try of a delivery once more.
+    pub(crate) async fn is_asked_again(&self, attempt: u64) {
+        while !self.known().asked_again.contains(&attempt) {
+            self.desk.asked_again.notified().await;
+        }
     }
 
     /// The App is on these repositories now.
@@ -237,6 +259,31 @@ async fn mint(
     known.minted.push(Minted { token: token.clone(), installation, repositories: wanted, permissions });
     let ends = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(life_s);
     (StatusCode::CREATED, Json(json!({ "token": token, "expires_at": ends }))).into_response()
+}
+
+async fn deliveries(State(desk): At, headers: HeaderMap) -> Response {
+    if !desk.is_app(&headers) {
+        return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
+    }
+    let known = desk.known();
+    let tries = known.lost.iter().enumerate().rev().map(|(place, lost)| {
+        let id = place + 1;
+        json!({ "id": id, "guid": lost.guid, "delivered_at": format!("2026-01-02T03:04:{id:02}Z"),
+                "redelivery": false, "status": "Service Unavailable", "status_code": 503, "event": "push" })
+    });
+    Json(tries.collect::<Vec<_>>()).into_response()
+}
+
+async fn deliver_again(State(desk): At, Path(attempt): Path<u64>, headers: HeaderMap) -> Response {
+    if !desk.is_app(&headers) {
+        return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
+    }
+    let mut known = desk.known();
+    let index = usize::try_from(attempt - 1).unwrap();
+    known.asked_again.push(attempt);
+    let answer = known.lost[index].once_more;
+    desk.asked_again.notify_one();
+    (answer, Json(json!({}))).into_response()
 }
 
 async fn list(State(desk): At, Query(page): Query<HashMap<String, usize>>, headers: HeaderMap) -> Response {

@@ -20,8 +20,8 @@ const MAX_PAGES: usize = 10;
 const OLDEST: SignedDuration = SignedDuration::from_hours(3 * 24);
 /// Tries of one delivery, the first included. What fails so often fails for a reason of its own.
 const MAX_TRIES: usize = 4;
-/// Deliveries repeated at once; a later round takes the rest.
-const MAX_AT_ONCE: usize = 50;
+/// Deliveries to be repeated at once; a later round takes the rest.
+pub const MAX_AT_ONCE: usize = 50;
 
 /// One try to deliver something to the App's webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -62,7 +62,14 @@ impl App {
         if answer.status.is_success() {
             return Ok(());
         }
-        Err(judge(answer.status, &answer.headers, &answer.body).into())
+        let error = match judge(answer.status, &answer.headers, &answer.body) {
+            // A conflict is this attempt's own: the next one need not wait.
+            StatusError::Retry { reason } if answer.status.is_client_error() => {
+                StatusError::Refused { reason }
+            }
+            error => error,
+        };
+        Err(error.into())
     }
 
     fn page_at(&self, cursor: Option<&str>) -> Result<Url, StatusError> {
@@ -107,7 +114,7 @@ pub fn to_redeliver(attempts: &[Attempt]) -> Vec<u64> {
     let mut failed: Vec<&Attempt> = tries.values().filter(failed).map(|tries| tries[0]).collect();
     failed.retain(|attempt| !is_too_old(attempt, newest));
     failed.sort_by_key(|attempt| (attempt.delivered_at, attempt.id));
-    failed.iter().take(MAX_AT_ONCE).map(|attempt| attempt.id).collect()
+    failed.iter().map(|attempt| attempt.id).collect()
 }
 
 #[cfg(test)]
