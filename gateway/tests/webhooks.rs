@@ -194,6 +194,41 @@ async fn filters_decide_without_a_job_and_what_was_ignored_is_judged_anew() {
 }
 
 #[tokio::test]
+async fn a_filtered_push_moves_its_ref_before_anything_says_that_it_was_taken() {
+    let service = Service::start().await;
+    let (repo, secret, _) = registered(&service, json!({ "url": URL })).await;
+    let head = head_key(repo.parse().unwrap(), "refs/heads/main");
+    let head = async || service.ledger.heads.get(&head).await.unwrap().unwrap();
+    let skip = |before: &str, after: &str| push(URL, before, after).replace("work", "work [skip ci]");
+    let deliver = async |id: &str, body: &str| {
+        let sent = service.deliver(&repo, &secret, "push", id, body);
+        sent.send().await.unwrap().error_for_status().unwrap().json::<Value>().await.unwrap()
+    };
+    let skipped = deliver("1", &skip("a", "b")).await;
+    assert_eq!(sentence(&skipped), ("ignored", "the commit message says so"));
+    let entry = service.ledger.deliveries.get(skipped["delivery"].as_str().unwrap()).await.unwrap().unwrap();
+    assert!(head().await.written_at < entry.written_at);
+
+    // What a crash in between leaves: no entry, whether the head was moved or not.
+    service.ledger.deliveries.delete(&entry.key, entry.revision).await.unwrap();
+    let moved = head().await;
+    deliver("1", &skip("a", "b")).await;
+    assert_eq!(head().await.revision, moved.revision, "the same is not written twice");
+    let entry = service.ledger.deliveries.get(&entry.key).await.unwrap().unwrap();
+    service.ledger.deliveries.delete(&entry.key, entry.revision).await.unwrap();
+    service.ledger.heads.delete(&moved.key, moved.revision).await.unwrap();
+    deliver("1", &skip("a", "b")).await;
+    assert_eq!(head().await.value.after.as_str(), "b".repeat(40));
+
+    assert_eq!(deliver("2", &push(URL, "b", "c")).await["verdict"], "accepted");
+    assert_eq!(deliver("3", &skip("c", "d")).await["verdict"], "ignored");
+    for (id, before, after) in [("1", "a", "b"), ("3", "c", "d"), ("1", "a", "b")] {
+        assert_eq!(deliver(id, &skip(before, after)).await["verdict"], "ignored");
+        assert_eq!(head().await.value.after.as_str(), "d".repeat(40), "an old delivery moves nothing back");
+    }
+}
+
+#[tokio::test]
 async fn a_full_queue_ends_the_job_at_once_and_says_so() {
     let service = Service::with(&[("GITFAAS_MAX_QUEUED_PER_USER", "1")]).await;
     let (repo, secret, _) = registered(&service, json!({ "url": URL })).await;

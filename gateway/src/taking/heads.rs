@@ -192,23 +192,26 @@ impl Gateway {
         }
     }
 
-    /// A push that makes no job moves its ref all the same; only once, so that a redelivery does not
-    /// move it back.
+    /// A push that makes no job moves its ref all the same, before its entry at `key` is written: whoever
+    /// finds one knows that it was done, and a redelivery does not move the ref back. Without one it may
+    /// not have been done, and is done again.
     pub(super) async fn move_head_of_filtered(
         &self,
-        repo: Option<&Repo>,
+        key: &str,
         delivery: &Delivery,
+        repo: Option<&Repo>,
     ) -> Result<(), ApiError> {
         let (Some(repo), Some(Verdict::Ignored), Some(kept)) = (repo, delivery.verdict, &delivery.incoming)
         else {
             return Ok(());
         };
-        match serde_json::from_value(kept.clone()) {
-            Ok(Incoming::Push(push)) => match Moved::of_push(&push) {
-                Some(moved) => self.move_head(&moved, repo, None).await,
-                None => Ok(()),
-            },
-            Ok(_) | Err(_) => Ok(()),
+        let Ok(Incoming::Push(push)) = serde_json::from_value(kept.clone()) else { return Ok(()) };
+        let Some(moved) = Moved::of_push(&push) else { return Ok(()) };
+        let reading = async { Ok::<_, ApiError>(self.ledger.deliveries.get(key).await?) };
+        let (entry, head) = tokio::try_join!(reading, self.head(&moved, repo))?;
+        match entry {
+            None => self.move_head_from(head, &moved, repo, None).await,
+            Some(_) => Ok(()),
         }
     }
 

@@ -3,7 +3,8 @@
 //! The order is that of the design: entry in `deliveries` (with the ids of the jobs it will make),
 //! `pushes`, record, `heads`, `commits` and STATUSES, message in JOBS, verdict into the entry. A
 //! crash between any two leaves an entry without a verdict, which whoever meets it finishes.
-//! `heads` comes before the message in JOBS: a worker that has the job looks there.
+//! `heads` comes before the message in JOBS: a worker that has the job looks there. A push that is
+//! filtered has its verdict from the start, so there `heads` comes before the entry.
 
 mod approval;
 mod heads;
@@ -85,12 +86,9 @@ impl Gateway {
         let mut digest = Some(arrival.digest);
         loop {
             let key = Delivery::key(&delivery.hook, &delivery.delivery_id);
+            self.move_head_of_filtered(&key, &delivery, repo.as_ref()).await?;
             let entry = match self.enter(&key, &delivery).await? {
-                Entered::Now(entry) => {
-                    self.move_head_of_filtered(repo.as_ref(), &entry.value).await?;
-                    entry
-                }
-                Entered::Before(entry) => entry,
+                Entered::Now(entry) | Entered::Before(entry) => entry,
                 // The delivery id is not signed: another's must not stand in this one's way.
                 Entered::AnotherContent => match digest.take() {
                     Some(digest) => {
