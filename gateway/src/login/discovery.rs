@@ -1,7 +1,7 @@
 //! What an OpenID Connect provider says of itself, and its keys, kept between sign-ins.
 //!
-//! A token that names an unknown key makes the keys be fetched anew, for providers change theirs; at
-//! most once a minute, so that nobody makes us ask for every token he invents.
+//! A token that no known key proves makes the keys be fetched anew, for providers change theirs, with or
+//! without a new name; at most once a minute, so that nobody makes us ask for every token he invents.
 
 use std::time::{Duration, Instant};
 
@@ -13,9 +13,10 @@ use url::Url;
 
 use super::http::{Away, Http};
 
-/// A provider's description changes with its releases.
-const DESCRIPTION_LIFE: Duration = Duration::from_secs(3600);
-/// Keys are asked for no more often than this for the sake of unknown names.
+/// A provider's description changes with its releases. Its keys are believed for as long: one that it
+/// withdrew is not known to be gone before.
+const LIFE: Duration = Duration::from_secs(3600);
+/// Keys are asked for no more often than this for the sake of tokens that they do not prove.
 const KEYS_PAUSE: Duration = Duration::from_secs(60);
 
 /// `/.well-known/openid-configuration` (OpenID Connect Discovery, section 3): what we use of it.
@@ -47,9 +48,23 @@ pub(super) enum DiscoveryError {
 #[derive(Debug, Default)]
 struct Known {
     description: Option<(Description, Instant)>,
-    keys: Option<Vec<Jwk>>,
-    /// When they were asked for because of an unknown name.
+    keys: Option<(Vec<Jwk>, Instant)>,
+    /// When they were asked for because of a token that they did not prove.
     refreshed: Option<Instant>,
+}
+
+impl Known {
+    /// The keys, while they are believed.
+    fn keys(&self, now: Instant) -> Option<Vec<Jwk>> {
+        let fresh = self.keys.as_ref().filter(|(_, at)| now.duration_since(*at) < LIFE);
+        fresh.map(|(keys, _)| keys.clone())
+    }
+
+    /// The keys that must do, because newer ones were asked for a moment ago.
+    fn newest_keys(&self, now: Instant) -> Option<Vec<Jwk>> {
+        let paused = self.refreshed.is_some_and(|at| now.duration_since(at) < KEYS_PAUSE);
+        self.keys(now).filter(|_| paused)
+    }
 }
 
 /// A provider's description and keys.
@@ -74,7 +89,7 @@ impl Discovery {
     pub(super) async fn description(&self) -> Result<Description, DiscoveryError> {
         let mut known = self.known.lock().await;
         if let Some((description, at)) = &known.description
-            && at.elapsed() < DESCRIPTION_LIFE
+            && at.elapsed() < LIFE
         {
             return Ok(description.clone());
         }
@@ -110,23 +125,21 @@ impl Discovery {
         Ok(found)
     }
 
-    /// The keys as they are known; fetched when none are.
+    /// The keys as they are known, an hour old at most; fetched when none are.
     pub(super) async fn keys(&self, of: &Description) -> Result<Vec<Jwk>, DiscoveryError> {
         let mut known = self.known.lock().await;
-        match &known.keys {
-            Some(keys) => Ok(keys.clone()),
+        match known.keys(Instant::now()) {
+            Some(keys) => Ok(keys),
             None => self.fetch_keys(of, &mut known).await,
         }
     }
 
-    /// The keys for a token that names an unknown one: asked for anew, unless that was done within the
-    /// last minute.
+    /// The keys for a token that the known ones do not prove: asked for anew, unless that was done
+    /// within the last minute.
     pub(super) async fn newer_keys(&self, of: &Description) -> Result<Vec<Jwk>, DiscoveryError> {
         let mut known = self.known.lock().await;
-        if let Some(keys) = &known.keys
-            && known.refreshed.is_some_and(|at| at.elapsed() < KEYS_PAUSE)
-        {
-            return Ok(keys.clone());
+        if let Some(keys) = known.newest_keys(Instant::now()) {
+            return Ok(keys);
         }
         known.refreshed = Some(Instant::now());
         self.fetch_keys(of, &mut known).await
@@ -137,7 +150,25 @@ impl Discovery {
         // Kinds of keys that we do not know are none of ours to judge.
         let keys: Vec<Jwk> =
             set.keys.into_iter().filter_map(|key| serde_json::from_value(key).ok()).collect();
-        known.keys = Some(keys.clone());
+        known.keys = Some((keys.clone(), Instant::now()));
         Ok(keys)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_believed_for_an_hour_and_newer_ones_asked_for_once_a_minute() {
+        let start = Instant::now();
+        let at = |seconds| start + Duration::from_secs(seconds);
+        let mut known = Known { keys: Some((Vec::new(), start)), ..Known::default() };
+        assert!(known.keys(at(3599)).is_some());
+        assert!(known.keys(at(3600)).is_none());
+        assert!(known.newest_keys(at(1)).is_none());
+        known.refreshed = Some(at(1));
+        assert!(known.newest_keys(at(60)).is_some());
+        assert!(known.newest_keys(at(61)).is_none());
     }
 }

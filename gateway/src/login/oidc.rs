@@ -125,7 +125,8 @@ impl Oidc {
         };
         let keys = self.discovery.keys(description).await.map_err(|error| self.failed(error))?;
         match verify(token, &keys, &expected) {
-            Err(Refusal::UnknownKey) => {
+            // A provider may also put another key under an old name, or name none.
+            Err(Refusal::UnknownKey | Refusal::Signature) => {
                 let newer = self.discovery.newer_keys(description).await;
                 let keys = newer.map_err(|error| self.failed(error))?;
                 verify(token, &keys, &expected).map_err(refused)

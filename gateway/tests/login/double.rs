@@ -32,6 +32,15 @@ pub(crate) enum Lie {
     Unverified,
 }
 
+/// How a key is named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Names {
+    Own,
+    /// The same for every key.
+    Reused,
+    None,
+}
+
 pub(crate) struct Double {
     pub(crate) issuer: String,
     state: Arc<Mutex<Inside>>,
@@ -40,11 +49,22 @@ pub(crate) struct Double {
 struct Inside {
     issuer: String,
     lie: Lie,
-    /// Of the key that signs; its number is its name.
+    /// Of the key that signs.
     seed: u8,
+    names: Names,
     email: String,
     keys_fetched: usize,
     nonces: HashMap<String, String>,
+}
+
+impl Inside {
+    fn kid(&self) -> Option<String> {
+        match self.names {
+            Names::Own => Some(self.seed.to_string()),
+            Names::Reused => Some("the-key".to_owned()),
+            Names::None => None,
+        }
+    }
 }
 
 fn pair(seed: u8) -> (EncodingKey, Vec<u8>) {
@@ -61,6 +81,7 @@ impl Double {
             issuer: issuer.clone(),
             lie: Lie::Nothing,
             seed: 1,
+            names: Names::Own,
             email: "ada@example.com".to_owned(),
             keys_fetched: 0,
             nonces: HashMap::new(),
@@ -87,6 +108,10 @@ impl Double {
     /// Signs with another key from here on, and publishes that one alone.
     pub(crate) fn changes_its_key(&self) {
         self.state.lock().unwrap().seed += 1;
+    }
+
+    pub(crate) fn names_its_keys(&self, names: Names) {
+        self.state.lock().unwrap().names = names;
     }
 
     pub(crate) fn keys_fetched(&self) -> usize {
@@ -121,10 +146,12 @@ async fn keys(State(state): Shared) -> Json<Value> {
     let mut state = state.lock().unwrap();
     state.keys_fetched += 1;
     let x = BASE64_URL_SAFE_NO_PAD.encode(pair(state.seed).1);
-    let kid = state.seed.to_string();
+    let mut key = json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "use": "sig" });
+    if let Some(kid) = state.kid() {
+        key["kid"] = kid.into();
+    }
     // Of a kind that nobody here knows, before the one that counts.
-    Json(json!({ "keys": [{ "kty": "AKP", "alg": "ML-DSA-44", "kid": "0", "pub": "" },
-                          { "kty": "OKP", "crv": "Ed25519", "x": x, "kid": kid, "use": "sig" }] }))
+    Json(json!({ "keys": [{ "kty": "AKP", "alg": "ML-DSA-44", "kid": "0", "pub": "" }, key] }))
 }
 
 async fn token(State(state): Shared, Form(form): Form<HashMap<String, String>>) -> Json<Value> {
@@ -144,7 +171,7 @@ async fn token(State(state): Shared, Form(form): Form<HashMap<String, String>>) 
         "email": state.email,
         "email_verified": state.lie != Lie::Unverified,
     });
-    let kid = Some(state.seed.to_string());
+    let kid = state.kid();
     let (signing, public) = pair(if state.lie == Lie::Signature { 99 } else { state.seed });
     let id_token = match state.lie {
         Lie::NoAlgorithm => {

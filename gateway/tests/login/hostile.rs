@@ -5,7 +5,7 @@ use test_case::test_case;
 
 use crate::{
     browser::{Browser, location},
-    double::{Double, Lie},
+    double::{Double, Lie, Names},
     real::nothing_is_stored,
     service,
     support::Answered as _,
@@ -64,6 +64,24 @@ async fn a_provider_may_change_its_keys_and_is_asked_once_a_minute_at_most() {
     double.changes_its_key();
     let page = browser.visit("/oauth/authorize").await;
     assert!(page.text.contains("a key that the provider does not publish"), "{}", page.text);
+    assert_eq!(double.keys_fetched(), 2);
+}
+
+#[test_case(Names::Reused ; "an old name for a new key")]
+#[test_case(Names::None ; "no names")]
+#[tokio::test]
+async fn a_provider_may_change_its_key_without_a_new_name(names: Names) {
+    let double = Double::start().await;
+    let service = service(&double.issuer, &[]).await;
+    double.names_its_keys(names);
+    let mut browser = Browser::new(&service);
+    assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
+    double.changes_its_key();
+    assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
+    assert_eq!(double.keys_fetched(), 2);
+    double.lies(Lie::Signature);
+    let page = browser.visit("/oauth/authorize").await;
+    assert!(page.text.contains("the signature of the id_token is wrong"), "{}", page.text);
     assert_eq!(double.keys_fetched(), 2);
 }
 
