@@ -104,6 +104,7 @@ pub(crate) fn routes() -> Vec<Route> {
         at_post("/jobs/{id}/rerun", post(pages::rerun)),
         at_get("/device", get(login::device::show)),
         at_post("/device", post(login::device::answer)),
+        at_post("/link", post(login::link::link)),
         at_post("/login", post(pages::login)),
         at_post("/logout", post(pages::logout)),
         at_get("/assets/{name}", get(pages::asset)),

@@ -65,6 +65,11 @@ impl Github {
         Self { authority, registration, authorize, token, api: api.clone(), redirect, http }
     }
 
+    /// As sessions and identities name it.
+    pub(super) fn provider(&self) -> &str {
+        &self.authority
+    }
+
     /// What people call it.
     pub(super) fn label(&self) -> String {
         if self.authority == "github.com" { "GitHub".to_owned() } else { self.authority.clone() }

@@ -17,6 +17,7 @@ mod exchange;
 mod github;
 mod http;
 mod id_token;
+pub(crate) mod link;
 mod oidc;
 mod person;
 pub(crate) mod return_path;
@@ -27,11 +28,14 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{config::Config, keys::Keys, meta};
+use attempt::Attempt;
 use bearers::Bearers;
 use device::Devices;
 use error::LoginError;
+use exchange::Proof;
 use github::Github;
 use oidc::Oidc;
+use settings::Settings;
 
 /// A kind of provider, as requests name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,6 +118,31 @@ impl Login {
         let oidc = self.oidc.as_ref().map(|oidc| Offer { name: "oidc", label: oidc.label() });
         let github = self.github.as_ref().map(|github| Offer { name: "github", label: github.label() });
         oidc.into_iter().chain(github).collect()
+    }
+
+    /// The same without the provider of this name, as sessions have it.
+    fn offers_besides(&self, provider: Option<&str>) -> Vec<Offer> {
+        let is_oidc = self.oidc.as_ref().is_some_and(|oidc| provider == Some(oidc.provider()));
+        let is_github = self.github.as_ref().is_some_and(|github| provider == Some(github.provider()));
+        let mut offers = self.offers();
+        offers.retain(|offer| match offer.name {
+            "oidc" => !is_oidc,
+            _ => !is_github,
+        });
+        offers
+    }
+
+    /// Where an attempt's browser is sent.
+    async fn address(&self, attempt: &Attempt, settings: &Settings) -> Result<Url, LoginError> {
+        let mut proof = Proof { state: &attempt.state, nonce: None, verifier: &attempt.verifier };
+        match (attempt.provider, &self.oidc, &self.github) {
+            (Which::Oidc, Some(oidc), _) => {
+                proof.nonce = Some(&attempt.nonce);
+                oidc.address(&proof).await
+            }
+            (Which::Github, _, Some(github)) => Ok(github.address(&proof, !settings.orgs().is_empty())),
+            (Which::Oidc | Which::Github, _, _) => Err(LoginError::NotConfigured),
+        }
     }
 
     /// The provider that a request names, else the first.

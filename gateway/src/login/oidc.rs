@@ -42,6 +42,11 @@ impl Oidc {
         Self { issuer, registration, redirect, http, discovery }
     }
 
+    /// As sessions and identities name it.
+    pub(super) fn provider(&self) -> &str {
+        &self.issuer
+    }
+
     /// What people call it: Google, or its host.
     pub(super) fn label(&self) -> String {
         if self.issuer == GOOGLE {

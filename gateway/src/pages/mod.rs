@@ -20,7 +20,7 @@ use jobs::{Job, accounts::Scope, bucket::Entry};
 
 pub(crate) use forms::{cancel, checked, login, logout, rerun};
 use show::{Piece, Shown};
-pub(crate) use signing_in::{DevicePage, cookie_of, device, not_signed_in, said, signed_in};
+pub(crate) use signing_in::{DevicePage, cookie_of, device, leaving, not_signed_in, said, signed_in};
 
 use crate::{
     auth::session,
@@ -85,6 +85,8 @@ struct HomePage<'a> {
     email: &'a str,
     jobs: Vec<Shown>,
     form: String,
+    /// Providers whose accounts may be linked.
+    links: Vec<Offer>,
 }
 
 #[derive(Template)]
@@ -121,7 +123,8 @@ pub(crate) async fn home(
         let (entries, _) = page(&gateway, &gateway.visible(&caller), None, SHOWN).await?;
         let form = session(&headers).map(|session| gateway.keys.form(&session)).unwrap_or_default();
         let jobs = entries.iter().map(Shown::of).collect();
-        Ok(html(StatusCode::OK, &HomePage { email: &caller.user.email, jobs, form }))
+        let links = gateway.linkable(&caller).await?;
+        Ok(html(StatusCode::OK, &HomePage { email: &caller.user.email, jobs, form, links }))
     };
     shown.await.map_err(PageError::at(&gateway, "/"))
 }

@@ -23,6 +23,13 @@ struct SaidPage<'a> {
     message: &'a str,
 }
 
+#[derive(Template)]
+#[template(path = "leaving.html")]
+struct LeavingPage<'a> {
+    host: &'a str,
+    address: &'a str,
+}
+
 /// Where a device's code is answered.
 #[derive(Template)]
 #[template(path = "device.html")]
@@ -36,6 +43,11 @@ pub(crate) struct DevicePage<'a> {
 /// A bearer token, for a person to copy.
 pub(crate) fn signed_in(email: &str, token: &str) -> Response {
     html(StatusCode::OK, &SignedInPage { email, token })
+}
+
+/// Leads on to a provider.
+pub(crate) fn leaving(host: &str, address: &str) -> Response {
+    html(StatusCode::OK, &LeavingPage { host, address })
 }
 
 /// Why somebody is not signed in.

@@ -78,6 +78,12 @@ impl Driver {
         let entries = answer["value"].as_array().unwrap();
         entries.iter().map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
     }
+
+    async fn nothing_was_forbidden(&self, browser: &Client) {
+        let mut lines = self.console(browser).await;
+        lines.retain(|line| line.contains("Content Security Policy"));
+        assert!(lines.is_empty(), "{lines:#?}");
+    }
 }
 
 impl Drop for Driver {
@@ -142,9 +148,29 @@ async fn a_person_signs_in_in_chromium_uses_the_token_and_signs_out() {
     assert!(browser.get_named_cookie("gitfaas_session").await.is_err());
     service.get("/api/v1/whoami", &token).answers(StatusCode::UNAUTHORIZED).await;
 
-    let forbidden: Vec<String> = driver.console(&browser).await;
-    let forbidden: Vec<&String> =
-        forbidden.iter().filter(|line| line.contains("Content Security Policy")).collect();
-    assert!(forbidden.is_empty(), "{forbidden:#?}");
+    driver.nothing_was_forbidden(&browser).await;
+    browser.close().await.unwrap();
+}
+
+#[tokio::test]
+async fn the_button_that_links_an_account_leads_to_the_provider_and_back() {
+    let provider = Provider::start();
+    let service = service(&provider.issuer, &[]).await;
+    let token = service.user("bob@example.com").await;
+    let driver = Driver::start();
+    let browser = driver.browser(&service).await;
+    browser.goto(PUBLIC).await.unwrap();
+    element(&browser, "#token").await.send_keys(&token).await.unwrap();
+    element(&browser, "form[action='/login'] button").await.click().await.unwrap();
+    // The page in between goes on by itself.
+    element(&browser, "form[action='/link'] button").await.click().await.unwrap();
+    element(&browser, "input[name=login]").await.send_keys("ada@example.com").await.unwrap();
+    element(&browser, "input[name=password]").await.send_keys("any").await.unwrap();
+    element(&browser, "button[type=submit]").await.click().await.unwrap();
+    element(&browser, "input[name=prompt][value=consent]").await;
+    element(&browser, "button[type=submit]").await.click().await.unwrap();
+    browser.wait().for_url(&format!("{PUBLIC}/").parse().unwrap()).await.unwrap();
+    assert!(text(&browser).await.contains("bob@example.com"), "{}", text(&browser).await);
+    driver.nothing_was_forbidden(&browser).await;
     browser.close().await.unwrap();
 }

@@ -16,7 +16,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
-    browser::Browser,
+    browser::{Browser, Page},
     double::Double,
     real::nothing_is_stored,
     service,
@@ -196,15 +196,57 @@ async fn members_of_an_organisation_are_let_in_and_invited_ones_are_not() {
     }
 }
 
+/// Links the account at GitHub, from the button to where it ends.
+async fn link(browser: &mut Browser) -> Page {
+    let home = browser.visit("/").await;
+    assert!(home.text.contains("name=\"provider\" value=\"github\""), "{}", home.text);
+    let word = home.between("action=\"/link\"><input type=\"hidden\" name=\"form\" value=\"", "\"");
+    let page = browser.post("/link", &[("form", word), ("provider", "github")]).await;
+    assert_eq!((page.status, page.url.path()), (StatusCode::OK, "/link"), "{}", page.text);
+    let onward = page.between("class=\"button\" href=\"", "\"").replace("&#38;", "&");
+    assert_eq!(page.between("content=\"0; url=", "\"").replace("&#38;", "&"), onward);
+    browser.visit(&onward).await
+}
+
+#[tokio::test]
+async fn an_address_or_a_form_of_another_site_links_nothing() {
+    let (github, double) = (Github::start().await, Double::start().await);
+    let service = both(&github, &double, &[]).await;
+    let mut browser = Browser::new(&service);
+    assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
+    let page = browser.visit(&format!("{BEGIN}&link=1")).await;
+    assert_eq!(page.status, StatusCode::BAD_REQUEST);
+    assert!(page.text.contains("linked with the button on the page of your jobs"), "{}", page.text);
+    assert_eq!(browser.visit("/link").await.status, StatusCode::METHOD_NOT_ALLOWED);
+    for word in ["", "guess"] {
+        let page = browser.post("/link", &[("form", word), ("provider", "github")]).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{word}");
+    }
+    assert_eq!(browser.cookie("gitfaas_login"), None);
+    // The provider of the sign-in itself has no button.
+    let home = browser.visit("/").await.text;
+    assert!(!home.contains("value=\"oidc\""), "{home}");
+
+    // A sign-in has every scope, so who has fewer has no account to link.
+    let user = service.user("bob@example.com").await;
+    let wish = json!({ "name": "narrow", "scopes": ["jobs:read"] });
+    let made = service.post("/api/v1/tokens", &user, &wish).answers(StatusCode::CREATED).await;
+    let mut browser = Browser::new(&service);
+    let home = browser.post("/login", &[("token", made["token"].as_str().unwrap()), ("next", "/")]).await;
+    assert!(!home.text.contains("action=\"/link\""), "{}", home.text);
+    let word = home.between("name=\"form\" value=\"", "\"");
+    let page = browser.post("/link", &[("form", word), ("provider", "github")]).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+}
+
 #[tokio::test]
 async fn a_further_account_is_linked_while_signed_in_and_then_leads_to_the_same_user() {
     let (github, double) = (Github::start().await, Double::start().await);
     let service = both(&github, &double, &[]).await;
-    let begin = format!("{BEGIN}&link=1");
     let mut browser = Browser::new(&service);
-    assert_eq!(browser.visit(&begin).await.status, StatusCode::UNAUTHORIZED);
+    assert_eq!(browser.post("/link", &[("provider", "github")]).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
-    let linked = browser.visit(&begin).await;
+    let linked = link(&mut browser).await;
     assert_eq!((linked.status, linked.url.path()), (StatusCode::OK, "/"), "{}", linked.text);
     assert_eq!(service.ledger.accounts.users.keys().await.unwrap().len(), 1);
     let token = Browser::reading(&service, "*/*").visit(BEGIN).await.text;
@@ -215,7 +257,7 @@ async fn a_further_account_is_linked_while_signed_in_and_then_leads_to_the_same_
     let other = service.user("bob@example.com").await;
     let mut browser = Browser::new(&service);
     browser.post("/login", &[("token", &other), ("next", "/")]).await;
-    let page = browser.visit(&begin).await;
+    let page = link(&mut browser).await;
     assert_eq!(page.status, StatusCode::CONFLICT);
     assert!(page.text.contains("belongs to another user here"), "{}", page.text);
 }
@@ -226,11 +268,10 @@ async fn a_linked_account_lets_nobody_in_whose_own_address_is_not_on_the_list() 
     let service = both(&github, &double, &[("GITFAAS_LOGIN_ALLOW", "@example.com")]).await;
     let mut browser = Browser::new(&service);
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
-    let link = format!("{BEGIN}&link=1");
     github.does(Does::AnotherAddress);
-    assert_eq!(browser.visit(&link).await.status, StatusCode::FORBIDDEN);
+    assert_eq!(link(&mut browser).await.status, StatusCode::FORBIDDEN);
     github.does(Does::Json);
-    assert_eq!(browser.visit(&link).await.status, StatusCode::OK);
+    assert_eq!(link(&mut browser).await.status, StatusCode::OK);
     assert_eq!(Browser::new(&service).visit(BEGIN).await.status, StatusCode::OK);
 
     github.does(Does::AnotherAddress);

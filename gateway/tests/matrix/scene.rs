@@ -193,7 +193,8 @@ impl Scene {
         if path == "/api/v1/deliveries" {
             at = format!("{at}?repo={id}");
         }
-        let is_page = ["/", "/device", "/login", "/logout"].contains(&path) || path.starts_with("/jobs/");
+        let is_page =
+            ["/", "/device", "/link", "/login", "/logout"].contains(&path) || path.starts_with("/jobs/");
         let request = self.request(method, &at);
         let request = match token {
             Some(token) if is_page => request.header(header::COOKIE, format!("gitfaas_session={token}")),
