@@ -33,6 +33,17 @@ impl Counted {
         (*count >= self.most).then_some(left)
     }
 
+    /// Notes one, unless there were too many; then says how long to wait.
+    pub(super) fn take(&self, slot: Slot, now: Instant) -> Result<(), Duration> {
+        match self.must_wait(slot, now) {
+            Some(wait) => Err(wait),
+            None => {
+                self.note(slot, now);
+                Ok(())
+            }
+        }
+    }
+
     /// Notes one.
     pub(super) fn note(&self, slot: Slot, now: Instant) {
         let mut counts = self.since.lock().unwrap_or_else(PoisonError::into_inner);

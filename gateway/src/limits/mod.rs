@@ -40,6 +40,9 @@ pub(crate) type Slot = u16;
 const MAX_FAILURES: u32 = 10;
 /// Deliveries from one address in a minute that were not believed; more are not even noted.
 const MAX_UNSIGNED: u32 = 60;
+/// Devices that begin to sign in from one address in a minute: an office has fewer, and a stranger
+/// leaves most of what a gateway takes in all to others.
+const MAX_DEVICES: u32 = 20;
 /// A delivery of more than 1 MiB is rare; so many of them are held in memory at once.
 const LARGE_DELIVERIES: usize = 16;
 /// Up to this length a delivery needs no room of its own, in bytes.
@@ -53,6 +56,7 @@ pub(crate) struct Limits {
     addresses: Rates<Slot>,
     failures: Counted,
     unsigned: Counted,
+    devices: Counted,
     known: Known,
     streams: Streams,
     large: Arc<Semaphore>,
@@ -66,6 +70,7 @@ impl Limits {
             addresses: Rates::per_minute(settings.max_anonymous_requests_per_minute),
             failures: Counted::per_minute(MAX_FAILURES),
             unsigned: Counted::per_minute(MAX_UNSIGNED),
+            devices: Counted::per_minute(MAX_DEVICES),
             known: Known::default(),
             streams: Streams::at_most(settings.max_streams_per_user),
             large: Arc::new(Semaphore::new(LARGE_DELIVERIES)),
@@ -122,12 +127,12 @@ impl Limits {
 
     /// A delivery was not believed.
     pub(crate) fn unsigned(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
-        let (slot, now) = (self.slot(address), Instant::now());
-        if let Some(wait) = self.unsigned.must_wait(slot, now) {
-            return Err(too_fast(wait));
-        }
-        self.unsigned.note(slot, now);
-        Ok(())
+        self.unsigned.take(self.slot(address), Instant::now()).map_err(too_fast)
+    }
+
+    /// A device begins to sign in.
+    pub(crate) fn device(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+        self.devices.take(self.slot(address), Instant::now()).map_err(too_fast)
     }
 
     /// Room for a delivery of this length; one that does not tell its length may be large.
@@ -153,6 +158,7 @@ impl Limits {
         self.addresses.forget_idle();
         self.failures.forget_idle(now);
         self.unsigned.forget_idle(now);
+        self.devices.forget_idle(now);
         self.known.forget_idle(now);
     }
 }

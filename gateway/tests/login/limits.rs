@@ -2,15 +2,33 @@
 
 use reqwest::{Method, StatusCode};
 
-use crate::support::{Answered as _, Service};
+use crate::support::Service;
+
+/// Somebody at this address begins.
+async fn begins(service: &Service, address: &str) -> StatusCode {
+    let request = service.request(Method::POST, "/oauth/device").header("x-forwarded-for", address);
+    request.send().await.unwrap().status()
+}
 
 #[tokio::test]
-async fn only_so_many_devices_begin_in_a_minute() {
-    let service = Service::start().await;
-    for _ in 0..120 {
-        service.request(Method::POST, "/oauth/device").says(StatusCode::OK).await;
+async fn one_address_does_not_keep_devices_elsewhere_from_beginning() {
+    let service = Service::with(&[("GITFAAS_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    for _ in 0..20 {
+        assert_eq!(begins(&service, "192.0.2.1").await, StatusCode::OK);
     }
-    service.request(Method::POST, "/oauth/device").says(StatusCode::TOO_MANY_REQUESTS).await;
+    for _ in 0..200 {
+        assert_eq!(begins(&service, "192.0.2.1").await, StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert_eq!(begins(&service, "192.0.2.2").await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn only_so_many_devices_begin_in_a_minute_wherever_they_are() {
+    let service = Service::with(&[("GITFAAS_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    for i in 0..120 {
+        assert_eq!(begins(&service, &format!("192.0.2.{i}")).await, StatusCode::OK);
+    }
+    assert_eq!(begins(&service, "192.0.2.200").await, StatusCode::TOO_MANY_REQUESTS);
 }
 
 #[tokio::test]

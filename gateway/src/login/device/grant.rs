@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     body::{MAX_BODY_BYTES, read},
+    client,
     error::ApiError,
     gateway::Gateway,
     login::bearers::words,
@@ -46,6 +47,7 @@ async fn fields(body: Body) -> Result<HashMap<String, String>, ApiError> {
 
 /// `POST /oauth/device`: anybody may ask; what he gets is worth nothing before a person says yes.
 pub(crate) async fn begin(State(gateway): State<Arc<Gateway>>) -> Result<Response, ApiError> {
+    gateway.limits.device(client::address())?;
     let devices = &gateway.login.devices;
     if devices.beginnings.note(Instant::now()) == Pace::TooFast {
         return Err(ApiError::TooMany("too many devices begin to sign in; try again in a minute".to_owned()));
