@@ -5,21 +5,26 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
+use aws_lc_rs::signature::Ed25519KeyPair;
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
     JobId, Repo, UserId,
     accounts::{ALL_SCOPES, OPERATOR, Scope},
     bucket::Entry,
 };
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Client, Method, RequestBuilder, StatusCode, header, redirect::Policy};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use crate::support::{Answered as _, PATIENCE, Service, push};
 
 /// Nobody answers there, and nobody is asked: the address is private.
 pub(crate) const URL: &str = "https://127.0.0.1/a/pi.git";
 
-/// Who asks. What follows the admin are the owner's tokens with one scope each.
+/// Who asks. What follows the admin are the owner's: tokens of sign-ins, and API tokens with one scope each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Anonymous,
@@ -29,12 +34,15 @@ pub(crate) enum Role {
     Viewer,
     Owner,
     Admin,
+    SignedIn,
+    SignInExpired,
+    SignInEnded,
     Only(Scope),
 }
 
 impl Role {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::Anonymous,
         Self::Bad,
         Self::Expired,
@@ -42,11 +50,19 @@ impl Role {
         Self::Viewer,
         Self::Owner,
         Self::Admin,
+        Self::SignedIn,
+        Self::SignInExpired,
+        Self::SignInEnded,
         Self::Only(Scope::JobsRead),
         Self::Only(Scope::JobsWrite),
         Self::Only(Scope::Repos),
         Self::Only(Scope::Admin),
     ];
+}
+
+/// Where a role stands in the table.
+fn place(role: Role) -> usize {
+    Role::ALL.iter().position(|known| *known == role).unwrap()
 }
 
 /// A gateway with everybody on it.
@@ -91,6 +107,8 @@ impl Scene {
                 Role::Owner => Some(owner.clone()),
                 Role::Admin => Some(service.admin().await),
                 Role::Only(scope) => made(&[scope], None).await,
+                // Made below.
+                Role::SignedIn | Role::SignInExpired | Role::SignInEnded => None,
             });
         }
         let http = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
@@ -99,7 +117,51 @@ impl Scene {
         let repo = scene.repo().await["id"].as_str().unwrap().to_owned();
         scene.done = scene.service.submit(&scene.owner, &repo).await;
         scene.service.run(scene.done, "a line\n", b"3.14").await;
+        let signed_in = scene.sign_in().await;
+        // Signed anew it is taken, so what is refused of the other is its time alone.
+        let same = scene.dated(&signed_in, SignedDuration::ZERO);
+        scene.service.get("/api/v1/whoami", &same).says(StatusCode::OK).await;
+        let expired = scene.dated(&signed_in, SignedDuration::from_hours(-2));
+        let ended = scene.sign_in().await;
+        let logout = scene.request("POST", "/api/v1/auth/logout").bearer_auth(&ended);
+        logout.says(StatusCode::NO_CONTENT).await;
+        for (role, token) in
+            [(Role::SignedIn, signed_in), (Role::SignInExpired, expired), (Role::SignInEnded, ended)]
+        {
+            scene.tokens[place(role)] = Some(token);
+        }
         scene
+    }
+
+    /// A token of a new sign-in of the owner's: a device's, which needs no provider.
+    async fn sign_in(&self) -> String {
+        let begun = self.request("POST", "/oauth/device").answers(StatusCode::OK).await;
+        let word = self.word(&self.owner).await;
+        let user_code = begun["user_code"].as_str().unwrap();
+        let yes = [("form", word.as_str()), ("user_code", user_code), ("answer", "allow")];
+        let cookie = format!("gitfaas_session={}", self.owner);
+        let page = self.request("POST", "/device").header(header::COOKIE, cookie).form(&yes);
+        page.says(StatusCode::OK).await;
+        let code = begun["device_code"].as_str().unwrap();
+        let form = [("grant_type", "urn:ietf:params:oauth:grant-type:device_code"), ("device_code", code)];
+        let granted = self.request("POST", "/oauth/token").form(&form).answers(StatusCode::OK).await;
+        granted["access_token"].as_str().unwrap().to_owned()
+    }
+
+    /// The same token as if it had been given so much later, signed with the gateway's own key.
+    fn dated(&self, token: &str, later: SignedDuration) -> String {
+        let claims = token.split('.').nth(1).unwrap();
+        let mut claims: Value =
+            serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap()).unwrap();
+        for name in ["iat", "exp"] {
+            claims[name] = json!(claims[name].as_i64().unwrap() + later.as_secs());
+        }
+        let mut seed = Hmac::<Sha256>::new_from_slice(&self.service.master_key()).unwrap();
+        seed.update(b"gitfaas tokens\x01");
+        let pair = Ed25519KeyPair::from_seed_unchecked(&seed.finalize().into_bytes()).unwrap();
+        let key = EncodingKey::from_ed_der(pair.to_pkcs8v1().unwrap().as_ref());
+        let header = Header { typ: Some("at+jwt".to_owned()), ..Header::new(Algorithm::EdDSA) };
+        encode(&header, &claims, &key).unwrap()
     }
 
     pub(crate) fn request(&self, method: &str, path: &str) -> RequestBuilder {
@@ -110,8 +172,7 @@ impl Scene {
     }
 
     pub(crate) fn token(&self, role: Role) -> Option<&str> {
-        let position = Role::ALL.iter().position(|known| *known == role).unwrap();
-        self.tokens[position].as_deref()
+        self.tokens[place(role)].as_deref()
     }
 
     /// A registration of the owner's, which the viewer views.
@@ -177,7 +238,13 @@ impl Scene {
     /// Asks as somebody, and returns the status.
     pub(crate) async fn ask(&self, method: &str, path: &str, about: &str, role: Role) -> u16 {
         let id = self.thing(about).await;
-        self.send(method, path, &id, self.token(role)).await.status().as_u16()
+        let fresh = match (role, path) {
+            // It ends the sign-in, and the next rows need theirs.
+            (Role::SignedIn, "/api/v1/auth/logout") => Some(self.sign_in().await),
+            _ => None,
+        };
+        let token = fresh.as_deref().or(self.token(role));
+        self.send(method, path, &id, token).await.status().as_u16()
     }
 
     /// Asks with this token, about the thing with this id.

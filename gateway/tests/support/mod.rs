@@ -167,6 +167,11 @@ impl Service {
         Self::on(nats, data_dir, &[]).await
     }
 
+    /// The key that this installation's others come from.
+    pub(crate) fn master_key(&self) -> Vec<u8> {
+        std::fs::read(self.data_dir.path().join("master.key")).unwrap()
+    }
+
     pub(crate) async fn stopped(self) {
         self.stop.cancel();
         tokio::time::timeout(PATIENCE, self.serving).await.unwrap().unwrap().unwrap();
