@@ -34,7 +34,7 @@ mod tests {
                 described.insert(format!("{} {path}", method.to_uppercase()));
             }
         }
-        let for_people = ["/", "/login", "/logout", "/device", "/link"];
+        let for_people = ["/", "/login", "/logout", "/device", "/link", "/tokens", "/tokens/{id}/revoke"];
         let routes: BTreeSet<String> = crate::router::routes()
             .iter()
             .filter(|route| !for_people.contains(&route.path))

@@ -95,6 +95,18 @@ pub enum Scope {
 /// All scopes, which a token has unless it was narrowed.
 pub const ALL_SCOPES: [Scope; 4] = [Scope::JobsRead, Scope::JobsWrite, Scope::Repos, Scope::Admin];
 
+impl Scope {
+    /// As it is written in records and on the wire.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::JobsRead => "jobs:read",
+            Self::JobsWrite => "jobs:write",
+            Self::Repos => "repos",
+            Self::Admin => "admin",
+        }
+    }
+}
+
 /// A stored API token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TokenRecord {
@@ -365,6 +377,12 @@ mod tests {
         assert!(token(None).notes_use_at(now));
         let used = |minutes| token(Some(now - SignedDuration::from_mins(minutes))).notes_use_at(now);
         assert_eq!([-5, 0, 59, 60, 61].map(used), [false, false, false, true, true]);
+    }
+
+    #[test]
+    fn scopes_are_written_as_they_are_called() {
+        let words = ALL_SCOPES.map(|scope| serde_json::to_value(scope).unwrap());
+        assert_eq!(words, ALL_SCOPES.map(|scope| Value::from(scope.as_str())));
     }
 
     #[test]

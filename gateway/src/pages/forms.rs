@@ -1,4 +1,4 @@
-//! Forms: a token comes in, a sign-in ends, a job is cancelled or run again.
+//! Forms: a token comes in, a sign-in ends, a job is cancelled or run again; see `tokens.rs` for theirs.
 //!
 //! A browser sends the session's cookie with whatever another site makes it send; so every write
 //! carries the session's word, which that site cannot know.
@@ -77,7 +77,7 @@ fn is_from_here(headers: &HeaderMap) -> bool {
 #[derive(Deserialize)]
 pub(crate) struct Word {
     #[serde(default)]
-    form: String,
+    pub(super) form: String,
 }
 
 /// The session, if the form carries its word.

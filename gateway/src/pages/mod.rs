@@ -1,4 +1,4 @@
-//! Pages for people: a job with its live log, one's jobs, and the form that takes a token.
+//! Pages for people: a job with its live log, one's jobs and tokens, and the form that takes a token.
 //!
 //! No third-party resource, no inline script or style; without JavaScript the page shows what there
 //! is and reloads itself. A cookie that no script reads keeps a sign-in, or the API token that a form
@@ -7,6 +7,7 @@
 mod forms;
 mod show;
 mod signing_in;
+pub(crate) mod tokens;
 
 use std::sync::Arc;
 

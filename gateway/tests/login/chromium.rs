@@ -141,6 +141,19 @@ async fn a_person_signs_in_in_chromium_uses_the_token_and_signs_out() {
     browser.goto(&format!("{PUBLIC}/jobs/{job}")).await.unwrap();
     assert!(text(&browser).await.contains("cancelled"), "{}", text(&browser).await);
 
+    // A token that stays is made and revoked with a click each.
+    browser.goto(PUBLIC).await.unwrap();
+    element(&browser, "a[href='/tokens']").await.click().await.unwrap();
+    element(&browser, "input[name=name]").await.send_keys("ci").await.unwrap();
+    element(&browser, "input[value='jobs:read']").await.click().await.unwrap();
+    element(&browser, "form.wishes button").await.click().await.unwrap();
+    let kept = element(&browser, "#new-token").await.text().await.unwrap();
+    service.get("/api/v1/jobs", &kept).answers(StatusCode::OK).await;
+    element(&browser, "form[action$='/revoke'] button").await.click().await.unwrap();
+    browser.wait().for_url(&format!("{PUBLIC}/tokens").parse().unwrap()).await.unwrap();
+    browser.wait().for_element(Locator::XPath("//p[contains(., 'You have none yet')]")).await.unwrap();
+    service.get("/api/v1/jobs", &kept).answers(StatusCode::UNAUTHORIZED).await;
+
     browser.goto(PUBLIC).await.unwrap();
     assert!(text(&browser).await.contains("ada@example.com"));
     element(&browser, "form[action='/logout'] button").await.click().await.unwrap();

@@ -13,6 +13,7 @@ mod real;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
+mod tokens;
 
 use support::Service;
 

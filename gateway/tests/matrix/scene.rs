@@ -227,9 +227,9 @@ impl Scene {
         }
     }
 
-    /// The word that forms of this session carry, if it gets to see a page.
-    async fn word(&self, token: &str) -> String {
-        let home = self.request("GET", "/").header(header::COOKIE, format!("gitfaas_session={token}"));
+    /// The word that forms of this session carry, if it gets to see the page at `path`.
+    async fn word(&self, path: &str, token: &str) -> String {
+        let home = self.request("GET", path).header(header::COOKIE, format!("gitfaas_session={token}"));
         let page = home.send().await.unwrap().text().await.unwrap();
         let word = page.split("name=\"form\" value=\"").nth(1).and_then(|rest| rest.split('"').next());
         word.unwrap_or_default().to_owned()
@@ -260,8 +260,8 @@ impl Scene {
         if path == "/api/v1/deliveries" {
             at = format!("{at}?repo={id}");
         }
-        let is_page =
-            ["/", "/device", "/link", "/login", "/logout"].contains(&path) || path.starts_with("/jobs/");
+        let is_page = ["/", "/device", "/link", "/login", "/logout"].contains(&path)
+            || ["/jobs/", "/tokens"].iter().any(|beginning| path.starts_with(beginning));
         let request = self.request(method, &at);
         let request = match token {
             Some(token) if is_page => request.header(header::COOKIE, format!("gitfaas_session={token}")),
@@ -272,10 +272,12 @@ impl Scene {
             ("POST", "/login") => request.form(&[("token", token.unwrap_or_default())]),
             ("POST", _) if is_page => {
                 let word = match token {
-                    Some(token) => self.word(token).await,
+                    Some(token) if path.starts_with("/tokens") => self.word("/tokens", token).await,
+                    Some(token) => self.word("/", token).await,
                     None => String::new(),
                 };
-                request.form(&[("form", word.as_str()), ("user_code", "BCDF-GHJK"), ("answer", "allow")])
+                let fields = [("user_code", "BCDF-GHJK"), ("answer", "allow"), ("scope", "jobs:read")];
+                request.form(&[&[("form", word.as_str())], &fields[..]].concat())
             }
             ("POST", "/job/send-job") => request.json(&json!({ "URL": URL })),
             ("GET", "/job/job-status" | "/job/result") => request.json(&json!({ "jobID": id })),
