@@ -10,7 +10,8 @@ use jiff::Timestamp;
 use jobs::{
     Job, JobId, Links, Repo, RepoId, SessionId, TokenId,
     accounts::{Scope, User, token_hash, token_id},
-    bucket::Entry,
+    bucket::{BucketError, Entry},
+    sessions::Session,
 };
 
 use crate::{
@@ -28,17 +29,24 @@ pub(crate) struct Caller {
     pub(crate) token: TokenId,
     /// The sign-in that the token belongs to; an API token belongs to none.
     pub(crate) session: Option<SessionId>,
-    /// When the API token ends, and with it what it makes.
+    /// When the API token ends, and with it what it makes. A person's sign-in limits nothing.
     pub(crate) expires_at: Option<Timestamp>,
-    /// The tokens that what it makes does not outlive: itself last, none of a sign-in's.
+    /// The API tokens that what it makes does not outlive, itself last. A person's sign-in has none.
     pub(crate) lineage: Vec<TokenId>,
     scopes: Vec<Scope>,
 }
 
 impl Caller {
     /// One who signed in.
-    pub(crate) fn of_session(user: User, token: TokenId, scopes: Vec<Scope>, session: SessionId) -> Self {
-        Self { user, token, session: Some(session), expires_at: None, lineage: Vec::new(), scopes }
+    pub(crate) fn of_session(user: User, token: TokenId, session: Session) -> Self {
+        Self {
+            user,
+            token,
+            session: Some(session.id),
+            expires_at: session.until,
+            lineage: session.made_by,
+            scopes: session.scopes,
+        }
     }
 
     /// What the token may be used for.
@@ -122,11 +130,10 @@ impl Gateway {
         }
         // Its makers are asked of the leader too: whoever revoked one of them knows that this one is over,
         // even if the gateway that did it had not heard of this one yet.
-        let makers = record.made_by.iter().map(ToString::to_string).collect::<Vec<_>>();
-        let makers = try_join_all(makers.iter().map(|maker| accounts.tokens.get(maker)));
         let key = record.user.to_string();
-        let (user, makers) = tokio::try_join!(accounts.users.get(&key), makers)?;
-        if makers.iter().any(Option::is_none) {
+        let makers = self.are_there(&record.made_by);
+        let (user, are_there) = tokio::try_join!(accounts.users.get(&key), makers)?;
+        if !are_there {
             return Err(ApiError::Unauthorized("the token that made this one was revoked"));
         }
         let user = user.ok_or_else(unknown)?.value;
@@ -141,6 +148,13 @@ impl Gateway {
             lineage,
             scopes: record.scopes,
         })
+    }
+
+    /// Whether all these API tokens are still there, by what the leader says.
+    pub(crate) async fn are_there(&self, tokens: &[TokenId]) -> Result<bool, BucketError> {
+        let get = async |token: &TokenId| self.ledger.accounts.tokens.get(&token.to_string()).await;
+        let found = try_join_all(tokens.iter().map(get)).await?;
+        Ok(found.iter().all(Option::is_some))
     }
 
     /// Who asks, by bearer token.

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Secret, SessionId, UserId,
+    Secret, SessionId, TokenId, UserId,
     accounts::{Scope, token_hash},
     bucket::{Bucket, BucketError, Entry},
     streams,
@@ -66,6 +66,12 @@ pub struct Session {
     pub let_in: Option<LetIn>,
     /// By the gateway's clock.
     pub expires_at: Timestamp,
+    /// However often it is renewed; absent where no API token limits it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Timestamp>,
+    /// The API tokens that it ends with, because one said yes to it. Empty where a person did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub made_by: Vec<TokenId>,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -86,6 +92,18 @@ pub struct NewSession<'a> {
     pub let_in: Option<LetIn>,
     /// For how long.
     pub life: SignedDuration,
+    /// Not beyond this, however often it is renewed.
+    pub until: Option<Timestamp>,
+    /// The API tokens that it ends with.
+    pub made_by: Vec<TokenId>,
+}
+
+impl Session {
+    /// Good for so long from now on, and not beyond what limits it.
+    fn lasting(self, life: SignedDuration) -> Self {
+        let ends = Timestamp::now() + life;
+        Self { expires_at: self.until.map_or(ends, |until| ends.min(until)), ..self }
+    }
 }
 
 /// How an attempt to refresh ended.
@@ -148,9 +166,12 @@ impl Sessions {
             scopes: new.scopes,
             provider: new.provider.to_owned(),
             let_in: new.let_in,
-            expires_at: Timestamp::now() + new.life,
+            expires_at: Timestamp::UNIX_EPOCH,
+            until: new.until,
+            made_by: new.made_by,
             other: Map::new(),
         };
+        let session = session.lasting(new.life);
         self.bucket.create(&id.to_string(), &session).await?;
         Ok((session, secret(text)))
     }
@@ -189,11 +210,7 @@ impl Sessions {
             return Ok(Refreshed::Unknown);
         }
         let next = text(Holder::Program, id);
-        let session = Session {
-            hash: token_hash(&next),
-            expires_at: Timestamp::now() + PROGRAM_LIFE,
-            ..entry.value.clone()
-        };
+        let session = Session { hash: token_hash(&next), ..entry.value.clone() }.lasting(PROGRAM_LIFE);
         // Hashes are compared, so the time this takes tells nothing of the token.
         let is_current = entry.value.hash == token_hash(given);
         let stored = match is_current {

@@ -84,6 +84,8 @@ pub(super) async fn welcome(
         provider: &provider,
         let_in: Some(let_in),
         life,
+        until: None,
+        made_by: Vec::new(),
     };
     let (session, held) = gateway.login.sessions.begin(new).await?;
     gateway.audit(user.id, Action::SignedIn, &provider).await;

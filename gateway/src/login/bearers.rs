@@ -144,8 +144,11 @@ impl Gateway {
             }
             (session, claims.jti)
         };
-        let user = self.ledger.accounts.users.get(&session.user.to_string()).await?.ok_or_else(over)?;
-        Ok(Caller::of_session(user.value, id, session.scopes, session.id))
+        let user = session.user.to_string();
+        let makers = self.are_there(&session.made_by);
+        let (user, are_there) = tokio::try_join!(self.ledger.accounts.users.get(&user), makers)?;
+        let user = user.filter(|_| are_there).ok_or_else(over)?.value;
+        Ok(Caller::of_session(user, id, session))
     }
 }
 
@@ -165,6 +168,8 @@ mod tests {
             provider: "device".to_owned(),
             let_in: None,
             expires_at,
+            until: None,
+            made_by: Vec::new(),
             other: serde_json::Map::new(),
         }
     }

@@ -113,3 +113,33 @@ async fn a_program_gets_no_more_scopes_than_the_sign_in_that_said_yes() {
     let wish = json!({ "repo": "https://example.com/a/pi.git" });
     service.post("/api/v1/jobs", token, &wish).says(StatusCode::FORBIDDEN).await;
 }
+
+#[tokio::test]
+async fn a_program_that_an_api_token_let_in_ends_with_that_token() {
+    let service = Service::start().await;
+    let own = service.user("ada@example.com").await;
+    let wish = json!({ "expires_in": "30m" });
+    let short = service.post("/api/v1/tokens", &own, &wish).answers(StatusCode::CREATED).await;
+    let mut browser = Browser::new(&service);
+    browser.post("/login", &[("token", short["token"].as_str().unwrap()), ("next", "/device")]).await;
+    let begun = begin(&service).await;
+    let word = browser.visit("/device").await.between("name=\"form\" value=\"", "\"").to_owned();
+    let code = begun["user_code"].as_str().unwrap();
+    browser.post("/device", &[("form", &word), ("user_code", code), ("answer", "allow")]).await;
+    let granted = poll(&service, &begun).answers(StatusCode::OK).await;
+    assert!(granted["expires_in"].as_i64().unwrap() <= 1800, "{granted}");
+    let body = json!({ "refresh_token": granted["refresh_token"] });
+    let renewed = service.request(Method::POST, "/api/v1/auth/refresh").json(&body);
+    let renewed = renewed.answers(StatusCode::OK).await;
+    assert!(renewed["expires_in"].as_i64().unwrap() <= 1800, "{renewed}");
+
+    let token = renewed["token"].as_str().unwrap();
+    let made = service.post("/api/v1/tokens", token, &json!({})).answers(StatusCode::CREATED).await;
+    assert_eq!((&made["made_by"], &made["expires_at"]), (&short["id"], &short["expires_at"]));
+    service.post("/api/v1/tokens", token, &json!({ "expires_in": "1h" })).says(StatusCode::BAD_REQUEST).await;
+    let path = format!("/api/v1/tokens/{}", short["id"].as_str().unwrap());
+    service.request(Method::DELETE, &path).bearer_auth(&own).says(StatusCode::NO_CONTENT).await;
+    for ended in [token, made["token"].as_str().unwrap()] {
+        service.get("/api/v1/whoami", ended).says(StatusCode::UNAUTHORIZED).await;
+    }
+}

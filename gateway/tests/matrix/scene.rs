@@ -136,7 +136,7 @@ impl Scene {
     /// A token of a new sign-in of the owner's: a device's, which needs no provider.
     async fn sign_in(&self) -> String {
         let begun = self.request("POST", "/oauth/device").answers(StatusCode::OK).await;
-        let word = self.word(&self.owner).await;
+        let word = self.word("/", &self.owner).await;
         let user_code = begun["user_code"].as_str().unwrap();
         let yes = [("form", word.as_str()), ("user_code", user_code), ("answer", "allow")];
         let cookie = format!("gitfaas_session={}", self.owner);

@@ -163,6 +163,8 @@ async fn fetch(gateway: &Gateway, entry: &Entry<Request>) -> Result<Option<(Sess
         provider: PROVIDER,
         let_in: entry.value.let_in.clone(),
         life: PROGRAM_LIFE,
+        until: entry.value.until,
+        made_by: entry.value.made_by.clone(),
     };
     let begun = gateway.login.sessions.begin(new).await?;
     gateway.audit(user, Action::SignedIn, PROVIDER).await;

@@ -11,7 +11,7 @@ mod page;
 use async_nats::jetstream;
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    UserId,
+    TokenId, UserId,
     accounts::{Scope, token_hash},
     bucket::{Bucket, BucketError, Entry},
     sessions::LetIn,
@@ -56,6 +56,11 @@ struct Request {
     /// What let that one in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     let_in: Option<LetIn>,
+    /// Where an API token said yes: what the sign-in ends with, and when at the latest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    made_by: Vec<TokenId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<Timestamp>,
     /// By the gateway's clock.
     expires_at: Timestamp,
     #[serde(flatten)]
@@ -125,6 +130,8 @@ impl Devices {
             user: None,
             scopes: Vec::new(),
             let_in: None,
+            made_by: Vec::new(),
+            until: None,
             expires_at: Timestamp::now() + LIFE,
             other: Map::new(),
         };

@@ -92,6 +92,8 @@ pub(crate) async fn answer(
             user: Some(caller.user.id),
             scopes,
             let_in,
+            made_by: caller.lineage.clone(),
+            until: caller.expires_at,
             ..entry.value
         };
         match devices.requests.update(&entry.key, &request, entry.revision).await {
