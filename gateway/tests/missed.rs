@@ -102,6 +102,19 @@ async fn a_push_whose_delivery_was_lost_is_made_up_for_once_and_a_late_delivery_
 }
 
 #[tokio::test]
+async fn of_an_annotated_tag_the_commit_is_run_and_the_tag_object_remembered() {
+    let at = Registered::noted(json!({})).await;
+    let onlooker = at.service.onlooker().await;
+    assert_eq!(onlooker.looks().await, (1, 0, 0));
+    at.forge.has("refs/tags/v1", "c");
+    at.forge.has("refs/tags/v1^{}", "d");
+    assert_eq!(onlooker.looks().await, (1, 0, 1));
+    assert_eq!(at.jobs().await, pairs(&[("refs/tags/v1", "d")]));
+    assert_eq!(at.head("refs/tags/v1").await.as_deref(), Some("c"));
+    assert_eq!(onlooker.looks().await, (1, 0, 0));
+}
+
+#[tokio::test]
 async fn two_gateways_that_look_at_once_make_one_job() {
     let at = Registered::noted(json!({})).await;
     let (one, other) = (at.service.onlooker().await, at.service.onlooker().await);

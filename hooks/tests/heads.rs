@@ -150,6 +150,9 @@ async fn branches_and_tags_of_a_real_server_are_read(speaks: Speaks) {
     ];
     let expected = expected.map(|(name, id)| (name.to_owned(), id.clone()));
     assert_eq!(server.refs().await, expected);
+    let found = heads().list(&server.url, None).await.unwrap();
+    let tagged: Vec<_> = found.into_iter().filter_map(|found| found.tagged).collect();
+    assert_eq!(tagged, [commit.parse().unwrap()]);
 }
 
 #[tokio::test]

@@ -37,12 +37,13 @@ fn summary(incoming: &Incoming) -> String {
     };
     match incoming {
         Incoming::Push(p) => format!(
-            "push {}#{} {} {}..{}{}{}{}",
+            "push {}#{} {} {}..{}{}{}{}{}",
             p.repository.full_name,
             p.repository.forge_id.unwrap_or_default(),
             p.reference,
             short(&p.before),
             short(&p.after),
+            p.tagged.as_ref().map_or(String::new(), |commit| format!(" tagged {}", &commit.as_str()[..7])),
             if p.forced { " forced" } else { "" },
             if p.asks_to_skip() { " skip" } else { "" },
             p.installation.map_or(String::new(), |id| format!(" installation {id}")),

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 use tests::{
     Api, Delivery, Function, Service, delivery::path, forge::Status, function::MANIFEST,
-    service::WEBHOOK_SECRET,
+    service::WEBHOOK_SECRET, waiting::STATUS,
 };
 
 /// A name of a context that branch rules rely on.
@@ -152,6 +152,11 @@ async fn deletions_and_skipped_commits_make_no_job_and_a_tag_makes_one() {
     let tag = repository.tag("v1").await;
     let job = service.finished(&tag.job()).await;
     assert_eq!((job.trigger.as_str(), job.result()), ("tag", "ok\n"));
+    assert_eq!(job.sha.as_ref(), Some(&tag.sha), "the commit, not the tag object");
+    let green = |status: &Status| status.context == "gitfaas/tag" && status.state == "success";
+    let mut news = service.forge.watch();
+    let came = news.wait_for(|all| all.iter().any(|status| status.sha == tag.sha && green(status)));
+    tokio::time::timeout(STATUS, came).await.expect("the tag's status comes").unwrap();
     assert_eq!(service.jobs("").await.len(), 3);
 }
 

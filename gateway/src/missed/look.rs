@@ -268,6 +268,7 @@ fn push(repo: &Repo, found: &RemoteRef) -> Result<Push, ApiError> {
         reference: found.reference.clone(),
         before: None,
         after: Some(found.id.clone()),
+        tagged: found.tagged.clone(),
         forced: false,
         head_message: None,
         skip_ci: false,

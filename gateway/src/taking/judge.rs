@@ -163,6 +163,7 @@ mod tests {
             reference: reference.parse().unwrap(),
             before: None,
             after: "a".repeat(40).parse().ok(),
+            tagged: None,
             forced: false,
             head_message: None,
             skip_ci: false,

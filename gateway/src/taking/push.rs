@@ -43,7 +43,7 @@ fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
         label: repo.label.clone(),
         repo: Some(repo.id),
         reference: Some(push.reference.to_string()),
-        sha: push.after.clone(),
+        sha: push.commit().cloned(),
         before: push.before.clone(),
         paths: repo.paths.clone(),
         name: repo.name.clone(),

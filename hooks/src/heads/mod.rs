@@ -32,6 +32,8 @@ pub struct RemoteRef {
     pub reference: GitRef,
     /// The object; of an annotated tag the tag itself, as in a push's `after`.
     pub id: CommitSha,
+    /// Of an annotated tag, what it was put on.
+    pub tagged: Option<CommitSha>,
 }
 
 /// How to authenticate, by HTTP basic authentication.

@@ -9,11 +9,12 @@ use crate::git_ref::GitRef;
 /// The longest sentence of a server that is repeated, in characters.
 const MAX_SENTENCE_CHARS: usize = 200;
 
-/// Version 2's request for branches and tags. No capability is named, so ids are SHA-1 and nothing is
-/// peeled.
+/// Version 2's request for branches and tags, and for what annotated tags were put on. No capability is
+/// named, so ids are SHA-1.
 pub(super) const LS_REFS: &str = concat!(
     "0014command=ls-refs\n",
     "0001",
+    "0009peel\n",
     "001bref-prefix refs/heads/\n",
     "001aref-prefix refs/tags/\n",
     "0000",
@@ -57,7 +58,11 @@ pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, HeadsError> {
         }
         // Capabilities stand behind the first ref's name.
         let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
-        if !line.starts_with(b"shallow ") {
+        if let Some(tagged) = peeled(line) {
+            if let Some(tag) = refs.last_mut().filter(|tag: &&mut RemoteRef| tagged.is_of(tag)) {
+                tag.tagged = tagged.id.parse().ok();
+            }
+        } else if !line.starts_with(b"shallow ") {
             refs.extend(one(line)?);
         }
     }
@@ -80,7 +85,24 @@ pub(super) fn listed(bytes: &[u8]) -> Result<Vec<RemoteRef>, HeadsError> {
     Err(HeadsError::Garbled("it ends too early"))
 }
 
-/// `<id> <name>[ <attribute>…]`; `None` for what is neither branch nor tag, and for peeled tags.
+/// What the older versions say behind an annotated tag: `<id> <name>^{}`.
+struct Peeled<'a> {
+    id: &'a str,
+    name: &'a str,
+}
+
+impl Peeled<'_> {
+    fn is_of(&self, tag: &RemoteRef) -> bool {
+        self.name == tag.reference.as_str()
+    }
+}
+
+fn peeled(line: &[u8]) -> Option<Peeled<'_>> {
+    let (id, name) = str::from_utf8(line).ok()?.split_once(' ')?;
+    Some(Peeled { id, name: name.strip_suffix("^{}")? })
+}
+
+/// `<id> <name>[ <attribute>…]`; `None` for what is neither branch nor tag.
 fn one(line: &[u8]) -> Result<Option<RemoteRef>, HeadsError> {
     if let Some(words) = line.strip_prefix(b"ERR ") {
         let words = String::from_utf8_lossy(words);
@@ -94,7 +116,8 @@ fn one(line: &[u8]) -> Result<Option<RemoteRef>, HeadsError> {
     };
     let Ok(reference) = name.parse::<GitRef>() else { return Ok(None) };
     let id: CommitSha = id.parse().map_err(|_| HeadsError::Garbled("an id that is no SHA-1"))?;
-    Ok(Some(RemoteRef { reference, id }))
+    let tagged = words.find_map(|attribute| attribute.strip_prefix("peeled:")?.parse().ok());
+    Ok(Some(RemoteRef { reference, id, tagged }))
 }
 
 #[cfg(test)]
@@ -113,6 +136,10 @@ mod tests {
 
     fn names(refs: &[RemoteRef]) -> Vec<String> {
         refs.iter().map(|found| format!("{} {}", &found.id.as_str()[..1], found.reference)).collect()
+    }
+
+    fn tagged(refs: &[RemoteRef]) -> Vec<Option<String>> {
+        refs.iter().map(|found| found.tagged.as_ref().map(ToString::to_string)).collect()
     }
 
     #[test]
@@ -137,6 +164,7 @@ mod tests {
                 panic!("it is understood")
             };
             assert_eq!(names(&refs), ["a refs/heads/main", "c refs/tags/v1"]);
+            assert_eq!(tagged(&refs), [None, Some(id('a'))]);
         }
     }
 
@@ -158,7 +186,10 @@ mod tests {
             assert_eq!(advertisement(bytes.as_bytes()).unwrap(), Advertisement::AskForRefs);
         }
         let line = pkt(&format!("{} refs/heads/main symref-target:x\n", id('a')));
-        assert_eq!(names(&listed(format!("{line}0000").as_bytes()).unwrap()), ["a refs/heads/main"]);
+        let tag = pkt(&format!("{} refs/tags/v1 peeled:{}\n", id('c'), id('a')));
+        let refs = listed(format!("{line}{tag}0000").as_bytes()).unwrap();
+        assert_eq!(names(&refs), ["a refs/heads/main", "c refs/tags/v1"]);
+        assert_eq!(tagged(&refs), [None, Some(id('a'))]);
     }
 
     #[test]
@@ -183,6 +214,7 @@ mod tests {
             lines[1..],
             [
                 Pkt::Mark,
+                Pkt::Line(b"peel"),
                 Pkt::Line(b"ref-prefix refs/heads/"),
                 Pkt::Line(b"ref-prefix refs/tags/"),
                 Pkt::Flush

@@ -121,6 +121,8 @@ struct PushPayload {
 
 #[derive(Debug, Deserialize)]
 struct CommitField {
+    #[serde(default, deserialize_with = "lenient")]
+    id: Option<String>,
     message: String,
 }
 
@@ -241,6 +243,7 @@ fn push(payload: &Payload, push: &PushPayload) -> Result<Incoming, Malformed> {
         reference: &push.reference,
         before: &push.before,
         after: &push.after,
+        commit: push.head_commit.as_ref().and_then(|commit| commit.id.as_deref()),
         forced: push.forced.unwrap_or(false),
         message: push.head_commit.as_ref().map(|commit| commit.message.as_str()),
         pusher: pusher.and_then(Person::name),
@@ -261,6 +264,7 @@ fn deletion(payload: &Payload, delete: &DeletePayload) -> Result<Incoming, Malfo
         reference,
         before: None,
         after: None,
+        tagged: None,
         forced: false,
         head_message: None,
         skip_ci: false,

@@ -11,6 +11,9 @@ struct PushPayload {
     reference: String,
     before: String,
     after: String,
+    /// The commit, also of an annotated tag.
+    #[serde(default, deserialize_with = "lenient")]
+    checkout_sha: Option<String>,
     #[serde(default, deserialize_with = "lenient")]
     user_username: Option<String>,
     project: Project,
@@ -63,6 +66,7 @@ pub(super) fn parse(event: &str, json: &[u8]) -> Result<Incoming, Malformed> {
         reference: &push.reference,
         before: &push.before,
         after: &push.after,
+        commit: push.checkout_sha.as_deref(),
         forced: false,
         message: head.map(|commit| commit.message.as_str()),
         pusher: push.user_username.as_deref(),

@@ -76,9 +76,12 @@ pub struct Push {
     /// What it pointed to; `None` when it was made, or when the forge does not say.
     #[serde(default)]
     pub before: Option<CommitSha>,
-    /// What it points to: of an annotated tag the tag object, which must be peeled. `None`: removed.
+    /// What it points to, of an annotated tag the tag object; see [`Push::commit`]. `None`: removed.
     #[serde(default)]
     pub after: Option<CommitSha>,
+    /// Of an annotated tag, the commit that it was put on, where the forge says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tagged: Option<CommitSha>,
     /// Whether commits were left behind. Gitea and GitLab do not say; it is then `false`.
     #[serde(default)]
     pub forced: bool,
@@ -104,6 +107,11 @@ impl Push {
     /// Whether the ref was removed.
     pub fn is_deletion(&self) -> bool {
         self.after.is_none()
+    }
+
+    /// What is to be run and told of: forges take statuses of commits alone.
+    pub fn commit(&self) -> Option<&CommitSha> {
+        self.tagged.as_ref().or(self.after.as_ref())
     }
 
     /// Whether the newest commit asks for no run, in either spelling and any case.

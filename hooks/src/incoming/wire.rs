@@ -64,6 +64,8 @@ pub(super) struct RawPush<'a> {
     pub(super) reference: &'a str,
     pub(super) before: &'a str,
     pub(super) after: &'a str,
+    /// What `after` leads to, where that is another object.
+    pub(super) commit: Option<&'a str>,
     pub(super) forced: bool,
     pub(super) message: Option<&'a str>,
     pub(super) pusher: Option<&'a str>,
@@ -83,12 +85,19 @@ impl RawPush<'_> {
             // The test button of Gitea's page sends this; a real push always changes something.
             return Ok(Incoming::Ignored("nothing changed: before equals after".to_owned()));
         }
+        let tagged = match (reference.tag(), &after) {
+            (Some(_), Some(after)) => {
+                self.commit.and_then(|commit| commit.parse().ok()).filter(|commit| commit != after)
+            }
+            (Some(_), None) | (None, _) => None,
+        };
         let moved = before.is_some() && after.is_some();
         Ok(Incoming::Push(Push {
             repository: self.repository.checked()?,
             reference,
             before,
             after,
+            tagged,
             forced: self.forced && moved,
             head_message: self.message.map(|message| beginning(message).to_owned()),
             skip_ci: self.message.is_some_and(asks_to_skip),

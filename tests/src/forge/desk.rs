@@ -158,15 +158,15 @@ impl Desk {
         self.repos.join(format!("{full_name}.git"))
     }
 
+    /// A tag object is none, though it leads to one.
     pub(super) async fn has_commit(&self, full_name: &str, sha: &str) -> bool {
         let bare = self.bare(full_name);
-        let commit = format!("{sha}^{{commit}}");
         bare.is_dir()
             && git::command(&bare)
-                .args(["cat-file", "-e", &commit])
+                .args(["cat-file", "-t", sha])
                 .output()
                 .await
-                .is_ok_and(|output| output.status.success())
+                .is_ok_and(|output| output.status.success() && output.stdout.trim_ascii() == b"commit")
     }
 
     /// The answer to a request that is not as GitHub describes it.
