@@ -6,7 +6,10 @@ mod double;
 #[path = "../../jobs/tests/support/mod.rs"]
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use double::{Answer, Forge, gateway};
 use jobs::{
@@ -14,7 +17,7 @@ use jobs::{
     UserId, bucket::Entry, grants::StatusGrant, log::LogWriter, queue::Picker, streams,
 };
 use support::Nats;
-use tokio::task::JoinHandle;
+use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use worker::{grants::Grants, metrics::Metrics, reporter::Reporter};
 
@@ -31,7 +34,7 @@ struct Desk {
     stop: CancellationToken,
     grace_over: CancellationToken,
     posters: Vec<JoinHandle<()>>,
-    _nats: Nats,
+    nats: Arc<Nats>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -43,7 +46,7 @@ enum Kind {
 
 impl Desk {
     async fn open(kind: Kind, posters: &[&str]) -> Self {
-        let nats = Nats::start();
+        let nats = Arc::new(Nats::start());
         let ledger = nats.ledger().await;
         let forge = Forge::start().await;
         let (metrics, stop, grace_over) =
@@ -58,8 +61,7 @@ impl Desk {
             checks: kind == Kind::GithubApp,
         };
         let (repo, running) = (RepoId::new(), Vec::new());
-        let mut desk =
-            Self { ledger, forge, grant, metrics, repo, stop, grace_over, posters: running, _nats: nats };
+        let mut desk = Self { ledger, forge, grant, metrics, repo, stop, grace_over, posters: running, nats };
         for name in posters {
             desk.add_poster(name).await;
         }
@@ -68,11 +70,19 @@ impl Desk {
 
     async fn add_poster(&mut self, name: &str) {
         gateway(&self.ledger, name, self.grant.clone()).await;
-        let grants = Grants::new(self.ledger.client.clone(), &name.parse().unwrap());
-        let allow = "127.0.0.1".parse().unwrap();
-        let reporter =
-            Reporter::new(self.ledger.clone(), grants, &allow, None, self.metrics.clone()).unwrap();
+        let reporter = poster(self.ledger.clone(), name, self.metrics.clone());
         self.posters.push(tokio::spawn(reporter.run(self.stop.clone(), self.grace_over.clone())));
+    }
+
+    /// A poster in a process of its own: when that is shut down, its connections and all that it does
+    /// are gone at once.
+    async fn process_with_poster(&self, name: &'static str) -> Runtime {
+        gateway(&self.ledger, name, self.grant.clone()).await;
+        let process = Runtime::new().unwrap();
+        let (nats, metrics) = (Arc::clone(&self.nats), self.metrics.clone());
+        let (stop, grace_over) = (self.stop.clone(), self.grace_over.clone());
+        process.spawn(async move { poster(nats.ledger().await, name, metrics).run(stop, grace_over).await });
+        process
     }
 
     /// A job of a push of a commit.
@@ -131,6 +141,11 @@ impl Drop for Desk {
     fn drop(&mut self) {
         self.stop.cancel();
     }
+}
+
+fn poster(ledger: Ledger, name: &str, metrics: Metrics) -> Reporter {
+    let grants = Grants::new(ledger.client.clone(), &name.parse().unwrap());
+    Reporter::new(ledger, grants, &"127.0.0.1".parse().unwrap(), None, metrics).unwrap()
 }
 
 fn sha(n: usize) -> String {
@@ -249,6 +264,27 @@ async fn a_forge_that_hangs_does_not_hold_up_a_stop() {
     let stream = desk.ledger.js.get_stream(streams::STATUSES).await.unwrap();
     let info = stream.consumer_info(streams::STATUS_POSTERS).await.unwrap();
     assert_eq!(info.num_pending + info.num_ack_pending as u64, 1);
+}
+
+#[tokio::test]
+async fn what_a_dead_poster_had_in_hand_is_taken_over_after_thirty_seconds() {
+    let mut desk = Desk::open(Kind::GithubApp, &[]).await;
+    let process = desk.process_with_poster("w1").await;
+    desk.forge.close();
+    let job = desk.push(&sha(1)).await;
+    desk.forge.until(|forge| !forge.arrived(&sha(1)).is_empty()).await;
+    process.shutdown_background();
+    let died = Instant::now();
+    desk.forge.open();
+    desk.add_poster("w2").await;
+    let _claim = desk.claim().await;
+    desk.finish(job, &Outcome::Finished).await;
+    let ended = |forge: &Forge| forge.runs().last().is_some_and(|run| run["conclusion"] == "success");
+    desk.forge.until(ended).await;
+    assert!(died.elapsed() >= Duration::from_secs(30), "{:?}", died.elapsed());
+    let commit = desk.commit(&sha(1), |commit| commit.posted.is_some()).await;
+    assert_eq!((commit.posted.unwrap().state, commit.check_run), (jobs::CommitState::Success, Some(1)));
+    assert_eq!(desk.forge.runs().len(), 1, "the dead one may have made a run: the forge is asked first");
 }
 
 #[tokio::test]
