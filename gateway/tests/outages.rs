@@ -7,7 +7,11 @@ mod support;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use jobs::{Delivery, JobId, State, bucket::from_watch};
+use jobs::{
+    Commit, CommitState, Delivery, JobId, State,
+    bucket::{Entry, from_watch},
+    streams::{STATUSES, commit_key},
+};
 use reqwest::StatusCode;
 use serde_json::{Map, json};
 use support::{Answered, Service, push};
@@ -93,6 +97,48 @@ async fn what_a_crash_left_half_done_is_put_right() {
         }
     };
     tokio::time::timeout(MENDED_WITHIN, mended).await.expect("both are mended");
+}
+
+#[tokio::test]
+async fn a_status_whose_message_was_lost_is_queued_again_unless_the_forge_refused_it() {
+    let service = Service::with(&[("GITFAAS_GITHUB_TOKEN", "ghp_operator")]).await;
+    let token = service.admin().await;
+    let url = "https://github.com/a/pi";
+    let repo = service.register(&token, json!({ "url": url })).await;
+    let (id, secret) = (repo["id"].as_str().unwrap(), repo["secret"].as_str().unwrap());
+    let key = |digit: &str| {
+        let sha = digit.repeat(40).parse().unwrap();
+        commit_key(id.parse().unwrap(), &sha, "gitfaas/push")
+    };
+    let mut jobs = Vec::new();
+    for (before, after) in [("0", "a"), ("a", "b"), ("b", "c")] {
+        let sent = service.deliver(id, secret, "push", after, &push(url, before, after));
+        let answer = sent.answers(StatusCode::ACCEPTED).await;
+        jobs.push(answer["jobs"][0].as_str().unwrap().to_owned());
+    }
+    let refused = |now: &Entry<Commit>| {
+        let (refused, refused_state) = (Some("no".to_owned()), Some(CommitState::Pending));
+        Some(Commit { refused, refused_state, ..now.value.clone() })
+    };
+    for digit in ["b", "c"] {
+        service.ledger.commits.change(&key(digit), refused).await.unwrap().expect("it has a status");
+    }
+    let cancel = format!("/api/v1/jobs/{}/cancel", jobs[2]);
+    service.post(&cancel, &token, &json!({})).answers(StatusCode::OK).await;
+    service.ledger.js.get_stream(STATUSES).await.unwrap().purge().await.unwrap();
+
+    let mut queued = service.ledger.client.subscribe("statuses.>").await.unwrap();
+    let mut seen = Vec::new();
+    let queued_again = async {
+        while !(seen.contains(&key("a")) && seen.contains(&key("c"))) {
+            let message = queued.next().await.unwrap();
+            seen.push(message.subject.strip_prefix("statuses.").unwrap().to_owned());
+        }
+    };
+    tokio::time::timeout(MENDED_WITHIN, queued_again).await.expect("both are queued again");
+    assert!(!seen.contains(&key("b")), "pending was refused and is what there is to say");
+    let stored = service.ledger.js.get_stream(STATUSES).await.unwrap().get_info().await.unwrap();
+    assert_eq!(stored.state.messages, 2);
 }
 
 #[tokio::test]
