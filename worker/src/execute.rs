@@ -7,7 +7,7 @@
 use std::{sync::Arc, time::Instant};
 
 use jobs::{
-    Cause, Outcome, Phase, Trigger,
+    Cause, Filter, Outcome, Phase, Trigger,
     manifest::{Languages, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest},
 };
 use tokio::sync::mpsc;
@@ -24,7 +24,7 @@ use crate::{
     runner::Runner,
     sandbox::{Chunk, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot},
     sink::Sink,
-    source::{Files, Found, Selection, SourceError, changed_paths},
+    source::{CommitFiles, Files, Found, Selection, SourceError, changed_paths},
     verdict,
 };
 
@@ -95,7 +95,7 @@ impl Workshop {
             outside.log().note(Phase::Checkout, warning);
         }
         outside.learned(report.sha.as_ref(), &manifest.language).await;
-        if let Some(why) = self.filtered(order, &manifest, &files, outside).await {
+        if let Some(why) = filtered(&self.mirrors, order, &manifest, &files, outside).await {
             return Ok(Outcome::Skipped { why });
         }
         if let Some(outcome) = outside.superseded(manifest.supersede).await {
@@ -202,47 +202,6 @@ impl Workshop {
         }
     }
 
-    /// Why the filters of registration and manifest say no, if they do. Calls are not filtered.
-    ///
-    /// Two trees are compared, so a pull request is compared with what its target was then: where the
-    /// target moved on, its changes count too, and the filter rather says yes.
-    async fn filtered(
-        &self,
-        order: &Order,
-        manifest: &Manifest,
-        files: &Files,
-        outside: &impl Outside,
-    ) -> Option<String> {
-        let From::Commit { url, reference, before, .. } = &order.from else { return None };
-        match order.trigger {
-            Trigger::Call | Trigger::Rerun | Trigger::Tag => return None,
-            Trigger::Push | Trigger::PullRequest => {}
-        }
-        if let Some(branch) = reference.as_deref().and_then(|reference| reference.strip_prefix("refs/heads/"))
-            && !manifest.branches.lets_through(branch)
-        {
-            return Some(format!("branch {branch} is not listed"));
-        }
-        if manifest.paths.is_empty() && order.paths.is_empty() {
-            return None;
-        }
-        let (Some(before), Files::Commit(new)) = (before, files) else { return None };
-        let credential = outside.credential().await.ok().flatten();
-        let request = Request { url: url.clone(), sha: Some(before.clone()), reference: None, credential };
-        // Where the base commit cannot be had, a path filter says yes.
-        let old = self.mirrors.base(request).await?;
-        let (filters, new) = ([manifest.paths.clone(), order.paths.clone()], new.clone());
-        let matched = tokio::task::spawn_blocking(move || {
-            let mut matched = false;
-            let compared = changed_paths(&old, &new, &mut |path| {
-                matched |= filters.iter().all(|filter| filter.lets_through(path));
-                matched
-            });
-            matched || compared.is_err()
-        });
-        (!matched.await.unwrap_or(true)).then(|| "no matching path".to_owned())
-    }
-
     /// The environment, made or found; nothing where nothing is to be prepared.
     async fn prepare(
         &self,
@@ -327,6 +286,50 @@ impl Workshop {
     }
 }
 
+/// Why the filters of registration and manifest say no, if they do. Calls are not filtered.
+///
+/// Two trees are compared, so a pull request is compared with what its target was then: where the
+/// target moved on, its changes count too, and the filter rather says yes.
+async fn filtered(
+    mirrors: &Mirrors,
+    order: &Order,
+    manifest: &Manifest,
+    files: &Files,
+    outside: &impl Outside,
+) -> Option<String> {
+    let From::Commit { url, reference, before, .. } = &order.from else { return None };
+    match order.trigger {
+        Trigger::Call | Trigger::Rerun | Trigger::Tag => return None,
+        Trigger::Push | Trigger::PullRequest => {}
+    }
+    if let Some(branch) = reference.as_deref().and_then(|reference| reference.strip_prefix("refs/heads/"))
+        && !manifest.branches.lets_through(branch)
+    {
+        return Some(format!("branch {branch} is not listed"));
+    }
+    if manifest.paths.is_empty() && order.paths.is_empty() {
+        return None;
+    }
+    let (Some(before), Files::Commit(new)) = (before, files) else { return None };
+    let credential = outside.credential().await.ok().flatten();
+    let request = Request { url: url.clone(), sha: Some(before.clone()), reference: None, credential };
+    // Where the base commit cannot be had, a path filter says yes.
+    let old = mirrors.base(request).await?;
+    let (filters, new) = ([manifest.paths.clone(), order.paths.clone()], new.clone());
+    let matched = tokio::task::spawn_blocking(move || lets_through(&filters, &old, &new));
+    (!matched.await.unwrap_or(true)).then(|| "no matching path".to_owned())
+}
+
+/// Whether a path that differs passes all the filters. What cannot be compared does.
+fn lets_through(filters: &[Filter], old: &CommitFiles, new: &CommitFiles) -> bool {
+    let mut matched = false;
+    let compared = changed_paths(old, new, &mut |path| {
+        matched |= filters.iter().all(|filter| filter.lets_through(path));
+        matched
+    });
+    matched || compared.is_err()
+}
+
 /// The manifest's fields that the images' scripts read.
 fn fields(manifest: &Manifest) -> impl Iterator<Item = (String, String)> {
     let field = |name: &str, value: &Option<String>| value.clone().map(|value| (name.to_owned(), value));
@@ -373,4 +376,110 @@ struct Place<'a> {
     order: &'a Order,
     stop: &'a CancellationToken,
     sender: &'a mpsc::Sender<Chunk>,
+}
+
+#[cfg(test)]
+mod tests {
+    use hooks::address::Allow;
+    use jobs::{CommitSha, JobId, manifest::Ceilings};
+    use test_case::test_case;
+
+    use super::*;
+    use crate::{
+        checkout::Credential,
+        sandbox::{JobTag, Trust},
+        source::repository::Repository,
+    };
+
+    struct Any;
+
+    impl Languages for Any {
+        fn required_fields(&self, _: &str) -> Option<Vec<String>> {
+            Some(Vec::new())
+        }
+
+        fn names(&self) -> Vec<String> {
+            Vec::new()
+        }
+    }
+
+    /// Has no credential, and is asked for nothing else.
+    struct Nobody;
+
+    impl Outside for Nobody {
+        fn log(&self) -> Arc<dyn LogSink> {
+            unreachable!("a filter writes no log")
+        }
+
+        async fn credential(&self) -> Result<Option<Credential>, Outcome> {
+            Ok(None)
+        }
+
+        async fn secrets(&self, _: &[String]) -> Result<Vec<(String, String)>, Outcome> {
+            unreachable!("a filter needs no secret")
+        }
+
+        async fn learned(&self, _: Option<&CommitSha>, _: &str) {}
+
+        async fn superseded(&self, _: Option<bool>) -> Option<Outcome> {
+            None
+        }
+    }
+
+    fn filter(globs: &[&str]) -> Filter {
+        Filter::new(globs).unwrap()
+    }
+
+    #[test_case(&["lib/**"], &[] => true ; "the manifest's")]
+    #[test_case(&[], &["lib/**"] => true ; "the registration's")]
+    #[test_case(&["docs/**"], &[] => false ; "nothing of it changed")]
+    #[test_case(&["lib/**", "!**/*.py"], &[] => false ; "what changed is excluded")]
+    #[test_case(&["!docs/**"], &[] => true ; "all but what did not change")]
+    #[test_case(&["!lib/**", "!main.py"], &[] => false ; "all but what changed")]
+    #[test_case(&["lib/**"], &["*.py"] => false ; "each passes one of them")]
+    #[test_case(&["lib/**"], &["**/*.py"] => true ; "one passes both")]
+    fn what_changed_passes(manifest: &[&str], registration: &[&str]) -> bool {
+        let repository = Repository::new();
+        let (old, new) = (repository.first(), repository.commit("echo 2 > main.py; echo 2 > lib/c.py"));
+        lets_through(&[filter(manifest), filter(registration)], &old, &new)
+    }
+
+    #[test]
+    fn what_cannot_be_compared_passes() {
+        let repository = Repository::new();
+        let (old, new) = (repository.first(), repository.commit("echo 2 > main.py"));
+        std::fs::remove_dir_all(repository.path().join(".git/objects")).unwrap();
+        assert!(lets_through(&[filter(&["docs/**"])], &old, &new));
+    }
+
+    #[test_case(Trigger::Push, "refs/heads/main", r#"{"branches": ["release"]}"# => Some("branch main is not listed".to_owned()) ; "another branch")]
+    #[test_case(Trigger::Push, "refs/heads/release", r#"{"branches": ["release"]}"# => None ; "a listed branch")]
+    #[test_case(Trigger::Tag, "refs/tags/v1", r#"{"branches": ["release"], "paths": ["docs/**"]}"# => None ; "a tag is not filtered")]
+    #[test_case(Trigger::Call, "refs/heads/main", r#"{"branches": ["release"]}"# => None ; "nor is a call")]
+    #[test_case(Trigger::Rerun, "refs/heads/main", r#"{"branches": ["release"]}"# => None ; "nor is a rerun")]
+    #[test_case(Trigger::Push, "refs/heads/main", r#"{"paths": ["docs/**"]}"# => None ; "the base cannot be had")]
+    #[tokio::test]
+    async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Option<String> {
+        let folder = tempfile::tempdir().unwrap();
+        // Nothing may be reached, so no base can be had.
+        let mirrors = Mirrors::open(folder.path().to_owned(), Allow::none(), None, 1 << 20).unwrap();
+        let text = format!(r#"{{"language": "python", {}"#, &fields[1..]);
+        let manifest = Manifest::parse(text.as_bytes(), &Ceilings::default(), &Any).unwrap();
+        let sha = |digit: &str| digit.repeat(40).parse().ok();
+        let order = Order {
+            tag: JobTag { job: JobId::new(), attempt: 1 },
+            from: From::Commit {
+                url: "http://127.0.0.1:9/a/pi.git".parse().unwrap(),
+                sha: sha("b"),
+                reference: Some(reference.to_owned()),
+                before: sha("a"),
+            },
+            args: None,
+            trigger,
+            paths: Filter::default(),
+            trust: Trust(String::new()),
+        };
+        let files = Files::Commit(Repository::new().first());
+        filtered(&mirrors, &order, &manifest, &files, &Nobody).await
+    }
 }

@@ -140,7 +140,7 @@ fn pack_entry(
 /// entered. Stops early when `enough` says so.
 ///
 /// # Errors
-/// An object is missing.
+/// An object is missing, or the trees are nested too deeply.
 pub fn changed_paths(
     old: &CommitFiles,
     new: &CommitFiles,
@@ -171,8 +171,11 @@ fn compare(
     depth: usize,
     enough: &mut dyn FnMut(&str) -> bool,
 ) -> Result<bool, SourceError> {
-    if old == new || depth > MAX_DEPTH {
+    if old == new {
         return Ok(false);
+    }
+    if depth > MAX_DEPTH {
+        return Err(SourceError::Path { path: prefix.to_owned() });
     }
     let (old, new) = (entries(local, old)?, entries(local, new)?);
     let names: std::collections::BTreeSet<&Vec<u8>> = old.keys().chain(new.keys()).collect();
@@ -197,4 +200,73 @@ fn compare(
         }
     }
     Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::{super::repository::Repository, *};
+
+    fn changed(old: &CommitFiles, new: &CommitFiles) -> Vec<String> {
+        let mut paths = Vec::new();
+        let mut all = |path: &str| {
+            paths.push(path.to_owned());
+            false
+        };
+        changed_paths(old, new, &mut all).unwrap();
+        paths
+    }
+
+    #[test_case("" => Vec::<String>::new() ; "nothing")]
+    #[test_case("echo 2 > main.py" => vec!["main.py"] ; "a file at the top")]
+    #[test_case("echo 2 > docs/deep/b.md" => vec!["docs/deep/b.md"] ; "a file below folders")]
+    #[test_case("echo 2 > docs/deep/new" => vec!["docs/deep/new"] ; "a new file")]
+    #[test_case("rm -r docs" => vec!["docs/a.md", "docs/deep/b.md"] ; "a removed folder")]
+    #[test_case("mv lib source" => vec!["lib/c.py", "source/c.py"] ; "a renamed folder")]
+    #[test_case("chmod +x main.py" => vec!["main.py"] ; "a file that can be executed now")]
+    #[test_case("rm main.py; ln -s lib/c.py main.py" => vec!["main.py"] ; "a link instead of a file")]
+    #[test_case("rm main.py; mkdir main.py; echo 2 > main.py/x" => vec!["main.py", "main.py/x"] ; "a folder instead of a file")]
+    #[test_case("rm -r lib; echo 2 > lib" => vec!["lib", "lib/c.py"] ; "a file instead of a folder")]
+    #[test_case("echo 2 > 'a b é'" => vec!["a b é"] ; "a name that is not plain")]
+    fn what_differs_between_two_commits(script: &str) -> Vec<String> {
+        let repository = Repository::new();
+        let (old, new) = (repository.first(), repository.commit(script));
+        let paths = changed(&old, &new);
+        let mut back = changed(&new, &old);
+        back.sort();
+        assert_eq!(
+            {
+                let mut sorted = paths.clone();
+                sorted.sort();
+                sorted
+            },
+            back,
+            "seen from either side"
+        );
+        paths
+    }
+
+    #[test]
+    fn it_stops_when_it_was_enough() {
+        let repository = Repository::new();
+        let (old, new) = (repository.first(), repository.commit("rm -r docs lib main.py; echo 1 > z"));
+        let mut asked = Vec::new();
+        let mut enough = |path: &str| {
+            asked.push(path.to_owned());
+            path == "docs/deep/b.md"
+        };
+        changed_paths(&old, &new, &mut enough).unwrap();
+        assert_eq!(asked, ["docs/a.md", "docs/deep/b.md"]);
+    }
+
+    #[test]
+    fn equal_folders_are_not_read_and_a_missing_object_is_no_answer() {
+        let repository = Repository::new();
+        let (old, new) = (repository.first(), repository.commit("echo 2 > main.py; echo 2 > lib/c.py"));
+        std::fs::remove_file(repository.object(&repository.git(&["rev-parse", "HEAD:docs"]))).unwrap();
+        assert_eq!(changed(&old, &new), ["lib/c.py", "main.py"]);
+        std::fs::remove_file(repository.object(&repository.git(&["rev-parse", "HEAD:lib"]))).unwrap();
+        assert!(changed_paths(&old, &new, &mut |_| false).is_err());
+    }
 }

@@ -5,6 +5,8 @@
 
 mod commit;
 mod directory;
+#[cfg(test)]
+pub(crate) mod repository;
 mod spool;
 
 use std::{io, path::Path};
