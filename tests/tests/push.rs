@@ -161,6 +161,27 @@ async fn deletions_and_skipped_commits_make_no_job_and_a_tag_makes_one() {
 }
 
 #[tokio::test]
+async fn a_push_that_changes_no_listed_path_is_green_without_a_run() {
+    let service = Service::start().await;
+    let repository = service.registered("paths").await;
+    let function = || {
+        Function::python("print('ran')")
+            .with("paths", json!(["src/**", "!**/*.md"]))
+            .file("src/deep/a.py", "1")
+    };
+    let first = repository.push(function()).await;
+    assert_eq!(service.finished(&first.job()).await.result(), "ran\n", "there is nothing to compare it with");
+
+    let other = repository.push(function().file("docs/b", "2").file("src/deep/c.md", "2")).await;
+    let status = service.forge.final_status(&other).await;
+    assert_eq!(told(&status), "gitfaas/push success: skipped: no matching path");
+    assert_eq!(service.finished(&other.job()).await.cause.as_deref(), Some("skipped"));
+
+    let listed = repository.push(function().file("src/deep/a.py", "3")).await;
+    assert_eq!(service.finished(&listed.job()).await.result(), "ran\n");
+}
+
+#[tokio::test]
 async fn a_newer_push_supersedes_the_running_one_of_its_branch() {
     let service = Service::start().await;
     let repository = service.registered("quick").await;
