@@ -138,7 +138,7 @@ async fn deletions_and_skipped_commits_make_no_job_and_a_tag_makes_one() {
     let service = Service::start().await;
     let repository = service.registered("refs").await;
     let function = || Function::python("print('ok')");
-    repository.push(function()).await;
+    let first = repository.push(function()).await;
 
     let skipped = repository.push_to("main", function().file("a", "1"), "docs only [skip ci]").await;
     assert!(skipped.told.contains("ignored: the commit message says so"), "{}", skipped.told);
@@ -157,6 +157,10 @@ async fn deletions_and_skipped_commits_make_no_job_and_a_tag_makes_one() {
     let mut news = service.forge.watch();
     let came = news.wait_for(|all| all.iter().any(|status| status.sha == tag.sha && green(status)));
     tokio::time::timeout(STATUS, came).await.expect("the tag's status comes").unwrap();
+    let asked = service.forge.seen();
+    let mut told_of = asked.iter().filter_map(|seen| Some(seen.path.split_once("/statuses/")?.1));
+    let commits = [first.sha.as_str(), side.sha.as_str()];
+    assert!(told_of.all(|sha| commits.contains(&sha)), "a status of the tag object: {asked:#?}");
     assert_eq!(service.jobs("").await.len(), 3);
 }
 
