@@ -54,8 +54,12 @@ async fn begun(gateway: &Gateway, headers: &HeaderMap, wish: &Wish) -> Result<Re
     Ok(([(header::SET_COOKIE, attempt.cookie(gateway))], page).into_response())
 }
 
-/// Who signs in with the account has every scope, so a narrowed token begins no link.
+/// Who signs in with the account has every scope, and for good: a token that was narrowed or that ends
+/// begins no link.
 fn may_link(caller: &Caller) -> Result<(), ApiError> {
+    if caller.expires_at.is_some() {
+        return Err(ApiError::Forbidden("a token that ends cannot link an account".to_owned()));
+    }
     ALL_SCOPES.into_iter().try_for_each(|scope| caller.needs(scope))
 }
 

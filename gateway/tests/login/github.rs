@@ -227,16 +227,17 @@ async fn an_address_or_a_form_of_another_site_links_nothing() {
     let home = browser.visit("/").await.text;
     assert!(!home.contains("value=\"oidc\""), "{home}");
 
-    // A sign-in has every scope, so who has fewer has no account to link.
+    // A sign-in has every scope and can be renewed, so who has less has no account to link.
     let user = service.user("bob@example.com").await;
-    let wish = json!({ "name": "narrow", "scopes": ["jobs:read"] });
-    let made = service.post("/api/v1/tokens", &user, &wish).answers(StatusCode::CREATED).await;
-    let mut browser = Browser::new(&service);
-    let home = browser.post("/login", &[("token", made["token"].as_str().unwrap()), ("next", "/")]).await;
-    assert!(!home.text.contains("action=\"/link\""), "{}", home.text);
-    let word = home.between("name=\"form\" value=\"", "\"");
-    let page = browser.post("/link", &[("form", word), ("provider", "github")]).await;
-    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    for wish in [json!({ "scopes": ["jobs:read"] }), json!({ "expires_in": "1h" })] {
+        let made = service.post("/api/v1/tokens", &user, &wish).answers(StatusCode::CREATED).await;
+        let mut browser = Browser::new(&service);
+        let home = browser.post("/login", &[("token", made["token"].as_str().unwrap()), ("next", "/")]).await;
+        assert!(!home.text.contains("action=\"/link\""), "{}", home.text);
+        let word = home.between("name=\"form\" value=\"", "\"");
+        let page = browser.post("/link", &[("form", word), ("provider", "github")]).await;
+        assert_eq!(page.status, StatusCode::FORBIDDEN, "{wish}");
+    }
 }
 
 #[tokio::test]
