@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use super::{
     CheckRun, Hook, Minted, Seen, Status, Trouble, app,
-    description::Operation,
+    description::{self, Operation},
     lock, said,
     trouble::{Cut, Troubles},
 };
@@ -69,7 +69,10 @@ impl Desk {
         let in_api = path.strip_prefix("/api/v1").unwrap_or(&path);
         let segments: Vec<&str> = in_api.split('/').skip(1).collect();
         match segments[..] {
-            ["repos" | "app" | "installation", ..] => self.api(cut, &segments, request).await,
+            ["repos" | "app" | "installation", ..] => {
+                let speaks_github = in_api.len() == path.len();
+                self.api(cut, &segments, speaks_github, request).await
+            }
             _ => {
                 let path = path.trim_start_matches('/');
                 let fault = lock(&self.faults)
@@ -81,7 +84,7 @@ impl Desk {
         }
     }
 
-    async fn api(&self, cut: &Cut, path: &[&str], request: Request) -> Response {
+    async fn api(&self, cut: &Cut, path: &[&str], speaks_github: bool, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
         let body: Value = match serde_json::from_slice(&bytes) {
@@ -91,6 +94,11 @@ impl Desk {
         };
         if !parts.headers.contains_key(header::USER_AGENT) {
             return said(StatusCode::FORBIDDEN, "Request forbidden by administrative rules.");
+        }
+        let at = parts.uri.path();
+        let wrong = description::wrong_with(parts.method.as_str(), at, parts.uri.query(), &body);
+        if let Some(wrong) = wrong.filter(|_| speaks_github) {
+            return self.complains(&wrong);
         }
         let (who, method) = (self.who(&parts.headers), &parts.method);
         let full_name = match path {
