@@ -20,16 +20,20 @@ group() {
     exec 3>&-
 } 2>/dev/null
 
-# Whether the leader is another and counts too few nodes, `patience` seconds after it was first seen.
+# Whether the leader is another and counts too few nodes. Judged once, when there was a leader for `patience`
+# seconds: before anybody is counted a node shows the number that it expects.
 left_out() {
     local seen='' answer
     while kill -0 "$child" 2>/dev/null; do
         answer=$(group)
-        if [[ $answer =~ \"cluster_size\":\ $nodes[^0-9] && $answer =~ \"leader\": ]]; then return 1; fi
         if [[ $answer =~ \"leader\":\ \"([^\"]+)\" ]]; then
-            [ "${BASH_REMATCH[1]}" != "$NATS_NAME" ] || return 1
             : "${seen:=$SECONDS}"
-            if ((SECONDS - seen >= patience)); then return 0; fi
+            if ((SECONDS - seen >= patience)); then
+                [ "${BASH_REMATCH[1]}" != "$NATS_NAME" ] && [[ ! $answer =~ \"cluster_size\":\ $nodes[^0-9] ]]
+                return
+            fi
+        else
+            seen=''
         fi
         sleep 0.5
     done
