@@ -66,7 +66,7 @@ impl Mirrors {
     }
 
     /// Removes what was used least recently of more than `MAX_MIRRORS`, and forgets whose turn it was
-    /// where nobody waits.
+    /// where nobody waits. Blocking: mirrors can be large.
     pub(super) fn tidy(&self) {
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         locks.retain(|_, lock| Arc::strong_count(lock) > 1);

@@ -68,19 +68,17 @@ impl Mirrors {
                 let brought = fetch::bring(&mirrors.settings, &path, &request, &interrupt);
                 // Held until the fetch has ended, also one that nobody waits for any more.
                 drop(one_at_a_time);
+                mirrors.tidy();
                 brought
             }
         });
         // Dropping this future must not leave a fetch running for ever either.
         let _stop_with_us = SetOnDrop(Arc::clone(&interrupt));
-        let fetched = match tokio::time::timeout(FETCH_TIMEOUT, fetching).await {
+        match tokio::time::timeout(FETCH_TIMEOUT, fetching).await {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => Err(CheckoutError::Broken(panic.to_string())),
             Err(_) => Err(CheckoutError::TimedOut(FETCH_TIMEOUT)),
-        };
-        drop(mirror);
-        self.tidy();
-        fetched
+        }
     }
 
     /// Brings an older commit for comparing, if it can be had.
