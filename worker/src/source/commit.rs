@@ -206,7 +206,7 @@ fn compare(
 mod tests {
     use test_case::test_case;
 
-    use super::{super::repository::Repository, *};
+    use super::{super::test_repository::Repository, *};
 
     fn changed(old: &CommitFiles, new: &CommitFiles) -> Vec<String> {
         let mut paths = Vec::new();

@@ -5,9 +5,9 @@
 
 mod commit;
 mod directory;
-#[cfg(test)]
-pub(crate) mod repository;
 mod spool;
+#[cfg(test)]
+pub(crate) mod test_repository;
 
 use std::{io, path::Path};
 
