@@ -20,20 +20,20 @@ group() {
     exec 3>&-
 } 2>/dev/null
 
-# Whether the leader is another and counts too few nodes. Judged once, when there was a leader for `patience`
-# seconds: before anybody is counted a node shows the number that it expects.
+# Whether another leads and counts too few nodes. Judged when the same one has led for `patience` seconds:
+# before anybody is counted a node shows the number that it expects. One that leads looks on, because the
+# next leader may leave it out.
 left_out() {
-    local seen='' answer
+    local leader='' since=0 answer
     while kill -0 "$child" 2>/dev/null; do
         answer=$(group)
-        if [[ $answer =~ \"leader\":\ \"([^\"]+)\" ]]; then
-            : "${seen:=$SECONDS}"
-            if ((SECONDS - seen >= patience)); then
-                [ "${BASH_REMATCH[1]}" != "$NATS_NAME" ] && [[ ! $answer =~ \"cluster_size\":\ $nodes[^0-9] ]]
-                return
-            fi
-        else
-            seen=''
+        if [[ ! $answer =~ \"leader\":\ \"([^\"]+)\" ]]; then
+            leader=''
+        elif [ "${BASH_REMATCH[1]}" != "$leader" ]; then
+            leader=${BASH_REMATCH[1]} since=$SECONDS
+        elif ((SECONDS - since >= patience)); then
+            if [[ $answer =~ \"cluster_size\":\ $nodes[^0-9] ]]; then return 1; fi
+            if [ "$leader" != "$NATS_NAME" ]; then return 0; fi
         fi
         sleep 0.5
     done
