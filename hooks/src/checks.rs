@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::address::{Allow, ClientError};
-use crate::api::{Api, credential};
-use crate::status::{StatusError, Target, judge, one_line};
+use crate::api::{Api, below, credential};
+use crate::status::{Place, StatusError, Target, judge, one_line};
 
 /// GitHub takes so many annotations a request; more are added by further ones.
 pub const ANNOTATIONS_PER_REQUEST: usize = 50;
@@ -160,10 +160,17 @@ struct Page {
 #[derive(Deserialize)]
 struct Listed {
     id: u64,
+    status: String,
     #[serde(default)]
     external_id: Option<String>,
     #[serde(default)]
     output: ListedOutput,
+}
+
+impl Listed {
+    fn is_completed(&self) -> bool {
+        self.status == "completed"
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -200,15 +207,51 @@ impl CheckClient {
     }
 
     /// Looks whether a run with this `external_id` is there: after a request whose answer was lost.
-    /// Of several the newest counts.
-    pub async fn find(&self, target: &Target, run: &CheckRun) -> Result<Option<FoundRun>, StatusError> {
+    /// Of several one that is not completed counts, and among equals the newest.
+    ///
+    /// # Errors
+    /// As of a change.
+    pub async fn find(
+        &self,
+        target: &Target,
+        place: &Place,
+        external_id: &str,
+    ) -> Result<Option<FoundRun>, StatusError> {
+        let ours = self.all(target, place, external_id).await?;
+        let found = ours.into_iter().max_by_key(|run| (!run.is_completed(), run.id));
+        Ok(found.map(|run| FoundRun { id: run.id, annotations: run.output.annotations_count }))
+    }
+
+    /// Whether there is a run with this `external_id`, and every one is completed. There are several when
+    /// GitHub made one long after it had failed to answer.
+    ///
+    /// # Errors
+    /// As of a change; [`StatusError::Refused`] says that the token may not read.
+    pub async fn is_completed(
+        &self,
+        target: &Target,
+        place: &Place,
+        external_id: &str,
+    ) -> Result<bool, StatusError> {
+        let ours = self.all(target, place, external_id).await?;
+        Ok(!ours.is_empty() && ours.iter().all(Listed::is_completed))
+    }
+
+    /// Every run of a commit and a context with this `external_id`.
+    async fn all(
+        &self,
+        target: &Target,
+        place: &Place,
+        external_id: &str,
+    ) -> Result<Vec<Listed>, StatusError> {
         let credential = credential(AUTHORIZATION, format!("Bearer {}", target.token.expose()))?;
-        let mut found: Option<FoundRun> = None;
+        let Place { owner, name, sha, context } = place;
+        let mut ours = Vec::new();
         for page in 1..=MAX_PAGES {
-            let mut url =
-                address(target, run, &["commits", run.sha.as_str(), "check-runs"].map(str::to_owned))?;
+            let path = ["repos", owner, name, "commits", sha.as_str(), "check-runs"];
+            let mut url = below(&target.api, path)?;
             url.query_pairs_mut()
-                .append_pair("check_name", &run.context)
+                .append_pair("check_name", context)
                 .append_pair("filter", "all")
                 .append_pair("per_page", &RUNS_PER_PAGE.to_string())
                 .append_pair("page", &page.to_string());
@@ -219,16 +262,12 @@ impl CheckClient {
             let Page { check_runs } = serde_json::from_slice(&answer.body)
                 .map_err(|_| StatusError::Retry { reason: "the list of check runs is garbled".to_owned() })?;
             let is_last = check_runs.len() < RUNS_PER_PAGE;
-            let ours = check_runs
-                .into_iter()
-                .filter(|listed| listed.external_id.as_deref() == Some(run.external_id.as_str()))
-                .map(|listed| FoundRun { id: listed.id, annotations: listed.output.annotations_count });
-            found = ours.chain(found).max_by_key(|run| run.id);
+            ours.extend(check_runs.into_iter().filter(|run| run.external_id.as_deref() == Some(external_id)));
             if is_last {
                 break;
             }
         }
-        Ok(found)
+        Ok(ours)
     }
 
     async fn annotate(
@@ -285,17 +324,8 @@ impl CheckClient {
 
 /// Owner and name are encoded, whatever they are.
 fn address(target: &Target, run: &CheckRun, rest: &[String]) -> Result<Url, StatusError> {
-    let mut url = target.api.clone();
-    match url.path_segments_mut() {
-        Ok(mut path) => {
-            path.pop_if_empty().extend(["repos", &run.owner, &run.name]).extend(rest);
-        }
-        Err(()) => {
-            let reason = format!("{} is not the address of an API", target.api);
-            return Err(StatusError::Refused { reason });
-        }
-    }
-    Ok(url)
+    let repository = ["repos", &run.owner, &run.name];
+    below(&target.api, repository.into_iter().chain(rest.iter().map(String::as_str)))
 }
 
 fn beginning(text: &str) -> &str {

@@ -3,7 +3,7 @@
 use hooks::address::Allow;
 use hooks::checks::{Annotation, CheckClient, CheckRun, Conclusion, FoundRun, Level, Progress};
 use hooks::forge::Forge;
-use hooks::status::{StatusError, Target};
+use hooks::status::{Place, StatusError, Target};
 use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -104,9 +104,12 @@ async fn a_token_that_is_no_apps_is_refused() {
 async fn the_newest_run_with_our_id_is_found_on_whatever_page() {
     let server = MockServer::start().await;
     let ours = run(Progress::Queued, 0);
-    let listed = |id: u64, external_id: &str, annotations: u64| json!({"id": id, "external_id": external_id, "output": {"annotations_count": annotations}});
     let first: Vec<Value> = (0..100).map(|n| listed(1000 + n, "another", 0)).collect();
-    let second = [listed(7, &ours.external_id, 0), listed(9, &ours.external_id, 50), json!({"id": 12})];
+    let second = [
+        listed(7, &ours.external_id, 0),
+        listed(9, &ours.external_id, 50),
+        json!({"id": 12, "status": "queued"}),
+    ];
     for (page, runs) in [("1", Value::from(first)), ("2", Value::from(second.to_vec()))] {
         Mock::given(method("GET"))
             .and(path(format!("/repos/octocat/hello/commits/{}/check-runs", ours.sha)))
@@ -118,10 +121,42 @@ async fn the_newest_run_with_our_id_is_found_on_whatever_page() {
             .mount(&server)
             .await;
     }
-    let found = client().find(&target(&server), &ours).await.expect("an answer");
+    let found = client().find(&target(&server), &place(), &ours.external_id).await.expect("an answer");
     assert_eq!(found, Some(FoundRun { id: 9, annotations: 50 }));
-    let other = CheckRun { external_id: "nobody's".to_owned(), ..ours };
-    assert_eq!(client().find(&target(&server), &other).await.expect("an answer"), None);
+    assert_eq!(client().find(&target(&server), &place(), "nobody's").await.expect("an answer"), None);
+}
+
+/// A run that is completed.
+fn listed(id: u64, external_id: &str, annotations: u64) -> Value {
+    json!({
+        "id": id,
+        "status": "completed",
+        "external_id": external_id,
+        "output": {"annotations_count": annotations},
+    })
+}
+
+fn place() -> Place {
+    let CheckRun { owner, name, sha, context, .. } = run(Progress::Queued, 0);
+    Place { owner, name, sha, context }
+}
+
+#[tokio::test]
+async fn of_two_runs_with_our_id_the_one_that_is_not_completed_counts() {
+    let server = MockServer::start().await;
+    let queued = json!({"id": 8, "status": "queued", "external_id": "j", "output": {}});
+    let runs = [listed(9, "j", 50), queued, listed(10, "k", 0)];
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"total_count": 3, "check_runs": runs})))
+        .mount(&server)
+        .await;
+    let (client, target) = (client(), target(&server));
+    let found = client.find(&target, &place(), "j").await.expect("an answer");
+    assert_eq!(found, Some(FoundRun { id: 8, annotations: 0 }));
+    let is_completed = async |id| client.is_completed(&target, &place(), id).await.expect("an answer");
+    assert!(!is_completed("j").await, "one of them is not");
+    assert!(is_completed("k").await);
+    assert!(!is_completed("nobody's").await, "there is none");
 }
 
 #[tokio::test]

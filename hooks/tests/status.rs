@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use hooks::address::Allow;
 use hooks::forge::Forge;
-use hooks::status::{CommitState, StatusClient, StatusError, StatusPost, Target};
+use hooks::status::{CommitState, Place, StatusClient, StatusError, StatusPost, Target};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use wiremock::matchers::{header, method, path};
+use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
 const SHA: &str = "1f1ee58e3067678d3752dd5f6f3abb936325fbb8";
@@ -244,4 +244,76 @@ async fn a_plain_server_takes_no_status_and_a_bad_token_is_not_sent() {
     let result = client().post(&bad, &post()).await;
     assert!(matches!(result, Err(StatusError::Unauthorized { .. })));
     assert!(server.received_requests().await.expect("recorded").is_empty());
+}
+
+fn place() -> Place {
+    let StatusPost { owner, name, sha, context, .. } = post();
+    Place { owner, name, sha, context }
+}
+
+/// A forge that shows this on its first page, and nothing on the next ones.
+async fn forge_that_shows(at: &str, first: Value, then: Value) -> MockServer {
+    let server = MockServer::start().await;
+    for (page, body) in [("1", first), ("2", then)] {
+        Mock::given(method("GET"))
+            .and(path(at))
+            .and(query_param("page", page))
+            .respond_with(ResponseTemplate::new(200).set_body_json(body))
+            .mount(&server)
+            .await;
+    }
+    server
+}
+
+#[tokio::test]
+async fn what_github_shows_is_told_from_what_it_was_told() {
+    let page = "https://faas.example/jobs/1?key=k";
+    let status = |id: u64, context: &str, state: &str| json!({"id": id, "context": context, "state": state, "target_url": page});
+    let first = json!({"statuses": [status(3, "another", "success")]});
+    let then =
+        json!({"statuses": [status(1, "gitfaas/push", "pending"), status(2, "GitFaaS/push", "failure")]});
+    let at = format!("/repos/octocat/hello/commits/{SHA}/status");
+    let server = forge_that_shows(&at, first, then).await;
+    let shown = client().shown(&target(Forge::Github, &server.uri()), &place()).await;
+    let shown = shown.expect("an answer").expect("one on the second page");
+    assert!(shown.is(CommitState::Failure, page));
+    assert!(!shown.is(CommitState::Pending, page) && !shown.is(CommitState::Error, page));
+    assert!(!shown.is(CommitState::Failure, "https://faas.example/jobs/2?key=k"), "another job's");
+}
+
+#[tokio::test]
+async fn gitea_and_gitlab_show_it_in_their_own_fields_and_words() {
+    let at = format!("/repos/octocat/hello/commits/{SHA}/status");
+    let listed =
+        json!({"statuses": [{"id": 1, "context": "gitfaas/push", "status": "success", "target_url": ""}]});
+    let server = forge_that_shows(&at, listed, json!({"statuses": null})).await;
+    let shown = client().shown(&target(Forge::Gitea, &server.uri()), &place()).await.expect("an answer");
+    assert!(shown.expect("one").is(CommitState::Success, "any page"), "it tells of no page");
+    let elsewhere = Place { context: "other".to_owned(), ..place() };
+    let shown = client().shown(&target(Forge::Gitea, &server.uri()), &elsewhere).await;
+    assert_eq!(shown, Ok(None));
+
+    let at = format!("/projects/octocat%2Fhello/repository/commits/{SHA}/statuses");
+    let listed = json!([{"id": 5, "name": "gitfaas/push", "status": "failed"}, {"id": 4, "name": "gitfaas/push", "status": "pending"}]);
+    let server = forge_that_shows(&at, listed, json!([])).await;
+    let shown = client().shown(&target(Forge::Gitlab, &server.uri()), &place()).await.expect("an answer");
+    assert!(shown.expect("one").is(CommitState::Error, "any page"), "GitLab knows no other word for it");
+    let request = &server.received_requests().await.expect("recorded")[0];
+    assert!(request.url.query().is_some_and(|query| query.contains("name=gitfaas%2Fpush")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_says_whether_it_ever_can() {
+    let server = MockServer::start().await;
+    Mock::given(method("GET"))
+        .respond_with(ResponseTemplate::new(403).set_body_json(json!({"message": "no right"})))
+        .up_to_n_times(1)
+        .mount(&server)
+        .await;
+    Mock::given(method("GET")).respond_with(ResponseTemplate::new(502)).mount(&server).await;
+    let shown = async || client().shown(&target(Forge::Github, &server.uri()), &place()).await;
+    assert!(matches!(shown().await, Err(StatusError::Refused { .. })));
+    assert!(matches!(shown().await, Err(StatusError::Retry { .. })));
+    let plain = client().shown(&target(Forge::Plain, &server.uri()), &place()).await;
+    assert!(matches!(plain, Err(StatusError::Refused { .. })));
 }

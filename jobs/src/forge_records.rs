@@ -1,11 +1,11 @@
-//! What the ledger keeps about repositories, their deliveries and their commits.
+//! What the ledger keeps about repositories and their deliveries.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::{CommitSha, CommitState, Filter, JobId, Label, RepoId, UserId};
+use crate::{CommitSha, Filter, JobId, Label, RepoId, UserId};
 
 /// Who may follow a status's link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -210,60 +210,4 @@ pub fn head_key(repo: RepoId, reference: &str) -> String {
 /// `<repo>.<sha256(ref)>.<after>`
 pub fn push_key(repo: RepoId, reference: &str, after: &CommitSha) -> String {
     format!("{}.{after}", head_key(repo, reference))
-}
-
-/// What was last posted for a commit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Posted {
-    /// The job whose record was posted.
-    pub job: JobId,
-    /// The revision of that record.
-    pub revision: u64,
-    /// Its colour.
-    pub state: CommitState,
-}
-
-/// The newest job of a commit and context, what was last posted, and who is posting.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Commit {
-    /// The repository.
-    pub repo: RepoId,
-    /// The commit.
-    pub sha: CommitSha,
-    /// The status context.
-    pub context: String,
-    /// The newest job.
-    pub job: JobId,
-    /// Its `created_revision`, which orders jobs.
-    pub created_revision: u64,
-    /// What the forge was last told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub posted: Option<Posted>,
-    /// Who is posting; a random word of the poster's, taken by compare-and-set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub poster: Option<String>,
-    /// Why the forge did not take what this job said.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused: Option<String>,
-    /// What it did not take: final for this state, and another is said all the same. Absent in entries
-    /// of older programs, which then say theirs once more.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub refused_state: Option<CommitState>,
-    /// GitHub's id of this job's check run, where one takes the status's place.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub check_run: Option<u64>,
-    /// Whether a request about this job's check run went unanswered: then the forge is asked what it
-    /// has before another is sent, so that no second run is made and no remark is made twice.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub check_run_unsure: bool,
-    /// What a newer program added.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-impl Commit {
-    /// Whether the forge refused to be told this state of this job.
-    pub fn was_refused(&self, state: CommitState) -> bool {
-        self.refused.is_some() && self.refused_state == Some(state)
-    }
 }

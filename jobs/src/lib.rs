@@ -7,6 +7,7 @@
 pub mod accounts;
 pub mod audit;
 pub mod bucket;
+mod commit;
 pub mod connect;
 pub mod env;
 mod filter;
@@ -31,9 +32,10 @@ mod statuses;
 pub mod streams;
 pub mod units;
 
+pub use commit::{Commit, Doubts, Posted};
 pub use filter::{Filter, NotAGlob};
 pub use forge_records::{
-    Commit, Delivery, Forks, Head, Links, Posted, PushSeen, Repo, RepoEvent, Verdict, head_key, push_key,
+    Delivery, Forks, Head, Links, PushSeen, Repo, RepoEvent, Verdict, head_key, push_key,
 };
 pub use id::{
     CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, SessionId, TokenId, UserId, WorkerName,

@@ -121,6 +121,16 @@ pub enum CommitState {
     Error,
 }
 
+impl CommitState {
+    /// Whether it is a job's last word.
+    pub fn is_final(self) -> bool {
+        match self {
+            Self::Pending => false,
+            Self::Success | Self::Failure | Self::Error => true,
+        }
+    }
+}
+
 /// How an attempt ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {

@@ -7,7 +7,7 @@ use serde_json::Map;
 
 use crate::{
     bucket::{BucketError, Entry},
-    forge_records::Commit,
+    commit::{Commit, Doubts},
     ledger::{Ledger, LedgerError},
     record::Job,
     streams,
@@ -45,6 +45,7 @@ impl Ledger {
             refused_state: None,
             check_run: None,
             check_run_unsure: false,
+            doubts: Doubts::default(),
             other: Map::new(),
         };
         // Most often there is none yet, so nobody is asked first.
@@ -75,6 +76,7 @@ impl Ledger {
                         // A newer job has a run of its own.
                         check_run: None,
                         check_run_unsure: false,
+                        doubts: found.value.doubts.for_newer_job(),
                         ..found.value.clone()
                     };
                     self.commits.update(&key, &newer, found.revision).await

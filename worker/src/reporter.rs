@@ -249,12 +249,10 @@ impl Reporter {
     /// Writes a word of ours into the entry; `None` when another was faster.
     async fn take_entry(&self, entry: &Entry<Commit>) -> anyhow::Result<Option<(Commit, String)>> {
         let me = hex::encode(rand::random::<[u8; 8]>());
-        let taken = Commit {
-            poster: Some(me.clone()),
-            // Whoever had it and did not come back may have sent something.
-            check_run_unsure: entry.value.check_run_unsure || entry.value.poster.is_some(),
-            ..entry.value.clone()
-        };
+        let mut taken = Commit { poster: Some(me.clone()), ..entry.value.clone() };
+        // Whoever had it and did not come back may have sent something.
+        taken.check_run_unsure |= entry.value.poster.is_some();
+        taken.doubts.unanswered |= entry.value.poster.is_some();
         match self.ledger.commits.update(&entry.key, &taken, entry.revision).await {
             Ok(_) => Ok(Some((taken, me))),
             Err(error) if error.is_conflict() => Ok(None),
@@ -269,7 +267,8 @@ impl Reporter {
             if entry.value.poster.as_deref() != Some(me) {
                 return None;
             }
-            let freed = Commit { posted: next.posted.clone(), poster: None, ..entry.value.clone() };
+            let mut freed = Commit { posted: next.posted.clone(), poster: None, ..entry.value.clone() };
+            freed.doubts.unanswered |= next.doubts.unanswered;
             // The rest is this job's alone.
             Some(if freed.job == next.job {
                 Commit {
@@ -277,6 +276,7 @@ impl Reporter {
                     refused_state: next.refused_state,
                     check_run: next.check_run,
                     check_run_unsure: next.check_run_unsure,
+                    doubts: next.doubts,
                     ..freed
                 }
             } else {

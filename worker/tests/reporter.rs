@@ -161,6 +161,8 @@ async fn a_commit_is_pending_and_then_what_its_job_came_to() {
     desk.finish(job, &Outcome::function(Cause::Exit, "exit code 3")).await;
     desk.forge.until(|forge| forge.states(&sha(1)) == ["pending", "failure"]).await;
     desk.quiet().await;
+    let commit = desk.commit(&sha(1), |_| true).await;
+    assert!(commit.is_to_compare() && commit.doubts.is_none(), "{commit:?}");
     let last = desk.forge.writes().pop().unwrap();
     assert_eq!(last.body["description"], "exit code 3");
     assert_eq!(last.body["target_url"], "https://faas.example/jobs/1?key=k");
@@ -342,7 +344,7 @@ async fn a_refused_end_is_not_said_again_and_is_told_from_the_pending_before_it(
     desk.forge.next([Answer::Refuses(403, None)]);
     desk.finish(job, &Outcome::Finished).await;
     let commit = desk.commit(&sha(1), |commit| commit.refused.is_some()).await;
-    assert_eq!(commit.refused_state, Some(jobs::CommitState::Success));
+    assert_eq!((commit.refused_state, commit.doubts.refusals), (Some(jobs::CommitState::Success), 1));
     let key = streams::commit_key(desk.repo, &sha(1).parse().unwrap(), CONTEXT);
     desk.ledger.publish_status(&key).await.unwrap();
     desk.quiet().await;
@@ -383,6 +385,7 @@ async fn a_check_run_is_made_once_though_its_first_answer_is_lost() {
     desk.forge.until(|forge| forge.arrived(&sha(1)).len() >= 3).await;
     let commit = desk.commit(&sha(1), |commit| commit.posted.is_some()).await;
     assert_eq!((commit.check_run, commit.check_run_unsure), (Some(1), false));
+    assert!(commit.doubts.unanswered && !commit.posted.unwrap().to_compare, "only an end is compared");
     assert_eq!(desk.forge.runs()[0]["status"], "queued");
 
     let _claim = desk.claim().await;

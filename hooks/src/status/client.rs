@@ -27,7 +27,7 @@ pub struct Target {
 /// Posts statuses. One for the whole process; it keeps connections open.
 #[derive(Debug, Clone)]
 pub struct StatusClient {
-    api: Api,
+    pub(super) api: Api,
 }
 
 impl StatusClient {

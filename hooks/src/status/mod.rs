@@ -6,12 +6,14 @@
 
 mod client;
 mod error;
+mod shown;
 
 pub(crate) use client::credential_for;
 pub use client::{StatusClient, Target};
 pub use error::StatusError;
 pub(crate) use error::{date, judge};
 pub use jobs::CommitState;
+pub use shown::{Place, Shown};
 
 use jobs::CommitSha;
 use serde::Serialize;

@@ -8,7 +8,7 @@ use std::{
 
 use hooks::{
     checks::{ANNOTATIONS_PER_REQUEST, Annotation, CheckRun},
-    status::{StatusError, Target},
+    status::{Place, StatusError, Target},
 };
 use jobs::{
     Commit, CommitState, Job, JobId, Posted,
@@ -49,7 +49,8 @@ impl Turn {
 
     /// This state will not be taken; the job's next one may be.
     fn refused(next: Commit, state: CommitState, reason: String) -> Self {
-        let noted = Commit { refused: Some(reason), refused_state: Some(state), ..next };
+        let mut noted = Commit { refused: Some(reason), refused_state: Some(state), ..next };
+        noted.doubts.refusals += u32::from(state.is_final());
         Self::over(noted, Done::Ack)
     }
 }
@@ -127,12 +128,14 @@ impl Reporter {
             Ok(()) => {
                 self.metrics.told(state, Told::Posted);
                 tracing::info!(job.id = %job.value.id, repo = %commit.repo, sha = commit.sha.short(), ?state, "status posted");
-                let posted = Posted { job: job.value.id, revision: job.revision, state };
+                let to_compare = state.is_final();
+                let posted = Posted { job: job.value.id, revision: job.revision, state, to_compare };
                 let told = Commit { posted: Some(posted), refused: None, refused_state: None, ..next };
                 Turn::again(Commit { check_run_unsure: false, ..told })
             }
             Err(NotYet::Later) => Turn::again(next),
             Err(NotYet::Forge(error)) => {
+                next.doubts.unanswered |= may_have_been_done(&error);
                 if let StatusError::Unauthorized { .. } = error {
                     self.note_stale(key, &target);
                 }
@@ -190,7 +193,14 @@ impl Reporter {
     ) -> Result<(), NotYet> {
         let mut rest = VecDeque::from(std::mem::take(&mut run.annotations));
         if next.check_run_unsure {
-            let found = self.checks.find(target, &run).await.map_err(NotYet::Forge)?;
+            let place = Place {
+                owner: run.owner.clone(),
+                name: run.name.clone(),
+                sha: run.sha.clone(),
+                context: run.context.clone(),
+            };
+            let found = self.checks.find(target, &place, &run.external_id).await;
+            let found = found.map_err(NotYet::Forge)?;
             if let Some(found) = found {
                 next.check_run = Some(found.id);
                 rest.drain(..found.annotations.min(rest.len()));

@@ -231,7 +231,12 @@ async fn list_runs(State(forge): State<Forge>, Path(sha): Path<String>) -> Respo
             .filter(|run| run["head_sha"] == sha.as_str())
             .map(|run| {
                 let count = run["all_annotations"].as_array().unwrap().len();
-                json!({"id": run["id"], "external_id": run["external_id"], "output": {"annotations_count": count}})
+                json!({
+                    "id": run["id"],
+                    "status": run["status"],
+                    "external_id": run["external_id"],
+                    "output": {"annotations_count": count},
+                })
             })
             .collect();
         Json(json!({"total_count": of_sha.len(), "check_runs": of_sha})).into_response()
