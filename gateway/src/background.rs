@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    compare::Comparer,
     error::ApiError,
     gateway::Gateway,
     grants,
@@ -46,6 +47,7 @@ pub(crate) fn start(
     let (ledger, index) = (&gateway.ledger, &gateway.index);
     tasks.spawn(follow::jobs(ledger.clone(), Arc::clone(index), jobs_read, stop.clone()));
     tasks.spawn(follow::deliveries(ledger.clone(), Arc::clone(index), deliveries_read, stop.clone()));
+    tasks.spawn(follow::commits(ledger.clone(), Arc::clone(index), stop.clone()));
     tasks.spawn(mirror::follow(ledger.repos.clone(), Arc::clone(&gateway.repos), stop.clone()));
     tasks.spawn(mirror::follow(ledger.accounts.tokens.clone(), Arc::clone(&gateway.tokens), stop.clone()));
     tasks.spawn(mirror::follow(ledger.accounts.users.clone(), Arc::clone(&gateway.users), stop.clone()));
@@ -77,6 +79,7 @@ async fn reconcile(gateway: Arc<Gateway>, stop: CancellationToken) {
         }),
         deliveries: HashMap::new(),
         statuses: HashMap::new(),
+        comparer: Comparer::new(Arc::clone(&gateway)),
         // At a start after an outage workers have not renewed their leases yet: a job that is being worked
         // on is not taken from them.
         rest_until: Instant::now() + TAKEN_OVER_AFTER,
@@ -99,9 +102,27 @@ struct Mender {
     lock: Lock,
     jobs: Reconciler,
     deliveries: HashMap<String, Instant>,
-    statuses: HashMap<JobId, (u64, Instant)>,
+    statuses: HashMap<JobId, Waits>,
+    comparer: Comparer,
     rest_until: Instant,
     connected: bool,
+}
+
+/// Whether this gateway puts right what it finds, or another one does.
+#[derive(Debug, Clone, Copy)]
+enum Role {
+    Mender,
+    Onlooker,
+}
+
+/// A job whose status is not known to be posted.
+#[derive(Debug, Clone, Copy)]
+struct Waits {
+    /// Since it was first seen so.
+    since: Instant,
+    revision: u64,
+    /// Since its record changed, or it was queued again.
+    unchanged_since: Instant,
 }
 
 impl Mender {
@@ -110,6 +131,7 @@ impl Mender {
         self.jobs.forget();
         self.deliveries.clear();
         self.statuses.clear();
+        self.comparer.forget();
         self.rest_until = Instant::now() + TAKEN_OVER_AFTER;
     }
 
@@ -123,8 +145,12 @@ impl Mender {
             self.was_away();
         }
         self.connected = connected;
-        if !connected || !self.gateway.has_caught_up() || !self.lock.is_ours().await? {
+        if !connected || !self.gateway.has_caught_up() {
             return Ok(());
+        }
+        if !self.lock.is_ours().await? {
+            self.comparer.forget();
+            return self.look_at_statuses(Role::Onlooker).await;
         }
         let mut candidates = self.gateway.index.open_jobs()?;
         if Instant::now() < self.rest_until {
@@ -132,7 +158,8 @@ impl Mender {
         }
         self.jobs.round(&self.gateway.ledger, &candidates).await?;
         self.finish_deliveries().await?;
-        self.publish_statuses().await
+        self.look_at_statuses(Role::Mender).await?;
+        Ok(self.comparer.round()?)
     }
 
     async fn finish_deliveries(&mut self) -> Result<(), ApiError> {
@@ -157,24 +184,30 @@ impl Mender {
         Ok(self.gateway.ledger.repos.get(&id.to_string()).await?.map(|entry| entry.value))
     }
 
-    async fn publish_statuses(&mut self) -> Result<(), ApiError> {
+    /// Jobs whose status was not seen to be posted for a while: those that are settled are forgotten, and
+    /// who mends queues the others again.
+    async fn look_at_statuses(&mut self, role: Role) -> Result<(), ApiError> {
         let unposted = self.gateway.index.unposted(UNPOSTED_AT_ONCE)?;
         self.statuses.retain(|job, _| unposted.iter().any(|(id, _)| id == job));
+        let now = Instant::now();
         for (id, revision) in unposted {
-            let seen = self.statuses.entry(id).or_insert((revision, Instant::now()));
-            if seen.0 != revision {
-                *seen = (revision, Instant::now());
+            let waits =
+                self.statuses.entry(id).or_insert(Waits { since: now, revision, unchanged_since: now });
+            if waits.revision != revision {
+                *waits = Waits { revision, unchanged_since: now, ..*waits };
             }
-            if seen.1.elapsed() < UNPOSTED_AFTER {
+            if waits.unchanged_since.elapsed() < UNPOSTED_AFTER {
                 continue;
             }
-            seen.1 = Instant::now();
-            self.publish_status(id).await?;
+            waits.unchanged_since = now;
+            self.look_at_status(id, role).await?;
         }
+        let longest = self.statuses.values().map(|waits| waits.since.elapsed()).max();
+        self.gateway.metrics.longest_wait(longest.unwrap_or_default());
         Ok(())
     }
 
-    async fn publish_status(&self, id: JobId) -> Result<(), ApiError> {
+    async fn look_at_status(&self, id: JobId, role: Role) -> Result<(), ApiError> {
         let ledger = &self.gateway.ledger;
         let Some(entry) = ledger.job(id).await? else { return Ok(self.gateway.index.forget_job(id)?) };
         let (Some(repo), Some(sha), Some(context)) =
@@ -185,10 +218,13 @@ impl Mender {
         let key = jobs::streams::commit_key(repo, sha, context);
         match ledger.commits.get(&key).await? {
             Some(commit) if is_settled(&commit, &entry) => Ok(self.gateway.index.posted(id)?),
-            Some(_) | None => {
-                tracing::info!(job.id = %id, "a status is not at the forge; it is queued again");
-                Ok(ledger.touch_status(&entry).await?)
-            }
+            Some(_) | None => match role {
+                Role::Mender => {
+                    tracing::info!(job.id = %id, "a status is not at the forge; it is queued again");
+                    Ok(ledger.touch_status(&entry).await?)
+                }
+                Role::Onlooker => Ok(()),
+            },
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use hooks::{forge_api::ForgeApi, heads::Heads};
+use hooks::{checks::CheckClient, forge_api::ForgeApi, heads::Heads, status::StatusClient};
 use jobs::{
     Job, JobId, Ledger, Repo,
     accounts::{TokenRecord, User},
@@ -74,6 +74,10 @@ pub struct Gateway {
     pub(crate) app: Option<GithubApp>,
     /// What the gateway itself asks of forges.
     pub(crate) forges: ForgeApi,
+    /// Reads back what forges show.
+    pub(crate) statuses: StatusClient,
+    /// Reads back what GitHub shows for its App.
+    pub(crate) checks: CheckClient,
     pub(crate) metrics: Metrics,
     pub(crate) refused: LastRefused,
     /// Whether the ledger has room for new jobs.
@@ -106,6 +110,8 @@ impl Gateway {
             .with_context(|| format!("cannot open the index in {}", config.data_dir.display()))?;
         let app = GithubApp::open(&config)?;
         let forges = ForgeApi::new(&config.clone_allow, config.ca_bundle.as_deref())?;
+        let statuses = StatusClient::new(&config.clone_allow, config.ca_bundle.as_deref())?;
+        let checks = CheckClient::new(&config.clone_allow, config.ca_bundle.as_deref())?;
         let login = Login::open(&config, &public_url, &ledger, keys.in_use()).await?;
         let (jobs_read, jobs_seen) = watch::channel(false);
         let (deliveries_read, deliveries_seen) = watch::channel(false);
@@ -131,6 +137,8 @@ impl Gateway {
             login,
             app,
             forges,
+            statuses,
+            checks,
             stop,
         };
         Ok((gateway, [jobs_read, deliveries_read]))

@@ -17,6 +17,7 @@ use jobs::{
     grants::{Asked, CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},
 };
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::{
     error::ApiError,
@@ -62,7 +63,16 @@ async fn reply(gateway: &Gateway, message: async_nats::Message) {
 pub(crate) struct Credential {
     pub(crate) token: Secret,
     /// Whether it is a GitHub App installation's.
-    from_app: bool,
+    pub(crate) from_app: bool,
+}
+
+/// To which forge a registration speaks of its commits, of which repository, and as whom.
+pub(crate) struct Speaks {
+    pub(crate) forge: Forge,
+    pub(crate) api: Url,
+    pub(crate) owner: String,
+    pub(crate) name: String,
+    pub(crate) credential: Credential,
 }
 
 /// Why nothing is given.
@@ -293,29 +303,35 @@ impl Gateway {
         let Some(repo) = self.repo_behind(&job).await? else {
             return refused("the repository is not registered");
         };
-        if !repo.posts {
-            return refused("another registration of this repository posts its statuses");
-        }
-        let Some(credential) = self.credential(&repo, Right::WriteChecks, stale).await? else {
-            return refused("there is no credential for this repository");
-        };
-        let forge = forge_of(&repo);
-        let url: CloneUrl = match repo.url.parse() {
-            Ok(url) => url,
-            Err(_) => return refused("the registered URL cannot be read"),
-        };
-        let (Some(api_url), Some((owner, name))) = (self.api_of(forge, &url), url.owner_and_name()) else {
-            return refused("this forge takes no statuses");
-        };
+        let Speaks { forge, api, owner, name, credential } = self.speaks(&repo, stale).await?;
         Ok(StatusGrant {
             forge: forge.to_string(),
-            api_url: api_url.into(),
+            api_url: api.into(),
             owner,
             name,
             target_url: self.link(job.id, repo.links),
             token: credential.token.expose().to_owned(),
             checks: credential.from_app,
         })
+    }
+
+    /// How a registration speaks of its commits, if it is the one that does.
+    pub(crate) async fn speaks(&self, repo: &Repo, stale: Option<&str>) -> Result<Speaks, NotGranted> {
+        if !repo.posts {
+            return refused("another registration of this repository posts its statuses");
+        }
+        let Some(credential) = self.credential(repo, Right::WriteChecks, stale).await? else {
+            return refused("there is no credential for this repository");
+        };
+        let forge = forge_of(repo);
+        let url: CloneUrl = match repo.url.parse() {
+            Ok(url) => url,
+            Err(_) => return refused("the registered URL cannot be read"),
+        };
+        let (Some(api), Some((owner, name))) = (self.api_of(forge, &url), url.owner_and_name()) else {
+            return refused("this forge takes no statuses");
+        };
+        Ok(Speaks { forge, api, owner, name, credential })
     }
 
     /// The link of a status: with its key, unless the repository wants people to sign in.

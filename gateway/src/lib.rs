@@ -17,6 +17,7 @@ mod background;
 mod body;
 mod calls;
 mod client;
+mod compare;
 pub mod config;
 mod connections;
 mod deliveries;

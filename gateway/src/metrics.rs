@@ -1,6 +1,10 @@
 //! `/metrics` of the gateway, as Prometheus reads it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicU64},
+    time::Duration,
+};
 
 use axum::{
     extract::State,
@@ -11,7 +15,7 @@ use jobs::Verdict;
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
-    registry::Registry,
+    registry::{Registry, Unit},
 };
 
 use crate::{error::ApiError, gateway::Gateway};
@@ -49,6 +53,24 @@ struct OfUnsigned {
     reason: Word,
 }
 
+/// What came of asking a forge whether it shows what it was told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Compared {
+    /// It does.
+    Same,
+    /// It shows something else.
+    Differs,
+    /// It refused the end, which is said again without asking.
+    Refused,
+    /// It could not be asked.
+    Unreadable,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfComparison {
+    result: Word,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfJob {
     state: Word,
@@ -62,6 +84,9 @@ pub(crate) struct Metrics {
     deliveries: Family<OfDelivery, Counter>,
     unsigned: Family<OfUnsigned, Counter>,
     jobs: Family<OfJob, Gauge>,
+    compared: Family<OfComparison, Counter>,
+    statuses_waiting: Gauge,
+    longest_wait: Gauge<f64, AtomicU64>,
     made_up: Counter,
     heads_unreachable: Counter,
     redelivered: Counter,
@@ -82,6 +107,25 @@ impl Default for Metrics {
         );
         let jobs = Family::default();
         registry.register("jobs", "Jobs that are not over, by state", jobs.clone());
+        let compared = Family::default();
+        registry.register(
+            "statuses_compared",
+            "Ends of jobs held against what the forge shows, by result",
+            compared.clone(),
+        );
+        let statuses_waiting = Gauge::default();
+        registry.register(
+            "statuses_waiting",
+            "Jobs whose state the forge is not known to show",
+            statuses_waiting.clone(),
+        );
+        let longest_wait = Gauge::default();
+        registry.register_with_unit(
+            "statuses_longest_wait",
+            "How long the one among them that waits longest was seen to wait",
+            Unit::Seconds,
+            longest_wait.clone(),
+        );
         let [made_up, heads_unreachable, redelivered] = <[Counter; 3]>::default();
         let mut count =
             |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
@@ -92,7 +136,19 @@ impl Default for Metrics {
             &heads_unreachable,
         );
         count("redelivered", "Failed deliveries that GitHub was asked for again", &redelivered);
-        Self { registry, requests, deliveries, unsigned, jobs, made_up, heads_unreachable, redelivered }
+        Self {
+            registry,
+            requests,
+            deliveries,
+            unsigned,
+            jobs,
+            compared,
+            statuses_waiting,
+            longest_wait,
+            made_up,
+            heads_unreachable,
+            redelivered,
+        }
     }
 }
 
@@ -134,7 +190,24 @@ impl Metrics {
         self.redelivered.inc();
     }
 
-    fn text(&self, waiting: u64, working: u64) -> String {
+    /// Counts a look at what a forge shows.
+    pub(crate) fn compared(&self, compared: Compared) {
+        let word = match compared {
+            Compared::Same => "same",
+            Compared::Differs => "differs",
+            Compared::Refused => "refused",
+            Compared::Unreadable => "unreadable",
+        };
+        self.compared.get_or_create(&OfComparison { result: Word::of(word) }).inc();
+    }
+
+    /// Notes how long the status that waits longest has waited.
+    pub(crate) fn longest_wait(&self, wait: Duration) {
+        self.longest_wait.set(wait.as_secs_f64());
+    }
+
+    fn text(&self, waiting: u64, working: u64, unposted: u64) -> String {
+        self.statuses_waiting.set(i64::try_from(unposted).unwrap_or(i64::MAX));
         for (state, count) in [("pending", waiting), ("working", working)] {
             let of = OfJob { state: Word::of(state) };
             self.jobs.get_or_create(&of).set(i64::try_from(count).unwrap_or(i64::MAX));
@@ -148,8 +221,9 @@ impl Metrics {
 /// `GET /metrics`
 pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Result<Response, ApiError> {
     let (waiting, working) = gateway.index.open_counts()?;
+    let unposted = gateway.index.unposted_count()?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], gateway.metrics.text(waiting, working)).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], gateway.metrics.text(waiting, working, unposted)).into_response())
 }
 
 #[cfg(test)]
@@ -162,7 +236,9 @@ mod tests {
         metrics.request("/api/v1/jobs", 202);
         metrics.delivery(Verdict::Accepted);
         metrics.unsigned(Word::of("wrong signature"));
-        let text = metrics.text(2, 1);
+        metrics.compared(Compared::Same);
+        metrics.longest_wait(Duration::from_millis(1500));
+        let text = metrics.text(2, 1, 3);
         // Labels of one family come in any order.
         let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();
         lines.sort_unstable();
@@ -174,6 +250,9 @@ mod tests {
         gitfaas_gateway_made_up_pushes_total 0
         gitfaas_gateway_redelivered_total 0
         gitfaas_gateway_requests_total{route="/api/v1/jobs",status="202"} 1
+        gitfaas_gateway_statuses_compared_total{result="same"} 1
+        gitfaas_gateway_statuses_longest_wait_seconds 1.5
+        gitfaas_gateway_statuses_waiting 3
         gitfaas_gateway_unsigned_deliveries_total{reason="wrong signature"} 1
         "#);
     }

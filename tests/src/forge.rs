@@ -102,7 +102,9 @@ impl Forge {
             let desk = Arc::clone(&desk);
             move |ConnectInfo(cut): ConnectInfo<Cut>, request: Request| {
                 let desk = Arc::clone(&desk);
-                async move { desk.answer(&cut, request).await }
+                // A forge goes on with what it was asked, also when nobody waits for the answer any more.
+                let answering = tokio::spawn(async move { desk.answer(&cut, request).await });
+                async move { answering.await.expect("the desk answers") }
             }
         });
         let listener = listener.into_std().expect("a listener is the system's");
@@ -245,6 +247,11 @@ impl Forge {
         let state = async || of_commit(&self.desk.checks.borrow());
         let all = within(STATUS, &what, came, state).await.expect("the forge lives");
         of_commit(&all).expect("it was waited for")
+    }
+
+    /// All check runs, as they come and change.
+    pub fn watch_check_runs(&self) -> watch::Receiver<Vec<CheckRun>> {
+        self.desk.checks.subscribe()
     }
 
     /// All check runs of a commit.

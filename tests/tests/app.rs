@@ -1,6 +1,8 @@
 //! As a GitHub App: an installation brings repositories, and a push becomes a check run beside the
 //! commit, in the place of a status.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use serde_json::{Value, json};
 use tests::{
@@ -8,6 +10,7 @@ use tests::{
     delivery::payload,
     forge::{ACCOUNT, APP_ID, OWNER, Trouble, number},
     service::WEBHOOK_SECRET,
+    waiting::within,
 };
 
 const INSTALLATION: u64 = 12;
@@ -125,4 +128,26 @@ async fn a_registration_with_a_token_makes_its_webhook_at_the_forge_and_takes_it
     let gone = service.send(service.request(http::Method::DELETE, &path)).await;
     assert!(gone.status().is_success());
     assert_eq!(service.forge.hooks(), []);
+}
+
+/// A request is given up after 10 s; by now the end of the job was posted.
+const LATE: Duration = Duration::from_secs(25);
+
+#[tokio::test]
+async fn a_check_run_that_the_forge_makes_late_does_not_stay_queued() {
+    let (service, repository) = installed("late").await;
+    service.forge.troubles([Trouble::Late(LATE)]);
+    let (commit, _) = push(&service, &repository, "print(1)").await;
+    let runs = || {
+        let runs = service.forge.check_runs(&commit);
+        runs.into_iter().map(|run| run.statuses.last().cloned().unwrap_or_default()).collect::<Vec<_>>()
+    };
+    let mut news = service.forge.watch_check_runs();
+    let looking = async {
+        while runs() != ["completed", "completed"] {
+            news.changed().await.expect("the forge lives");
+        }
+    };
+    // The first look comes 20 s after a post.
+    within(LATE * 4, "both runs to be completed", looking, async || runs()).await;
 }

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_nats::jetstream::kv;
 use futures_util::StreamExt as _;
 use jobs::{
-    Delivery, Job, Ledger,
+    Commit, Delivery, Job, Ledger,
     bucket::{Bucket, BucketError, from_watch},
     streams,
 };
@@ -68,6 +68,16 @@ pub(crate) async fn deliveries(
     };
     let bucket = ledger.deliveries.clone();
     for_ever(&ledger, &index, streams::DELIVERIES, &bucket, take, &caught_up, &stop).await;
+}
+
+/// Follows the bucket of commits into the index. Nobody waits for what lay there at the start.
+pub(crate) async fn commits(ledger: Ledger, index: Arc<Index>, stop: CancellationToken) {
+    let take: Take<Commit> = {
+        let index = Arc::clone(&index);
+        Arc::new(move |changes, at, sync| index.take_commits(&changes, Some(&at), sync))
+    };
+    let (bucket, (caught_up, _)) = (ledger.commits.clone(), watch::channel(false));
+    for_ever(&ledger, &index, streams::COMMITS, &bucket, take, &caught_up, &stop).await;
 }
 
 async fn for_ever<T: Serialize + DeserializeOwned + Send + 'static>(

@@ -17,14 +17,18 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use jobs::{Delivery, Job, JobId, State, UserId, bucket::Entry, reconcile::Candidate};
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use jobs::{Commit, Delivery, Job, JobId, State, UserId, bucket::Entry, reconcile::Candidate};
+use redb::{
+    Database, Durability, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
+    TableDefinition,
+};
 use tokio::sync::watch;
 
+use crate::compare::Doubt;
 pub(crate) use lists::{DeliveryFilter, JobFilter};
 use rows::{DeliveryRow, JobRow, pair};
 pub(crate) use store::IndexError;
-use store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, JOBS, OPEN, STREAMS, UNFINISHED, UNPOSTED};
+use store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DOUBTFUL, JOBS, OPEN, STREAMS, UNFINISHED, UNPOSTED};
 
 /// The index of one gateway.
 pub(crate) struct Index {
@@ -87,6 +91,7 @@ impl Index {
             write.open_table(name)?;
         }
         write.open_table(OPEN)?;
+        write.open_table(DOUBTFUL)?;
         write.open_table(BY_TIME)?;
         write.open_table(STREAMS)?;
         write.commit()?;
@@ -96,16 +101,22 @@ impl Index {
     /// Forgets everything that came from this bucket.
     pub(crate) fn throw_away(&self, bucket: &str) -> Result<(), IndexError> {
         let write = self.database.begin_write()?;
-        if bucket == jobs::streams::JOBS_BUCKET {
-            write.delete_table(JOBS)?;
-            write.delete_table(OPEN)?;
-            for name in [BY_OWNER, BY_REPO, UNPOSTED] {
-                write.delete_table(name)?;
+        match bucket {
+            jobs::streams::JOBS_BUCKET => {
+                write.delete_table(JOBS)?;
+                write.delete_table(OPEN)?;
+                for name in [BY_OWNER, BY_REPO, UNPOSTED] {
+                    write.delete_table(name)?;
+                }
             }
-        } else {
-            write.delete_table(DELIVERIES)?;
-            write.delete_table(BY_TIME)?;
-            write.delete_table(UNFINISHED)?;
+            jobs::streams::COMMITS => {
+                write.delete_table(DOUBTFUL)?;
+            }
+            _ => {
+                write.delete_table(DELIVERIES)?;
+                write.delete_table(BY_TIME)?;
+                write.delete_table(UNFINISHED)?;
+            }
         }
         write.open_table(STREAMS)?.remove(bucket)?;
         write.commit()?;
@@ -183,6 +194,22 @@ impl Index {
         })
     }
 
+    /// Takes changes of commits in.
+    pub(crate) fn take_commits(
+        &self,
+        changes: &[Change<Commit>],
+        at: Option<&Position>,
+        sync: Sync,
+    ) -> Result<(), IndexError> {
+        let at = at.map(|position| (jobs::streams::COMMITS, position));
+        self.write(sync, at, |write| {
+            changes.iter().try_for_each(|change| match change {
+                Change::Put(entry) => rows::put_commit(write, entry),
+                Change::Gone(key) => rows::remove_commit(write, key),
+            })
+        })
+    }
+
     /// Tells of every change of this job's record from here on. What it holds is only a nudge:
     /// the record is read from the leader.
     pub(crate) fn follow(&self, job: JobId) -> watch::Receiver<u64> {
@@ -249,6 +276,29 @@ impl Index {
         Ok(found)
     }
 
+    /// How many jobs [`Index::unposted`] would tell of.
+    pub(crate) fn unposted_count(&self) -> Result<u64, IndexError> {
+        Ok(self.database.begin_read()?.open_table(UNPOSTED)?.len()?)
+    }
+
+    /// Keys of commits whose end the forge may not show, up to `limit`.
+    pub(crate) fn doubtful(&self, limit: usize) -> Result<HashMap<String, Doubt>, IndexError> {
+        let read = self.database.begin_read()?;
+        let mut keys = HashMap::new();
+        for found in read.open_table(DOUBTFUL)?.iter()?.take(limit) {
+            let (key, doubt) = found?;
+            let (refusals, revision) = doubt.value();
+            let key = String::from_utf8_lossy(key.value()).into_owned();
+            keys.insert(key, Doubt { refusals, revision });
+        }
+        Ok(keys)
+    }
+
+    /// Drops a commit whose entry is gone.
+    pub(crate) fn forget_commit(&self, key: &str) -> Result<(), IndexError> {
+        self.write(Sync::Later, None, |write| rows::remove_commit(write, key))
+    }
+
     /// Notes that the status of this job's last change is at the forge.
     pub(crate) fn posted(&self, job: JobId) -> Result<(), IndexError> {
         self.write(Sync::Later, None, |write| {
@@ -282,89 +332,4 @@ fn delivery_row(
 type Keys = TableDefinition<'static, &'static [u8], ()>;
 
 #[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-    use jobs::{NewJob, RepoId};
-
-    use super::*;
-
-    fn entry(owner: UserId, revision: u64, state: State, repo: Option<RepoId>) -> Change<Job> {
-        let job = Job { state, repo, ..Job::new(NewJob::call(owner, "https://example.com/r")) };
-        Change::Put(Box::new(Entry {
-            key: job.id.to_string(),
-            value: job,
-            revision,
-            written_at: Timestamp::UNIX_EPOCH,
-        }))
-    }
-
-    fn id(change: &Change<Job>) -> JobId {
-        match change {
-            Change::Put(entry) => entry.value.id,
-            Change::Gone(_) => unreachable!("not made here"),
-        }
-    }
-
-    #[test]
-    fn lists_are_newest_first_and_hold_ones_own_and_ones_repositories_jobs_once() {
-        let folder = tempfile::tempdir().unwrap();
-        let index = Index::open(folder.path()).unwrap();
-        let (me, other, repo) = (UserId::new(), UserId::new(), RepoId::new());
-        let changes = [
-            entry(me, 1, State::Finish, None),
-            entry(other, 2, State::Pending, None),
-            entry(other, 3, State::Pending, Some(repo)),
-            entry(me, 4, State::Pending, Some(repo)),
-        ];
-        index.take_jobs(&changes, None, Sync::Now).unwrap();
-        let list = |filter: JobFilter, after, limit| index.jobs(&filter, after, limit).unwrap();
-        let mine = JobFilter { owner: Some(me), repos: vec![repo], ..JobFilter::default() };
-        assert_eq!(list(mine.clone(), None, 10), [id(&changes[3]), id(&changes[2]), id(&changes[0])]);
-        assert_eq!(list(mine.clone(), None, 1), [id(&changes[3])]);
-        assert_eq!(list(mine.clone(), Some(id(&changes[2])), 10), [id(&changes[0])]);
-        let waiting = JobFilter { state: Some(State::Pending), ..mine };
-        assert_eq!(list(waiting, None, 10), [id(&changes[3]), id(&changes[2])]);
-        assert_eq!(list(JobFilter { everyone: true, ..JobFilter::default() }, None, 10).len(), 4);
-        assert_eq!(index.waiting_of(other, 10).unwrap(), 2);
-        assert_eq!(index.waiting_of(other, 1).unwrap(), 1);
-    }
-
-    #[test]
-    fn an_older_revision_changes_nothing_and_a_final_one_closes_the_job() {
-        let folder = tempfile::tempdir().unwrap();
-        let index = Index::open(folder.path()).unwrap();
-        let change = entry(UserId::new(), 5, State::Working, None);
-        let Change::Put(working) = &change else { unreachable!("made as Put") };
-        index.take_jobs(std::slice::from_ref(&change), None, Sync::Later).unwrap();
-        let older = Entry {
-            revision: 4,
-            value: Job { state: State::Pending, ..working.value.clone() },
-            ..(**working).clone()
-        };
-        index.take_jobs(&[Change::Put(Box::new(older))], None, Sync::Later).unwrap();
-        assert_eq!(index.open_jobs().unwrap()[0].state, State::Working);
-        let end = Entry {
-            revision: 6,
-            value: Job { state: State::Finish, ..working.value.clone() },
-            ..(**working).clone()
-        };
-        index.take_jobs(&[Change::Put(Box::new(end))], None, Sync::Later).unwrap();
-        assert!(index.open_jobs().unwrap().is_empty());
-    }
-
-    #[test]
-    fn a_position_outlives_the_process_and_goes_with_its_bucket() {
-        let folder = tempfile::tempdir().unwrap();
-        let position = Position { created: "then".to_owned(), sequence: 9 };
-        let index = Index::open(folder.path()).unwrap();
-        index
-            .take_jobs(&[entry(UserId::new(), 9, State::Pending, None)], Some(&position), Sync::Now)
-            .unwrap();
-        drop(index);
-        let index = Index::open(folder.path()).unwrap();
-        assert_eq!(index.position("jobs").unwrap(), Some(position));
-        index.throw_away("jobs").unwrap();
-        assert_eq!(index.position("jobs").unwrap(), None);
-        assert!(index.open_jobs().unwrap().is_empty());
-    }
-}
+mod tests;

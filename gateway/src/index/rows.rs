@@ -1,12 +1,14 @@
-//! What the index keeps of a job and of a delivery.
+//! What the index keeps of a job, of a delivery and of a commit.
 
-use jobs::{Delivery, Job, JobId, RepoId, State, UserId, bucket::Entry};
+use jobs::{Commit, Delivery, Job, JobId, RepoId, State, UserId, bucket::Entry};
 use redb::{ReadableTable as _, WriteTransaction};
 use serde::{Deserialize, Serialize};
 
+use crate::compare::MAX_REFUSALS;
+
 use super::{
     IndexError,
-    store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, JOBS, OPEN, UNFINISHED, UNPOSTED},
+    store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DOUBTFUL, JOBS, OPEN, UNFINISHED, UNPOSTED},
 };
 
 /// In `open`: waits.
@@ -136,5 +138,37 @@ pub(super) fn remove_delivery(write: &WriteTransaction, key: &str) -> Result<(),
     if let Some(row) = row {
         write.open_table(BY_TIME)?.remove(row.place.as_bytes())?;
     }
+    Ok(())
+}
+
+/// A commit whose end is to be said again, or is not yet seen to be shown, is kept; of any other there is
+/// nothing.
+pub(super) fn put_commit(write: &WriteTransaction, entry: &Entry<Commit>) -> Result<(), IndexError> {
+    let commit = &entry.value;
+    let posted = commit.posted.as_ref().filter(|posted| posted.job == commit.job);
+    let mut doubtful = write.open_table(DOUBTFUL)?;
+    let refusals = if commit.end_was_refused() { commit.doubts.refusals.max(1) } else { 0 };
+    let revision = posted.map_or(0, |posted| posted.revision);
+    match refusals {
+        0 if commit.is_to_compare() => doubtful.insert(entry.key.as_bytes(), (0, revision))?,
+        1..=MAX_REFUSALS => doubtful.insert(entry.key.as_bytes(), (refusals, revision))?,
+        _ => doubtful.remove(entry.key.as_bytes())?,
+    };
+    // Of a job that is not known yet nothing is done: its record will say that it is to be posted.
+    let id = commit.job.as_bytes().as_slice();
+    let known = write.open_table(JOBS)?.get(id)?.and_then(|row| JobRow::read(row.value()));
+    let Some(known) = known else { return Ok(()) };
+    let mut unposted = write.open_table(UNPOSTED)?;
+    if posted.is_some_and(|posted| posted.revision >= known.revision) {
+        unposted.remove(id)?;
+    } else if known.state.is_final() && refusals == 0 && posted.is_none_or(|posted| !posted.state.is_final())
+    {
+        unposted.insert(id, ())?;
+    }
+    Ok(())
+}
+
+pub(super) fn remove_commit(write: &WriteTransaction, key: &str) -> Result<(), IndexError> {
+    write.open_table(DOUBTFUL)?.remove(key.as_bytes())?;
     Ok(())
 }

@@ -14,6 +14,10 @@ pub(super) const BY_REPO: Keys = TableDefinition::new("by_repo");
 pub(super) const OPEN: TableDefinition<'static, &'static [u8], (u8, u64)> = TableDefinition::new("open");
 /// Job ids whose status may not be at the forge.
 pub(super) const UNPOSTED: Keys = TableDefinition::new("unposted");
+/// Keys of commits of which the forge is to be asked or told again → how often it refused their end, and
+/// the revision of the record that was posted.
+pub(super) const DOUBTFUL: TableDefinition<'static, &'static [u8], (u32, u64)> =
+    TableDefinition::new("doubtful");
 /// Delivery's key → [`super::rows::DeliveryRow`].
 pub(super) const DELIVERIES: TableDefinition<'static, &'static [u8], &'static [u8]> =
     TableDefinition::new("deliveries");

@@ -133,6 +133,12 @@ impl Desk {
             ["repos", _, _, "check-runs", id] => {
                 self.check_run(&who, method, &full_name, Some(id), &body).await
             }
+            ["repos", _, _, "commits", sha, "status"] => {
+                let query = parts.uri.query().unwrap_or_default();
+                let mut fields = url::form_urlencoded::parse(query.as_bytes());
+                let page = fields.find(|(name, _)| name == "page").and_then(|(_, page)| page.parse().ok());
+                self.combined(&who, &full_name, sha, page.unwrap_or(1))
+            }
             ["repos", _, _, "commits", sha, "check-runs"] => self.check_runs_of(&who, &full_name, sha),
             ["repos", _, _, "hooks"] => self.hooks(&who, method, &full_name, &body),
             ["repos", _, _, "hooks", id] => self.hook(&who, method, id, &body),

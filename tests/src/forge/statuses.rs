@@ -15,6 +15,7 @@ const MAX_DESCRIPTION_CHARS: usize = 140;
 const MAX_STATUSES: usize = 1000;
 
 const POST: Operation = Operation("post", "/repos/{owner}/{repo}/statuses/{sha}");
+const COMBINED: Operation = Operation("get", "/repos/{owner}/{repo}/commits/{ref}/status");
 
 /// A status as it was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,7 +47,51 @@ fn invalid(field: &str, message: &str) -> Response {
     refused(StatusCode::UNPROCESSABLE_ENTITY, "Validation Failed", error)
 }
 
+impl Status {
+    /// As the forge shows it. `id` is its place among all.
+    fn shown(&self, id: usize) -> Value {
+        let Self { repository, sha, .. } = self;
+        let mut shown = super::description::example("status");
+        for (field, value) in [
+            ("id", json!(id)),
+            ("state", json!(self.state)),
+            // Gitea's word for it.
+            ("status", json!(self.state)),
+            ("context", json!(self.context)),
+            ("description", json!(self.description)),
+            ("target_url", json!(self.target_url)),
+            ("url", json!(format!("https://api.github.com/repos/{repository}/statuses/{sha}"))),
+        ] {
+            shown[field] = value;
+        }
+        shown
+    }
+}
+
 impl Desk {
+    /// The newest status of each context of a commit, on one page.
+    pub(super) fn combined(&self, who: &Who, full_name: &str, sha: &str, page: usize) -> Response {
+        match who {
+            Who::Nobody | Who::App => return said(StatusCode::NOT_FOUND, "Not Found"),
+            Who::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            Who::Installation(_) | Who::Person => {}
+        }
+        let all = self.statuses.borrow();
+        let of_commit =
+            all.iter().enumerate().filter(|(_, one)| one.repository == full_name && one.sha == sha);
+        let mut newest: Vec<(usize, &Status)> = Vec::new();
+        for (at, status) in of_commit {
+            newest.retain(|(_, older)| !older.context.eq_ignore_ascii_case(&status.context));
+            newest.push((at, status));
+        }
+        let mut reply = super::description::example("combined-commit-status");
+        let shown = newest.iter().filter(|_| page == 1).map(|(at, status)| status.shown(at + 1));
+        reply["statuses"] = shown.collect();
+        reply["total_count"] = newest.len().into();
+        reply["sha"] = sha.into();
+        self.reply(COMBINED, StatusCode::OK, reply)
+    }
+
     pub(super) async fn status(
         &self,
         who: &Who,
@@ -102,19 +147,7 @@ impl Desk {
             return invalid("sha", "This SHA and context has reached the maximum number of statuses.");
         }
         let id = self.statuses.borrow().len() + 1;
-        let mut reply = super::description::example("status");
-        for (field, value) in [
-            ("id", json!(id)),
-            ("state", json!(status.state)),
-            // Gitea's word for it.
-            ("status", json!(status.state)),
-            ("context", json!(status.context)),
-            ("description", json!(status.description)),
-            ("target_url", json!(status.target_url)),
-            ("url", json!(format!("https://api.github.com/repos/{full_name}/statuses/{sha}"))),
-        ] {
-            reply[field] = value;
-        }
+        let reply = status.shown(id);
         self.statuses.send_modify(|all| all.push(status));
         self.reply(POST, StatusCode::CREATED, reply)
     }

@@ -32,7 +32,7 @@ pub enum Trouble {
     Reset,
     /// It is taken, and the connection reset before the answer.
     Lost,
-    /// It is taken after so long.
+    /// It is taken after so long, also when nobody waits for the answer any more.
     Late(Duration),
 }
 

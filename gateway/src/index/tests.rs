@@ -1,0 +1,155 @@
+//! The index on its own: what it takes in, and what it tells.
+
+use jiff::Timestamp;
+use jobs::{CommitState, Doubts, NewJob, Posted, RepoId};
+
+use super::*;
+
+fn entry(owner: UserId, revision: u64, state: State, repo: Option<RepoId>) -> Change<Job> {
+    let job = Job { state, repo, ..Job::new(NewJob::call(owner, "https://example.com/r")) };
+    Change::Put(Box::new(Entry {
+        key: job.id.to_string(),
+        value: job,
+        revision,
+        written_at: Timestamp::UNIX_EPOCH,
+    }))
+}
+
+fn id(change: &Change<Job>) -> JobId {
+    match change {
+        Change::Put(entry) => entry.value.id,
+        Change::Gone(_) => unreachable!("not made here"),
+    }
+}
+
+#[test]
+fn lists_are_newest_first_and_hold_ones_own_and_ones_repositories_jobs_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::open(folder.path()).unwrap();
+    let (me, other, repo) = (UserId::new(), UserId::new(), RepoId::new());
+    let changes = [
+        entry(me, 1, State::Finish, None),
+        entry(other, 2, State::Pending, None),
+        entry(other, 3, State::Pending, Some(repo)),
+        entry(me, 4, State::Pending, Some(repo)),
+    ];
+    index.take_jobs(&changes, None, Sync::Now).unwrap();
+    let list = |filter: JobFilter, after, limit| index.jobs(&filter, after, limit).unwrap();
+    let mine = JobFilter { owner: Some(me), repos: vec![repo], ..JobFilter::default() };
+    assert_eq!(list(mine.clone(), None, 10), [id(&changes[3]), id(&changes[2]), id(&changes[0])]);
+    assert_eq!(list(mine.clone(), None, 1), [id(&changes[3])]);
+    assert_eq!(list(mine.clone(), Some(id(&changes[2])), 10), [id(&changes[0])]);
+    let waiting = JobFilter { state: Some(State::Pending), ..mine };
+    assert_eq!(list(waiting, None, 10), [id(&changes[3]), id(&changes[2])]);
+    assert_eq!(list(JobFilter { everyone: true, ..JobFilter::default() }, None, 10).len(), 4);
+    assert_eq!(index.waiting_of(other, 10).unwrap(), 2);
+    assert_eq!(index.waiting_of(other, 1).unwrap(), 1);
+}
+
+#[test]
+fn an_older_revision_changes_nothing_and_a_final_one_closes_the_job() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::open(folder.path()).unwrap();
+    let change = entry(UserId::new(), 5, State::Working, None);
+    let Change::Put(working) = &change else { unreachable!("made as Put") };
+    index.take_jobs(std::slice::from_ref(&change), None, Sync::Later).unwrap();
+    let older = Entry {
+        revision: 4,
+        value: Job { state: State::Pending, ..working.value.clone() },
+        ..(**working).clone()
+    };
+    index.take_jobs(&[Change::Put(Box::new(older))], None, Sync::Later).unwrap();
+    assert_eq!(index.open_jobs().unwrap()[0].state, State::Working);
+    let end = Entry {
+        revision: 6,
+        value: Job { state: State::Finish, ..working.value.clone() },
+        ..(**working).clone()
+    };
+    index.take_jobs(&[Change::Put(Box::new(end))], None, Sync::Later).unwrap();
+    assert!(index.open_jobs().unwrap().is_empty());
+}
+
+#[test]
+fn a_position_outlives_the_process_and_goes_with_its_bucket() {
+    let folder = tempfile::tempdir().unwrap();
+    let position = Position { created: "then".to_owned(), sequence: 9 };
+    let index = Index::open(folder.path()).unwrap();
+    index.take_jobs(&[entry(UserId::new(), 9, State::Pending, None)], Some(&position), Sync::Now).unwrap();
+    drop(index);
+    let index = Index::open(folder.path()).unwrap();
+    assert_eq!(index.position("jobs").unwrap(), Some(position));
+    index.throw_away("jobs").unwrap();
+    assert_eq!(index.position("jobs").unwrap(), None);
+    assert!(index.open_jobs().unwrap().is_empty());
+}
+
+fn commit(job: JobId, posted: Option<(u64, CommitState, bool)>) -> Commit {
+    let told = |(revision, state, to_compare)| Posted { job, revision, state, to_compare };
+    Commit {
+        repo: RepoId::new(),
+        sha: "a".repeat(40).parse().unwrap(),
+        context: "gitfaas/push".to_owned(),
+        job,
+        created_revision: 1,
+        posted: posted.map(told),
+        poster: None,
+        refused: None,
+        refused_state: None,
+        check_run: None,
+        check_run_unsure: false,
+        doubts: Doubts::default(),
+        other: serde_json::Map::new(),
+    }
+}
+
+fn refused(job: JobId, state: CommitState, refusals: u32) -> Commit {
+    Commit {
+        refused: Some("404".to_owned()),
+        refused_state: Some(state),
+        doubts: Doubts { refusals, ..Doubts::default() },
+        ..commit(job, Some((1, CommitState::Pending, false)))
+    }
+}
+
+#[test]
+fn an_end_is_doubtful_until_it_is_seen_at_the_forge_or_was_refused_too_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::open(folder.path()).unwrap();
+    let job = JobId::new();
+    let doubt = |value: Commit| {
+        let entry = Entry { key: "k".to_owned(), value, revision: 9, written_at: Timestamp::UNIX_EPOCH };
+        index.take_commits(&[Change::Put(Box::new(entry))], None, Sync::Later).unwrap();
+        index.doubtful(10).unwrap().get("k").copied()
+    };
+    let success = CommitState::Success;
+    assert_eq!(doubt(commit(job, None)), None);
+    assert_eq!(doubt(commit(job, Some((7, success, true)))), Some(Doubt { refusals: 0, revision: 7 }));
+    assert_eq!(doubt(commit(job, Some((7, success, false)))), None);
+    assert_eq!(doubt(refused(job, CommitState::Pending, 0)), None, "its end will be said");
+    assert_eq!(doubt(refused(job, success, 2)), Some(Doubt { refusals: 2, revision: 1 }));
+    assert_eq!(doubt(refused(job, success, 5)), None);
+    assert_eq!(doubt(commit(JobId::new(), Some((8, success, true)))).map(|doubt| doubt.revision), Some(8));
+    index.take_commits(&[Change::Gone("k".to_owned())], None, Sync::Later).unwrap();
+    assert!(index.doubtful(10).unwrap().is_empty());
+}
+
+#[test]
+fn a_job_is_unposted_until_its_commit_says_otherwise_and_again_when_its_end_is_to_be_said_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let index = Index::open(folder.path()).unwrap();
+    let change = entry(UserId::new(), 5, State::Finish, None);
+    let Change::Put(put) = &change else { unreachable!("made as Put") };
+    let job = Job { context: Some("gitfaas/push".to_owned()), ..put.value.clone() };
+    let (id, with_context) = (job.id, Entry { value: job, ..(**put).clone() });
+    index.take_jobs(&[Change::Put(Box::new(with_context))], None, Sync::Later).unwrap();
+    let unposted = |value: Commit| {
+        let entry = Entry { key: "k".to_owned(), value, revision: 9, written_at: Timestamp::UNIX_EPOCH };
+        index.take_commits(&[Change::Put(Box::new(entry))], None, Sync::Later).unwrap();
+        index.unposted_count().unwrap()
+    };
+    assert_eq!(index.unposted_count().unwrap(), 1);
+    assert_eq!(unposted(commit(id, Some((4, CommitState::Pending, false)))), 1, "that was before its end");
+    assert_eq!(unposted(commit(id, Some((5, CommitState::Success, true)))), 0);
+    assert_eq!(unposted(commit(id, None)), 1, "it is to be said again");
+    assert_eq!(unposted(commit(JobId::new(), None)), 1, "of a job that is not known nothing is said");
+}
