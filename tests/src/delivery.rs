@@ -103,13 +103,19 @@ pub fn payload(repository: &Repository, commit: &Commit) -> Value {
         "ref": commit.reference, "before": commit.before, "after": commit.sha,
         "created": commit.before == NO_COMMIT, "deleted": gone, "forced": false,
         "head_commit": if gone { Value::Null } else { head }, "commits": [],
-        "repository": {
-            "id": forge::number(&format!("{OWNER}/{}", repository.name)), "name": repository.name, "full_name": format!("{OWNER}/{}", repository.name),
-            "private": false, "owner": { "name": OWNER, "login": OWNER }, "clone_url": repository.url,
-            "html_url": repository.url.trim_end_matches(".git"), "default_branch": "main",
-            "created_at": 1_700_000_000,
-        },
+        "repository": described(repository),
         "pusher": { "name": "ada" }, "sender": { "login": "ada", "id": 1 },
+    })
+}
+
+/// What GitHub says of a repository.
+pub(crate) fn described(repository: &Repository) -> Value {
+    let full_name = format!("{OWNER}/{}", repository.name);
+    json!({
+        "id": forge::number(&full_name), "name": repository.name, "full_name": full_name,
+        "private": false, "owner": { "name": OWNER, "login": OWNER }, "clone_url": repository.url,
+        "html_url": repository.url.trim_end_matches(".git"), "default_branch": "main",
+        "created_at": 1_700_000_000,
     })
 }
 

@@ -9,6 +9,7 @@ mod app;
 mod checks;
 mod description;
 mod desk;
+mod gitlab;
 mod repositories;
 mod statuses;
 mod trouble;

@@ -73,6 +73,12 @@ impl Desk {
                 let speaks_github = in_api.len() == path.len();
                 self.api(cut, &segments, speaks_github, request).await
             }
+            ["api", "v4", ref path @ ..] => {
+                let (parts, body) = request.into_parts();
+                let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
+                let body = serde_json::from_slice(&bytes).unwrap_or_default();
+                self.gitlab(&parts.method, path, page(parts.uri.query()), &parts.headers, &body).await
+            }
             _ => {
                 let path = path.trim_start_matches('/');
                 let fault = lock(&self.faults)
@@ -134,10 +140,7 @@ impl Desk {
                 self.check_run(&who, method, &full_name, Some(id), &body).await
             }
             ["repos", _, _, "commits", sha, "status"] => {
-                let query = parts.uri.query().unwrap_or_default();
-                let mut fields = url::form_urlencoded::parse(query.as_bytes());
-                let page = fields.find(|(name, _)| name == "page").and_then(|(_, page)| page.parse().ok());
-                self.combined(&who, &full_name, sha, page.unwrap_or(1))
+                self.combined(&who, &full_name, sha, page(parts.uri.query()))
             }
             ["repos", _, _, "commits", sha, "check-runs"] => self.check_runs_of(&who, &full_name, sha),
             ["repos", _, _, "hooks"] => self.hooks(&who, method, &full_name, &body),
@@ -202,4 +205,10 @@ impl Desk {
         }
         (status, Json(body)).into_response()
     }
+}
+
+/// Which page of a list is asked for.
+fn page(query: Option<&str>) -> usize {
+    let mut fields = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    fields.find(|(name, _)| name == "page").and_then(|(_, page)| page.parse().ok()).unwrap_or(1)
 }

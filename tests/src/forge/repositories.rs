@@ -68,6 +68,9 @@ impl Desk {
     }
 
     pub(super) fn hooks(&self, who: &Who, method: &Method, full_name: &str, body: &Value) -> Response {
+        if *who == Who::Stranger {
+            return said(StatusCode::UNAUTHORIZED, "Bad credentials");
+        }
         if *who != Who::Person {
             return said(StatusCode::NOT_FOUND, "Not Found");
         }
