@@ -4,12 +4,10 @@
 
 mod support;
 
-use futures_util::future::join_all;
-use jobs::{Delivery, Head, Job, JobId, NewJob, PushSeen, State, Trigger, head_key, push_key};
+use jobs::{State, head_key};
 use reqwest::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use support::{Answered, GITHUB_SECRET, Service, push};
-use test_case::test_case;
 
 const URL: &str = "https://git.example.com/a/pi.git";
 
@@ -51,24 +49,6 @@ async fn a_signed_push_becomes_a_job_of_the_repositorys_owner() {
         (&list["items"][0]["id"], &list["items"][0]["verdict"]),
         (&answer["delivery"], &json!("accepted"))
     );
-}
-
-#[tokio::test]
-async fn a_hundred_equal_deliveries_at_once_are_one_job() {
-    let service = Service::start().await;
-    let (repo, secret, _) = registered(&service, json!({ "url": URL })).await;
-    let body = push(URL, "0", "a");
-    let sent = (0..100).map(|n| {
-        // Half of them are redeliveries of one, half come under ids of their own.
-        let id = if n % 2 == 0 { "same".to_owned() } else { format!("d-{n}") };
-        service.deliver(&repo, &secret, "push", &id, &body).answers(StatusCode::ACCEPTED)
-    });
-    let answers = join_all(sent).await;
-    let jobs = service.all_jobs().await;
-    assert_eq!(jobs.len(), 1, "{jobs:?}");
-    for answer in answers {
-        assert_eq!(answer["jobs"], json!([jobs[0].id]), "{answer}");
-    }
 }
 
 #[tokio::test]
@@ -288,74 +268,6 @@ async fn a_repository_is_its_owners_and_its_secret_is_told_once() {
     service.request(reqwest::Method::DELETE, &path).bearer_auth(&other).answers(StatusCode::NOT_FOUND).await;
     service.request(reqwest::Method::DELETE, &path).bearer_auth(&token).says(StatusCode::NO_CONTENT).await;
     assert_eq!(service.get("/api/v1/repos", &token).answers(StatusCode::OK).await["items"], json!([]));
-}
-
-/// What a gateway leaves behind that dies after so many of the steps of taking a push.
-async fn died_after(service: &Service, steps: usize, repo: &str, body: &str) -> JobId {
-    let job = JobId::new();
-    let forge = hooks::Forge::Plain;
-    let secret: jobs::Secret = "s".parse().unwrap();
-    let signature = hooks::verify::sign(&secret, body.as_bytes()).parse().unwrap();
-    let verified = hooks::verify::verify(&secret, [&signature], body.as_bytes()).unwrap();
-    let incoming = hooks::incoming::parse(forge, "push", &verified).unwrap();
-    let hooks::Incoming::Push(push) = &incoming else { panic!("it is a push") };
-    let (id, after) = (repo.parse().unwrap(), push.after.clone().unwrap());
-    let delivery = Delivery {
-        hook: repo.to_owned(),
-        delivery_id: "d".to_owned(),
-        event: "push".to_owned(),
-        repo: Some(id),
-        jobs: vec![job],
-        verdict: None,
-        reason: None,
-        incoming: Some(serde_json::to_value(&incoming).unwrap()),
-        received_at: None,
-        replay_of: None,
-        other: Map::new(),
-    };
-    let ledger = &service.ledger;
-    ledger.deliveries.create(&Delivery::key(repo, "d"), &delivery).await.unwrap();
-    let reference = push.reference.as_str();
-    let before = push.before.clone();
-    if steps >= 1 {
-        let seen = PushSeen { before: before.clone(), made_up: false, job, other: Map::new() };
-        ledger.pushes.create(&push_key(id, reference, &after), &seen).await.unwrap();
-    }
-    if steps >= 2 {
-        let owner = ledger.repos.get(repo).await.unwrap().unwrap().value.owner;
-        let new = NewJob {
-            id: job,
-            trigger: Trigger::Push,
-            repo: Some(id),
-            reference: Some(reference.to_owned()),
-            sha: Some(after.clone()),
-            ..NewJob::call(owner, URL)
-        };
-        ledger.jobs.create(&job.to_string(), &Job::new(new)).await.unwrap();
-    }
-    if steps >= 3 {
-        let head = Head { before, after, job: Some(job), reference: None, other: Map::new() };
-        ledger.heads.create(&head_key(id, reference), &head).await.unwrap();
-    }
-    job
-}
-
-#[test_case(0 ; "after the delivery's entry")]
-#[test_case(1 ; "after the push's entry")]
-#[test_case(2 ; "after the record")]
-#[test_case(3 ; "after the head")]
-#[tokio::test]
-async fn whoever_meets_a_delivery_that_was_left_half_taken_finishes_it(steps: usize) {
-    let service = Service::start().await;
-    let (repo, secret, _) = registered(&service, json!({ "url": URL })).await;
-    let body = push(URL, "a", "b");
-    let job = died_after(&service, steps, &repo, &body).await;
-    let answer = service.deliver(&repo, &secret, "push", "d", &body).answers(StatusCode::ACCEPTED).await;
-    assert_eq!((sentence(&answer), &answer["jobs"]), (("accepted", ""), &json!([job])));
-    assert_eq!(service.all_jobs().await.len(), 1);
-    let head = service.ledger.heads.get(&head_key(repo.parse().unwrap(), "refs/heads/main")).await.unwrap();
-    assert_eq!(head.unwrap().value.job, Some(job));
-    service.claim(job).await;
 }
 
 #[tokio::test]
