@@ -151,6 +151,13 @@ impl Github {
         }
     }
 
+    /// Returns once it was asked for so many tries once more.
+    pub(crate) async fn is_asked(&self, times: usize) {
+        while self.known().asked_again.len() < times {
+            self.desk.asked_again.notified().await;
+        }
+    }
+
     /// The App is on these repositories now.
     pub(crate) fn install(&self, installation: u64, repositories: &[(u64, &str)]) {
         let repositories = repositories.iter().map(|(id, name)| (*id, (*name).to_owned())).collect();
@@ -188,15 +195,19 @@ impl Desk {
         self.known.lock().unwrap()
     }
 
-    /// Whether the bearer proves to be the App: signed with its key, in its name, for ten minutes at most.
+    /// Whether the bearer proves to be the App: signed with its key, in its name, made before now, for ten
+    /// minutes at most.
     fn is_app(&self, headers: &HeaderMap) -> bool {
         let key = DecodingKey::from_rsa_pem(self.public_key.as_bytes()).unwrap();
         let mut rules = Validation::new(Algorithm::RS256);
         rules.set_required_spec_claims(&["exp"]);
         let Ok(proof) = decode::<Value>(bearer(headers), &key, &rules) else { return false };
-        let number = |claim: &str| proof.claims[claim].as_i64().unwrap_or(0);
+        let number = |claim: &str| proof.claims[claim].as_i64();
+        let (Some(made), Some(ends)) = (number("iat"), number("exp")) else { return false };
         let issuer = proof.claims["iss"].to_string();
-        issuer.trim_matches('"') == APP_ID.to_string() && number("exp") - number("iat") <= 600
+        issuer.trim_matches('"') == APP_ID.to_string()
+            && made <= jiff::Timestamp::now().as_second()
+            && (0..=600).contains(&(ends - made))
     }
 
     /// The repositories that a bearer sees.
