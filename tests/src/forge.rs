@@ -240,18 +240,22 @@ impl Forge {
 
     /// The commit's newest check run, once it is completed.
     pub async fn completed(&self, commit: &Commit) -> CheckRun {
+        self.completed_within(STATUS, commit).await
+    }
+
+    /// The commit's newest check run, once it is completed, which may take so long.
+    pub async fn completed_within(&self, time: Duration, commit: &Commit) -> CheckRun {
         let of_commit = |all: &Vec<CheckRun>| all.iter().rfind(|run| run.sha == commit.sha).cloned();
-        let is_completed = |run: &CheckRun| run.statuses.last().is_some_and(|status| status == "completed");
-        let mut news = self.desk.checks.subscribe();
+        let mut news = self.watch_checks();
         let what = format!("the check run of {} to be completed", commit.sha);
-        let came = news.wait_for(|all| of_commit(all).as_ref().is_some_and(is_completed));
+        let came = news.wait_for(|all| of_commit(all).as_ref().is_some_and(CheckRun::is_completed));
         let state = async || of_commit(&self.desk.checks.borrow());
-        let all = within(STATUS, &what, came, state).await.expect("the forge lives");
+        let all = within(time, &what, came, state).await.expect("the forge lives");
         of_commit(&all).expect("it was waited for")
     }
 
     /// All check runs, as they come and change.
-    pub fn watch_check_runs(&self) -> watch::Receiver<Vec<CheckRun>> {
+    pub fn watch_checks(&self) -> watch::Receiver<Vec<CheckRun>> {
         self.desk.checks.subscribe()
     }
 

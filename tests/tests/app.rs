@@ -4,52 +4,30 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use serde_json::{Value, json};
+use serde_json::json;
 use tests::{
-    Commit, Delivery, Forge, Function, Repository, Service,
+    Commit, Function, Repository, Service,
     delivery::payload,
-    forge::{ACCOUNT, APP_ID, OWNER, Trouble, number},
-    service::WEBHOOK_SECRET,
+    forge::{APP_ID, OWNER, Trouble, number},
+    installation::{self, INSTALLATION, deliver, tell},
     waiting::within,
 };
 
-const INSTALLATION: u64 = 12;
 /// Fails in the second line of a function that the fifth line calls.
 const RAISES: &str =
     "def deeper(n):\n    raise ValueError('no such luck')\n\nprint('begun', flush=True)\ndeeper(1)";
 
 /// The App is installed on one repository.
 async fn installed(name: &str) -> (Service, Repository) {
-    let forge = Forge::start().await;
-    let repository = forge.repository(name).await;
-    let full_name = format!("{OWNER}/{name}");
-    forge.installs(INSTALLATION, &[&full_name]);
-    let service = Service::start_as_app(forge, &[]).await;
-    let event = json!({
-        "action": "created",
-        "installation": {
-            "id": INSTALLATION, "app_id": APP_ID, "account": { "id": ACCOUNT.0, "login": ACCOUNT.1 },
-        },
-        "repositories": [{ "id": number(&full_name), "full_name": full_name, "private": false }],
-    });
-    let (status, answer) = deliver(&service, "installation", &event).await;
-    let reason = answer["reason"].as_str();
-    assert_eq!((status, reason), (StatusCode::ACCEPTED, Some("registered 1 repository")), "{answer}");
-    (service, repository)
-}
-
-async fn deliver(service: &Service, event: &str, payload: &Value) -> (StatusCode, Value) {
-    Delivery::of(event, payload, WEBHOOK_SECRET).send(service, "/webhooks/github").await
+    let (service, mut repositories) = installation::installed(&[name]).await;
+    (service, repositories.remove(0))
 }
 
 /// Pushes, and tells as GitHub does: the job.
 async fn push(service: &Service, repository: &Repository, program: &str) -> (Commit, String) {
     let commit = repository.push(Function::python(program)).await;
-    let mut told = payload(repository, &commit);
-    told["installation"] = json!({ "id": INSTALLATION });
-    let (status, answer) = deliver(service, "push", &told).await;
-    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
-    (commit, answer["jobs"][0].as_str().expect("it made a job").to_owned())
+    let job = tell(service, repository, &commit).await;
+    (commit, job)
 }
 
 #[tokio::test]
@@ -142,7 +120,7 @@ async fn a_check_run_that_the_forge_makes_late_does_not_stay_queued() {
         let runs = service.forge.check_runs(&commit);
         runs.into_iter().map(|run| run.statuses.last().cloned().unwrap_or_default()).collect::<Vec<_>>()
     };
-    let mut news = service.forge.watch_check_runs();
+    let mut news = service.forge.watch_checks();
     let looking = async {
         while runs() != ["completed", "completed"] {
             news.changed().await.expect("the forge lives");

@@ -4,13 +4,11 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::StatusCode;
-use tests::{Api, Commit, Function, Repository, Service, forge::Trouble, is_long};
+use tests::{Api, Commit, Repository, Service, forge::Trouble, is_long, numbered::program};
 
 /// Repositories, and commits of each: one status of a repository is posted in a second.
 const REPOSITORIES: usize = 10;
 const COMMITS: usize = 5;
-/// Every third program fails with this.
-const FAILS: i32 = 3;
 /// Final states at the forge before it dies.
 const BEFORE: usize = 5;
 
@@ -23,15 +21,6 @@ fn outage() -> Duration {
 /// repository has its statuses posted one in a second.
 fn bound() -> Duration {
     outage() * 3 + Duration::from_secs(90)
-}
-
-fn program(n: usize) -> (Function, &'static str, String) {
-    if n.is_multiple_of(3) {
-        let function = Function::python(&format!("import sys\nprint({n})\nsys.exit({FAILS})"));
-        (function, "failure", format!("exit code {FAILS}"))
-    } else {
-        (Function::python(&format!("print({n})")), "success", "finished in ".to_owned())
-    }
 }
 
 /// Pushes one commit after the other to branches of their own.

@@ -47,6 +47,11 @@ pub struct CheckRun {
 }
 
 impl CheckRun {
+    /// Whether the last that was said of it is that it ended.
+    pub fn is_completed(&self) -> bool {
+        self.statuses.last().is_some_and(|status| status == "completed")
+    }
+
     fn takes(&mut self, body: &Value) {
         let text = |value: &Value, old: &str| value.as_str().unwrap_or(old).to_owned();
         self.external_id = text(&body["external_id"], &self.external_id);
