@@ -109,10 +109,12 @@ impl Desk {
         let mut rules = Validation::new(Algorithm::RS256);
         rules.set_required_spec_claims(&["exp"]);
         let Ok(proof) = decode::<Value>(proof, &key, &rules) else { return false };
-        let number = |claim: &str| proof.claims[claim].as_i64().unwrap_or(0);
+        let number = |claim: &str| proof.claims[claim].as_i64();
+        let (Some(iat), Some(exp)) = (number("iat"), number("exp")) else { return false };
         let id = lock(&self.installed).app_id.unwrap_or(APP_ID).to_string();
         proof.claims["iss"].to_string().trim_matches('"') == id
-            && number("exp") - number("iat") <= MAX_PROOF_S
+            && iat <= Timestamp::now().as_second()
+            && (0..=MAX_PROOF_S).contains(&(exp - iat))
     }
 
     /// The token as it was minted, if it has not ended.
