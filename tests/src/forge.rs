@@ -38,7 +38,7 @@ pub use app::{ACCOUNT, APP_ID, Minted};
 pub use checks::CheckRun;
 pub use repositories::{Hook, number};
 pub use statuses::Status;
-pub use trouble::Trouble;
+pub use trouble::{Part, Trouble};
 
 use crate::{
     gitserver::Fault,
@@ -141,17 +141,27 @@ impl Forge {
 
     /// The next posts of statuses and check runs meet these.
     pub fn troubles(&self, troubles: impl IntoIterator<Item = Trouble>) {
-        lock(&self.desk.troubles).add(troubles);
+        self.troubles_at(Part::Posts, troubles);
+    }
+
+    /// The next requests to this part meet these.
+    pub fn troubles_at(&self, part: Part, troubles: impl IntoIterator<Item = Trouble>) {
+        lock(&self.desk.troubles).entry(part).or_default().add(troubles);
     }
 
     /// For so long every post of a status or check run meets one of these, in turn.
     pub fn is_down_for(&self, time: Duration, troubles: &[Trouble]) {
-        lock(&self.desk.troubles).last(time, troubles);
+        lock(&self.desk.troubles).entry(Part::Posts).or_default().last(time, troubles);
     }
 
     /// Posts that met a trouble so far.
     pub fn troubles_met(&self) -> usize {
-        lock(&self.desk.troubles).met
+        self.troubles_met_at(Part::Posts)
+    }
+
+    /// Requests to this part that met a trouble so far.
+    pub fn troubles_met_at(&self, part: Part) -> usize {
+        lock(&self.desk.troubles).get(&part).map_or(0, |troubles| troubles.met)
     }
 
     /// What a gateway must be told to be the GitHub App here.

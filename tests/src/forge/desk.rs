@@ -1,6 +1,10 @@
 //! The desk behind the forge's address: who asks, for what, and whether it goes wrong.
 
-use std::{collections::HashMap, path::PathBuf, sync::Mutex};
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::PathBuf,
+    sync::Mutex,
+};
 
 use axum::{
     Json,
@@ -15,7 +19,7 @@ use super::{
     CheckRun, Hook, Minted, Seen, Status, Trouble, app,
     description::{self, Operation},
     lock, said,
-    trouble::{Cut, Troubles},
+    trouble::{Cut, Part, Troubles},
 };
 use crate::{
     git,
@@ -51,7 +55,7 @@ pub(super) struct Desk {
     pub(super) checks: watch::Sender<Vec<CheckRun>>,
     pub(super) hooks: Mutex<Vec<Hook>>,
     pub(super) installed: Mutex<app::Installed>,
-    pub(super) troubles: Mutex<Troubles>,
+    pub(super) troubles: Mutex<BTreeMap<Part, Troubles>>,
     /// Requests that GitHub would not have understood, and answers that it would not have given.
     pub(super) complaints: Mutex<Vec<String>>,
 }
@@ -111,10 +115,7 @@ impl Desk {
             ["repos", owner, name, ..] => format!("{owner}/{name}"),
             _ => String::new(),
         };
-        let trouble = match path {
-            ["repos", _, _, "statuses" | "check-runs", ..] => lock(&self.troubles).next(),
-            _ => None,
-        };
+        let trouble = Part::of(path).and_then(|part| lock(&self.troubles).entry(part).or_default().next());
         match &trouble {
             Some(Trouble::Answer(code, headers)) => {
                 let mut answer = said(StatusCode::from_u16(*code).expect("a status"), "no");

@@ -21,7 +21,33 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What becomes of a post of a status or a check run.
+/// What of the forge a trouble is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Statuses and check runs that are posted.
+    Posts,
+    /// Tokens of installations.
+    Mint,
+    /// Webhooks of repositories.
+    Hooks,
+    /// What a repository is.
+    LookUp,
+}
+
+impl Part {
+    /// The part that a path of the API belongs to.
+    pub(super) fn of(path: &[&str]) -> Option<Self> {
+        match path {
+            ["repos", _, _, "statuses" | "check-runs", ..] => Some(Self::Posts),
+            ["app", "installations", _, "access_tokens"] => Some(Self::Mint),
+            ["repos", _, _, "hooks", ..] => Some(Self::Hooks),
+            ["repos", _, _] => Some(Self::LookUp),
+            _ => None,
+        }
+    }
+}
+
+/// What becomes of a request to a part of the forge.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Trouble {
     /// It is answered with this code and these headers, and not taken.
@@ -42,7 +68,7 @@ pub(super) struct Troubles {
     once: VecDeque<Trouble>,
     lasting: Vec<Trouble>,
     until: Option<Instant>,
-    /// Posts that met one.
+    /// Requests that met one.
     pub(super) met: usize,
 }
 
@@ -56,7 +82,7 @@ impl Troubles {
         self.until = Some(Instant::now() + time);
     }
 
-    /// What the next post meets: what was asked for once, else the lasting ones in turn.
+    /// What the next request meets: what was asked for once, else the lasting ones in turn.
     pub(super) fn next(&mut self) -> Option<Trouble> {
         let lasts = self.until.is_some_and(|until| Instant::now() < until) && !self.lasting.is_empty();
         let turn = lasts.then(|| self.lasting[self.met % self.lasting.len()].clone());
