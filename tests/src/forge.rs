@@ -11,6 +11,7 @@ mod description;
 mod desk;
 mod gitlab;
 mod repositories;
+mod sent;
 mod statuses;
 mod trouble;
 
@@ -28,6 +29,7 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::StatusCode;
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -41,11 +43,13 @@ pub use statuses::Status;
 pub use trouble::{Part, Trouble};
 
 use crate::{
+    delivery::Delivery,
     gitserver::Fault,
     repository::{Commit, Repository},
     waiting::{STATUS, within},
 };
 use desk::{Desk, Who};
+use sent::Sent;
 use trouble::{Cut, Lines};
 
 /// The token that a test's forge takes.
@@ -95,6 +99,7 @@ impl Forge {
             statuses: watch::Sender::default(),
             checks: watch::Sender::default(),
             hooks: Mutex::default(),
+            sent: Mutex::default(),
             installed: Mutex::default(),
             troubles: Mutex::default(),
             complaints: Mutex::default(),
@@ -198,6 +203,24 @@ impl Forge {
     /// Every token that was minted, oldest first.
     pub fn minted(&self) -> Vec<Minted> {
         lock(&self.desk.installed).minted.clone()
+    }
+
+    /// The App's webhook at `url` was sent this, and did not answer.
+    pub fn failed_to_deliver(&self, url: &str, delivery: &Delivery) {
+        lock(&self.desk.sent).push(Sent {
+            url: url.to_owned(),
+            guid: delivery.id.clone(),
+            event: delivery.event.clone(),
+            headers: delivery.headers(),
+            body: delivery.body.clone(),
+            tries: vec![(0, Timestamp::now())],
+        });
+    }
+
+    /// The answers to every try of every delivery that was told of so, oldest first; 0: there was none.
+    pub fn tries(&self) -> Vec<Vec<u16>> {
+        let sent = lock(&self.desk.sent);
+        sent.iter().map(|sent| sent.tries.iter().map(|(code, _)| *code).collect()).collect()
     }
 
     /// The webhooks that are there.

@@ -12,13 +12,14 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{HeaderMap, StatusCode, header};
-use serde_json::{Value, json};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
     CheckRun, Hook, Minted, Seen, Status, Trouble, app,
     description::{self, Operation},
     lock, said,
+    sent::Sent,
     trouble::{Cut, Part, Troubles},
 };
 use crate::{
@@ -54,6 +55,7 @@ pub(super) struct Desk {
     pub(super) statuses: watch::Sender<Vec<Status>>,
     pub(super) checks: watch::Sender<Vec<CheckRun>>,
     pub(super) hooks: Mutex<Vec<Hook>>,
+    pub(super) sent: Mutex<Vec<Sent>>,
     pub(super) installed: Mutex<app::Installed>,
     pub(super) troubles: Mutex<BTreeMap<Part, Troubles>>,
     /// Requests that GitHub would not have understood, and answers that it would not have given.
@@ -147,7 +149,8 @@ impl Desk {
             ["repos", _, _, "hooks"] => self.hooks(&who, method, &full_name, &body),
             ["repos", _, _, "hooks", id] => self.hook(&who, method, id, &body),
             ["app"] => self.app(&who),
-            ["app", "hook", "deliveries"] => Json(json!([])).into_response(),
+            ["app", "hook", "deliveries"] => self.tries(&who),
+            ["app", "hook", "deliveries", id, "attempts"] => self.once_more(&who, id).await,
             ["app", "installations", id, "access_tokens"] => self.mint(&who, id, &body),
             ["installation", "repositories"] => self.repositories_of_installation(&who),
             _ => said(StatusCode::NOT_FOUND, "Not Found"),
