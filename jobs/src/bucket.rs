@@ -18,9 +18,12 @@ use async_nats::{
     },
 };
 use bytes::Bytes;
+use futures_util::{StreamExt as _, stream::BoxStream};
 use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
+
+use crate::reconnected;
 
 /// The version of stored values that this program writes.
 pub const VERSION: u64 = 1;
@@ -28,6 +31,9 @@ pub const VERSION: u64 = 1;
 const LOOK_UPS: u32 = 3;
 /// Between two look-ups; a leader election takes about this long.
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(500);
+
+/// Changes of a bucket as they come; see [`Bucket::watch`].
+pub type Watch = BoxStream<'static, Result<jetstream::kv::Entry, jetstream::kv::WatcherError>>;
 
 /// A value as it lies in the bucket.
 #[derive(Debug, Clone)]
@@ -362,11 +368,14 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         keys.try_collect().await.map_err(|source| nats(doing(), source))
     }
 
-    /// Follows every change from `revision` on (0: everything that lies there, then what comes).
+    /// Follows every change from `revision` on (0: everything that lies there, then what comes). It ends
+    /// when the connection was away and is back: then it is to be begun anew, where it stood.
     ///
     /// # Errors
     /// NATS is away.
-    pub async fn watch(&self, revision: u64) -> Result<jetstream::kv::Watch, BucketError> {
+    pub async fn watch(&self, revision: u64) -> Result<Watch, BucketError> {
+        let client = self.js.client();
+        let again = async move { reconnected(&client).await };
         let doing = || format!("watch {}", self.name);
         let store = self.js.get_key_value(self.name).await.map_err(|source| nats(doing(), source))?;
         let watch = if revision == 0 {
@@ -374,7 +383,7 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         } else {
             store.watch_all_from_revision(revision).await
         };
-        watch.map_err(|source| nats(doing(), source))
+        Ok(watch.map_err(|source| nats(doing(), source))?.take_until(again).boxed())
     }
 }
 

@@ -12,6 +12,8 @@ const OLDEST: (u32, u32) = (2, 10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A JetStream request without an answer for this long counts as unanswered; design, "Taking a push".
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
+/// A server that is down is looked for about every second, so that one that is back is found within that.
+const RECONNECT_WAIT: Duration = Duration::from_secs(1);
 /// A server that is gone without a word is noticed after two of these.
 const PING_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -83,6 +85,10 @@ pub async fn connect(settings: &NatsSettings) -> Result<Client, ConnectError> {
         .request_timeout(Some(REQUEST_TIMEOUT))
         .ping_interval(PING_INTERVAL)
         .max_reconnects(None)
+        .reconnect_delay_callback(|tries| {
+            let doublings = u32::try_from(tries).unwrap_or(u32::MAX).min(10);
+            Duration::from_millis(2_u64.pow(doublings)).min(RECONNECT_WAIT)
+        })
         .event_callback(|event| async move { log(&event) });
     if let Some((user, password)) = user {
         options = options.custom_inbox_prefix(inbox_prefix(&user));

@@ -7,7 +7,6 @@ use async_nats::{
     Client,
     jetstream::{
         self,
-        kv::Watch,
         stream::{RawMessageErrorKind, Stream},
     },
 };
@@ -15,7 +14,7 @@ use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use jobs::{
     Job,
-    bucket::{Bucket, from_watch},
+    bucket::{Bucket, Watch, from_watch},
     streams,
 };
 use tokio::{net::TcpListener, time::Instant};

@@ -10,7 +10,7 @@ use async_nats::{
 use futures_util::StreamExt as _;
 
 use super::{LIVE_OVER, LogChunk, OFFSET, PHASE, SOURCE};
-use crate::{JobId, LogSource, Phase, streams};
+use crate::{JobId, LogSource, Phase, reconnected, streams};
 
 /// NATS did not answer.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,7 @@ pub struct LogError {
 /// Reads the log of one attempt in order.
 #[derive(Debug)]
 pub struct LogReader {
+    client: Client,
     stream: Stream<()>,
     job: JobId,
     subject: String,
@@ -47,7 +48,7 @@ impl LogReader {
             .subscribe(subject.clone())
             .await
             .map_err(|error| LogError { job, source: Box::new(error) })?;
-        Ok(Self { stream, job, subject, sequence: 1, news })
+        Ok(Self { client: client.clone(), stream, job, subject, sequence: 1, news })
     }
 
     /// The next stored chunk, or `None` when there is none now.
@@ -65,11 +66,14 @@ impl LogReader {
         }
     }
 
-    /// Waits until something was published. To be raced with the job's state and with a timer: a
-    /// message on its way while the connection was away is not announced again.
+    /// Waits until something was published, or may have been while the connection was away. To be raced
+    /// with the job's state and with a timer.
     pub async fn more(&mut self) {
-        if self.news.next().await.is_none() {
-            std::future::pending::<()>().await;
+        tokio::select! {
+            news = self.news.next() => if news.is_none() {
+                std::future::pending::<()>().await;
+            },
+            () = reconnected(&self.client) => {}
         }
     }
 }
