@@ -15,6 +15,7 @@ use jobs::{
     bucket::Entry,
     lease::HEARTBEAT,
     log::{LogHandle, LogWriter},
+    reconnected,
     result::INLINE_BYTES,
     streams, units,
 };
@@ -155,8 +156,14 @@ impl Desk {
             {
                 return;
             }
+            let heard = async {
+                tokio::select! {
+                    word = words.next() => word.is_some(),
+                    () = reconnected(&self.ledger.client) => true,
+                }
+            };
             // A word that was lost is made up for at every beat.
-            if let Ok(None) = tokio::time::timeout(HEARTBEAT, words.next()).await {
+            if let Ok(false) = tokio::time::timeout(HEARTBEAT, heard).await {
                 return std::future::pending().await;
             }
         }

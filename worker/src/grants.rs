@@ -1,6 +1,6 @@
 //! Asking a gateway for what a job or a status may use. Nothing of the answer is kept.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use jobs::{
@@ -11,8 +11,10 @@ use jobs::{
 
 /// A gateway that does not answer in this time is not there.
 const TIMEOUT: Duration = Duration::from_secs(5);
-/// How often a job's grant is asked for before its attempt ends as our failure: a gateway restarts.
-const TRIES: u32 = 3;
+/// For how long a job's grant is asked for before its attempt ends as our failure: a gateway restarts.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// Between two tries: that nobody is there is said at once.
+const PAUSE: Duration = Duration::from_millis(500);
 
 /// The one who asks, under its own name.
 #[derive(Debug, Clone)]
@@ -49,16 +51,20 @@ impl Grants {
     /// # Errors
     /// An outcome: refused is final for this attempt, no gateway in reach is our failure.
     pub async fn for_job(&self, request: &GrantRequest) -> Result<jobs::grants::JobGrant, Outcome> {
-        let mut last = String::new();
-        for _ in 0..TRIES {
-            match self.ask(request, None).await {
+        let begun = Instant::now();
+        loop {
+            let reason = match self.ask(request, None).await {
                 GrantReply::Job(grant) => return Ok(grant),
                 GrantReply::Refused { reason } => return Err(Outcome::service(Cause::Checkout, reason)),
-                GrantReply::Unavailable { reason } => last = reason,
-                GrantReply::Status(_) => last = "a gateway answered another question".to_owned(),
+                GrantReply::Unavailable { reason } => reason,
+                GrantReply::Status(_) => "a gateway answered another question".to_owned(),
+            };
+            if begun.elapsed() >= PATIENCE {
+                tracing::warn!(reason, "no grant");
+                break;
             }
+            tokio::time::sleep(PAUSE).await;
         }
-        tracing::warn!(reason = last, "no grant");
         Err(Outcome::service(Cause::Checkout, "no gateway could be asked for the job's credentials"))
     }
 }

@@ -19,12 +19,12 @@ use std::{
 };
 
 use async_nats::jetstream::{AckKind, consumer::PullConsumer, message::Acker};
-use futures_util::StreamExt as _;
+use futures_util::{StreamExt as _, stream::SelectAll};
 use hooks::{address::Allow, checks::CheckClient, status::StatusClient};
 use jobs::{
     Commit, Job, JobId, Ledger,
     bucket::{BucketError, Entry},
-    streams,
+    reconnected, streams,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -45,10 +45,10 @@ const IN_PROGRESS_EVERY: Duration = Duration::from_secs(10);
 const FIRST_RETRY: Duration = Duration::from_secs(2);
 /// The longest wait: a forge that is away for an hour is looked for every five minutes.
 const LAST_RETRY: Duration = Duration::from_secs(300);
-/// How long NATS keeps a request for a message; then it is asked again.
-const ASKED_FOR: Duration = Duration::from_secs(30);
-/// How often NATS says that it still has the request; one that was restarted has none.
-const ALIVE_EVERY: Duration = Duration::from_secs(5);
+/// How long NATS keeps a request for a message; then it is asked again. No heartbeat is asked for:
+/// async-nats 0.51 answers one without arranging to be woken, and then nothing is heard before its own
+/// time-out.
+const ASKED_FOR: Duration = Duration::from_secs(5);
 /// NATS is away: the loop goes on when it is back.
 const NATS_PAUSE: Duration = Duration::from_secs(1);
 
@@ -126,17 +126,28 @@ impl Reporter {
         let stream = self.ledger.js.get_stream_no_info(streams::STATUSES).await?;
         let consumer: PullConsumer =
             stream.get_consumer(streams::STATUS_POSTERS).await.map_err(anyhow::Error::from_boxed)?;
+        // One message a request: the client's endless stream counts a message that comes before the answer
+        // to its request twice, and then asks for nothing for 35 s.
+        let ask = async || consumer.batch().max_messages(1).expires(ASKED_FOR).messages().await;
+        let mut asked = SelectAll::new();
+        let mut back = Box::pin(reconnected(&self.ledger.client));
         loop {
             let permit = Arc::clone(slots).acquire_owned().await?;
-            // One at a time, each with a request of its own: the client's endless stream counts a message
-            // that comes before the answer to its request twice, and then asks for nothing for 35 s.
-            let asked = async {
-                let one = consumer.batch().max_messages(1).expires(ASKED_FOR).heartbeat(ALIVE_EVERY);
-                let mut one = one.messages().await?;
-                anyhow::Ok(one.next().await)
+            if asked.is_empty() {
+                asked.push(ask().await?);
+            }
+            let message = tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                message = asked.next() => message,
+                // A server that was restarted knows nothing of the request. One that was not may still
+                // answer it, so it is heard out as well.
+                () = &mut back => {
+                    back.set(reconnected(&self.ledger.client));
+                    asked.push(ask().await?);
+                    continue;
+                }
             };
-            let Some(asked) = stop.run_until_cancelled(asked).await else { return Ok(()) };
-            let Some(message) = asked? else { continue };
+            let Some(message) = message else { continue };
             let message = message.map_err(anyhow::Error::from_boxed)?;
             let (reporter, grace_over) = (self.clone(), grace_over.clone());
             posting.spawn(async move {

@@ -20,23 +20,24 @@ const START: Duration = Duration::from_secs(20);
 pub(crate) struct Nats {
     server: Child,
     url: String,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl Nats {
     pub(crate) fn start() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let server = Command::new(program())
-            .args(["-js", "-a", "127.0.0.1", "-p", "-1", "-sd"])
-            .arg(dir.path().join("store"))
-            .arg("--ports_file_dir")
-            .arg(dir.path())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("nats-server starts; scripts/nats makes it available");
+        let server = serve(dir.path(), "-1");
         let url = address(dir.path());
-        Self { server, url, _dir: dir }
+        Self { server, url, dir }
+    }
+
+    /// Kills the server and starts it again where it was, on what it has stored.
+    #[allow(dead_code, reason = "not every test that shares this restarts it")]
+    pub(crate) fn restart(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+        let port = self.url.rsplit(':').next().unwrap().to_owned();
+        self.server = serve(self.dir.path(), &port);
     }
 
     /// A ledger with all its streams.
@@ -59,6 +60,18 @@ impl Drop for Nats {
         let _ = self.server.kill();
         let _ = self.server.wait();
     }
+}
+
+fn serve(dir: &Path, port: &str) -> Child {
+    Command::new(program())
+        .args(["-js", "-a", "127.0.0.1", "-p", port, "-sd"])
+        .arg(dir.join("store"))
+        .arg("--ports_file_dir")
+        .arg(dir)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("nats-server starts; scripts/nats makes it available")
 }
 
 /// The server that `scripts/nats` brought, else the one in PATH.

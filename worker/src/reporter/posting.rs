@@ -29,6 +29,10 @@ use crate::metrics::Told;
 /// No request begins later than this after taking: it has 10 s, and after 30 s another may take over.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 
+/// Between two questions to gateways of which none answered: they are ours and soon back, and the
+/// back-off that a forge gets would keep a status for minutes.
+const NO_GATEWAY_WAIT: Duration = Duration::from_secs(2);
+
 /// What a turn came to.
 #[derive(Debug)]
 pub(super) struct Turn {
@@ -84,7 +88,7 @@ impl Reporter {
             }
             GrantReply::Unavailable { .. } | GrantReply::Job(_) => {
                 self.metrics.told(state, Told::Unreachable);
-                return Turn::over(free, Done::Again(None));
+                return Turn::over(free, Done::Again(Some(NO_GATEWAY_WAIT)));
             }
         };
         let takes_checks = grant.checks;
