@@ -17,6 +17,8 @@ use crate::forge::Forge;
 
 /// The header of GitHub, Gitea, Forgejo and our own `post-receive`.
 const SIGNATURE: &str = "x-hub-signature-256";
+/// Headers with the same HMAC as bare hex digits: Gitea's, Forgejo's, and that of Gogs, from which both come.
+const BARE_SIGNATURES: [&str; 3] = ["x-gitea-signature", "x-forgejo-signature", "x-gogs-signature"];
 /// GitHub's older header. It is looked at only to say what is wrong.
 const SIGNATURE_SHA1: &str = "x-hub-signature";
 /// GitLab sends the secret itself.
@@ -36,12 +38,14 @@ impl<'a> Verified<'a> {
     /// The JSON text: the body itself, or the `payload` field of a form, which is told by its first
     /// bytes because no JSON begins like that and the header is not signed.
     pub fn json(&self) -> Cow<'a, [u8]> {
-        if !self.0.starts_with(FORM_PREFIX) {
-            return Cow::Borrowed(self.0);
-        }
-        let payload = url::form_urlencoded::parse(self.0).next();
-        payload.map_or(Cow::Borrowed(self.0), |(_, value)| Cow::Owned(value.into_owned().into_bytes()))
+        payload_of_form(self.0).map_or(Cow::Borrowed(self.0), Cow::Owned)
     }
+}
+
+/// The decoded `payload` field of a form; `None` when the body is none.
+fn payload_of_form(body: &[u8]) -> Option<Vec<u8>> {
+    let (_, value) = body.starts_with(FORM_PREFIX).then(|| url::form_urlencoded::parse(body).next())??;
+    Some(value.into_owned().into_bytes())
 }
 
 impl fmt::Debug for Verified<'_> {
@@ -79,15 +83,47 @@ pub fn verify_headers<'a>(
 ) -> Result<Verified<'a>, BadSignature> {
     match forge {
         Forge::Gitlab => verify_token(secret, headers.get_all(GITLAB_TOKEN), body),
-        Forge::Github | Forge::Gitea | Forge::Plain => {
-            match verify(secret, headers.get_all(SIGNATURE), body) {
-                Err(BadSignature::Missing) if headers.contains_key(SIGNATURE_SHA1) => {
-                    Err(BadSignature::NotSha256)
+        Forge::Github | Forge::Plain => verify_signatures(secret, &signatures(headers)?, body),
+        Forge::Gitea => {
+            let signatures = signatures(headers)?;
+            match (verify_signatures(secret, &signatures, body), payload_of_form(body)) {
+                // Of a form, Gitea and Forgejo sign what is in `payload`, not the body.
+                (Err(BadSignature::Wrong), Some(payload)) => {
+                    verify_signatures(secret, &signatures, &payload)?;
+                    Ok(Verified(body))
                 }
-                verified => verified,
+                (verified, _) => verified,
             }
         }
     }
+}
+
+/// Every signature that a delivery carries, of whichever header: all of them must be good, since which
+/// one a proxy before us looked at cannot be known.
+fn signatures(headers: &HeaderMap) -> Result<Vec<[u8; 32]>, BadSignature> {
+    let mut given = Vec::new();
+    if headers.contains_key(SIGNATURE) {
+        given.push(prefixed(only(headers.get_all(SIGNATURE))?)?);
+    }
+    for name in BARE_SIGNATURES.into_iter().filter(|name| headers.contains_key(*name)) {
+        given.push(digest(only(headers.get_all(name))?)?);
+    }
+    match given.is_empty() {
+        true if headers.contains_key(SIGNATURE_SHA1) => Err(BadSignature::NotSha256),
+        true => Err(BadSignature::Missing),
+        false => Ok(given),
+    }
+}
+
+fn verify_signatures<'a>(
+    secret: &Secret,
+    signatures: &[[u8; 32]],
+    body: &'a [u8],
+) -> Result<Verified<'a>, BadSignature> {
+    for signature in signatures {
+        hmac(secret, body).verify_slice(signature).map_err(|_| BadSignature::Wrong)?;
+    }
+    Ok(Verified(body))
 }
 
 /// Checks the values of `X-Hub-Signature-256` against `body`. There must be exactly one.
@@ -96,17 +132,25 @@ pub fn verify<'a, 'h>(
     signatures: impl IntoIterator<Item = &'h HeaderValue>,
     body: &'a [u8],
 ) -> Result<Verified<'a>, BadSignature> {
-    let signature = only(signatures)?;
-    let hex_digits = match signature.strip_prefix(b"sha256=") {
-        Some(b"") => return Err(BadSignature::Missing),
-        Some(hex_digits) => hex_digits,
-        None if signature.starts_with(b"sha1=") => return Err(BadSignature::NotSha256),
-        None => return Err(BadSignature::Malformed),
-    };
+    verify_signatures(secret, &[prefixed(only(signatures)?)?], body)
+}
+
+/// The digest in `sha256=<hex>`.
+fn prefixed(signature: &[u8]) -> Result<[u8; 32], BadSignature> {
+    match signature.strip_prefix(b"sha256=") {
+        Some(hex_digits) => digest(hex_digits),
+        None if signature.starts_with(b"sha1=") => Err(BadSignature::NotSha256),
+        None => Err(BadSignature::Malformed),
+    }
+}
+
+fn digest(hex_digits: &[u8]) -> Result<[u8; 32], BadSignature> {
+    if hex_digits.is_empty() {
+        return Err(BadSignature::Missing);
+    }
     let mut given = [0; 32];
     hex::decode_to_slice(hex_digits, &mut given).map_err(|_| BadSignature::Malformed)?;
-    hmac(secret, body).verify_slice(&given).map_err(|_| BadSignature::Wrong)?;
-    Ok(Verified(body))
+    Ok(given)
 }
 
 /// Checks the values of `X-Gitlab-Token` against the secret, of which GitLab signs nothing. There

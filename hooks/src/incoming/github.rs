@@ -134,6 +134,16 @@ struct DeletePayload {
 }
 
 #[derive(Debug, Deserialize)]
+struct MergeGroupPayload {
+    merge_group: MergeGroupField,
+}
+
+#[derive(Debug, Deserialize)]
+struct MergeGroupField {
+    head_ref: String,
+}
+
+#[derive(Debug, Deserialize)]
 struct PullRequestPayload {
     number: u64,
     /// Of `synchronize` alone.
@@ -209,6 +219,7 @@ pub(super) fn parse(dialect: Dialect, event: &str, json: &[u8]) -> Result<Incomi
         "push" => push(&payload, &read(json)?),
         "delete" if dialect == Dialect::Gitea => deletion(&payload, &read(json)?),
         "delete" => Ok(ignored("the push event tells of what was removed")),
+        "merge_group" if payload.action() == "destroyed" => merge_group(&payload, &read(json)?),
         "create" => Ok(ignored("the push event tells of what was made")),
         "ping" => Ok(Incoming::Ping),
         "pull_request" => pull_request(&payload, &read(json)?),
@@ -259,7 +270,17 @@ fn deletion(payload: &Payload, delete: &DeletePayload) -> Result<Incoming, Malfo
         "tag" => GitRef::from_tag(&delete.name)?,
         other => return Ok(nothing_to_do("delete", other)),
     };
-    Ok(Incoming::Push(Push {
+    Ok(Incoming::Push(removed(payload, reference)?))
+}
+
+/// A group left the merge queue: its branch is of no use any more, removed or not yet.
+fn merge_group(payload: &Payload, event: &MergeGroupPayload) -> Result<Incoming, Malformed> {
+    let reference = event.merge_group.head_ref.parse()?;
+    Ok(Incoming::Push(removed(payload, reference)?))
+}
+
+fn removed(payload: &Payload, reference: GitRef) -> Result<Push, Malformed> {
+    Ok(Push {
         repository: payload.repository()?,
         reference,
         before: None,
@@ -271,7 +292,7 @@ fn deletion(payload: &Payload, delete: &DeletePayload) -> Result<Incoming, Malfo
         pusher: payload.sender(),
         installation: payload.installation_id(),
         made_up: false,
-    }))
+    })
 }
 
 fn pull_request(payload: &Payload, event: &PullRequestPayload) -> Result<Incoming, Malformed> {

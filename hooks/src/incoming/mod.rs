@@ -88,7 +88,7 @@ pub struct Push {
     /// The beginning of the newest commit's message.
     #[serde(default)]
     pub head_message: Option<String>,
-    /// Whether the whole message holds `[skip ci]` or `[ci skip]`.
+    /// Whether the whole message asks for no run: `[skip ci]`, `[ci skip]`, or `skip-checks: true` at its end.
     #[serde(default)]
     pub skip_ci: bool,
     /// Who pushed, by the forge's name.
@@ -328,18 +328,21 @@ const MAX_DELIVERY_ID_BYTES: usize = 128;
 
 /// The event's name, from the forge's header.
 pub fn event(forge: Forge, headers: &HeaderMap) -> Result<&str, Malformed> {
-    let name = match forge {
-        Forge::Github | Forge::Gitea | Forge::Plain => "x-github-event",
-        Forge::Gitlab => "x-gitlab-event",
+    let names: &[&str] = match forge {
+        Forge::Github | Forge::Plain => &["x-github-event"],
+        Forge::Gitea => &["x-github-event", "x-gitea-event", "x-forgejo-event", "x-gogs-event"],
+        Forge::Gitlab => &["x-gitlab-event"],
     };
-    headers.get(name).and_then(|value| value.to_str().ok()).ok_or(Malformed::NoEvent)
+    let value = names.iter().find_map(|name| headers.get(*name));
+    value.and_then(|value| value.to_str().ok()).ok_or(Malformed::NoEvent)
 }
 
 /// The delivery's id, from the forge's header; `None` when it is missing or unusable, and the
 /// body's digest must do. It is not signed.
 pub fn delivery_id(forge: Forge, headers: &HeaderMap) -> Option<&str> {
     let names: &[&str] = match forge {
-        Forge::Github | Forge::Gitea | Forge::Plain => &["x-github-delivery"],
+        Forge::Github | Forge::Plain => &["x-github-delivery"],
+        Forge::Gitea => &["x-github-delivery", "x-gitea-delivery", "x-forgejo-delivery", "x-gogs-delivery"],
         // The first is the same for every try of one delivery, but only newer versions send it.
         Forge::Gitlab => &["idempotency-key", "x-gitlab-event-uuid"],
     };

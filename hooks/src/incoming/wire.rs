@@ -108,10 +108,20 @@ impl RawPush<'_> {
     }
 }
 
-/// `[skip ci]` and `[ci skip]`, anywhere in the message and in any case.
+/// `[skip ci]` and `[ci skip]`, anywhere in the message and in any case, or GitHub's trailer
+/// `skip-checks: true` in its last paragraph.
 fn asks_to_skip(message: &str) -> bool {
     let message = message.to_ascii_lowercase();
-    message.contains("[skip ci]") || message.contains("[ci skip]")
+    let is_trailer = |line: &str| {
+        line.split_once(':')
+            .is_some_and(|(name, value)| (name.trim(), value.trim()) == ("skip-checks", "true"))
+    };
+    // The first line is the title, and no trailer.
+    let last_paragraph = message.lines().skip(1).collect::<Vec<_>>();
+    let last_paragraph = last_paragraph.rsplit(|line| line.trim().is_empty()).find(|lines| !lines.is_empty());
+    message.contains("[skip ci]")
+        || message.contains("[ci skip]")
+        || last_paragraph.is_some_and(|lines| lines.iter().any(|line| is_trailer(line)))
 }
 
 fn beginning(text: &str) -> &str {
@@ -130,6 +140,11 @@ mod tests {
     #[test_case("skip ci" => false; "no brackets")]
     #[test_case("[skip  ci]" => false; "two spaces")]
     #[test_case("" => false; "empty")]
+    #[test_case("fix\n\n\nskip-checks: true\n" => true; "a trailer")]
+    #[test_case("fix\n\nSkip-Checks:true\nSigned-off-by: a" => true; "a trailer among others")]
+    #[test_case("fix\n\nskip-checks: true\n\nmore" => false; "not at the end")]
+    #[test_case("skip-checks: true" => false; "a title")]
+    #[test_case("fix\n\nskip-checks: false" => false; "a trailer that says no")]
     fn skips(message: &str) -> bool {
         asks_to_skip(message)
     }
