@@ -5,7 +5,7 @@
 //! either, because Gitea's differ.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{ACCEPT, HeaderName, HeaderValue, LOCATION};
@@ -15,7 +15,8 @@ use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 use serde::Serialize;
 use url::Url;
 
-use crate::address::{AddressError, Allow, ClientError, Timeouts, builder};
+use crate::address::{AddressError, Allow, ClientError, Timeouts, builder, may_send_credential};
+use crate::budget::{Budget, Budgets};
 use crate::status::StatusError;
 
 /// A poster holds its entry for 30 s and begins no request after 10 s; so one has 10 s.
@@ -28,6 +29,10 @@ const MAX_REDIRECTS: usize = 3;
 const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// How much of a list is read, in bytes: a hundred check runs with texts of full length.
 const MAX_LIST_BYTES: usize = 16 << 20;
+
+/// Why a credential goes to no http address; the same sentence as of a clone.
+pub(crate) const IN_CLEAR: &str = "a credential is never sent over http to a public address: register the https URL, \
+    or have the operator name the host in GITFAAS_CLONE_ALLOW";
 
 /// A header that proves who we are; its value is marked as sensitive.
 pub(crate) type Credential = (HeaderName, HeaderValue);
@@ -54,6 +59,8 @@ pub(crate) struct Answer {
 #[derive(Debug, Clone)]
 pub(crate) struct Api {
     octocrab: Octocrab,
+    allow: Allow,
+    budgets: Budgets,
 }
 
 impl Api {
@@ -65,7 +72,7 @@ impl Api {
         let client = builder.build().map_err(ClientError::Build)?;
         let service = tower::service_fn(move |request| send(client.clone(), request));
         match OctocrabBuilder::new_empty().with_service(service).with_auth(AuthState::None).build() {
-            Ok(octocrab) => Ok(Self { octocrab }),
+            Ok(octocrab) => Ok(Self { octocrab, allow: allow.clone(), budgets: Budgets::default() }),
             Err(never) => match never {},
         }
     }
@@ -79,7 +86,7 @@ impl Api {
         credential: &Credential,
         body: &impl Serialize,
     ) -> Result<Answer, StatusError> {
-        let following = self.follow(method, url, credential, Some(body), MAX_ANSWER_BYTES);
+        let following = self.follow(method, url, Some(credential), Some(body), MAX_ANSWER_BYTES);
         tokio::time::timeout(WHOLE, following).await.unwrap_or_else(|_| Err(silent()))
     }
 
@@ -95,28 +102,47 @@ impl Api {
         url: Url,
         credential: &Credential,
     ) -> Result<Answer, StatusError> {
-        let following = self.follow(method, url, credential, None::<&()>, MAX_LIST_BYTES);
+        let following = self.follow(method, url, Some(credential), None::<&()>, MAX_LIST_BYTES);
         tokio::time::timeout(WHOLE, following).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    /// Asks as nobody, under the same rules as [`Api::send`].
+    pub(crate) async fn ask_anonymously(&self, method: Method, url: Url) -> Result<Answer, StatusError> {
+        let following = self.follow(method, url, None, None::<&()>, MAX_ANSWER_BYTES);
+        tokio::time::timeout(WHOLE, following).await.unwrap_or_else(|_| Err(silent()))
+    }
+
+    /// What the host of `url` last said is left for the bearer of this credential.
+    pub(crate) fn budget(&self, url: &Url, credential: &Credential) -> Option<Budget> {
+        self.budgets.left(url, credential.1.as_bytes(), Instant::now())
     }
 
     async fn follow(
         &self,
         method: Method,
         mut url: Url,
-        (name, value): &Credential,
+        credential: Option<&Credential>,
         body: Option<&impl Serialize>,
         max_bytes: usize,
     ) -> Result<Answer, StatusError> {
+        if credential.is_some() && !may_send_credential(&url, &self.allow) {
+            return Err(StatusError::Refused { reason: IN_CLEAR.to_owned() });
+        }
         for _ in 0..=MAX_REDIRECTS {
-            let request = http::Request::builder()
+            let mut request = http::Request::builder()
                 .method(method.clone())
                 .uri(url.as_str())
-                .header(ACCEPT, "application/json")
-                .header(name, value);
+                .header(ACCEPT, "application/json");
+            if let Some((name, value)) = credential {
+                request = request.header(name, value);
+            }
             let request = self.octocrab.build_request(request, body);
             let request = request.map_err(|error| StatusError::Refused { reason: root(&error) })?;
             let answer = self.octocrab.execute(request).await.map_err(|error| unreachable(&error))?;
             let (parts, body) = answer.into_parts();
+            if let Some((_, value)) = credential {
+                self.budgets.note(&url, value.as_bytes(), &parts.headers, Instant::now());
+            }
             if matches!(parts.status.as_u16(), 301 | 302 | 307 | 308) {
                 url = onward(&url, parts.headers.get(LOCATION))?;
                 continue;

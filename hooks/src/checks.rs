@@ -13,6 +13,7 @@ use url::Url;
 
 use crate::address::{Allow, ClientError};
 use crate::api::{Api, below, credential};
+use crate::budget::Budget;
 use crate::status::{Place, StatusError, Target, judge, one_line};
 
 /// GitHub takes so many annotations a request; more are added by further ones.
@@ -52,6 +53,8 @@ pub enum Conclusion {
     Cancelled,
     /// Red: it took too long.
     TimedOut,
+    /// Somebody has to do something first: it does not pass.
+    ActionRequired,
 }
 
 /// How grave an annotation is.
@@ -189,6 +192,12 @@ impl CheckClient {
     /// A client that reaches public addresses and what `allow` adds. Needs a running tokio.
     pub fn new(allow: &Allow, ca: Option<&Path>) -> Result<Self, ClientError> {
         Ok(Self { api: Api::new(allow, ca)? })
+    }
+
+    /// What GitHub last said is left of this token's requests.
+    pub fn budget(&self, target: &Target) -> Option<Budget> {
+        let credential = credential(AUTHORIZATION, format!("Bearer {}", target.token.expose())).ok()?;
+        self.api.budget(&target.api, &credential)
     }
 
     /// Makes a run and returns GitHub's id of it. The token must be an App's.

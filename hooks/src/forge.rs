@@ -21,16 +21,17 @@ pub enum Forge {
 }
 
 impl Forge {
-    /// Where the API of the forge that serves `url` is; a plain server has none.
+    /// Where the API of the forge that serves `url` is; a plain server has none. Gitea's repositories are
+    /// two folders deep, so what comes before them is where it lies itself; a GitLab that lies below a path
+    /// cannot be told from one with a group of that name.
     pub fn api_url(self, url: &CloneUrl) -> Option<Url> {
-        let path = match self {
-            Self::Github if url.host() == "github.com" => return "https://api.github.com/".parse().ok(),
-            Self::Github => "/api/v3/",
-            Self::Gitea => "/api/v1/",
-            Self::Gitlab => "/api/v4/",
-            Self::Plain => return None,
-        };
-        url.0.join(path).ok()
+        match self {
+            Self::Github if url.host() == "github.com" => "https://api.github.com/".parse().ok(),
+            Self::Github => url.0.join("/api/v3/").ok(),
+            Self::Gitea => url.roots().last()?.join("api/v1/").ok(),
+            Self::Gitlab => url.0.join("/api/v4/").ok(),
+            Self::Plain => None,
+        }
     }
 }
 
@@ -114,6 +115,31 @@ impl CloneUrl {
         let path = decoded(self.bare_path());
         let (owner, name) = path.rsplit_once('/')?;
         Some((owner.to_owned(), name.to_owned()))
+    }
+
+    /// The same below the forge whose API is at `api`: what comes before the repository in the path of a
+    /// forge that lies below one is not the owner's.
+    pub fn owner_and_name_at(&self, api: &Url) -> Option<(String, String)> {
+        let (owner, name) = self.owner_and_name()?;
+        let root = api.path().rfind("/api/").map_or("", |end| &api.path()[..end]);
+        let root = decoded(root.trim_matches('/'));
+        let below = owner.strip_prefix(&root).and_then(|rest| rest.strip_prefix('/'));
+        Some((below.filter(|_| !root.is_empty()).map_or(owner.clone(), str::to_owned), name))
+    }
+
+    /// Where the forge may lie: the host itself, then every beginning of the path that leaves two segments
+    /// for owner and name. Each ends with a slash.
+    pub(crate) fn roots(&self) -> Vec<Url> {
+        let segments: Vec<&str> = self.bare_path().split('/').collect();
+        let root = |count: usize| {
+            let mut path = String::from("/");
+            for segment in &segments[..count] {
+                path.push_str(segment);
+                path.push('/');
+            }
+            self.0.join(&path).ok()
+        };
+        (0..=segments.len().saturating_sub(2)).filter_map(root).collect()
     }
 
     /// Host, port and path without scheme, case and `.git`: equal for two URLs of one repository.
@@ -331,11 +357,31 @@ mod tests {
         text.parse::<CloneUrl>().unwrap().owner_and_name()
     }
 
+    #[test_case("https://host/git/a/b", "https://host/git/api/v1/" => Some(("a".into(), "b".into())); "Gitea below a path")]
+    #[test_case("https://host/lab/gr/sub/b", "https://host/lab/api/v4/" => Some(("gr/sub".into(), "b".into())); "GitLab below a path")]
+    #[test_case("https://host/gr/sub/b", "https://host/api/v4/" => Some(("gr/sub".into(), "b".into())); "GitLab at the root")]
+    #[test_case("https://github.com/a/b", "https://api.github.com/" => Some(("a".into(), "b".into())); "GitHub")]
+    #[test_case("https://host/gitlab-org/b", "https://host/gitlab/api/v4/" => Some(("gitlab-org".into(), "b".into())); "a group that only begins alike")]
+    fn below_the_api(url: &str, api: &str) -> Option<(String, String)> {
+        url.parse::<CloneUrl>().unwrap().owner_and_name_at(&api.parse().unwrap())
+    }
+
+    #[test]
+    fn where_a_forge_may_lie() {
+        let roots = |url: &str| -> Vec<String> {
+            url.parse::<CloneUrl>().unwrap().roots().into_iter().map(String::from).collect()
+        };
+        assert_eq!(roots("https://host/a/b.git"), ["https://host/"]);
+        assert_eq!(roots("https://host/git/a/b"), ["https://host/", "https://host/git/"]);
+        assert_eq!(roots("https://host/b"), ["https://host/"]);
+    }
+
     #[test_case(Forge::Github, "https://github.com/a/b" => Some("https://api.github.com/".into()))]
     #[test_case(Forge::Github, "https://ghe.corp.example/a/b" => Some("https://ghe.corp.example/api/v3/".into()))]
     #[test_case(Forge::Gitea, "http://git.internal:3000/a/b" => Some("http://git.internal:3000/api/v1/".into()))]
     #[test_case(Forge::Gitlab, "https://gitlab.com/a/b" => Some("https://gitlab.com/api/v4/".into()))]
     #[test_case(Forge::Plain, "https://host/a/b" => None)]
+    #[test_case(Forge::Gitea, "https://host/git/a/b" => Some("https://host/git/api/v1/".into()); "below a path")]
     fn api(forge: Forge, url: &str) -> Option<String> {
         forge.api_url(&url.parse().unwrap()).map(String::from)
     }

@@ -57,6 +57,13 @@ impl GitRef {
     }
 }
 
+/// The branch that a branch of GitHub's merge queue wants to get into: `main` of
+/// `gh-readonly-queue/main/pr-5-<commit>`. `None` of any other branch.
+pub fn merge_queue_target(branch: &str) -> Option<&str> {
+    let (target, last) = branch.strip_prefix("gh-readonly-queue/")?.rsplit_once('/')?;
+    (!target.is_empty() && last.starts_with("pr-")).then_some(target)
+}
+
 impl FromStr for GitRef {
     type Err = BadRef;
 

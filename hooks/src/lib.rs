@@ -8,6 +8,7 @@
 pub mod address;
 mod api;
 pub mod app;
+pub mod budget;
 pub mod checks;
 pub mod forge;
 pub mod forge_api;

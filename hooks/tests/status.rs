@@ -28,6 +28,7 @@ fn post() -> StatusPost {
         name: "hello".to_owned(),
         sha: SHA.parse().expect("a commit id"),
         context: "gitfaas/push".to_owned(),
+        running: false,
         state: CommitState::Failure,
         description: "exit code 3\n".to_owned(),
         target_url: Some("https://faas.example/jobs/1?key=k".to_owned()),

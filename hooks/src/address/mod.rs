@@ -11,11 +11,13 @@
 //!   system makes of it is judged.
 
 mod allow;
+mod clear;
 mod client;
 mod public;
 mod resolve;
 
 pub use allow::{Allow, BadAllow};
+pub use clear::may_send_credential;
 pub use client::{ClientError, PublicOnly, Timeouts, builder, client, literal_guard, redirects};
 pub use public::is_public;
 pub use resolve::{AddressError, check_host, check_url, permits, resolve};

@@ -3,6 +3,7 @@
 //! Asked when a repository is registered, changed or removed; every request is one try with a limit
 //! in time. The token is the registrant's and goes to the host of its API alone.
 
+mod detect;
 mod repository;
 mod webhook;
 
@@ -10,6 +11,7 @@ use std::path::Path;
 
 use url::Url;
 
+pub use detect::Detected;
 pub use repository::Found;
 pub use webhook::{Made, Webhook};
 

@@ -8,9 +8,10 @@ use jobs::Secret;
 use url::Url;
 
 use super::error::judge;
-use super::{GithubBody, GitlabBody, StatusError, StatusPost, gitlab_state, one_line};
+use super::{GithubBody, GitlabBody, StatusError, StatusPost, gitlab_word, one_line};
 use crate::address::{Allow, ClientError};
 use crate::api::{Api, Credential, credential};
+use crate::budget::Budget;
 use crate::forge::Forge;
 
 /// Which forge is told, and as whom.
@@ -36,6 +37,11 @@ impl StatusClient {
         Ok(Self { api: Api::new(allow, ca)? })
     }
 
+    /// What the forge last said is left of this token's requests, if it says so.
+    pub fn budget(&self, target: &Target) -> Option<Budget> {
+        self.api.budget(&target.api, &credential_for(target).ok()?)
+    }
+
     /// Posts one status, in at most ten seconds.
     pub async fn post(&self, target: &Target, post: &StatusPost) -> Result<(), StatusError> {
         let url = url(target, post)?;
@@ -49,7 +55,7 @@ impl StatusClient {
                 self.api.send(Method::POST, url, &credential, &body).await?
             }
             Forge::Gitlab => {
-                let body = GitlabBody { state: gitlab_state(*state), name: context, description, target_url };
+                let body = GitlabBody { state: gitlab_word(post), name: context, description, target_url };
                 self.api.send(Method::POST, url, &credential, &body).await?
             }
         };

@@ -34,6 +34,9 @@ pub struct StatusPost {
     pub context: String,
     /// How it stands.
     pub state: CommitState,
+    /// Of what is pending: whether it runs already. GitLab has a word for it; elsewhere the description
+    /// tells.
+    pub running: bool,
     /// What happened, in a few words; cut to [`MAX_DESCRIPTION_CHARS`] when it is sent.
     pub description: String,
     /// The page behind the status, http or https.
@@ -58,6 +61,16 @@ struct GitlabBody<'a> {
     description: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     target_url: Option<&'a str>,
+}
+
+/// GitLab's word for a post: what runs is told from what waits.
+fn gitlab_word(post: &StatusPost) -> &'static str {
+    match post.state {
+        CommitState::Pending if post.running => "running",
+        CommitState::Pending | CommitState::Success | CommitState::Failure | CommitState::Error => {
+            gitlab_state(post.state)
+        }
+    }
 }
 
 /// GitLab knows no "error": a service's failure is `failed` as well, and the description tells.
