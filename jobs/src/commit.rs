@@ -15,6 +15,13 @@ pub struct Posted {
     pub revision: u64,
     /// Its colour.
     pub state: CommitState,
+    /// Of what is pending: whether it was said to run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub running: bool,
+    /// Of what was said to wait: after how long in milliseconds the forge is told that it runs. Absent in
+    /// entries of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub running_after_ms: Option<u64>,
     /// Whether the forge is still to be asked whether it shows this; said of what is final. Absent in
     /// entries of older programs, whose statuses are left as they are.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

@@ -14,7 +14,10 @@ mod words;
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,7 +25,7 @@ use async_nats::jetstream::{AckKind, consumer::PullConsumer, message::Acker};
 use futures_util::{StreamExt as _, stream::SelectAll};
 use hooks::{address::Allow, checks::CheckClient, status::StatusClient};
 use jobs::{
-    Commit, Job, JobId, Ledger,
+    Commit, Job, JobId, Ledger, State,
     bucket::{BucketError, Entry},
     reconnected, streams,
 };
@@ -34,7 +37,11 @@ use pace::Pace;
 use posting::Turn;
 
 /// Statuses posted at once by one worker; forges ask for few.
-const AT_ONCE: usize = 4;
+const AT_ONCE: usize = 8;
+/// Of those, what may be about jobs that are not over.
+const EARLY_AT_ONCE: usize = 4;
+/// How often the workers are counted that share a forge's limits; each renews its presence as often.
+const COUNT_EVERY: Duration = Duration::from_secs(5);
 /// An entry that was taken and not changed for this long is taken over.
 const TAKEN_OVER_AFTER: Duration = Duration::from_secs(30);
 /// How often a taken entry is looked at.
@@ -65,7 +72,30 @@ pub struct Reporter {
     /// By commit key, how often in a row the forge or we failed. NATS counts deliveries, among them those
     /// after a wait that was asked for, which is no failure.
     failures: Arc<Mutex<HashMap<String, u32>>>,
+    /// By commit key, which attempt was first seen to run here, and when.
+    running_since: Arc<Mutex<HashMap<String, RunningSince>>>,
+    /// Requests about jobs that are not over.
+    early: Arc<tokio::sync::Semaphore>,
+    /// Workers that are present.
+    workers: Arc<AtomicUsize>,
     metrics: Metrics,
+}
+
+/// No clocks are compared: it counts from when this poster saw it.
+#[derive(Debug, Clone, Copy)]
+struct RunningSince {
+    job: JobId,
+    attempt: u32,
+    since: Instant,
+}
+
+/// What the forge is still to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Nothing,
+    /// Something, after this.
+    Later(Duration),
+    Now,
 }
 
 /// What to do with the message.
@@ -97,6 +127,9 @@ impl Reporter {
             pace: Arc::default(),
             stale: Arc::default(),
             failures: Arc::default(),
+            running_since: Arc::default(),
+            early: Arc::new(tokio::sync::Semaphore::new(EARLY_AT_ONCE)),
+            workers: Arc::new(AtomicUsize::new(1)),
             metrics,
         })
     }
@@ -106,6 +139,7 @@ impl Reporter {
     pub async fn run(self, stop: CancellationToken, grace_over: CancellationToken) {
         let posting = TaskTracker::new();
         let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
+        posting.spawn(self.clone().count_workers(stop.clone()));
         while !stop.is_cancelled() {
             if let Err(error) = self.take(&stop, &grace_over, &posting, &slots).await {
                 tracing::debug!(error = format!("{error:#}"), "statuses wait for nats");
@@ -114,6 +148,17 @@ impl Reporter {
         }
         posting.close();
         posting.wait().await;
+    }
+
+    async fn count_workers(self, stop: CancellationToken) {
+        loop {
+            if let Ok(workers) = self.ledger.workers.subjects().await {
+                self.workers.store(workers.len().max(1), Ordering::Relaxed);
+            }
+            if stop.run_until_cancelled(tokio::time::sleep(COUNT_EVERY)).await.is_none() {
+                return;
+            }
+        }
     }
 
     async fn take(
@@ -159,6 +204,7 @@ impl Reporter {
                 let acked = match done.unwrap_or(Done::Again(Some(Duration::ZERO))) {
                     Done::Ack => {
                         reporter.failures().remove(&key);
+                        reporter.running_since().remove(&key);
                         handle.ack().await
                     }
                     Done::Again(asked) => {
@@ -175,6 +221,10 @@ impl Reporter {
 
     fn failures(&self) -> MutexGuard<'_, HashMap<String, u32>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn running_since(&self) -> MutexGuard<'_, HashMap<String, RunningSince>> {
+        self.running_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a failure, and tells how many there were in a row.
@@ -218,8 +268,12 @@ impl Reporter {
                     tokio::time::sleep(LOOK_AGAIN).await;
                     continue;
                 }
-            } else if self.nothing_to_tell(&entry.value).await? {
-                return Ok(Done::Ack);
+            } else {
+                match self.left(key, &entry.value).await? {
+                    Left::Nothing => return Ok(Done::Ack),
+                    Left::Later(wait) => return Ok(Done::Again(Some(wait))),
+                    Left::Now => {}
+                }
             }
             let Some((taken, me)) = self.take_entry(&entry).await? else { continue };
             let since = Instant::now();
@@ -236,7 +290,9 @@ impl Reporter {
                     let noted = self.note(key, &me, &next).await?;
                     let was_posted =
                         next.posted.as_ref().is_some_and(|posted| posted.revision == job.revision);
-                    if let Some(noted) = noted.filter(|_| was_posted) {
+                    // That a job runs is told late on purpose.
+                    let is_on_time = was_posted && job.value.state != State::Working;
+                    if let Some(noted) = noted.filter(|_| is_on_time) {
                         let delay = noted.written_at.duration_since(job.written_at);
                         self.metrics.delayed(delay.try_into().unwrap_or_default());
                     }
@@ -251,10 +307,26 @@ impl Reporter {
         }
     }
 
-    /// Whether the forge was told, or there is nothing to tell it of. A record that changes after
-    /// this look sends a message of its own.
-    async fn nothing_to_tell(&self, commit: &Commit) -> anyhow::Result<bool> {
-        Ok(self.ledger.job(commit.job).await?.is_none_or(|job| agrees(commit, &job)))
+    /// What the forge is still to be told. A record that changes after this look sends a message of its
+    /// own.
+    async fn left(&self, key: &str, commit: &Commit) -> anyhow::Result<Left> {
+        let Some(job) = self.ledger.job(commit.job).await? else { return Ok(Left::Nothing) };
+        if agrees(commit, &job) {
+            return Ok(Left::Nothing);
+        }
+        let told = commit.posted.as_ref().filter(|posted| posted.job == job.value.id);
+        let (State::Working, Some(told)) = (job.value.state, told) else { return Ok(Left::Now) };
+        // It was said to wait, and runs: that is told after a while.
+        let now = Instant::now();
+        let fresh = RunningSince { job: job.value.id, attempt: job.value.attempt, since: now };
+        let mut all = self.running_since();
+        let seen = all.entry(key.to_owned()).or_insert(fresh);
+        if (seen.job, seen.attempt) != (fresh.job, fresh.attempt) {
+            *seen = fresh;
+        }
+        let after = Duration::from_millis(told.running_after_ms.unwrap_or(0));
+        let left = after.saturating_sub(now - seen.since);
+        Ok(if left.is_zero() { Left::Now } else { Left::Later(left) })
     }
 
     /// Writes a word of ours into the entry; `None` when another was faster.
@@ -298,12 +370,14 @@ impl Reporter {
     }
 }
 
-/// Whether the forge was told this job's colour, or refused to be told this very one.
+/// Whether the forge was told this job's colour, and of one that runs that it does; or refused to be told
+/// this very one.
 fn agrees(commit: &Commit, job: &Entry<Job>) -> bool {
-    let told = commit
-        .posted
-        .as_ref()
-        .is_some_and(|posted| posted.job == job.value.id && posted.state == job.value.commit_state());
+    let told = commit.posted.as_ref().is_some_and(|posted| {
+        posted.job == job.value.id
+            && posted.state == job.value.commit_state()
+            && (posted.running || job.value.state != State::Working)
+    });
     told || commit.was_refused(job.value.commit_state())
 }
 

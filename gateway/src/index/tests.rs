@@ -84,7 +84,14 @@ fn a_position_outlives_the_process_and_goes_with_its_bucket() {
 }
 
 fn commit(job: JobId, posted: Option<(u64, CommitState, bool)>) -> Commit {
-    let told = |(revision, state, to_compare)| Posted { job, revision, state, to_compare };
+    let told = |(revision, state, to_compare)| Posted {
+        job,
+        revision,
+        state,
+        to_compare,
+        running: false,
+        running_after_ms: None,
+    };
     Commit {
         repo: RepoId::new(),
         sha: "a".repeat(40).parse().unwrap(),

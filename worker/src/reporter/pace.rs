@@ -1,36 +1,62 @@
-//! How fast a forge may be told things: not at all before the time that it asked for is over, and
-//! one write to a repository of GitHub's in a second on the average. A few may come at once, because
-//! somebody waits for the end of a short job.
+//! How fast a forge may be told things: not at all before the time that it asked for is over, and GitHub
+//! no faster than it publishes for requests that make content.
 //!
-//! The pace is this worker's own; another one learns of a limit by meeting it. Nothing waits here:
-//! who has to, gives its message back for that long and comes again.
+//! An end goes before everything else: what comes earlier may use only a part of the minute's requests,
+//! and none of the last fifth of the hour's. The counts are this worker's own; it takes its part of the
+//! limit by the number of workers that are present, so nothing is shared. Nothing waits here: who has to,
+//! gives its message back for that long and comes again.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, VecDeque},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use hooks::{forge::Forge, status::Target};
+use hooks::{budget::Budget, forge::Forge, status::Target};
 use sha2::{Digest as _, Sha256};
 
-/// GitHub asks for a second between two writes.
-pub(super) const GAP: Duration = Duration::from_secs(1);
-/// So many writes may come without their gaps. GitHub's hard limit is 80 in a minute over all
-/// repositories of a token, which this leaves far away.
-const BURST: u32 = 8;
+/// GitHub's published limits on requests that make content ("rate limits for the REST API", secondary
+/// limits): 80 in a minute and 500 in an hour.
+const PER_MINUTE: Share = Share { of: 80, window: Duration::from_secs(60) };
+const PER_HOUR: Share = Share { of: 500, window: Duration::from_secs(3600) };
+/// Of the minute's requests what is not an end may use this many eighths: of 50 jobs in a burst 30 show
+/// that they wait, and all 50 ends still fit.
+const EARLY_EIGHTHS: usize = 3;
+/// The same for a job that runs and was shown to wait.
+const RUNNING_EIGHTHS: usize = 2;
+/// With less than this part of the hour's requests left only ends go.
+const RESERVED_OF_HOUR: usize = 5;
 /// A turn that was promised and not taken in this time went to another worker.
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(60);
 /// A message may come back this much before its turn.
 const EARLY: Duration = Duration::from_millis(50);
+/// What has to wait comes back after this long at last: its job may be over by then.
+const LONGEST_EARLY_WAIT: Duration = Duration::from_secs(60);
+/// Where there are others, an end is offered again after this long: one of them may have requests left.
+const OFFERED_AGAIN_AFTER: Duration = Duration::from_secs(2);
 
-/// Whether somebody looks at the commit and sees nothing yet.
+/// So many requests in a window of time.
+#[derive(Debug, Clone, Copy)]
+struct Share {
+    of: usize,
+    window: Duration,
+}
+
+impl Share {
+    fn among(self, workers: usize) -> Self {
+        Self { of: (self.of / workers.max(1)).max(1), ..self }
+    }
+}
+
+/// How much a word matters to who looks at the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Urgency {
-    /// The first word about a job: it is not delayed for the sake of a gap.
+    /// A job's end: it lets a merge go on.
+    Final,
+    /// The first word about a job.
     First,
-    /// Anything later.
-    Later,
+    /// That a job runs which was shown to wait.
+    Running,
 }
 
 /// Whose limits a request counts against.
@@ -38,28 +64,30 @@ pub(super) enum Urgency {
 pub(super) struct Account {
     host: String,
     owner: String,
-    name: String,
     /// Tells tokens apart, and nothing else.
     token: [u8; 8],
-    /// Zero where a forge asks for none.
-    gap: Duration,
+    /// Whether the forge publishes limits on content.
+    is_counted: bool,
 }
 
 impl Account {
-    pub(super) fn of(target: &Target, owner: &str, name: &str) -> Self {
+    pub(super) fn of(target: &Target, owner: &str) -> Self {
         let port = target.api.port_or_known_default().unwrap_or_default();
         let mut token = [0; 8];
         token.copy_from_slice(&Sha256::digest(target.token.expose())[..8]);
         Self {
             host: format!("{}:{port}", target.api.host_str().unwrap_or_default()),
             owner: owner.to_lowercase(),
-            name: name.to_lowercase(),
             token,
-            gap: match target.forge {
-                Forge::Github => GAP,
-                Forge::Gitea | Forge::Gitlab | Forge::Plain => Duration::ZERO,
+            is_counted: match target.forge {
+                Forge::Github => true,
+                Forge::Gitea | Forge::Gitlab | Forge::Plain => false,
             },
         }
+    }
+
+    fn limits(&self) -> [Limited; 2] {
+        [Limited::Token(self.host.clone(), self.token), Limited::Owner(self.host.clone(), self.owner.clone())]
     }
 }
 
@@ -71,18 +99,53 @@ enum Limited {
     Owner(String, String),
 }
 
-#[derive(Debug)]
-struct Turns {
-    /// When all writes so far would be over, each with its gap.
-    next: Instant,
-    promised: HashMap<String, Instant>,
+/// When requests were sent, or are promised to be; sorted, none older than the longest window.
+#[derive(Debug, Default)]
+struct Sent(VecDeque<Instant>);
+
+impl Sent {
+    fn forget(&mut self, now: Instant) {
+        while self.0.front().is_some_and(|first| *first + PER_HOUR.window <= now) {
+            self.0.pop_front();
+        }
+    }
+
+    fn add(&mut self, at: Instant) {
+        let place = self.0.partition_point(|sent| *sent <= at);
+        self.0.insert(place, at);
+    }
+
+    /// When one more fits.
+    fn fits(&self, share: Share, now: Instant) -> Instant {
+        let in_the_way = self.0.len().checked_sub(share.of).and_then(|index| self.0.get(index));
+        in_the_way.map_or(now, |sent| (*sent + share.window).max(now))
+    }
 }
 
-/// What was asked for, and when which repository was written to.
+/// What was asked for, and what was sent.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     until: Mutex<HashMap<Limited, Instant>>,
-    turns: Mutex<HashMap<(String, String, String), Turns>>,
+    sent: Mutex<Counted>,
+}
+
+#[derive(Debug, Default)]
+struct Counted {
+    by: HashMap<Limited, Sent>,
+    /// By commit key: when its end may go.
+    promised: HashMap<String, Instant>,
+}
+
+/// Who asks to send, and what is known of it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker<'a> {
+    /// The commit's key.
+    pub(super) key: &'a str,
+    pub(super) urgency: Urgency,
+    /// Workers that are present, this one among them.
+    pub(super) workers: usize,
+    /// What the forge itself says is left.
+    pub(super) budget: Option<Budget>,
 }
 
 impl Pace {
@@ -90,120 +153,94 @@ impl Pace {
     pub(super) fn wait(&self, account: &Account, wait: Duration, now: Instant) {
         let mut until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
         until.retain(|_, until| *until > now);
-        for limited in limits(account) {
+        for limited in account.limits() {
             let at = until.entry(limited).or_insert(now);
             *at = (*at).max(now + wait);
         }
     }
 
-    /// Whether the commit under `key` may be written now; else how long its message has to wait.
-    /// A turn that was promised is kept for it.
-    pub(super) fn ask(
-        &self,
-        account: &Account,
-        key: &str,
-        urgency: Urgency,
-        now: Instant,
-    ) -> Result<(), Duration> {
+    /// Whether the commit may be written now, which counts as sent; else how long its message has to
+    /// wait. The turn of an end is kept for it.
+    pub(super) fn ask(&self, account: &Account, asker: Asker<'_>, now: Instant) -> Result<(), Duration> {
         {
             let until = self.until.lock().unwrap_or_else(PoisonError::into_inner);
-            let over = limits(account).into_iter().filter_map(|limited| until.get(&limited).copied()).max();
+            let over = account.limits().into_iter().filter_map(|limited| until.get(&limited).copied()).max();
             if let Some(over) = over.filter(|over| *over > now) {
                 return Err(over - now);
             }
         }
-        self.turn(account, key, urgency, now)
-    }
-
-    fn turn(&self, account: &Account, key: &str, urgency: Urgency, now: Instant) -> Result<(), Duration> {
-        let mut all = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-        all.retain(|_, turns| {
-            turns.promised.retain(|_, at| *at + FORGOTTEN_AFTER > now);
-            turns.next > now || !turns.promised.is_empty()
-        });
-        let repository = (account.host.clone(), account.owner.clone(), account.name.clone());
-        let turns = all.entry(repository).or_insert_with(|| Turns { next: now, promised: HashMap::new() });
-        let ahead = account.gap * (BURST - 1);
-        if let Some(at) = turns.promised.get(key).copied() {
-            if at > now + EARLY && urgency == Urgency::Later {
-                return Err(at - now);
-            }
-            turns.promised.remove(key);
+        if !account.is_counted {
             return Ok(());
         }
-        let is_free = turns.promised.is_empty() && turns.next <= now + ahead;
-        let at = turns.next.checked_sub(ahead).map_or(now, |at| at.max(now));
-        turns.next = turns.next.max(now) + account.gap;
-        if is_free || urgency == Urgency::First || at <= now {
-            return Ok(());
+        let mut counted = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        counted.forget(now);
+        match asker.urgency {
+            Urgency::Final => counted.end(account, asker, now),
+            Urgency::First => counted.early(account, asker, EARLY_EIGHTHS, now),
+            Urgency::Running => counted.early(account, asker, RUNNING_EIGHTHS, now),
         }
-        turns.promised.insert(key.to_owned(), at);
-        Err(at - now)
     }
 }
 
-fn limits(account: &Account) -> [Limited; 2] {
-    [
-        Limited::Token(account.host.clone(), account.token),
-        Limited::Owner(account.host.clone(), account.owner.clone()),
-    ]
+impl Counted {
+    fn forget(&mut self, now: Instant) {
+        self.promised.retain(|_, at| *at + FORGOTTEN_AFTER > now);
+        self.by.retain(|_, sent| {
+            sent.forget(now);
+            !sent.0.is_empty()
+        });
+    }
+
+    fn fits(&self, account: &Account, share: Share, now: Instant) -> Instant {
+        let of = |limited: Limited| self.by.get(&limited).map_or(now, |sent| sent.fits(share, now));
+        account.limits().into_iter().map(of).max().unwrap_or(now)
+    }
+
+    fn add(&mut self, account: &Account, at: Instant) {
+        for limited in account.limits() {
+            self.by.entry(limited).or_default().add(at);
+        }
+    }
+
+    fn end(&mut self, account: &Account, asker: Asker<'_>, now: Instant) -> Result<(), Duration> {
+        let at = match self.promised.get(asker.key) {
+            Some(at) => *at,
+            None => {
+                let shares = [PER_MINUTE, PER_HOUR].map(|share| share.among(asker.workers));
+                let at = shares.into_iter().map(|share| self.fits(account, share, now)).max().unwrap_or(now);
+                self.add(account, at);
+                self.promised.insert(asker.key.to_owned(), at);
+                at
+            }
+        };
+        if at <= now + EARLY {
+            self.promised.remove(asker.key);
+            return Ok(());
+        }
+        let wait = at - now;
+        Err(if asker.workers > 1 { wait.min(OFFERED_AGAIN_AFTER) } else { wait })
+    }
+
+    fn early(
+        &mut self,
+        account: &Account,
+        asker: Asker<'_>,
+        eighths: usize,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let (minute, hour) = (PER_MINUTE.among(asker.workers), PER_HOUR.among(asker.workers));
+        let minute = Share { of: (minute.of * eighths / 8).max(1), ..minute };
+        let hour = Share { of: hour.of - hour.of / RESERVED_OF_HOUR, ..hour };
+        let at = self.fits(account, minute, now).max(self.fits(account, hour, now));
+        let low = asker.budget.filter(Budget::is_low).map_or(now, |budget| budget.until);
+        let wait = at.max(low).saturating_duration_since(now);
+        if wait <= EARLY {
+            self.add(account, now);
+            return Ok(());
+        }
+        Err(wait.min(LONGEST_EARLY_WAIT))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn account(forge: Forge, owner: &str, token: &str) -> Account {
-        let api = "https://api.example/".parse().unwrap();
-        Account::of(&Target { forge, api, token: token.parse().unwrap() }, owner, "hello")
-    }
-
-    #[test]
-    fn nothing_is_sent_for_a_token_or_an_owner_before_the_time_is_over() {
-        let (pace, now) = (Pace::default(), Instant::now());
-        let minute = Duration::from_secs(60);
-        let limited = account(Forge::Github, "octocat", "t1");
-        pace.wait(&limited, minute, now);
-        pace.wait(&limited, Duration::from_secs(5), now);
-        for same in [&limited, &account(Forge::Github, "Octocat", "t2"), &account(Forge::Github, "b", "t1")] {
-            assert_eq!(pace.ask(same, "k", Urgency::First, now), Err(minute));
-        }
-        assert_eq!(pace.ask(&account(Forge::Github, "b", "t2"), "k", Urgency::First, now), Ok(()));
-        assert_eq!(pace.ask(&limited, "k", Urgency::First, now + minute), Ok(()));
-    }
-
-    /// Uses up what may come at once.
-    fn after_a_burst(pace: &Pace, account: &Account, now: Instant) {
-        for _ in 0..BURST {
-            assert_eq!(pace.ask(account, "burst", Urgency::Later, now), Ok(()));
-        }
-    }
-
-    #[test]
-    fn after_a_burst_each_write_of_a_repository_has_its_own_second_and_keeps_it() {
-        let (pace, now) = (Pace::default(), Instant::now());
-        let github = account(Forge::Github, "octocat", "t");
-        after_a_burst(&pace, &github, now);
-        assert_eq!(pace.ask(&github, "a", Urgency::Later, now), Err(GAP));
-        assert_eq!(pace.ask(&github, "b", Urgency::Later, now), Err(2 * GAP));
-        assert_eq!(pace.ask(&github, "a", Urgency::Later, now + GAP / 2), Err(GAP / 2));
-        assert_eq!(pace.ask(&github, "a", Urgency::Later, now + GAP), Ok(()));
-        assert_eq!(pace.ask(&github, "b", Urgency::Later, now + 2 * GAP), Ok(()));
-        assert_eq!(pace.ask(&github, "c", Urgency::Later, now + 4 * GAP), Ok(()));
-    }
-
-    #[test]
-    fn a_first_word_is_never_delayed_and_other_forges_ask_for_no_gap() {
-        let (pace, now) = (Pace::default(), Instant::now());
-        let github = account(Forge::Github, "octocat", "t");
-        after_a_burst(&pace, &github, now);
-        for key in ["a", "b", "c"] {
-            assert_eq!(pace.ask(&github, key, Urgency::First, now), Ok(()));
-        }
-        assert_eq!(pace.ask(&github, "a", Urgency::Later, now), Err(4 * GAP));
-        let gitea = account(Forge::Gitea, "gitea", "other");
-        for key in ["a", "b"] {
-            assert_eq!(pace.ask(&gitea, key, Urgency::Later, now), Ok(()));
-        }
-    }
-}
+mod tests;

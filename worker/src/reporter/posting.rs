@@ -2,12 +2,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::PoisonError,
+    sync::{PoisonError, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use hooks::{
     checks::{ANNOTATIONS_PER_REQUEST, Annotation, CheckRun},
+    forge::Forge,
     status::{Place, StatusError, Target},
 };
 use jobs::{
@@ -21,7 +22,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     Done, Reporter,
     log::LogView,
-    pace::{Account, GAP, Urgency},
+    pace::{Account, Asker, Urgency},
     words,
 };
 use crate::metrics::Told;
@@ -29,6 +30,16 @@ use crate::metrics::Told;
 /// No request begins later than this after taking: it has 10 s, and after 30 s another may take over.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 
+/// After this long GitHub is told that a job runs: each word costs one of the requests that it counts, and
+/// most jobs are over by then.
+const RUNNING_AFTER_ON_GITHUB: Duration = Duration::from_secs(5);
+/// Elsewhere at once, but not of a job that is over before anybody could read it: its end would wait for
+/// that request.
+const RUNNING_AFTER: Duration = Duration::from_millis(250);
+/// Before a word that is no end asks again for one of the requests under way.
+const NO_SLOT_WAIT: Duration = Duration::from_millis(250);
+/// GitHub asks for a second between two writes of one after the other.
+const GAP: Duration = Duration::from_secs(1);
 /// Between two questions to gateways of which none answered: they are ours and soon back, and the
 /// back-off that a forge gets would keep a status for minutes.
 const NO_GATEWAY_WAIT: Duration = Duration::from_secs(2);
@@ -114,10 +125,24 @@ impl Reporter {
         if taken.elapsed() >= BEGINS_WITHIN {
             return Turn::again(free);
         }
-        let account = Account::of(&target, &post.owner, &post.name);
+        let account = Account::of(&target, &post.owner);
         let is_first = commit.posted.as_ref().is_none_or(|posted| posted.job != job.value.id);
-        let urgency = if is_first { Urgency::First } else { Urgency::Later };
-        if let Err(wait) = self.pace.ask(&account, key, urgency, Instant::now()) {
+        let urgency = match (state.is_final(), is_first) {
+            (true, _) => Urgency::Final,
+            (false, true) => Urgency::First,
+            (false, false) => Urgency::Running,
+        };
+        // A request that is under way cannot be overtaken, so some are kept for ends.
+        let _early = match urgency {
+            Urgency::Final => None,
+            Urgency::First | Urgency::Running => match self.early.try_acquire() {
+                Ok(permit) => Some(permit),
+                Err(_) => return Turn::over(free, Done::Again(Some(NO_SLOT_WAIT))),
+            },
+        };
+        let budget = if takes_checks { self.checks.budget(&target) } else { self.statuses.budget(&target) };
+        let asker = Asker { key, urgency, workers: self.workers.load(Ordering::Relaxed), budget };
+        if let Err(wait) = self.pace.ask(&account, asker, Instant::now()) {
             return Turn::over(free, Done::Again(Some(wait)));
         }
         let mut next = free;
@@ -132,8 +157,14 @@ impl Reporter {
             Ok(()) => {
                 self.metrics.told(state, Told::Posted);
                 tracing::info!(job.id = %job.value.id, repo = %commit.repo, sha = commit.sha.short(), ?state, "status posted");
-                let to_compare = state.is_final();
-                let posted = Posted { job: job.value.id, revision: job.revision, state, to_compare };
+                let posted = Posted {
+                    job: job.value.id,
+                    revision: job.revision,
+                    state,
+                    running: post.running,
+                    running_after_ms: (!state.is_final()).then(|| running_after_ms(target.forge)),
+                    to_compare: state.is_final(),
+                };
                 let told = Commit { posted: Some(posted), refused: None, refused_state: None, ..next };
                 Turn::again(Commit { check_run_unsure: false, ..told })
             }
@@ -233,6 +264,14 @@ impl Reporter {
             tokio::time::sleep(GAP).await;
         }
     }
+}
+
+fn running_after_ms(forge: Forge) -> u64 {
+    let after = match forge {
+        Forge::Github => RUNNING_AFTER_ON_GITHUB,
+        Forge::Gitea | Forge::Gitlab | Forge::Plain => RUNNING_AFTER,
+    };
+    u64::try_from(after.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Whether the forge may have done what it did not answer.

@@ -31,6 +31,7 @@ pub(super) fn message(
         sha: commit.sha.clone(),
         context: commit.context.clone(),
         state: job.commit_state(),
+        running: job.state == State::Working,
         description: description(job),
         target_url: Some(grant.target_url),
     };

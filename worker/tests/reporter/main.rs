@@ -2,9 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod burst;
 mod desk;
 mod double;
 mod idle;
+mod running;
 #[path = "../../../jobs/tests/support/mod.rs"]
 mod support;
 
@@ -96,24 +98,6 @@ async fn a_forge_that_was_away_learns_exactly_the_end() {
     desk.quiet().await;
     assert!((0..5).all(|n| desk.forge.states(&sha(n)).len() == 1));
     assert!(desk.metrics.text(0).contains(r#"statuses_total{state="failure",outcome="waiting"}"#));
-}
-
-#[tokio::test]
-async fn of_many_writes_to_one_repository_github_is_told_one_a_second() {
-    let desk = Desk::open(Kind::Github, &["w1"]).await;
-    const COMMITS: usize = 6;
-    for n in 0..COMMITS {
-        let job = desk.push(&sha(n)).await;
-        desk.forge.until(|forge| forge.states(&sha(n)) == ["pending"]).await;
-        let _claim = desk.claim().await;
-        desk.finish(job, &Outcome::Finished).await;
-    }
-    desk.forge.until(|forge| (0..COMMITS).all(|n| forge.states(&sha(n)).len() == 2)).await;
-    let mut arrived: Vec<_> = (0..COMMITS).flat_map(|n| desk.forge.arrived(&sha(n))).collect();
-    arrived.sort_unstable();
-    // Eight may come at once; each of the other four has its second.
-    let took = arrived[2 * COMMITS - 1] - arrived[0];
-    assert!(took >= Duration::from_millis(3800), "{took:?}");
 }
 
 #[tokio::test]
@@ -214,7 +198,7 @@ async fn a_refused_end_is_not_said_again_and_is_told_from_the_pending_before_it(
     let key = streams::commit_key(desk.repo, &sha(1).parse().unwrap(), CONTEXT);
     desk.ledger.publish_status(&key).await.unwrap();
     desk.quiet().await;
-    assert_eq!(desk.forge.arrived(&sha(1)).len(), 2);
+    assert_eq!(desk.forge.arrived(&sha(1)).len(), 3, "queued, running, and the end once");
 }
 
 #[tokio::test]

@@ -1,0 +1,106 @@
+use super::*;
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn account(forge: Forge, owner: &str, token: &str) -> Account {
+    let api = "https://api.example/".parse().unwrap();
+    Account::of(&Target { forge, api, token: token.parse().unwrap() }, owner)
+}
+
+fn asker(key: &str, urgency: Urgency) -> Asker<'_> {
+    Asker { key, urgency, workers: 1, budget: None }
+}
+
+/// How many of so many commits may be written now.
+fn go_now(pace: &Pace, account: &Account, urgency: Urgency, count: usize, now: Instant) -> usize {
+    let may = |n: usize| pace.ask(account, asker(&format!("{urgency:?} {n}"), urgency), now).is_ok();
+    (0..count).filter(|n| may(*n)).count()
+}
+
+#[test]
+fn nothing_is_sent_for_a_token_or_an_owner_before_the_time_is_over() {
+    let (pace, now) = (Pace::default(), Instant::now());
+    let limited = account(Forge::Github, "octocat", "t1");
+    pace.wait(&limited, MINUTE, now);
+    pace.wait(&limited, Duration::from_secs(5), now);
+    let end = asker("k", Urgency::Final);
+    for same in [&limited, &account(Forge::Github, "Octocat", "t2"), &account(Forge::Github, "b", "t1")] {
+        assert_eq!(pace.ask(same, end, now), Err(MINUTE));
+    }
+    assert_eq!(pace.ask(&account(Forge::Github, "b", "t2"), end, now), Ok(()));
+    assert_eq!(pace.ask(&limited, end, now + MINUTE), Ok(()));
+}
+
+#[test]
+fn of_a_burst_of_fifty_jobs_thirty_show_that_they_wait_and_every_end_goes_at_once() {
+    let (pace, now) = (Pace::default(), Instant::now());
+    let github = account(Forge::Github, "octocat", "t");
+    assert_eq!(go_now(&pace, &github, Urgency::First, 50, now), 30);
+    assert_eq!(go_now(&pace, &github, Urgency::Running, 50, now), 0);
+    assert_eq!(go_now(&pace, &github, Urgency::Final, 50, now), 50);
+}
+
+#[test]
+fn an_end_over_the_limit_has_a_turn_of_its_own_and_keeps_it() {
+    let (pace, now) = (Pace::default(), Instant::now());
+    let github = account(Forge::Github, "octocat", "t");
+    assert_eq!(go_now(&pace, &github, Urgency::Final, 80, now), 80);
+    let later = now + MINUTE / 2;
+    assert_eq!(pace.ask(&github, asker("a", Urgency::Final), later), Err(MINUTE / 2));
+    assert_eq!(pace.ask(&github, asker("a", Urgency::Final), later + MINUTE / 4), Err(MINUTE / 4));
+    assert_eq!(pace.ask(&github, asker("a", Urgency::Final), now + MINUTE), Ok(()));
+    assert_eq!(go_now(&pace, &github, Urgency::Final, 100, now + MINUTE), 79, "it was counted once");
+}
+
+#[test]
+fn never_more_go_in_an_hour_than_the_forge_allows_and_the_last_fifth_is_for_ends() {
+    let pace = Pace::default();
+    let (github, start) = (account(Forge::Github, "octocat", "t"), Instant::now());
+    let mut now = start;
+    let mut sent = 0;
+    while sent < 400 {
+        sent += go_now(&pace, &github, Urgency::Final, (400 - sent).min(80), now);
+        now += MINUTE;
+    }
+    assert_eq!(pace.ask(&github, asker("p", Urgency::First), now), Err(LONGEST_EARLY_WAIT));
+    assert_eq!(go_now(&pace, &github, Urgency::Final, 80, now), 80);
+    now += MINUTE;
+    assert_eq!(go_now(&pace, &github, Urgency::Final, 80, now), 20, "an hour has five hundred");
+    assert_eq!(pace.ask(&github, asker("p", Urgency::First), start + PER_HOUR.window + MINUTE), Ok(()));
+}
+
+#[test]
+fn what_the_forge_says_is_left_counts_too() {
+    let (pace, now) = (Pace::default(), Instant::now());
+    let github = account(Forge::Github, "octocat", "t");
+    let left = |remaining| Some(Budget { limit: 5000, remaining, until: now + MINUTE / 2 });
+    let asks =
+        |urgency, remaining| pace.ask(&github, Asker { budget: left(remaining), ..asker("k", urgency) }, now);
+    assert_eq!(asks(Urgency::First, 999), Err(MINUTE / 2));
+    assert_eq!(asks(Urgency::Running, 999), Err(MINUTE / 2));
+    assert_eq!(asks(Urgency::Final, 1), Ok(()));
+    assert_eq!(asks(Urgency::First, 1000), Ok(()));
+}
+
+#[test]
+fn each_worker_takes_its_part_and_leaves_what_is_over_to_the_others() {
+    let (pace, now) = (Pace::default(), Instant::now());
+    let github = account(Forge::Github, "octocat", "t");
+    fn among_four(key: &str, urgency: Urgency) -> Asker<'_> {
+        Asker { workers: 4, ..asker(key, urgency) }
+    }
+    for n in 0..20 {
+        let key = n.to_string();
+        assert_eq!(pace.ask(&github, among_four(&key, Urgency::Final), now), Ok(()));
+    }
+    assert_eq!(pace.ask(&github, among_four("a", Urgency::Final), now), Err(OFFERED_AGAIN_AFTER));
+    assert_eq!(pace.ask(&github, among_four("a", Urgency::Final), now + MINUTE), Ok(()));
+}
+
+#[test]
+fn other_forges_publish_no_limits() {
+    let (pace, now) = (Pace::default(), Instant::now());
+    let gitea = account(Forge::Gitea, "gitea", "t");
+    assert_eq!(go_now(&pace, &gitea, Urgency::First, 500, now), 500);
+    assert_eq!(go_now(&pace, &gitea, Urgency::Running, 500, now), 500);
+}
