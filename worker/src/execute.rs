@@ -14,7 +14,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checkout::{Mirrors, Request},
+    checkout::{Mirrors, Request, Shown},
     config::Config,
     environments::Environment,
     mask::{self, Mask},
@@ -147,9 +147,11 @@ impl Workshop {
             From::Directory(files) => Ok(Files::Directory(files.clone())),
             From::Commit { url, sha, reference, .. } => {
                 let credential = outside.credential().await?;
+                let shown = credential.as_ref().map_or(Shown::Nothing, |_| Shown::Credential);
                 let request =
                     Request { url: url.clone(), sha: sha.clone(), reference: reference.clone(), credential };
-                let checkout = self.mirrors.checkout(request).await.map_err(|error| error.outcome())?;
+                let checkout = self.mirrors.checkout(request).await;
+                let checkout = checkout.map_err(|error| error.outcome_with(shown))?;
                 report.sha = Some(checkout.sha);
                 Ok(Files::Commit(checkout.files))
             }

@@ -27,6 +27,18 @@ pub enum CheckoutError {
     /// There is a credential, and everybody on the way could read it.
     #[error("the repository is private, and a credential is never sent over http: register its https URL")]
     ClearText,
+    /// There are branches, but not the one that HEAD names.
+    #[error("the default branch `{0}` is not there; name a ref")]
+    NoDefaultBranch(String),
+    /// A server that answers, and not as git does.
+    #[error("this address {0}")]
+    NotGit(NotGit),
+    /// Objects that are named by SHA-256.
+    #[error("repositories with SHA-256 are not supported")]
+    Sha256,
+    /// It answers that this will not do.
+    #[error("the server answers HTTP status {0}")]
+    Rejected(u16),
     /// More bytes than the operator allows.
     #[error("the repository is larger than {}", jobs::units::show_bytes(*.0))]
     TooLarge(u64),
@@ -47,7 +59,51 @@ pub enum CheckoutError {
     Broken(String),
 }
 
+/// What a server does that is none of git's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotGit {
+    /// A page for people: a wrong path, or a form to sign in.
+    #[error("answers with a web page, not with a git repository")]
+    WebPage,
+    /// The files of a repository, without git behind them.
+    #[error("serves git's files alone (the \"dumb\" protocol), which is not supported")]
+    Dumb,
+    /// Something else.
+    #[error("does not answer as a git server does")]
+    Other,
+    /// From one address to the next, without an end.
+    #[error("redirects in circles")]
+    Redirects,
+}
+
+/// Whether a fetch had a credential to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shown {
+    /// That of the registration.
+    Credential,
+    /// None.
+    Nothing,
+}
+
 impl CheckoutError {
+    /// The same, where a credential may be what is wrong: that is neither the function's fault nor one that
+    /// another try mends.
+    pub fn outcome_with(&self, shown: Shown) -> Outcome {
+        match (self, shown) {
+            (Self::Private, Shown::Credential) => Outcome::wished(
+                Cause::Checkout,
+                "the forge does not take the registration's token any more; give it another: \
+                 gitfaas repo set ID --token-stdin",
+            ),
+            (Self::NotFound, Shown::Credential) => Outcome::wished(
+                Cause::Checkout,
+                "the forge shows no such repository to the registration's token: it is gone, or the token may \
+                 not read it any more; give it another: gitfaas repo set ID --token-stdin",
+            ),
+            (_, Shown::Credential | Shown::Nothing) => self.outcome(),
+        }
+    }
+
     /// Trying again can only help where the world may have changed in between.
     pub fn outcome(&self) -> Outcome {
         let message = self.to_string();
@@ -55,6 +111,10 @@ impl CheckoutError {
             Self::NoSuchCommit(_)
             | Self::NoSuchRef(_)
             | Self::Empty
+            | Self::NoDefaultBranch(_)
+            | Self::NotGit(_)
+            | Self::Sha256
+            | Self::Rejected(_)
             | Self::NotFound
             | Self::Private
             | Self::ClearText
@@ -91,10 +151,27 @@ impl CheckoutError {
             Self::Private
         } else if has("has no public address") {
             Self::Refused(last(error))
+        } else if has("A hash sized 64 hexadecimal characters") {
+            Self::Sha256
+        } else if has("header to indicate 'smart' protocol") {
+            Self::NotGit(NotGit::Other)
+        } else if has("too many redirects") {
+            Self::NotGit(NotGit::Redirects)
         } else {
-            Self::Unreachable(last(error))
+            match rejected(&text) {
+                Some(status) => Self::Rejected(status),
+                None => Self::Unreachable(last(error)),
+            }
         }
     }
+}
+
+/// A status of the 400s that another request will meet as well.
+fn rejected(text: &str) -> Option<u16> {
+    let (_, rest) = text.split_once("HTTP status ")?;
+    let status = rest.get(..3)?.parse().ok()?;
+    let may_pass = matches!(status, 408 | 409 | 423 | 425 | 429);
+    ((400..500).contains(&status) && !may_pass).then_some(status)
 }
 
 /// All messages of an error and its sources.
@@ -109,4 +186,32 @@ fn last(error: &gix::Error) -> String {
         current = source;
     }
     current.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use jobs::Fault;
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("HTTP status 451 of https://host/a" => Some(451))]
+    #[test_case("HTTP status 429" => None ; "too many requests")]
+    #[test_case("HTTP status 503" => None ; "the server's fault")]
+    #[test_case("connection refused" => None ; "no status")]
+    fn statuses_that_stay(text: &str) -> Option<u16> {
+        rejected(text)
+    }
+
+    #[test_case(CheckoutError::Private, Shown::Credential => (Fault::Nobody, false) ; "a token that ended")]
+    #[test_case(CheckoutError::NotFound, Shown::Credential => (Fault::Nobody, false) ; "a token that sees nothing")]
+    #[test_case(CheckoutError::Private, Shown::Nothing => (Fault::Function, false) ; "no token")]
+    #[test_case(CheckoutError::Sha256, Shown::Credential => (Fault::Function, false) ; "another kind of repository")]
+    #[test_case(CheckoutError::Unreachable(String::new()), Shown::Credential => (Fault::Service, true) ; "a forge that is away")]
+    fn whose_fault_and_whether_again(error: CheckoutError, shown: Shown) -> (Fault, bool) {
+        match error.outcome_with(shown) {
+            outcome @ Outcome::Failed { fault, .. } => (fault, outcome.may_be_retried()),
+            Outcome::Finished | Outcome::Skipped { .. } => unreachable!("it failed"),
+        }
+    }
 }

@@ -11,7 +11,7 @@ use std::{
 
 use gix::{ObjectId, bstr::BString, protocol::handshake::Ref, remote::Direction};
 
-use super::{Checkout, CheckoutError, Request, mirrors::Settings, object_id, transport};
+use super::{Checkout, CheckoutError, NotGit, Request, mirrors::Settings, object_id, transport};
 use crate::source::CommitFiles;
 
 /// How often the size of a fetch under way is looked at.
@@ -133,8 +133,8 @@ fn with_connection<T>(
     wanted: &str,
     act: impl FnOnce(Connection<'_, '_>) -> Result<T, gix::Error>,
 ) -> Result<T, CheckoutError> {
-    let options =
-        transport::options(&settings.allow, settings.ca_bundle.as_deref()).map_err(CheckoutError::Broken)?;
+    let (allow, ca_bundle) = (&settings.allow, settings.ca_bundle.as_deref());
+    let options = transport::options(allow, ca_bundle, request).map_err(CheckoutError::Broken)?;
     let fetching = || -> Result<T, gix::Error> {
         let specs = specs.iter().map(|spec| BString::from(spec.as_str()));
         let remote = repository
@@ -144,10 +144,15 @@ fn with_connection<T>(
         let connection = remote
             .connect(Direction::Fetch)?
             .with_transport_options(options)
-            .with_credentials(transport::credentials(request.url.clone(), request.credential.clone()));
+            .with_credentials(transport::credentials(allow.clone(), request.clone()));
         act(connection)
     };
-    fetching().map_err(|error| CheckoutError::read(&error, wanted))
+    fetching().map_err(|error| match CheckoutError::read(&error, wanted) {
+        CheckoutError::NotGit(NotGit::Other) => {
+            CheckoutError::NotGit(transport::what_is_there(allow, ca_bundle, request))
+        }
+        other => other,
+    })
 }
 
 /// Asks the forge which commit a ref names now.
@@ -186,8 +191,34 @@ fn resolve(
     };
     match names.iter().find_map(|name| named(name)) {
         Some(id) => Ok(id),
-        None if request.reference.is_none() => Err(CheckoutError::Empty),
+        None if request.reference.is_none() => Err(without_default(settings, repository, request, &refs)),
         None => Err(no_such_ref()),
+    }
+}
+
+/// HEAD leads nowhere: there is nothing at all, or not the branch that it names.
+fn without_default(
+    settings: &Settings,
+    repository: &gix::Repository,
+    request: &Request,
+    head: &[Ref],
+) -> CheckoutError {
+    let branches = ["refs/heads/*:refs/gitfaas-heads/*".to_owned()];
+    let found = with_connection(settings, repository, request, &branches, "HEAD", |connection| {
+        let (map, _) = connection.ref_map(gix::progress::Discard, Default::default())?;
+        Ok(map.remote_refs.iter().any(|found| !matches!(found, Ref::Unborn { .. })))
+    });
+    let named = head.iter().find_map(|found| match found {
+        Ref::Unborn { target, .. } => Some(target.to_string()),
+        _ => None,
+    });
+    match found {
+        Ok(true) => {
+            let named = named.unwrap_or_else(|| "HEAD".to_owned());
+            CheckoutError::NoDefaultBranch(named.trim_start_matches("refs/heads/").to_owned())
+        }
+        Ok(false) => CheckoutError::Empty,
+        Err(error) => error,
     }
 }
 

@@ -14,7 +14,7 @@ use std::{sync::Arc, time::Duration};
 use gix::ObjectId;
 use jobs::{CommitSha, Secret};
 
-pub use error::CheckoutError;
+pub use error::{CheckoutError, NotGit, Shown};
 pub use mirrors::Mirrors;
 
 use crate::source::CommitFiles;
