@@ -37,7 +37,7 @@ use tokio::{
 };
 
 pub use app::{ACCOUNT, APP_ID, Minted};
-pub use checks::CheckRun;
+pub use checks::{CheckRun, CheckState};
 pub use repositories::{Hook, number};
 pub use statuses::Status;
 pub use trouble::{Part, Trouble};

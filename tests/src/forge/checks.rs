@@ -1,6 +1,8 @@
 //! Check runs, made and changed by an App alone: `POST` and `PATCH …/check-runs`, and the list of a
 //! commit, in GitHub's shapes and with the rules that its description lacks.
 
+use std::time::Instant;
+
 use axum::response::{IntoResponse as _, Response};
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -44,6 +46,21 @@ pub struct CheckRun {
     pub text: String,
     /// Remarks beside lines: path, line and message.
     pub annotations: Vec<(String, u64, String)>,
+    /// How it stood after each request, oldest first.
+    pub history: Vec<CheckState>,
+}
+
+/// How a check run stood, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CheckState {
+    /// `queued`, `in_progress` or `completed`.
+    pub status: String,
+    /// How it ended.
+    pub conclusion: Option<String>,
+    /// What was shown.
+    pub title: String,
+    /// When the request came.
+    pub at: Instant,
 }
 
 impl CheckRun {
@@ -67,6 +84,12 @@ impl CheckRun {
             let line = annotation["start_line"].as_u64().unwrap_or_default();
             (text(&annotation["path"], ""), line, text(&annotation["message"], ""))
         }));
+        self.history.push(CheckState {
+            status: self.statuses.last().cloned().unwrap_or_default(),
+            conclusion: self.conclusion.clone(),
+            title: self.title.clone(),
+            at: Instant::now(),
+        });
     }
 
     fn shown(&self) -> Value {

@@ -1,6 +1,8 @@
 //! GitLab's `/api/v4`: a project, its webhooks, and the statuses of its commits. It takes the token in a
 //! header of its own and knows other words.
 
+use std::time::Instant;
+
 use axum::{
     Json,
     response::{IntoResponse as _, Response},
@@ -89,6 +91,7 @@ impl Desk {
             description: text("description"),
             target_url: text("target_url"),
             sha: sha.to_owned(),
+            at: Instant::now(),
             repository,
         };
         if !WORDS.contains(&status.state.as_str()) || status.context.is_empty() {

@@ -1,5 +1,7 @@
 //! `POST /repos/{owner}/{repo}/statuses/{sha}`, in GitHub's shapes. Gitea's `/api/v1/…` is taken too.
 
+use std::time::{Duration, Instant};
+
 use axum::{
     Json,
     response::{IntoResponse as _, Response},
@@ -7,7 +9,11 @@ use axum::{
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Desk, Who, description::Operation, said};
+use super::{Desk, Forge, Who, description::Operation, said};
+use crate::{
+    repository::Commit,
+    waiting::{STATUS, within},
+};
 
 /// GitHub's limit on a description, in characters. Its description of the API does not say so.
 const MAX_DESCRIPTION_CHARS: usize = 140;
@@ -32,6 +38,32 @@ pub struct Status {
     pub description: String,
     /// The page behind it.
     pub target_url: String,
+    /// When it came.
+    pub at: Instant,
+}
+
+impl Forge {
+    /// The commit's oldest status that is as wished, once it has come, which may take so long.
+    pub async fn shown_within(
+        &self,
+        time: Duration,
+        commit: &Commit,
+        wished: impl Fn(&Status) -> bool,
+    ) -> Status {
+        let found =
+            |all: &Vec<Status>| all.iter().find(|status| status.sha == commit.sha && wished(status)).cloned();
+        let mut news = self.watch();
+        let what = format!("the status of {} that is wished for", commit.sha);
+        let came = news.wait_for(|all| found(all).is_some());
+        let all = within(time, &what, came, async || self.statuses(commit)).await.expect("the forge lives");
+        found(&all).expect("it was waited for")
+    }
+
+    /// How long it took after `since` until the forge heard of the commit, once it has.
+    pub async fn first_status_after(&self, commit: &Commit, since: Instant) -> Duration {
+        let first = self.shown_within(STATUS, commit, |status| status.at >= since).await;
+        first.at.duration_since(since)
+    }
 }
 
 fn refused(status: StatusCode, message: &str, errors: Value) -> Response {
@@ -126,6 +158,7 @@ impl Desk {
             target_url: text("target_url"),
             repository: full_name.to_owned(),
             sha: sha.to_owned(),
+            at: Instant::now(),
         };
         if status.description.chars().count() > MAX_DESCRIPTION_CHARS {
             return invalid("description", "description is too long (maximum is 140 characters)");
