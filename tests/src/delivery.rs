@@ -1,5 +1,7 @@
 //! Webhooks as a forge sends them, and as nobody should.
 
+mod merge_group;
+
 use std::time::Duration;
 
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -12,6 +14,8 @@ use crate::{
     forge::{self, OWNER},
     repository::{Commit, NO_COMMIT, Repository},
 };
+
+pub use merge_group::{Destroyed, MergeGroup};
 
 /// A forge waits 10 s for an answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -95,6 +99,39 @@ pub fn signature(secret: &str, body: &[u8]) -> String {
     format!("sha256={}", hex::encode(mac.finalize().into_bytes()))
 }
 
+/// Headers and body of a delivery as Gitea sends it to a webhook whose content type is a form.
+///
+/// What is signed is the JSON, not the form that holds it. `X-Hub-Signature`, of SHA-1, is left out.
+pub fn gitea_form(event: &str, payload: &Value, secret: &str) -> (HeaderMap, Vec<u8>) {
+    // Gitea indents.
+    let json = serde_json::to_string_pretty(payload).expect("a value is JSON");
+    let signed = signature(secret, json.as_bytes());
+    let digest = signed.trim_start_matches("sha256=");
+    let id = uuid::Uuid::now_v7().to_string();
+    let mut headers = HeaderMap::new();
+    for (name, text) in [
+        ("content-type", "application/x-www-form-urlencoded"),
+        ("x-gitea-delivery", &*id),
+        ("x-gitea-event", event),
+        ("x-gitea-event-type", event),
+        ("x-gitea-signature", digest),
+        ("x-gitea-hook-installation-target-type", "repository"),
+        ("x-gogs-delivery", &*id),
+        ("x-gogs-event", event),
+        ("x-gogs-event-type", event),
+        ("x-gogs-signature", digest),
+        ("x-hub-signature-256", &*signed),
+        ("x-github-delivery", &*id),
+        ("x-github-event", event),
+        ("x-github-event-type", event),
+        ("x-github-hook-installation-target-type", "repository"),
+    ] {
+        headers.insert(name, HeaderValue::from_str(text).expect("a header"));
+    }
+    let form = url::form_urlencoded::Serializer::new(String::new()).append_pair("payload", &json).finish();
+    (headers, form.into_bytes())
+}
+
 /// What GitHub says of a push.
 pub fn payload(repository: &Repository, commit: &Commit) -> Value {
     let gone = commit.sha == NO_COMMIT;
@@ -122,4 +159,30 @@ pub(crate) fn described(repository: &Repository) -> Value {
 /// The path of a webhook's address.
 pub fn path(webhook_url: &str) -> String {
     webhook_url.parse::<url::Url>().expect("a webhook has a URL").path().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_form_of_giteas_is_signed_as_gitea_signs_the_same_json() {
+        let saved: Value = serde_json::from_str(include_str!("../testdata/gitea-webhooks.json")).unwrap();
+        let (secret, delivery) = (saved["secret"].as_str().unwrap(), &saved["deliveries"][0]);
+        let json = delivery["body"].as_str().unwrap();
+        let signed = signature(secret, json.as_bytes());
+        assert_eq!(delivery["headers"]["X-Hub-Signature-256"], signed);
+
+        let (headers, body) = gitea_form("push", &serde_json::from_str(json).unwrap(), secret);
+        let fields: Vec<_> = url::form_urlencoded::parse(&body).into_owned().collect();
+        let [(name, payload)] = &fields[..] else { panic!("{fields:?}") };
+        assert_eq!(name, "payload");
+        let signed = signature(secret, payload.as_bytes());
+        assert_eq!(headers["x-hub-signature-256"], signed);
+        assert_eq!(format!("sha256={}", headers["x-gitea-signature"].to_str().unwrap()), signed);
+        let left_out = ["X-Hub-Signature"];
+        for name in delivery["headers"].as_object().unwrap().keys() {
+            assert!(left_out.contains(&name.as_str()) || headers.contains_key(name), "{name}");
+        }
+    }
 }

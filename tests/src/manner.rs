@@ -117,8 +117,8 @@ fn gitea_repository(repository: &Repository) -> Value {
     described
 }
 
-/// Without `created`, `deleted` and `forced`, which Gitea does not tell.
-fn gitea_push(repository: &Repository, commit: &Commit) -> Value {
+/// What Gitea tells of a push: without `created`, `deleted` and `forced`, which Gitea does not tell.
+pub fn gitea_push(repository: &Repository, commit: &Commit) -> Value {
     let head = json!({ "id": commit.sha, "message": "a change\n" });
     json!({
         "ref": commit.reference, "before": commit.before, "after": commit.sha,
@@ -129,7 +129,7 @@ fn gitea_push(repository: &Repository, commit: &Commit) -> Value {
 }
 
 /// All that Gitea tells when a branch is removed.
-fn gitea_delete(repository: &Repository, commit: &Commit) -> Value {
+pub fn gitea_delete(repository: &Repository, commit: &Commit) -> Value {
     json!({
         "ref": commit.reference.trim_start_matches("refs/heads/"), "ref_type": "branch", "pusher_type": "user",
         "repository": gitea_repository(repository), "sender": { "login": "ada" },
