@@ -10,7 +10,9 @@ mod checks;
 mod description;
 mod desk;
 mod gitlab;
+mod kind;
 mod repositories;
+mod rights;
 mod sent;
 mod statuses;
 mod trouble;
@@ -39,6 +41,7 @@ use tokio::{
 pub use app::{ACCOUNT, APP_ID, Minted};
 pub use checks::{CheckRun, CheckState};
 pub use repositories::{Hook, number};
+pub use rights::Rights;
 pub use statuses::Status;
 pub use trouble::{Part, Trouble};
 
@@ -94,6 +97,7 @@ impl Forge {
         let desk = Arc::new(Desk {
             repos: repos.to_owned(),
             token,
+            tokens: Mutex::default(),
             seen: watch::Sender::default(),
             faults: Mutex::default(),
             statuses: watch::Sender::default(),

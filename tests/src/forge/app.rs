@@ -51,8 +51,17 @@ pub struct Minted {
 impl Minted {
     /// Whether it may do this to a repository.
     pub(super) fn may(&self, right: &str, repository: u64) -> bool {
-        self.permissions[right] == "write"
-            && (self.repositories.is_empty() || self.repositories.contains(&repository))
+        self.permissions[right] == "write" && self.sees(repository)
+    }
+
+    /// Whether it may fetch from a repository.
+    pub(super) fn may_read(&self, repository: u64) -> bool {
+        (self.permissions["contents"] == "read" || self.permissions["contents"] == "write")
+            && self.sees(repository)
+    }
+
+    fn sees(&self, repository: u64) -> bool {
+        self.repositories.is_empty() || self.repositories.contains(&repository)
     }
 }
 

@@ -124,7 +124,7 @@ impl Desk {
     ) -> Response {
         match who {
             Who::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
-            Who::Nobody | Who::Person | Who::App => {
+            Who::Nobody | Who::Person(_) | Who::App => {
                 return said(StatusCode::FORBIDDEN, "You must authenticate via a GitHub App.");
             }
             Who::Installation(minted) if !minted.may("checks", self.number(full_name)) => {
@@ -185,7 +185,7 @@ impl Desk {
     pub(super) fn check_runs_of(&self, who: &Who, full_name: &str, sha: &str) -> Response {
         match who {
             Who::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
-            Who::Nobody | Who::Person | Who::App => return said(StatusCode::NOT_FOUND, "Not Found"),
+            Who::Nobody | Who::Person(_) | Who::App => return said(StatusCode::NOT_FOUND, "Not Found"),
             Who::Installation(_) => {}
         }
         let all = self.checks.borrow();

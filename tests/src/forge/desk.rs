@@ -11,14 +11,17 @@ use axum::{
     extract::Request,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, StatusCode, header};
+use http::{StatusCode, header, request::Parts};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    CheckRun, Hook, Minted, Seen, Status, Trouble, app,
+    CheckRun, Hook, Minted, Rights, Seen, Status, Trouble, app,
     description::{self, Operation},
-    lock, said,
+    kind::Dialect,
+    lock,
+    rights::Tokens,
+    said,
     sent::Sent,
     trouble::{Cut, Part, Troubles},
 };
@@ -37,8 +40,8 @@ pub(super) enum Who {
     Nobody,
     /// A credential that is none, or not any more.
     Stranger,
-    /// A person who may do everything.
-    Person,
+    /// A person, who may do this.
+    Person(Rights),
     /// The App itself.
     App,
     /// An installation of the App.
@@ -50,6 +53,7 @@ pub(super) enum Who {
 pub(super) struct Desk {
     pub(super) repos: PathBuf,
     pub(super) token: Option<String>,
+    pub(super) tokens: Mutex<Tokens>,
     pub(super) seen: watch::Sender<Vec<Seen>>,
     pub(super) faults: Mutex<HashMap<String, Fault>>,
     pub(super) statuses: watch::Sender<Vec<Status>>,
@@ -72,20 +76,20 @@ impl Desk {
         };
         self.seen.send_modify(|all| all.push(seen));
         let path = request.uri().path().to_owned();
-        let in_api = path.strip_prefix("/api/v1").unwrap_or(&path);
-        let segments: Vec<&str> = in_api.split('/').skip(1).collect();
-        match segments[..] {
-            ["repos" | "app" | "installation", ..] => {
-                let speaks_github = in_api.len() == path.len();
-                self.api(cut, &segments, speaks_github, request).await
+        match Dialect::of(&path) {
+            Some((dialect @ (Dialect::GitHub | Dialect::Gitea), segments)) => {
+                self.api(cut, &segments, dialect, request).await
             }
-            ["api", "v4", ref path @ ..] => {
+            Some((Dialect::GitLab, segments)) => {
                 let (parts, body) = request.into_parts();
                 let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
                 let body = serde_json::from_slice(&bytes).unwrap_or_default();
-                self.gitlab(&parts.method, path, page(parts.uri.query()), &parts.headers, &body).await
+                self.gitlab(&parts.method, &segments, page(parts.uri.query()), &parts.headers, &body).await
             }
-            _ => {
+            None => {
+                if let Some(refused) = self.refuses_fetch(&path, request.headers()) {
+                    return refused;
+                }
                 let path = path.trim_start_matches('/');
                 let fault = lock(&self.faults)
                     .iter()
@@ -96,7 +100,7 @@ impl Desk {
         }
     }
 
-    async fn api(&self, cut: &Cut, path: &[&str], speaks_github: bool, request: Request) -> Response {
+    async fn api(&self, cut: &Cut, path: &[&str], dialect: Dialect, request: Request) -> Response {
         let (parts, body) = request.into_parts();
         let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
         let body: Value = match serde_json::from_slice(&bytes) {
@@ -109,14 +113,11 @@ impl Desk {
         }
         let at = parts.uri.path();
         let wrong = description::wrong_with(parts.method.as_str(), at, parts.uri.query(), &body);
-        if let Some(wrong) = wrong.filter(|_| speaks_github) {
+        if let Some(wrong) = wrong.filter(|_| dialect == Dialect::GitHub) {
             return self.complains(&wrong);
         }
-        let (who, method) = (self.who(&parts.headers), &parts.method);
-        let full_name = match path {
-            ["repos", owner, name, ..] => format!("{owner}/{name}"),
-            _ => String::new(),
-        };
+        // As it is now: a token may end before a request that is late is taken.
+        let who = self.who(&parts.headers);
         let trouble = Part::of(path).and_then(|part| lock(&self.troubles).entry(part).or_default().next());
         match &trouble {
             Some(Trouble::Answer(code, headers)) => {
@@ -134,26 +135,9 @@ impl Desk {
             }
             Some(Trouble::Lost) | None => {}
         }
-        let answer = match path[..] {
-            ["repos", _, _] => self.repository(&who, &full_name),
-            ["repos", _, _, "installation"] => self.installed_on(&who, &full_name),
-            ["repos", _, _, "statuses", sha] => self.status(&who, method, &full_name, sha, &body).await,
-            ["repos", _, _, "check-runs"] => self.check_run(&who, method, &full_name, None, &body).await,
-            ["repos", _, _, "check-runs", id] => {
-                self.check_run(&who, method, &full_name, Some(id), &body).await
-            }
-            ["repos", _, _, "commits", sha, "status"] => {
-                self.combined(&who, &full_name, sha, page(parts.uri.query()))
-            }
-            ["repos", _, _, "commits", sha, "check-runs"] => self.check_runs_of(&who, &full_name, sha),
-            ["repos", _, _, "hooks"] => self.hooks(&who, method, &full_name, &body),
-            ["repos", _, _, "hooks", id] => self.hook(&who, method, id, &body),
-            ["app"] => self.app(&who),
-            ["app", "hook", "deliveries"] => self.tries(&who),
-            ["app", "hook", "deliveries", id, "attempts"] => self.once_more(&who, id).await,
-            ["app", "installations", id, "access_tokens"] => self.mint(&who, id, &body),
-            ["installation", "repositories"] => self.repositories_of_installation(&who),
-            _ => said(StatusCode::NOT_FOUND, "Not Found"),
+        let answer = match dialect.refusal(&who, &parts.method, path) {
+            Some(refused) => refused,
+            None => self.route(&who, path, &parts, &body).await,
         };
         if trouble == Some(Trouble::Lost) {
             cut.now();
@@ -161,17 +145,32 @@ impl Desk {
         answer
     }
 
-    fn who(&self, headers: &HeaderMap) -> Who {
-        let given = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let Some((_, token)) = given.and_then(|value| value.split_once(' ')) else { return Who::Nobody };
-        if let Some(minted) = self.minted(token) {
-            return Who::Installation(minted);
-        }
-        match &self.token {
-            _ if token.starts_with("ghs_") => Who::Stranger,
-            _ if token.starts_with("ey") && self.is_app(token) => Who::App,
-            Some(known) if known != token => Who::Stranger,
-            Some(_) | None => Who::Person,
+    async fn route(&self, who: &Who, path: &[&str], parts: &Parts, body: &Value) -> Response {
+        let method = &parts.method;
+        let full_name = match path {
+            ["repos", owner, name, ..] => format!("{owner}/{name}"),
+            _ => String::new(),
+        };
+        match path[..] {
+            ["repos", _, _] => self.repository(who, &full_name),
+            ["repos", _, _, "installation"] => self.installed_on(who, &full_name),
+            ["repos", _, _, "statuses", sha] => self.status(who, method, &full_name, sha, body).await,
+            ["repos", _, _, "check-runs"] => self.check_run(who, method, &full_name, None, body).await,
+            ["repos", _, _, "check-runs", id] => {
+                self.check_run(who, method, &full_name, Some(id), body).await
+            }
+            ["repos", _, _, "commits", sha, "status"] => {
+                self.combined(who, &full_name, sha, page(parts.uri.query()))
+            }
+            ["repos", _, _, "commits", sha, "check-runs"] => self.check_runs_of(who, &full_name, sha),
+            ["repos", _, _, "hooks"] => self.hooks(who, method, &full_name, body),
+            ["repos", _, _, "hooks", id] => self.hook(who, method, id, body),
+            ["app"] => self.app(who),
+            ["app", "hook", "deliveries"] => self.tries(who),
+            ["app", "hook", "deliveries", id, "attempts"] => self.once_more(who, id).await,
+            ["app", "installations", id, "access_tokens"] => self.mint(who, id, body),
+            ["installation", "repositories"] => self.repositories_of_installation(who),
+            _ => said(StatusCode::NOT_FOUND, "Not Found"),
         }
     }
 

@@ -10,11 +10,17 @@ use axum::{
 use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Desk, Hook, Status, lock, number};
+use super::{
+    Desk, Hook, Rights, Status, Who,
+    kind::{Dialect, Refusal},
+    lock, number,
+};
 
 /// GitLab's words for a status.
 const WORDS: [&str; 6] = ["pending", "running", "success", "failed", "canceled", "skipped"];
-/// A maintainer's level.
+/// The levels of who may read, who may push, and who may change webhooks.
+const REPORTER: u64 = 20;
+const DEVELOPER: u64 = 30;
 const MAINTAINER: u64 = 40;
 
 fn said(status: StatusCode, message: &str) -> Response {
@@ -31,22 +37,31 @@ impl Desk {
         headers: &HeaderMap,
         body: &Value,
     ) -> Response {
-        let given = headers.get("private-token").and_then(|value| value.to_str().ok());
-        if given.is_none() || given != self.token.as_deref() {
-            return said(StatusCode::UNAUTHORIZED, "401 Unauthorized");
-        }
+        let Some(rights) = self.private_token(headers) else {
+            return Dialect::GitLab.says(Refusal::BadToken);
+        };
         let ["projects", project, rest @ ..] = path else {
             return said(StatusCode::NOT_FOUND, "404 Not Found");
         };
         // The project's path is one segment: its slash must be encoded.
         let full_name = project.replace("%2F", "/");
-        if !self.bare(&full_name).is_dir() {
-            return said(StatusCode::NOT_FOUND, "404 Project Not Found");
+        if !rights.see(&full_name) || !self.bare(&full_name).is_dir() {
+            return Dialect::GitLab.says(Refusal::Unseen);
         }
+        match rest {
+            ["hooks", ..] if !rights.hooks => return Dialect::GitLab.says(Refusal::Hooks),
+            ["statuses", ..] if !rights.statuses => return Dialect::GitLab.says(Refusal::Statuses),
+            _ => {}
+        }
+        let level = match (rights.push, rights.hooks) {
+            (false, _) => REPORTER,
+            (true, false) => DEVELOPER,
+            (true, true) => MAINTAINER,
+        };
         match (method.as_str(), rest) {
             ("GET", []) => Json(json!({
                 "id": number(&full_name), "path_with_namespace": full_name, "visibility": "private",
-                "permissions": { "project_access": { "access_level": MAINTAINER }, "group_access": null },
+                "permissions": { "project_access": { "access_level": level }, "group_access": null },
             }))
             .into_response(),
             ("POST", ["hooks"]) => self.make_gitlab_hook(full_name, body),
@@ -66,6 +81,13 @@ impl Desk {
             }
             _ => said(StatusCode::NOT_FOUND, "404 Not Found"),
         }
+    }
+
+    /// What the token that came along in GitLab's own header may do.
+    pub(super) fn private_token(&self, headers: &HeaderMap) -> Option<Rights> {
+        let given = headers.get("private-token")?.to_str().ok()?;
+        let Who::Person(rights) = self.whose(given) else { return None };
+        Some(rights).filter(|_| !given.is_empty())
     }
 
     fn make_gitlab_hook(&self, repository: String, body: &Value) -> Response {

@@ -41,7 +41,7 @@ impl Desk {
     pub(super) fn repository(&self, who: &Who, full_name: &str) -> Response {
         let sees = match who {
             Who::Nobody | Who::Stranger | Who::App => false,
-            Who::Person => true,
+            Who::Person(rights) => rights.see(full_name),
             Who::Installation(minted) => {
                 minted.repositories.is_empty() || minted.repositories.contains(&self.number(full_name))
             }
@@ -63,7 +63,15 @@ impl Desk {
         for origin in ["source", "parent"] {
             repository[origin]["language"] = Value::Null;
         }
-        repository["permissions"] = json!({ "admin": true, "push": *who == Who::Person, "pull": true });
+        if self.is_private(full_name) {
+            repository["private"] = true.into();
+            repository["visibility"] = "private".into();
+        }
+        let (admin, push) = match who {
+            Who::Person(rights) => (rights.hooks, rights.push),
+            Who::Nobody | Who::Stranger | Who::App | Who::Installation(_) => (true, false),
+        };
+        repository["permissions"] = json!({ "admin": admin, "push": push, "pull": true });
         self.reply(LOOK, StatusCode::OK, repository)
     }
 
@@ -71,7 +79,7 @@ impl Desk {
         if *who == Who::Stranger {
             return said(StatusCode::UNAUTHORIZED, "Bad credentials");
         }
-        if *who != Who::Person {
+        if !matches!(who, Who::Person(_)) {
             return said(StatusCode::NOT_FOUND, "Not Found");
         }
         match *method {
@@ -110,7 +118,7 @@ impl Desk {
     }
 
     pub(super) fn hook(&self, who: &Who, method: &Method, id: &str, body: &Value) -> Response {
-        if *who != Who::Person {
+        if !matches!(who, Who::Person(_)) {
             return said(StatusCode::NOT_FOUND, "Not Found");
         }
         let mut hooks = lock(&self.hooks);

@@ -106,7 +106,7 @@ impl Desk {
         match who {
             Who::Nobody | Who::App => return said(StatusCode::NOT_FOUND, "Not Found"),
             Who::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
-            Who::Installation(_) | Who::Person => {}
+            Who::Installation(_) | Who::Person(_) => {}
         }
         let all = self.statuses.borrow();
         let of_commit =
@@ -141,7 +141,7 @@ impl Desk {
             Who::Installation(minted) if !minted.may("statuses", self.number(full_name)) => {
                 return said(StatusCode::FORBIDDEN, "Resource not accessible by integration");
             }
-            Who::Installation(_) | Who::Person => {}
+            Who::Installation(_) | Who::Person(_) => {}
         }
         if let Some(refused) = self.misdescribed(POST, body) {
             return refused;
