@@ -40,6 +40,7 @@ use tokio::{
 
 pub use app::{ACCOUNT, APP_ID, Minted};
 pub use checks::{CheckRun, CheckState};
+pub use kind::Kind;
 pub use repositories::{Hook, number};
 pub use rights::Rights;
 pub use statuses::Status;
@@ -90,6 +91,13 @@ impl Forge {
         forge
     }
 
+    /// The same below a path, as behind a server that has other pages too.
+    pub async fn start_below(path: &str) -> Self {
+        let forge = Self::start().await;
+        forge.below(path);
+        forge
+    }
+
     /// A forge of the bare repositories `<owner>/<name>.git` under `repos`. Without a token it takes
     /// any that is not empty.
     pub fn serve(listener: TcpListener, repos: &Path, token: Option<String>) -> Self {
@@ -98,6 +106,8 @@ impl Forge {
             repos: repos.to_owned(),
             token,
             tokens: Mutex::default(),
+            kind: Mutex::default(),
+            root: Mutex::default(),
             seen: watch::Sender::default(),
             faults: Mutex::default(),
             statuses: watch::Sender::default(),
@@ -125,7 +135,18 @@ impl Forge {
 
     /// Its address, that of the API too.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}{}", self.address, lock(&self.desk.root))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on everything is below this path and nothing outside, for repositories that come later.
+    pub fn below(&self, path: &str) {
+        assert!(path.starts_with('/') && !path.ends_with('/'), "{path} is no path to be below");
+        *lock(&self.desk.root) = path.to_owned();
     }
 
     /// A new, empty repository.

@@ -11,12 +11,12 @@ use axum::{
     extract::Request,
     response::{IntoResponse as _, Response},
 };
-use http::{StatusCode, header, request::Parts};
+use http::{StatusCode, Uri, header, request::Parts};
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    CheckRun, Hook, Minted, Rights, Seen, Status, Trouble, app,
+    CheckRun, Hook, Kind, Minted, Rights, Seen, Status, Trouble, app,
     description::{self, Operation},
     kind::Dialect,
     lock,
@@ -54,6 +54,9 @@ pub(super) struct Desk {
     pub(super) repos: PathBuf,
     pub(super) token: Option<String>,
     pub(super) tokens: Mutex<Tokens>,
+    pub(super) kind: Mutex<Kind>,
+    /// The path that everything is below; none: an empty text.
+    pub(super) root: Mutex<String>,
     pub(super) seen: watch::Sender<Vec<Seen>>,
     pub(super) faults: Mutex<HashMap<String, Fault>>,
     pub(super) statuses: watch::Sender<Vec<Status>>,
@@ -67,7 +70,7 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    pub(super) async fn answer(&self, cut: &Cut, request: Request) -> Response {
+    pub(super) async fn answer(&self, cut: &Cut, mut request: Request) -> Response {
         let authorization = request.headers().get(header::AUTHORIZATION);
         let seen = Seen {
             method: request.method().to_string(),
@@ -75,8 +78,14 @@ impl Desk {
             authorization: authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         };
         self.seen.send_modify(|all| all.push(seen));
+        let root = lock(&self.root).clone();
+        let Some(uri) = below(&root, request.uri()) else { return StatusCode::NOT_FOUND.into_response() };
+        *request.uri_mut() = uri;
         let path = request.uri().path().to_owned();
+        let kind = *lock(&self.kind);
         match Dialect::of(&path) {
+            Some((dialect, _)) if !kind.speaks(dialect) => StatusCode::NOT_FOUND.into_response(),
+            Some((dialect, segments)) if segments == ["version"] => self.version(dialect, request.headers()),
             Some((dialect @ (Dialect::GitHub | Dialect::Gitea), segments)) => {
                 self.api(cut, &segments, dialect, request).await
             }
@@ -208,6 +217,12 @@ impl Desk {
         }
         (status, Json(body)).into_response()
     }
+}
+
+/// An address as it is below the path of the forge's root; none: it lies outside.
+fn below(root: &str, uri: &Uri) -> Option<Uri> {
+    let rest = uri.path_and_query()?.as_str().strip_prefix(root)?;
+    rest.starts_with('/').then(|| rest.parse().ok()).flatten()
 }
 
 /// Which page of a list is asked for.

@@ -1,14 +1,49 @@
-//! The forges that the double is, and the words of each: the API that a path belongs to, and how it
-//! refuses.
+//! Which forge the double is, and the words of each: the API that a path belongs to, what the forge says
+//! of its version, and how it refuses.
 
 use axum::{
     Json,
     response::{IntoResponse as _, Response},
 };
-use http::StatusCode;
+use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
-use super::said;
+use super::{Desk, Forge, lock, said};
+
+/// What `GET /api/v1/version` tells: the release whose deliveries the tests have saved.
+const GITEA_VERSION: &str = "1.25.4";
+/// What `GET /api/v4/version` tells, to whom it knows.
+const GITLAB_VERSION: (&str, &str) = ("18.5.1", "0b8ff0e0d2f");
+
+/// Which forge it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Kind {
+    /// All at once: each API is there, and no address tells which forge it is.
+    #[default]
+    All,
+    /// GitHub, whose API is at the root.
+    GitHub,
+    /// Gitea, whose API is at `/api/v1`.
+    Gitea,
+    /// GitLab, whose API is at `/api/v4`.
+    GitLab,
+}
+
+impl Kind {
+    /// The only API that there is.
+    fn only(self) -> Option<Dialect> {
+        match self {
+            Self::All => None,
+            Self::GitHub => Some(Dialect::GitHub),
+            Self::Gitea => Some(Dialect::Gitea),
+            Self::GitLab => Some(Dialect::GitLab),
+        }
+    }
+
+    pub(super) fn speaks(self, dialect: Dialect) -> bool {
+        self.only().is_none_or(|only| only == dialect)
+    }
+}
 
 /// Whose API is asked, and so in whose words it answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,6 +113,29 @@ impl Dialect {
                 (status, Json(body)).into_response()
             }
             Self::GitLab => (status, Json(json!({ "message": message }))).into_response(),
+        }
+    }
+}
+
+impl Forge {
+    /// It is this forge from now on, and has no other's API.
+    pub fn is_kind(&self, kind: Kind) {
+        *lock(&self.desk.kind) = kind;
+    }
+}
+
+impl Desk {
+    /// Which forge and version this is, for whoever may know.
+    pub(super) fn version(&self, dialect: Dialect, headers: &HeaderMap) -> Response {
+        let kind = *lock(&self.kind);
+        match kind.only().filter(|only| *only == dialect) {
+            Some(Dialect::Gitea) => Json(json!({ "version": GITEA_VERSION })).into_response(),
+            Some(Dialect::GitLab) if self.private_token(headers).is_none() => dialect.says(Refusal::BadToken),
+            Some(Dialect::GitLab) => {
+                let (version, revision) = GITLAB_VERSION;
+                Json(json!({ "version": version, "revision": revision })).into_response()
+            }
+            Some(Dialect::GitHub) | None => StatusCode::NOT_FOUND.into_response(),
         }
     }
 }

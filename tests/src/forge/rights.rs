@@ -167,7 +167,7 @@ pub(super) fn token(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forge::TOKEN;
+    use crate::forge::{Kind, TOKEN};
 
     const SOME: &str = "ghp_some";
 
@@ -223,5 +223,25 @@ mod tests {
         assert_eq!(code(&forge, Method::GET, refs, ("authorization", &*password(TOKEN))).await, 200);
         forge.revokes(TOKEN);
         assert_eq!(code(&forge, Method::GET, refs, ("authorization", &*password(TOKEN))).await, 401);
+    }
+
+    #[tokio::test]
+    async fn a_forge_below_a_path_is_nowhere_else_and_tells_its_kind() {
+        let forge = Forge::start_below("/git").await;
+        let repository = forge.repository("name").await;
+        assert_eq!(repository.url, format!("http://{}/git/acme/name.git", forge.address()));
+        forge.is_kind(Kind::GitLab);
+        let (nobody, private) = (("x-nobody", ""), ("private-token", TOKEN));
+        assert_eq!(code(&forge, Method::GET, "/api/v4/version", nobody).await, 401);
+        assert_eq!(code(&forge, Method::GET, "/api/v4/version", private).await, 200);
+        assert_eq!(code(&forge, Method::GET, "/api/v1/version", nobody).await, 404);
+        assert_eq!(code(&forge, Method::GET, "/repos/acme/name", nobody).await, 404);
+        forge.is_kind(Kind::Gitea);
+        assert_eq!(code(&forge, Method::GET, "/api/v1/version", nobody).await, 200);
+        let refs = "/acme/name.git/info/refs?service=git-upload-pack";
+        assert_eq!(code(&forge, Method::GET, refs, nobody).await, 200);
+        let outside = format!("http://{}{refs}", forge.address());
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        assert_eq!(client.get(outside).send().await.unwrap().status().as_u16(), 404);
     }
 }
