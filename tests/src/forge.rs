@@ -11,6 +11,7 @@ mod description;
 mod desk;
 mod gitlab;
 mod kind;
+mod limits;
 mod repositories;
 mod rights;
 mod sent;
@@ -106,6 +107,7 @@ impl Forge {
             repos: repos.to_owned(),
             token,
             tokens: Mutex::default(),
+            limits: Mutex::default(),
             kind: Mutex::default(),
             root: Mutex::default(),
             seen: watch::Sender::default(),

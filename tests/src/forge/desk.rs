@@ -19,6 +19,7 @@ use super::{
     CheckRun, Hook, Kind, Minted, Rights, Seen, Status, Trouble, app,
     description::{self, Operation},
     kind::Dialect,
+    limits::Limits,
     lock,
     rights::Tokens,
     said,
@@ -54,6 +55,7 @@ pub(super) struct Desk {
     pub(super) repos: PathBuf,
     pub(super) token: Option<String>,
     pub(super) tokens: Mutex<Tokens>,
+    pub(super) limits: Mutex<Limits>,
     pub(super) kind: Mutex<Kind>,
     /// The path that everything is below; none: an empty text.
     pub(super) root: Mutex<String>,
@@ -86,9 +88,12 @@ impl Desk {
         match Dialect::of(&path) {
             Some((dialect, _)) if !kind.speaks(dialect) => StatusCode::NOT_FOUND.into_response(),
             Some((dialect, segments)) if segments == ["version"] => self.version(dialect, request.headers()),
-            Some((dialect @ (Dialect::GitHub | Dialect::Gitea), segments)) => {
-                self.api(cut, &segments, dialect, request).await
+            Some((Dialect::GitHub, segments)) => {
+                let mut answer = self.api(cut, &segments, Dialect::GitHub, request).await;
+                self.stamp(answer.headers_mut());
+                answer
             }
+            Some((Dialect::Gitea, segments)) => self.api(cut, &segments, Dialect::Gitea, request).await,
             Some((Dialect::GitLab, segments)) => {
                 let (parts, body) = request.into_parts();
                 let bytes = axum::body::to_bytes(body, MAX_BODY_BYTES).await.unwrap_or_default();
@@ -144,7 +149,7 @@ impl Desk {
             }
             Some(Trouble::Lost) | None => {}
         }
-        let answer = match dialect.refusal(&who, &parts.method, path) {
+        let answer = match self.refuses(&who, dialect, path, &parts) {
             Some(refused) => refused,
             None => self.route(&who, path, &parts, &body).await,
         };
@@ -152,6 +157,18 @@ impl Desk {
             cut.now();
         }
         answer
+    }
+
+    /// The answer to a request that is over a limit, or that the token may not make.
+    fn refuses(&self, who: &Who, dialect: Dialect, path: &[&str], parts: &Parts) -> Option<Response> {
+        let Parts { method, headers, .. } = parts;
+        match dialect {
+            Dialect::GitHub => self
+                .spent()
+                .or_else(|| dialect.refusal(who, method, path))
+                .or_else(|| self.limited(who, method, path, headers)),
+            Dialect::Gitea | Dialect::GitLab => dialect.refusal(who, method, path),
+        }
     }
 
     async fn route(&self, who: &Who, path: &[&str], parts: &Parts, body: &Value) -> Response {
