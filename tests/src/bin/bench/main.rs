@@ -4,18 +4,24 @@
 //! It starts a service of its own (see `scripts/bench`, which builds it for release).
 
 mod figures;
+mod idle;
 mod runs;
 mod webhooks;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: bench webhooks | runs";
+const USAGE: &str = "usage: bench webhooks | runs [pushes after 0 s [after 7 s [after 40 s]]]";
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match std::env::args().nth(1).as_deref() {
-        Some("webhooks") => webhooks::measure().await,
-        Some("runs") => runs::measure().await,
+    let mut words = std::env::args().skip(1);
+    let what = words.next();
+    match (what.as_deref(), idle::counts(words)) {
+        (Some("webhooks"), Some(_)) => webhooks::measure().await,
+        (Some("runs"), Some(counts)) => {
+            runs::measure().await;
+            idle::measure(counts).await;
+        }
         _ => {
             eprintln!("{USAGE}");
             return ExitCode::from(2);

@@ -85,7 +85,7 @@ async fn burst(service: &Service, repo: &str) {
     ));
 }
 
-async fn commit(repository: &Repository, before: &str, round: usize) -> Commit {
+pub(crate) async fn commit(repository: &Repository, before: &str, round: usize) -> Commit {
     let function = Function::python(PROGRAM).file("round", round.to_string());
     let sha = repository.commit("main", function, &format!("round {round}")).await;
     repository.receive(&sha).await;
@@ -93,30 +93,20 @@ async fn commit(repository: &Repository, before: &str, round: usize) -> Commit {
 }
 
 /// From the sending of the delivery to the pending and to the final status.
-async fn pushed(
+pub(crate) async fn pushed(
     service: &Service,
     repository: &Repository,
     secret: &str,
     path: &str,
     commit: &Commit,
 ) -> (Duration, Duration) {
-    let mut news = service.forge.watch();
     let sent = Instant::now();
     let mut payload = delivery::payload(repository, commit);
     payload["repository"]["id"] = number(repository).into();
     Delivery::of("push", &payload, secret).send(service, path).await;
-    let state = |all: &Vec<tests::forge::Status>, is_final: bool| {
-        all.iter().any(|status| status.sha == commit.sha && (status.state != "pending") == is_final)
-    };
-    let waiting = async {
-        news.wait_for(|all| all.iter().any(|status| status.sha == commit.sha))
-            .await
-            .expect("the forge lives");
-        let to_pending = sent.elapsed();
-        news.wait_for(|all| state(all, true)).await.expect("the forge lives");
-        (to_pending, sent.elapsed())
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.expect("a push ends")
+    let first = service.forge.shown_within(PATIENCE, commit, |_| true).await;
+    let last = service.forge.shown_within(PATIENCE, commit, |status| status.state != "pending").await;
+    (first.at.duration_since(sent), last.at.duration_since(sent))
 }
 
 /// The forge's own number of a repository: each has another.
@@ -125,7 +115,7 @@ fn number(repository: &Repository) -> u64 {
     1000 + digits.unwrap_or_default()
 }
 
-async fn docker_run() -> Duration {
+pub(crate) async fn docker_run() -> Duration {
     let begun = Instant::now();
     let output = Command::new("docker")
         .args(["run", "--rm", "--network", "none", "gitfaas/python:latest", "python3", "-c", PROGRAM])
