@@ -33,7 +33,7 @@ pub(crate) struct Asked {
     cursor: Option<String>,
 }
 
-/// Signed deliveries; for admins also the last that nobody signed.
+/// Signed deliveries, and the last that nobody signed, as far as they are the caller's to see.
 #[derive(Serialize)]
 pub(crate) struct Deliveries {
     items: Vec<DeliveryView>,
@@ -65,7 +65,10 @@ pub(crate) async fn list(
     let bucket = &gateway.ledger.deliveries;
     let read = stream::iter(keys).map(|key| async move { bucket.get(&key).await }).buffered(READ_AT_ONCE);
     let found: Vec<Option<Entry<Delivery>>> = read.try_collect().await?;
-    let unsigned = caller.is_admin().then(|| gateway.refused.all());
+    let unsigned = match &filter {
+        DeliveryFilter::Everyone => Some(gateway.refused.all()),
+        DeliveryFilter::Repos(repos) => Some(gateway.refused.of(repos)).filter(|refused| !refused.is_empty()),
+    };
     Ok(Json(Deliveries { items: found.iter().flatten().map(DeliveryView::from).collect(), next, unsigned }))
 }
 

@@ -1,15 +1,43 @@
 //! Deliveries that nobody signed: they leave nothing in NATS, so that a stranger cannot fill it.
+//!
+//! The hook of each repository has room of its own, so that a noisy one pushes nobody else's out. All
+//! of it is this gateway's memory: another gateway has heard others, and a restart forgets.
 
 use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    cmp::Reverse,
+    collections::{HashMap, VecDeque},
+    fmt,
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
+use jobs::RepoId;
 use serde::Serialize;
 
-/// Enough for an operator to see what a wrongly configured hook sends.
-const KEPT: usize = 100;
+/// Kept of one repository's hook: enough for its owner to see what a wrongly configured forge sends.
+const KEPT_OF_REPO: usize = 20;
+/// Kept of all other hooks together: enough for an operator to see the same.
+const KEPT_OF_OTHERS: usize = 100;
+/// Repositories that are remembered. With 20 entries of some 150 bytes each that is 3 MB at most.
+const MAX_REPOS: usize = 1_000;
+
+/// Where a delivery was sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Hook<'a> {
+    /// To the hook of a repository that is registered.
+    Repo(RepoId),
+    /// Elsewhere: `github`, or what a stranger made up.
+    Other(&'a str),
+}
+
+impl fmt::Display for Hook<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Repo(repo) => repo.fmt(f),
+            Self::Other(name) => f.write_str(name),
+        }
+    }
+}
 
 /// One that was refused before it was believed.
 #[derive(Debug, Clone, Serialize)]
@@ -20,34 +48,183 @@ pub(crate) struct Refused {
     pub(crate) reason: String,
 }
 
+/// What came to one repository's hook and was not believed, since this gateway started.
+#[derive(Debug, Clone)]
+#[cfg_attr(not(test), expect(dead_code, reason = "for the problems of a repository, which come next"))]
+pub(crate) struct Unbelieved {
+    pub(crate) count: u64,
+    pub(crate) first_at: Timestamp,
+    pub(crate) last_at: Timestamp,
+    /// Of the last one.
+    pub(crate) reason: String,
+}
+
 /// The last of them, in memory.
 #[derive(Debug, Default)]
-pub(crate) struct LastRefused(Mutex<VecDeque<Refused>>);
+pub(crate) struct LastRefused(Mutex<Kept>);
+
+#[derive(Debug, Default)]
+struct Kept {
+    /// How many there ever were.
+    noted: u64,
+    of_repos: HashMap<RepoId, OfRepo>,
+    others: VecDeque<Numbered>,
+}
+
+/// What was refused, with its number: a clock may stand still or go back.
+type Numbered = (u64, Refused);
+
+#[derive(Debug)]
+struct OfRepo {
+    count: u64,
+    first_at: Timestamp,
+    last: VecDeque<Numbered>,
+}
 
 impl LastRefused {
-    pub(crate) fn note(&self, hook: &str, reason: &str) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() == KEPT {
-            kept.pop_front();
+    pub(crate) fn note(&self, hook: Hook<'_>, reason: &str) {
+        let refused = Refused { at: Timestamp::now(), hook: hook.to_string(), reason: reason.to_owned() };
+        let mut kept = self.lock();
+        kept.noted += 1;
+        let noted = (kept.noted, refused);
+        match hook {
+            Hook::Repo(repo) => kept.note_of(repo, noted),
+            Hook::Other(_) => push(&mut kept.others, noted, KEPT_OF_OTHERS),
         }
-        kept.push_back(Refused { at: Timestamp::now(), hook: hook.to_owned(), reason: reason.to_owned() });
     }
 
-    /// Newest first.
+    /// Of every hook, newest first.
     pub(crate) fn all(&self) -> Vec<Refused> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().rev().cloned().collect()
+        let kept = self.lock();
+        newest_first(kept.of_repos.values().flat_map(|of| &of.last).chain(&kept.others))
     }
+
+    /// Of the hooks of these repositories, newest first.
+    pub(crate) fn of(&self, repos: &[RepoId]) -> Vec<Refused> {
+        let kept = self.lock();
+        newest_first(repos.iter().filter_map(|repo| kept.of_repos.get(repo)).flat_map(|of| &of.last))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg_attr(not(test), expect(dead_code, reason = "for the problems of a repository, which come next"))]
+impl LastRefused {
+    /// The last that came to a repository's hook.
+    pub(crate) fn last_of(&self, repo: RepoId) -> Option<Refused> {
+        let kept = self.lock();
+        let (_, last) = kept.of_repos.get(&repo)?.last.back()?;
+        Some(last.clone())
+    }
+
+    /// How many came to a repository's hook, and since when; also those that are not kept any more.
+    pub(crate) fn unbelieved(&self, repo: RepoId) -> Option<Unbelieved> {
+        let kept = self.lock();
+        let of = kept.of_repos.get(&repo)?;
+        let (_, last) = of.last.back()?;
+        let (count, first_at) = (of.count, of.first_at);
+        Some(Unbelieved { count, first_at, last_at: last.at, reason: last.reason.clone() })
+    }
+}
+
+impl Kept {
+    fn note_of(&mut self, repo: RepoId, noted: Numbered) {
+        if self.of_repos.len() == MAX_REPOS && !self.of_repos.contains_key(&repo) {
+            let quietest = self.of_repos.iter().min_by_key(|(_, of)| of.newest()).map(|(repo, _)| *repo);
+            if let Some(quietest) = quietest {
+                self.of_repos.remove(&quietest);
+            }
+        }
+        let first_at = noted.1.at;
+        let of = self.of_repos.entry(repo);
+        let of = of.or_insert_with(|| OfRepo { count: 0, first_at, last: VecDeque::new() });
+        of.count += 1;
+        push(&mut of.last, noted, KEPT_OF_REPO);
+    }
+}
+
+impl OfRepo {
+    /// The number of its newest.
+    fn newest(&self) -> u64 {
+        self.last.back().map_or(0, |(number, _)| *number)
+    }
+}
+
+fn push(kept: &mut VecDeque<Numbered>, noted: Numbered, most: usize) {
+    if kept.len() == most {
+        kept.pop_front();
+    }
+    kept.push_back(noted);
+}
+
+fn newest_first<'a>(noted: impl Iterator<Item = &'a Numbered>) -> Vec<Refused> {
+    let mut noted: Vec<&Numbered> = noted.collect();
+    noted.sort_unstable_by_key(|(number, _)| Reverse(*number));
+    noted.into_iter().map(|(_, refused)| refused.clone()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn reasons(refused: &[Refused]) -> Vec<&str> {
+        refused.iter().map(|refused| refused.reason.as_str()).collect()
+    }
+
     #[test]
-    fn only_the_last_hundred_are_kept() {
+    fn of_hooks_that_are_no_repositorys_the_last_hundred_are_kept() {
         let refused = LastRefused::default();
-        (0..KEPT + 5).for_each(|n| refused.note(&n.to_string(), "wrong signature"));
+        (0..KEPT_OF_OTHERS + 5).for_each(|n| refused.note(Hook::Other(&n.to_string()), "wrong signature"));
         let all = refused.all();
-        assert_eq!((all.len(), all[0].hook.as_str(), all[KEPT - 1].hook.as_str()), (KEPT, "104", "5"));
+        let (newest, oldest) = (all[0].hook.as_str(), all[KEPT_OF_OTHERS - 1].hook.as_str());
+        assert_eq!((all.len(), newest, oldest), (KEPT_OF_OTHERS, "104", "5"));
+    }
+
+    #[test]
+    fn a_noisy_hook_pushes_out_its_own_alone() {
+        let refused = LastRefused::default();
+        let (quiet, noisy) = (RepoId::new(), RepoId::new());
+        refused.note(Hook::Repo(quiet), "not signed");
+        refused.note(Hook::Other("github"), "wrong signature");
+        (0..KEPT_OF_REPO + 5).for_each(|n| refused.note(Hook::Repo(noisy), &n.to_string()));
+        (0..KEPT_OF_OTHERS - 1).for_each(|_| refused.note(Hook::Other("nothing"), "unknown repository"));
+        assert_eq!(reasons(&refused.of(&[quiet])), ["not signed"]);
+        let of_noisy = refused.of(&[noisy]);
+        assert_eq!((of_noisy.len(), &*of_noisy[0].reason), (KEPT_OF_REPO, "24"));
+        let both = refused.of(&[quiet, noisy]);
+        assert_eq!((both.len(), &*both[0].reason, &*both[KEPT_OF_REPO].reason), (21, "24", "not signed"));
+        let all = refused.all();
+        assert_eq!(all.len(), 1 + KEPT_OF_REPO + KEPT_OF_OTHERS);
+        assert_eq!(reasons(&all[all.len() - 2..]), ["wrong signature", "not signed"]);
+        assert!(refused.of(&[RepoId::new()]).is_empty());
+    }
+
+    #[test]
+    fn what_came_to_a_hook_is_counted_also_when_it_is_not_kept_any_more() {
+        let refused = LastRefused::default();
+        let repo = RepoId::new();
+        assert!(refused.last_of(repo).is_none() && refused.unbelieved(repo).is_none());
+        refused.note(Hook::Repo(repo), "not signed");
+        let first = refused.last_of(repo).unwrap();
+        (0..KEPT_OF_REPO).for_each(|_| refused.note(Hook::Repo(repo), "wrong signature"));
+        let last = refused.last_of(repo).unwrap();
+        let found = refused.unbelieved(repo).unwrap();
+        assert_eq!((found.count, &*found.reason), (21, "wrong signature"));
+        assert_eq!((found.first_at, found.last_at), (first.at, last.at));
+        assert_eq!(last.hook, repo.to_string());
+    }
+
+    #[test]
+    fn the_hook_that_was_quiet_for_longest_makes_room_for_a_new_one() {
+        let refused = LastRefused::default();
+        let repos: Vec<RepoId> = (0..MAX_REPOS).map(|_| RepoId::new()).collect();
+        repos.iter().for_each(|repo| refused.note(Hook::Repo(*repo), "not signed"));
+        refused.note(Hook::Repo(repos[0]), "again");
+        assert_eq!(refused.unbelieved(repos[0]).unwrap().count, 2, "one that is known needs no room");
+        refused.note(Hook::Repo(RepoId::new()), "not signed");
+        assert!(refused.last_of(repos[0]).is_some() && refused.last_of(repos[1]).is_none());
+        assert_eq!(refused.all().len(), MAX_REPOS + 1);
     }
 }

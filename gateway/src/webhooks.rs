@@ -28,6 +28,7 @@ use crate::{
     gateway::Gateway,
     metrics::Word,
     places::are_others,
+    refused::Hook,
     registration::secret_place,
     renames::Signer,
     taking::{Arrival, Taken},
@@ -61,8 +62,8 @@ pub(crate) async fn github(
         return Err(ApiError::NotFound("webhook"));
     };
     let _room = gateway.limits.room(length(&headers))?;
-    let body = bounded(&gateway, GITHUB, &headers, body).await?;
-    let verified = signed(&gateway, GITHUB, Forge::Github, &secret, &headers, &body)?;
+    let body = bounded(&gateway, Hook::Other(GITHUB), &headers, body).await?;
+    let verified = signed(&gateway, Hook::Other(GITHUB), Forge::Github, &secret, &headers, &body)?;
     let told = within_patience(async {
         let arrival = arrival(GITHUB, Forge::Github, &headers, &verified);
         let repo = match &arrival.incoming {
@@ -88,18 +89,22 @@ pub(crate) async fn of_repo(
     let Some(repo) = found.map(|entry| entry.value) else {
         // The name is from outside: only what could be an id is kept.
         let hook: String = id.chars().filter(char::is_ascii_graphic).take(40).collect();
-        return Err(gateway.refuse(&hook, "unknown repository", ApiError::NotFound("repository")));
+        return Err(gateway.refuse(
+            Hook::Other(&hook),
+            "unknown repository",
+            ApiError::NotFound("repository"),
+        ));
     };
-    let hook = repo.id.to_string();
+    let hook = Hook::Repo(repo.id);
     let forge = forge_of(&repo);
     let secret = gateway
         .keys
         .open_sealed(&secret_place(repo.id), &repo.sealed_secret)
         .map_err(|error| ApiError::Internal(error.into()))?;
     let _room = gateway.limits.room(length(&headers))?;
-    let body = bounded(&gateway, &hook, &headers, body).await?;
-    let verified = signed(&gateway, &hook, forge, &secret, &headers, &body)?;
-    let arrival = arrival(&hook, forge, &headers, &verified);
+    let body = bounded(&gateway, hook, &headers, body).await?;
+    let verified = signed(&gateway, hook, forge, &secret, &headers, &body)?;
+    let arrival = arrival(&hook.to_string(), forge, &headers, &verified);
     let told = within_patience(async {
         let repo = match arrival.incoming.as_ref().ok().and_then(named) {
             Some(repository) => gateway.follow(repo, repository, Signer::Registrant).await?,
@@ -125,7 +130,12 @@ async fn within_patience<T>(work: impl Future<Output = Result<T, ApiError>>) -> 
 }
 
 /// The body, unless it is too long; a length that is told is believed before a byte is kept.
-async fn bounded(gateway: &Gateway, hook: &str, headers: &HeaderMap, body: Body) -> Result<Bytes, ApiError> {
+async fn bounded(
+    gateway: &Gateway,
+    hook: Hook<'_>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, ApiError> {
     let told = length(headers);
     let read = match told {
         Some(length) if length > MAX_DELIVERY_BYTES => {
@@ -150,7 +160,7 @@ fn length(headers: &HeaderMap) -> Option<usize> {
 
 fn signed<'a>(
     gateway: &Gateway,
-    hook: &str,
+    hook: Hook<'_>,
     forge: Forge,
     secret: &Secret,
     headers: &HeaderMap,
@@ -210,13 +220,13 @@ fn answer(gateway: &Gateway, taken: Taken) -> Result<Response, ApiError> {
 impl Gateway {
     /// Counts and remembers a delivery that is not believed, and says what is answered: `error`, unless
     /// too many came from there. Those leave nothing but a count, or they would push all others out.
-    fn refuse(&self, hook: &str, reason: &str, error: ApiError) -> ApiError {
+    fn refuse(&self, hook: Hook<'_>, reason: &str, error: ApiError) -> ApiError {
         self.metrics.unsigned(Word::of(reason));
         if let Err(too_fast) = self.limits.unsigned(client::address()) {
             return too_fast;
         }
         self.refused.note(hook, reason);
-        tracing::info!(hook, reason, "a delivery was not believed");
+        tracing::info!(%hook, reason, "a delivery was not believed");
         error
     }
 

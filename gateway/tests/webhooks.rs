@@ -79,7 +79,14 @@ async fn what_is_not_signed_leaves_nothing_and_what_is_foreign_makes_no_job() {
     assert_eq!(sentence(&ping), ("ignored", "ping"));
     assert!(service.all_jobs().await.is_empty());
     let own = service.get("/api/v1/deliveries", &token).answers(StatusCode::OK).await;
-    assert!(own.get("unsigned").is_none());
+    let reasons = own["unsigned"].as_array().unwrap().iter().map(|refused| refused["reason"].clone());
+    assert_eq!(
+        json!(reasons.collect::<Vec<_>>()),
+        json!(["the signature is not SHA-256", "wrong signature"])
+    );
+    assert!(own["unsigned"].as_array().unwrap().iter().all(|refused| refused["hook"] == json!(repo)));
+    let other = service.get("/api/v1/deliveries", &service.user("b@example.com").await);
+    assert!(other.answers(StatusCode::OK).await.get("unsigned").is_none());
     let all = service.get("/api/v1/deliveries", &service.admin().await).answers(StatusCode::OK).await;
     assert_eq!(all["unsigned"].as_array().unwrap().len(), 4, "{all}");
     let metrics = service.request(reqwest::Method::GET, "/metrics").says(StatusCode::OK).await;
