@@ -72,6 +72,18 @@ pub(crate) async fn list(
     Ok(Json(Deliveries { items: found.iter().flatten().map(DeliveryView::from).collect(), next, unsigned }))
 }
 
+/// `GET /api/v1/deliveries/{id}`: for those who may decide about it.
+pub(crate) async fn get(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<DeliveryView>, ApiError> {
+    let caller = gateway.reader(&headers).await?;
+    caller.needs(Scope::JobsRead)?;
+    let entry = gateway.decidable(&caller, &id).await?;
+    Ok(Json(DeliveryView::from(&entry)))
+}
+
 /// `POST /api/v1/deliveries/{id}/replay`
 pub(crate) async fn replay(
     State(gateway): State<Arc<Gateway>>,

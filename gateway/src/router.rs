@@ -84,6 +84,7 @@ pub(crate) fn routes() -> Vec<Route> {
         route(Method::PUT, "/api/v1/repos/{id}/secrets/{name}", put(secrets::set)),
         route(Method::DELETE, "/api/v1/repos/{id}/secrets/{name}", delete(secrets::remove)),
         at_get("/api/v1/deliveries", get(deliveries::list)),
+        at_get("/api/v1/deliveries/{id}", get(deliveries::get)),
         at_post("/api/v1/deliveries/{id}/replay", post(deliveries::replay)),
         at_post("/api/v1/deliveries/{id}/approve", post(deliveries::approve)),
         at_post("/api/v1/tokens", post(tokens::make)),

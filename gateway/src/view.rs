@@ -198,6 +198,9 @@ pub(crate) struct DeliveryView {
     pub(crate) reference: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) sha: Option<CommitSha>,
+    /// Of a pull request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) pull: Option<u64>,
     pub(crate) received_at: Timestamp,
     /// Absent while it is being taken.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -215,7 +218,7 @@ pub(crate) struct DeliveryView {
 impl From<&Entry<Delivery>> for DeliveryView {
     fn from(entry: &Entry<Delivery>) -> Self {
         let delivery = &entry.value;
-        let About { reference, sha, made_up } = about(delivery);
+        let About { reference, sha, pull, made_up } = about(delivery);
         Self {
             id: entry.key.clone(),
             repo: delivery.repo,
@@ -223,6 +226,7 @@ impl From<&Entry<Delivery>> for DeliveryView {
             event: delivery.event.clone(),
             reference,
             sha,
+            pull,
             received_at: delivery.received_at.unwrap_or(entry.written_at),
             verdict: delivery.verdict,
             reason: delivery.reason.clone(),
@@ -238,16 +242,19 @@ impl From<&Entry<Delivery>> for DeliveryView {
 struct About {
     reference: Option<String>,
     sha: Option<CommitSha>,
+    pull: Option<u64>,
     made_up: bool,
 }
 
 fn about(delivery: &Delivery) -> About {
     match delivery.incoming.clone().map(serde_json::from_value) {
         Some(Ok(Incoming::Push(push))) => {
-            About { reference: Some(push.reference.to_string()), sha: push.after, made_up: push.made_up }
+            let reference = Some(push.reference.to_string());
+            About { reference, sha: push.after, pull: None, made_up: push.made_up }
         }
         Some(Ok(Incoming::PullRequest(pull))) => {
-            About { reference: Some(pull.reference()), sha: Some(pull.head_sha), made_up: false }
+            let (reference, number) = (Some(pull.reference()), Some(pull.number));
+            About { reference, sha: Some(pull.head_sha), pull: number, made_up: false }
         }
         Some(Ok(Incoming::Rerequested(asked))) => About { sha: Some(asked.sha), ..About::default() },
         Some(Ok(

@@ -149,6 +149,11 @@ async fn one_from_a_fork_is_held_until_its_commit_is_approved() {
     assert!(conflict(&wrong).starts_with("this delivery is of commit aaaa"), "{wrong}");
     let path = format!("/api/v1/deliveries/{}/approve", held["delivery"].as_str().unwrap());
     let stranger = at.service.user("b@example.com").await;
+    let one = path.trim_end_matches("/approve");
+    let shown = at.service.get(one, &at.token).answers(StatusCode::OK).await;
+    assert_eq!((&shown, &shown["pull"]), (&list["items"][0], &json!(5)));
+    at.service.get(one, &stranger).answers(StatusCode::NOT_FOUND).await;
+    at.service.get("/api/v1/deliveries/5", &at.token).answers(StatusCode::NOT_FOUND).await;
     let sha = json!({ "sha": "a".repeat(40) });
     at.service.post(&path, &stranger, &sha).answers(StatusCode::NOT_FOUND).await;
     at.service.post(&path, &at.token, &json!({})).answers(StatusCode::BAD_REQUEST).await;

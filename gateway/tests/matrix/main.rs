@@ -47,6 +47,7 @@ const TABLE: &str = "
     PUT    /api/v1/repos/{id}/secrets/{name}  repo     | 401 401 401 404 403 201 201 | 201 401 401 | 403 403 201 403
     DELETE /api/v1/repos/{id}/secrets/{name}  secret   | 401 401 401 404 403 204 204 | 204 401 401 | 403 403 204 403
     GET    /api/v1/deliveries                 repo     | 401 401 401 404 403 200 200 | 200 401 401 | 200 403 403 403
+    GET    /api/v1/deliveries/{id}            delivery | 401 401 401 404 404 200 200 | 200 401 401 | 200 403 403 403
     POST   /api/v1/deliveries/{id}/replay     delivery | 401 401 401 404 404 202 202 | 202 401 401 | 403 202 403 403
     POST   /api/v1/deliveries/{id}/approve    delivery | 401 401 401 404 404 409 409 | 409 401 401 | 403 409 403 403
     POST   /api/v1/tokens                     -        | 401 401 401 201 201 201 201 | 201 401 401 | 201 201 201 201
