@@ -13,6 +13,7 @@ use jobs::{CommitSha, Delivery, Verdict, accounts::Scope, audit::Action, bucket:
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    auth::Caller,
     body::{Query, Wanted},
     calls::PAGE,
     error::ApiError,
@@ -124,9 +125,21 @@ pub(crate) async fn approve(
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
     let held = gateway.decidable(&caller, &id).await?;
-    let done = gateway.approve_held(&caller, held, approval.sha.as_ref()).await?;
-    let sha = approval.sha.as_ref().map(ToString::to_string);
-    gateway.audit_with(&caller, Action::DeliveryApproved, &done.key, sha).await;
-    gateway.metrics.delivery(done.value.verdict.unwrap_or(Verdict::Held));
+    let done = gateway.approve_for(&caller, held, approval.sha.as_ref()).await?;
     Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&done))).into_response())
+}
+
+impl Gateway {
+    /// Lets a held delivery run at somebody's wish.
+    pub(crate) async fn approve_for(
+        &self,
+        caller: &Caller,
+        held: Entry<Delivery>,
+        sha: Option<&CommitSha>,
+    ) -> Result<Entry<Delivery>, ApiError> {
+        let done = self.approve_held(caller, held, sha).await?;
+        self.audit_with(caller, Action::DeliveryApproved, &done.key, sha.map(ToString::to_string)).await;
+        self.metrics.delivery(done.value.verdict.unwrap_or(Verdict::Held));
+        Ok(done)
+    }
 }

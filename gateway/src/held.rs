@@ -16,13 +16,17 @@ pub(crate) fn is_approved(delivery: &Delivery) -> bool {
     delivery.other.contains_key(APPROVED_BY)
 }
 
+/// Whether this could be the id of a delivery.
+pub(crate) fn is_key(id: &str) -> bool {
+    id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
 impl Gateway {
     /// A delivery that the caller may decide about: one to a repository that he owns; one that belongs to
     /// no repository is an admin's.
     pub(crate) async fn decidable(&self, caller: &Caller, id: &str) -> Result<Entry<Delivery>, ApiError> {
         let missing = || ApiError::NotFound("delivery");
-        let is_key = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
-        let entry = if is_key { self.ledger.deliveries.get(id).await? } else { None };
+        let entry = if is_key(id) { self.ledger.deliveries.get(id).await? } else { None };
         let entry = entry.ok_or_else(missing)?;
         let his = match entry.value.repo {
             Some(repo) => {

@@ -103,6 +103,8 @@ pub(crate) fn routes() -> Vec<Route> {
         at_get("/jobs/{id}", get(pages::job)),
         at_post("/jobs/{id}/cancel", post(pages::cancel)),
         at_post("/jobs/{id}/rerun", post(pages::rerun)),
+        at_get("/deliveries/{id}", get(pages::delivery::show)),
+        at_post("/deliveries/{id}/approve", post(pages::delivery::approve)),
         at_get("/tokens", get(pages::tokens::show)),
         at_post("/tokens", post(pages::tokens::make)),
         at_post("/tokens/{id}/revoke", post(pages::tokens::revoke)),

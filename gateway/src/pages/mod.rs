@@ -1,9 +1,11 @@
-//! Pages for people: a job with its live log, one's jobs and tokens, and the form that takes a token.
+//! Pages for people: a job with its live log, one's jobs and tokens, a delivery that waits for an approval,
+//! and the form that takes a token.
 //!
 //! No third-party resource, no inline script or style; without JavaScript the page shows what there
 //! is and reloads itself. A cookie that no script reads keeps a sign-in, or the API token that a form
 //! took; what changes something carries a word that belongs to that session.
 
+pub(crate) mod delivery;
 mod forms;
 mod show;
 mod signing_in;

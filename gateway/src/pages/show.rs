@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, time::Duration};
 
+use jiff::Timestamp;
 use jobs::{Job, LogSource, bucket::Entry, units::show_duration};
 
 /// A job as a page shows it.
@@ -51,7 +52,7 @@ impl Shown {
             trigger: trigger.unwrap_or_default(),
             attempt: job.attempt,
             worker: job.worker.as_ref().map(ToString::to_string).unwrap_or_default(),
-            created_at: entry.created_at().strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+            created_at: second(entry.created_at()),
             timings: timings(job),
             exit_code: job.exit_code.map(|code| code.to_string()).unwrap_or_default(),
             memory: job.peak_memory_bytes.map(megabytes).unwrap_or_default(),
@@ -63,6 +64,11 @@ impl Shown {
             is_final: job.state.is_final(),
         }
     }
+}
+
+/// A point in time, as pages show it.
+pub(super) fn second(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string()
 }
 
 /// The last part of a URL, as people call a repository.

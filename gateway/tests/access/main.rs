@@ -1,6 +1,7 @@
-//! Secrets, viewers, limits, the audit log, what browsers are told, and a new master key.
+//! Secrets, viewers, approvals, limits, the audit log, what browsers are told, and a new master key.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod approvals;
 mod audit;
 mod browsers;
 mod limits;

@@ -261,7 +261,7 @@ impl Scene {
             at = format!("{at}?repo={id}");
         }
         let is_page = ["/", "/device", "/link", "/login", "/logout"].contains(&path)
-            || ["/jobs/", "/tokens"].iter().any(|beginning| path.starts_with(beginning));
+            || ["/jobs/", "/deliveries/", "/tokens"].iter().any(|beginning| path.starts_with(beginning));
         let request = self.request(method, &at);
         let request = match token {
             Some(token) if is_page => request.header(header::COOKIE, format!("gitfaas_session={token}")),

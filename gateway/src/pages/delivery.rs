@@ -1,0 +1,209 @@
+//! `/deliveries/{id}`: what a forge sent, what was decided about it, and a form that lets a held one run.
+//!
+//! The form carries the commit that the page shows, and an approval names its commit: what runs is
+//! what was looked at, whatever came in between.
+
+use std::sync::Arc;
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::{Path, State},
+    response::{IntoResponse as _, Redirect, Response},
+};
+use hooks::Incoming;
+use http::{HeaderMap, StatusCode};
+use jobs::{CommitSha, Delivery, Verdict, accounts::Scope, bucket::Entry};
+use serde::Deserialize;
+
+use super::{PageError, checked, html, show::second};
+use crate::{
+    auth::{Caller, session},
+    error::ApiError,
+    gateway::Gateway,
+    held::is_key,
+    view::DeliveryView,
+};
+
+#[derive(Template)]
+#[template(path = "delivery.html")]
+struct DeliveryPage<'a> {
+    delivery: Shown,
+    /// Why the form was refused; empty otherwise.
+    message: &'a str,
+    /// The session's word, where the delivery is held and the session may let it run.
+    form: Option<String>,
+}
+
+/// A delivery as the page shows it; what is not known is empty.
+struct Shown {
+    id: String,
+    /// Of the registration.
+    url: String,
+    is_link: bool,
+    reference: String,
+    sha: String,
+    /// The branch that a pull request comes from, and its repository.
+    source: String,
+    event: String,
+    sender: String,
+    received_at: String,
+    verdict: &'static str,
+    reason: String,
+    jobs: Vec<String>,
+}
+
+impl Shown {
+    fn of(entry: &Entry<Delivery>, url: Option<String>) -> Self {
+        let view = DeliveryView::from(entry);
+        let Origin { sender, source } = origin(&entry.value);
+        let url = url.unwrap_or_default();
+        let reference = match view.pull {
+            Some(number) => format!("pull request {number}"),
+            None => view.reference.unwrap_or_default(),
+        };
+        Self {
+            id: view.id,
+            is_link: url.starts_with("https://") || url.starts_with("http://"),
+            url,
+            reference,
+            sha: view.sha.map(|sha| sha.to_string()).unwrap_or_default(),
+            source,
+            event: view.event,
+            sender: sender.unwrap_or_default(),
+            received_at: second(view.received_at),
+            verdict: word(view.verdict),
+            reason: view.reason.unwrap_or_default(),
+            jobs: view.jobs.iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+fn word(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Accepted) => "accepted",
+        Some(Verdict::Duplicate) => "duplicate",
+        Some(Verdict::Ignored) => "ignored",
+        Some(Verdict::Refused) => "refused",
+        Some(Verdict::Held) => "held",
+        None => "pending",
+    }
+}
+
+/// Who sent it and where it comes from, as the forge says.
+#[derive(Default)]
+struct Origin {
+    sender: Option<String>,
+    source: String,
+}
+
+fn origin(delivery: &Delivery) -> Origin {
+    match delivery.incoming.clone().map(serde_json::from_value) {
+        Some(Ok(Incoming::Push(push))) => Origin { sender: push.pusher, source: String::new() },
+        Some(Ok(Incoming::PullRequest(pull))) => {
+            let source = match pull.head_repository {
+                Some(repository) => format!("{} of {repository}", pull.head_branch),
+                None => pull.head_branch,
+            };
+            Origin { sender: pull.sender, source }
+        }
+        Some(Ok(
+            Incoming::Ping
+            | Incoming::Rerequested(_)
+            | Incoming::Installation(_)
+            | Incoming::InstallationRepositories(_)
+            | Incoming::Ignored(_),
+        ))
+        | Some(Err(_))
+        | None => Origin::default(),
+    }
+}
+
+/// Where one goes after signing in. The path comes from outside; only an id goes into the form.
+fn page_of(id: &str) -> String {
+    if is_key(id) { format!("/deliveries/{id}") } else { "/".to_owned() }
+}
+
+async fn page(
+    gateway: &Gateway,
+    session: &str,
+    caller: &Caller,
+    entry: &Entry<Delivery>,
+    status: StatusCode,
+    message: &str,
+) -> Result<Response, ApiError> {
+    let url = match entry.value.repo {
+        Some(repo) => gateway.ledger.repos.get(&repo.to_string()).await?.map(|entry| entry.value.url),
+        None => None,
+    };
+    let may_approve = entry.value.verdict == Some(Verdict::Held) && caller.needs(Scope::JobsWrite).is_ok();
+    let form = may_approve.then(|| gateway.keys.form(session));
+    Ok(html(status, &DeliveryPage { delivery: Shown::of(entry, url), message, form }))
+}
+
+/// `GET /deliveries/{id}`
+pub(crate) async fn show(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
+    let shown = async {
+        let session = session(&headers).ok_or(ApiError::Unauthorized("sign in first"))?;
+        let caller = gateway.bearer_of(&session).await?;
+        caller.needs(Scope::JobsRead)?;
+        let entry = gateway.decidable(&caller, &id).await?;
+        page(&gateway, &session, &caller, &entry, StatusCode::OK, "").await
+    };
+    shown.await.map_err(PageError::at(&gateway, page_of(&id)))
+}
+
+/// Of `POST /deliveries/{id}/approve`.
+#[derive(Deserialize)]
+pub(crate) struct Approval {
+    #[serde(default)]
+    form: String,
+    /// The commit that the page showed; empty of an installation, which has none.
+    #[serde(default)]
+    sha: String,
+}
+
+impl Approval {
+    fn commit(&self) -> Result<Option<CommitSha>, ApiError> {
+        if self.sha.is_empty() {
+            return Ok(None);
+        }
+        let commit =
+            self.sha.parse().map_err(|_| ApiError::BadRequest("sha: not a full commit id".to_owned()))?;
+        Ok(Some(commit))
+    }
+}
+
+/// `POST /deliveries/{id}/approve`: leads to the job, or back with a sentence that says why there is none.
+pub(crate) async fn approve(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Form(approval): Form<Approval>,
+) -> Result<Response, PageError> {
+    let approved = async {
+        let session = checked(&gateway, &headers, &approval.form)?;
+        let caller = gateway.bearer_of(&session).await?;
+        caller.needs(Scope::JobsWrite)?;
+        let held = gateway.decidable(&caller, &id).await?;
+        let sha = approval.commit()?;
+        match gateway.approve_for(&caller, held, sha.as_ref()).await {
+            Ok(done) => Ok(Redirect::to(&leads_to(&done)).into_response()),
+            Err(error) => {
+                let (status, message) = error.into_page();
+                let now = gateway.decidable(&caller, &id).await?;
+                page(&gateway, &session, &caller, &now, status, &message).await
+            }
+        }
+    };
+    approved.await.map_err(PageError::at(&gateway, page_of(&id)))
+}
+
+/// The page of its job, or its own where it made none.
+fn leads_to(done: &Entry<Delivery>) -> String {
+    done.value.jobs.first().map_or_else(|| page_of(&done.key), |job| format!("/jobs/{job}"))
+}
