@@ -152,7 +152,8 @@ pub(crate) async fn get(
     headers: HeaderMap,
 ) -> Result<Json<JobView>, ApiError> {
     let entry = gateway.read_job(&headers, &id, key.as_deref()).await?;
-    Ok(Json(JobView::from(&entry)))
+    let status = gateway.status_view(&entry).await?;
+    Ok(Json(JobView { status, ..JobView::from(&entry) }))
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`: of one that is over already, the record as it is.

@@ -53,6 +53,7 @@ mod room;
 mod router;
 mod secrets;
 mod serve;
+mod status_view;
 mod submit;
 mod taking;
 mod tokens;

@@ -143,7 +143,9 @@ pub(crate) async fn job(
         let entry = gateway.read_job(&headers, &id, key.as_deref()).await?;
         let (log, from) = log(&gateway, &entry.value).await?;
         let form = word_of_owner(&gateway, &headers, &entry).await;
-        let page = JobPage { job: Shown::of(&entry), log, from, key: key.unwrap_or_default(), form };
+        let status = gateway.status_view(&entry).await?;
+        let job = Shown::of(&entry).with_status(status.as_ref());
+        let page = JobPage { job, log, from, key: key.unwrap_or_default(), form };
         Ok(html(StatusCode::OK, &page))
     };
     // The path comes from outside; only an id goes into the form.

@@ -5,6 +5,8 @@ use std::{borrow::Cow, time::Duration};
 use jiff::Timestamp;
 use jobs::{Job, LogSource, bucket::Entry, units::show_duration};
 
+use crate::view::StatusView;
+
 /// A job as a page shows it.
 pub(super) struct Shown {
     pub(super) id: String,
@@ -29,6 +31,10 @@ pub(super) struct Shown {
     pub(super) result_is_cut: bool,
     pub(super) rerun_of: String,
     pub(super) is_final: bool,
+    /// At the forge; empty when nothing is known of one.
+    pub(super) status: String,
+    /// What mends it.
+    pub(super) status_fix: String,
 }
 
 impl Shown {
@@ -62,8 +68,24 @@ impl Shown {
             result_is_cut: result.is_some_and(|result| !result.is_whole()),
             rerun_of: job.rerun_of.map(|id| id.to_string()).unwrap_or_default(),
             is_final: job.state.is_final(),
+            status: String::new(),
+            status_fix: String::new(),
         }
     }
+
+    /// The same with what became of its status at the forge.
+    pub(super) fn with_status(self, status: Option<&StatusView>) -> Self {
+        let Some(status) = status else { return self };
+        let status_fix = status.fix.clone().unwrap_or_default();
+        Self { status: status_line(status), status_fix, ..self }
+    }
+}
+
+/// Such as `gitfaas/push: refused since 2026-01-31 12:00:00 UTC: the token may not push there`.
+fn status_line(status: &StatusView) -> String {
+    let since = status.since.map(|since| format!(" since {}", second(since))).unwrap_or_default();
+    let reason = status.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    format!("{}: {}{since}{reason}", status.context, status.state.as_str())
 }
 
 /// A point in time, as pages show it.
@@ -122,6 +144,25 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
+    use crate::view::StatusWord;
+
+    fn status(state: StatusWord, reason: Option<&str>, since: Option<&str>) -> StatusView {
+        let since = since.map(|since| since.parse().unwrap());
+        let reason = reason.map(str::to_owned);
+        StatusView { context: "gitfaas/push".to_owned(), state, reason, since, fix: None }
+    }
+
+    #[test_case(StatusWord::Posted, None, None => "gitfaas/push: posted")]
+    #[test_case(StatusWord::Waiting, None, Some("2026-01-31T12:00:00.5Z") => "gitfaas/push: waiting since 2026-01-31 12:00:00 UTC")]
+    #[test_case(StatusWord::Refused, Some("403"), Some("2026-01-31T12:00:00Z") => "gitfaas/push: refused since 2026-01-31 12:00:00 UTC: 403")]
+    #[test_case(StatusWord::Silent, Some("there is no token"), None => "gitfaas/push: silent: there is no token")]
+    fn what_became_of_a_status(state: StatusWord, reason: Option<&str>, since: Option<&str>) -> String {
+        let status = status(state, reason, since);
+        let on_the_wire = serde_json::to_value(&status).unwrap();
+        assert_eq!(on_the_wire["state"], state.as_str());
+        assert!(on_the_wire.get("fix").is_none(), "{on_the_wire}");
+        status_line(&status)
+    }
 
     #[test_case("https://github.com/a/pi.git" => "pi")]
     #[test_case("https://github.com/a/pi/" => "pi" ; "slash")]
