@@ -47,7 +47,12 @@ pub(crate) enum ApiError {
     NotFound { what: &'static str },
     /// Anything else, with the gateway's own words.
     #[error("{message} ({status})")]
-    Refused { status: StatusCode, message: String },
+    Refused {
+        status: StatusCode,
+        /// What programs tell it by, where the gateway says it.
+        code: Option<String>,
+        message: String,
+    },
     /// The connection broke in the middle of an answer.
     #[error("the answer of {url} broke off")]
     Broken {
@@ -167,7 +172,7 @@ impl Api {
         let parts =
             (answer["token"].as_str(), answer["refresh_token"].as_str(), answer["expires_in"].as_i64());
         let (Some(token), Some(refresh_token), Some(expires_in_s)) = parts else {
-            return Err(ApiError::Refused { status, message: words(&text) });
+            return Err(refused(status, &text));
         };
         let renewed = SignIn::new(token, refresh_token, expires_in_s);
         locked.put(url, renewed).map_err(ApiError::Credentials)?;
@@ -202,7 +207,7 @@ impl Api {
             StatusCode::NOT_FOUND => Err(ApiError::NotFound { what }),
             status => {
                 let text = response.text().await.unwrap_or_default();
-                Err(ApiError::Refused { status, message: words(&text) })
+                Err(refused(status, &text))
             }
         }
     }
@@ -244,6 +249,12 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
+fn refused(status: StatusCode, text: &str) -> ApiError {
+    let answer: Value = serde_json::from_str(text).unwrap_or_default();
+    let code = answer.pointer("/error/code").and_then(Value::as_str).map(str::to_owned);
+    ApiError::Refused { status, code, message: words(text) }
+}
+
 /// The gateway's own words, from either of the two shapes of its errors.
 pub(crate) fn words(text: &str) -> String {
     let value: Value = serde_json::from_str(text).unwrap_or_default();
@@ -268,6 +279,16 @@ mod tests {
     #[test_case("" => "the gateway refused")]
     fn the_words_of_an_error(text: &str) -> String {
         words(text)
+    }
+
+    #[test_case(r#"{"error": {"code": "too_many", "message": "1000 jobs wait"}}"# => Some("too_many".to_owned()))]
+    #[test_case(r#"{"error": "jobID: not an id"}"# => None ; "the published shape has none")]
+    #[test_case("bad gateway\n" => None)]
+    fn the_code_of_an_error(text: &str) -> Option<String> {
+        let ApiError::Refused { code, .. } = refused(StatusCode::BAD_REQUEST, text) else {
+            panic!("a refusal")
+        };
+        code
     }
 
     #[test]

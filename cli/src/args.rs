@@ -3,14 +3,16 @@
 #![expect(clippy::doc_markdown, reason = "these are help texts, which a terminal shows as they are")]
 
 mod access;
+mod delivery;
+mod repo;
 mod token;
 
-use std::path::PathBuf;
-
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use jobs::{CommitSha, JobId};
+use jobs::JobId;
 
 pub(crate) use access::{AuditArgs, RekeyArgs, SecretCommand, SecretListArgs, SecretSetArgs, ViewersArgs};
+pub(crate) use delivery::{ApproveArgs, DeliveriesArgs, ReplayArgs};
+pub(crate) use repo::{ForgeToken, RepoAddArgs, RepoCommand, RepoSetArgs, RepoSettings, RepoShowArgs};
 pub(crate) use token::{TokenArgs, TokenCommand, TokenNewArgs};
 
 const ABOUT: &str = "Functions as a service, straight from git";
@@ -98,18 +100,22 @@ Example:
     /// List what forges sent, and what was decided about it; kept for 30 days
     #[command(after_help = "\
 A push whose delivery never came is listed as made up for. What is held waits for `gitfaas approve`.
+Below the list stand the last ones whose signature was wrong.
 
 Example:
   gitfaas deliveries --repo 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10 --limit 10")]
     Deliveries(DeliveriesArgs),
     /// Judge a delivery anew; it makes a new job, also if it made one before
     Replay(ReplayArgs),
-    /// Let a held delivery run: a pull request from a fork, at the commit that you looked at
+    /// Let a held delivery run: a pull request from a fork, at the commit that is shown
     #[command(after_help = "\
-A newer commit needs another approval. `gitfaas deliveries` shows what is held, and at which commit.
+Shows the commit, asks on a terminal, and approves exactly that one; a newer commit needs another
+approval. `gitfaas deliveries` shows what is held.
 
-Example:
-  gitfaas approve f382f1de… --sha 1f1ee58e3067678d3752dd5f6f3abb936325fbb8")]
+Examples:
+  gitfaas approve --pull 12
+  gitfaas approve f382f1de
+  gitfaas approve f382f1de --sha 1f1ee58e3067678d3752dd5f6f3abb936325fbb8 --yes")]
     Approve(ApproveArgs),
     /// Submit a job
     #[command(after_help = "\
@@ -123,7 +129,7 @@ Examples:
     /// Show the log of a job
     #[command(after_help = "Example:\n  gitfaas logs -f 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10")]
     Logs(LogsArgs),
-    /// Show one job: its state, how it went, and how long each part took
+    /// Show one job: its state, how it went, how long each part took, and whether its status is posted
     Status(JobArgs),
     /// Print the result of a job, exact to the byte
     Result(ResultArgs),
@@ -164,100 +170,6 @@ pub(crate) struct RunArgs {
     /// Arguments of the function; they replace `arg` of its manifest
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum RepoCommand {
-    /// Register a repository; prints its id, its webhook's URL and its secret (once)
-    #[command(after_help = "\
-With a token that may, the webhook is made at the forge. Otherwise enter URL and secret there, content type
-application/json, event push.
-
-Examples:
-  gitfaas repo add https://example.com/you/function.git
-  gitfaas repo add https://example.com/you/function.git --token-stdin < token.txt
-  gitfaas repo add https://example.com/you/function.git --branch main --branch 'release/*'")]
-    Add(RepoAddArgs),
-    /// List the repositories that you see
-    List(JsonArgs),
-    /// Say who sees a repository's jobs besides its owner
-    #[command(after_help = "\
-Example:
-  gitfaas repo viewers 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10 you@example.com them@example.com")]
-    Viewers(ViewersArgs),
-    /// Remove a repository; its jobs stay
-    Remove {
-        /// The repository's id, from `gitfaas repo list`
-        id: String,
-    },
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct RepoAddArgs {
-    /// The clone URL; without a scheme it means https
-    #[arg(value_name = "URL")]
-    pub(crate) url: String,
-    /// Only pushes to branches that match this glob; may be given several times, `!` excludes
-    #[arg(long = "branch", value_name = "GLOB")]
-    pub(crate) branches: Vec<String>,
-    /// Only pushes that touch a path that matches; may be given several times, `!` excludes
-    #[arg(long = "path", value_name = "GLOB")]
-    pub(crate) paths: Vec<String>,
-    /// What makes jobs: `push`, `tag` or `pull_request`; may be given several times; push and tag otherwise
-    #[arg(long = "event", value_name = "EVENT", value_parser = ["push", "tag", "pull_request"])]
-    pub(crate) events: Vec<String>,
-    /// Pull requests from forks: approve (held until you do), run or never; no secrets in any case
-    #[arg(long, value_name = "RULE", value_parser = ["approve", "run", "never"])]
-    pub(crate) forks: Option<String>,
-    /// What speaks at that host: github, gitea, gitlab or plain; guessed from the URL otherwise
-    #[arg(long, value_name = "KIND")]
-    pub(crate) forge: Option<String>,
-    /// What to call it in lists
-    #[arg(long, value_name = "NAME")]
-    pub(crate) name: Option<String>,
-    /// A file with the forge's access token, to clone with and to post statuses with
-    #[arg(long, value_name = "FILE")]
-    pub(crate) token_file: Option<PathBuf>,
-    /// Read the forge's access token from standard input
-    #[arg(long, conflicts_with = "token_file")]
-    pub(crate) token_stdin: bool,
-    /// Leave the webhook at the forge to you; with a token it is made there otherwise
-    #[arg(long)]
-    pub(crate) no_webhook: bool,
-    #[command(flatten)]
-    pub(crate) json: JsonArgs,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct DeliveriesArgs {
-    /// Only deliveries to this repository: its id, from `gitfaas repo list`
-    #[arg(long, value_name = "ID")]
-    pub(crate) repo: Option<String>,
-    /// At most so many
-    #[arg(long, value_name = "N", default_value_t = 50)]
-    pub(crate) limit: usize,
-    #[command(flatten)]
-    pub(crate) json: JsonArgs,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ReplayArgs {
-    /// The delivery's id, from `gitfaas deliveries`
-    pub(crate) id: String,
-    #[command(flatten)]
-    pub(crate) json: JsonArgs,
-}
-
-#[derive(Debug, ClapArgs)]
-pub(crate) struct ApproveArgs {
-    /// The delivery's id, from `gitfaas deliveries`
-    pub(crate) id: String,
-    /// The whole id of the commit that may run; without it where no commit is approved, but an
-    /// installation of the GitHub App
-    #[arg(long, value_name = "SHA")]
-    pub(crate) sha: Option<CommitSha>,
-    #[command(flatten)]
-    pub(crate) json: JsonArgs,
 }
 
 #[derive(Debug, ClapArgs)]

@@ -10,6 +10,7 @@ mod credentials;
 mod docker;
 mod events;
 mod exit;
+mod fields;
 mod log_view;
 mod logging;
 mod nats;

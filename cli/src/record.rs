@@ -2,11 +2,10 @@
 
 use serde_json::Value;
 
-use crate::terminal;
-
-fn text<'a>(job: &'a Value, name: &str) -> Option<&'a str> {
-    job[name].as_str().filter(|text| !text.is_empty())
-}
+use crate::{
+    fields::{text, time},
+    terminal,
+};
 
 /// `error (exit)`, `finish`, `working`.
 pub(crate) fn state(job: &Value) -> String {
@@ -59,6 +58,7 @@ pub(crate) fn lines(job: &Value) -> Vec<(&'static str, String)> {
         ("commit", text(job, "sha").map(str::to_owned)),
         ("arguments", list(&job["args"])),
         plain("trigger"),
+        ("status", status(&job["status"])),
         plain("label"),
         plain("worker"),
         (
@@ -92,6 +92,15 @@ pub(crate) fn lines(job: &Value) -> Vec<(&'static str, String)> {
     all.into_iter().filter_map(|(name, value)| Some((name, terminal::safe(&value?).into_owned()))).collect()
 }
 
+/// What became of the commit's status, such as `posted`, or `refused since …: why; what mends it`.
+fn status(status: &Value) -> Option<String> {
+    let state = text(status, "state")?;
+    let since = time(status, "since").map(|since| format!(" since {since}")).unwrap_or_default();
+    let reason = text(status, "reason").map(|reason| format!(": {reason}")).unwrap_or_default();
+    let fix = text(status, "fix").map(|fix| format!("; {fix}")).unwrap_or_default();
+    Some(format!("{state}{since}{reason}{fix}"))
+}
+
 /// The exit code of who waited for this job: 0, the function's own, or 1.
 pub(crate) fn exit(job: &Value) -> i32 {
     match (text(job, "state"), job["exit_code"].as_i64()) {
@@ -117,6 +126,18 @@ mod tests {
         exit(&job)
     }
 
+    #[test_case(json!({"context": "gitfaas/push", "state": "posted"}) => Some("posted".to_owned()))]
+    #[test_case(json!({"context": "gitfaas/push", "state": "waiting"}) => Some("waiting".to_owned()))]
+    #[test_case(
+        json!({"state": "refused", "reason": "401 Unauthorized", "since": "2026-01-02T03:04:05.6Z", "fix": "give a new token"})
+            => Some("refused since 2026-01-02T03:04:05Z: 401 Unauthorized; give a new token".to_owned()) ; "refused"
+    )]
+    #[test_case(json!({"state": "silent", "reason": "there is no token"}) => Some("silent: there is no token".to_owned()))]
+    #[test_case(json!(null) => None ; "nothing to do with a forge")]
+    fn the_status(told: Value) -> Option<String> {
+        status(&told)
+    }
+
     #[test]
     fn a_job_in_lines() {
         let job = json!({
@@ -124,6 +145,7 @@ mod tests {
             "message": "exit code 3\u{1b}[2J", "url": "https://example.com/r.git", "ref": "main",
             "args": ["1", "two words"], "attempt": 1, "timings_ms": {"queued": 7, "run": 1234},
             "peak_memory_bytes": 5000, "exit_code": 3, "result_bytes": 0,
+            "status": {"context": "gitfaas/push", "state": "silent", "reason": "there is no token\u{9b}31m"},
         });
         let text: String = lines(&job).iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
         insta::assert_snapshot!(text, @r"
@@ -132,6 +154,7 @@ mod tests {
         message: exit code 3^[[2J
         source: https://example.com/r.git@main
         arguments: 1 'two words'
+        status: silent: there is no token\u{9b}31m
         attempt: 1
         queued: 0.007 s
         run: 1.234 s

@@ -5,40 +5,71 @@ use std::process::ExitCode;
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::{api::Api, args::DeliveriesArgs, exit::Done, out::Out, table};
+use crate::{
+    api::Api,
+    args::DeliveriesArgs,
+    exit::Done,
+    fields::{line, text, time},
+    out::Out,
+    table,
+};
 
 /// What a gateway gives at once; further pages follow its cursor.
 const PAGE: usize = 100;
 /// The columns of the list.
 const HEAD: [&str; 6] = ["ID", "RECEIVED", "EVENT", "REF", "VERDICT", "JOBS"];
 
+/// What a gateway lists.
+pub(super) struct Listed {
+    /// Newest first.
+    pub(super) deliveries: Vec<Value>,
+    /// The last ones that were not believed, as far as the caller may know of them.
+    unsigned: Vec<Value>,
+}
+
 pub(super) async fn deliveries(args: DeliveriesArgs) -> Done {
-    let deliveries = fetch(&Api::from_env()?, &args).await?;
+    let listed = fetch(&Api::from_env()?, args.repo.as_deref(), args.limit).await?;
     let out = Out::new();
     if args.json.json {
-        out.json(&deliveries)?;
+        out.json(&listed.deliveries)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Vec<String>> = deliveries.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = listed.deliveries.iter().map(row).collect();
     out.line(&table::table(&HEAD, &rows, out.terminal))?;
+    for delivery in &listed.unsigned {
+        out.line(&not_believed(delivery))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn fetch(api: &Api, args: &DeliveriesArgs) -> anyhow::Result<Vec<Value>> {
-    let mut deliveries = Vec::new();
+/// The last `limit` deliveries, of one repository if it is named.
+pub(super) async fn fetch(api: &Api, repo: Option<&str>, limit: usize) -> anyhow::Result<Listed> {
+    let mut listed = Listed { deliveries: Vec::new(), unsigned: Vec::new() };
     let mut cursor: Option<String> = None;
-    while deliveries.len() < args.limit {
-        let mut query = vec![("limit", (args.limit - deliveries.len()).min(PAGE).to_string())];
-        let given = [("repo", &args.repo), ("cursor", &cursor)];
-        query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
+    while listed.deliveries.len() < limit {
+        let mut query = vec![("limit", (limit - listed.deliveries.len()).min(PAGE).to_string())];
+        let given = [("repo", repo), ("cursor", cursor.as_deref())];
+        query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))));
         let page = api.json(api.request(Method::GET, &["deliveries"]).query(&query), "repository").await?;
-        deliveries.extend(page["items"].as_array().cloned().unwrap_or_default());
+        let items = |name: &str| page[name].as_array().cloned().unwrap_or_default();
+        listed.deliveries.extend(items("items"));
+        if cursor.is_none() {
+            // Every page has them all.
+            listed.unsigned = items("unsigned");
+        }
         cursor = page["next"].as_str().map(str::to_owned);
         if cursor.is_none() {
             break;
         }
     }
-    Ok(deliveries)
+    Ok(listed)
+}
+
+/// A delivery whose signature was wrong or missing.
+fn not_believed(delivery: &Value) -> String {
+    let at = time(delivery, "at").unwrap_or_default();
+    let field = |name: &str| text(delivery, name).unwrap_or_default();
+    line(&format!("not believed: {at} {} {}", field("hook"), field("reason")))
 }
 
 fn row(delivery: &Value) -> Vec<String> {
@@ -58,7 +89,7 @@ fn about(delivery: &Value) -> String {
 }
 
 /// `accepted`, or `ignored: the branch is filtered`.
-fn verdict(delivery: &Value) -> String {
+pub(super) fn verdict(delivery: &Value) -> String {
     let verdict = delivery["verdict"].as_str().unwrap_or("being taken");
     match delivery["reason"].as_str() {
         Some(reason) => format!("{verdict}: {reason}"),
@@ -79,10 +110,10 @@ pub(super) fn show(delivery: &Value, json: bool) -> anyhow::Result<()> {
     if json {
         return Ok(out.json(delivery)?);
     }
-    let text = |name: &str| crate::terminal::safe(delivery[name].as_str().unwrap_or_default()).into_owned();
-    let mut shown = vec![("delivery", text("id")), ("verdict", verdict(delivery))];
+    let id = line(text(delivery, "id").unwrap_or_default());
+    let mut shown = vec![("delivery", id), ("verdict", line(&verdict(delivery)))];
     if !jobs(delivery).is_empty() {
-        shown.push(("jobs", jobs(delivery)));
+        shown.push(("jobs", line(&jobs(delivery))));
     }
     Ok(out.line(&table::pairs(&shown))?)
 }
@@ -107,5 +138,15 @@ mod tests {
         f382f1de  2026-01-02T03:04:05  pull_request  refs/pull/5/head@aaaa  held: it waits
         b1946ac9  2026-01-02T03:04:05  push          refs/heads/main        accepted, made up for  0198c9f4
         ");
+    }
+
+    #[test]
+    fn what_was_not_believed_is_a_line() {
+        let delivery = json!({"at": "2026-01-02T03:04:05.678Z", "hook": "01a20c67",
+                              "reason": "wrong signature\n\u{1b}[2J"});
+        insta::assert_snapshot!(
+            not_believed(&delivery),
+            @"not believed: 2026-01-02T03:04:05Z 01a20c67 wrong signature ^[[2J"
+        );
     }
 }

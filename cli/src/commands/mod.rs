@@ -46,6 +46,8 @@ pub(crate) async fn run(command: Command) -> Done {
         Command::Token(TokenCommand::List(args)) => tokens::list(args).await,
         Command::Token(TokenCommand::Revoke { id }) => tokens::revoke(id).await,
         Command::Repo(RepoCommand::Add(args)) => repo::add(args).await,
+        Command::Repo(RepoCommand::Show(args)) => repo::show(args).await,
+        Command::Repo(RepoCommand::Set(args)) => repo::set(args).await,
         Command::Repo(RepoCommand::List(args)) => repo::list(args).await,
         Command::Repo(RepoCommand::Remove { id }) => repo::remove(&id).await,
         Command::Repo(RepoCommand::Viewers(args)) => viewers::viewers(args).await,

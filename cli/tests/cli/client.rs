@@ -130,11 +130,11 @@ async fn a_token_is_read_from_standard_input_and_what_became_of_the_webhook_is_s
         ResponseTemplate::new(201).set_body_json(repo)
     };
     let url = "https://example.com/r.git";
-    Mock::given(body_json(json!({"url": url, "token": "t0ken"})))
+    Mock::given(body_json(json!({"url": url, "token": "t0ken", "token_must_work": true})))
         .respond_with(repo(json!({"error": "the token may not do this: 403"})))
         .mount(&server)
         .await;
-    Mock::given(body_json(json!({"url": url, "token": "t0ken", "webhook": false})))
+    Mock::given(body_json(json!({"url": url, "token": "t0ken", "token_must_work": true, "webhook": false})))
         .respond_with(repo(serde_json::Value::Null))
         .mount(&server)
         .await;
@@ -190,23 +190,101 @@ async fn a_registration_prints_what_the_forge_is_to_be_told() {
 }
 
 #[tokio::test]
+async fn a_token_that_the_forge_refuses_registers_nothing_unless_it_is_forced() {
+    let server = MockServer::start().await;
+    let dir = tempfile::tempdir().unwrap();
+    let token = dir.path().join("token");
+    std::fs::write(&token, "t0ken\n").unwrap();
+    let url = "https://example.com/r.git";
+    let refused = json!({"error": {"code": "token_refused", "message": "the forge says 401"}});
+    Mock::given(body_json(json!({"url": url, "token": "t0ken", "token_must_work": true})))
+        .respond_with(ResponseTemplate::new(422).set_body_json(refused))
+        .mount(&server)
+        .await;
+    let repo = json!({
+        "id": ID, "webhook_url": "http://localhost/1", "secret": "s", "webhook": {"error": "401"},
+        "posts": false, "posts_reason": "the forge does not take the token: 401",
+        "problems": [{"about": "token", "message": "the forge does not take the token",
+                      "since": "2026-01-02T03:04:05Z", "fix": "give a new one"}],
+        "also_registered": [{"posts": true}],
+    });
+    Mock::given(body_json(json!({"url": url, "token": "t0ken"})))
+        .respond_with(ResponseTemplate::new(201).set_body_json(repo))
+        .mount(&server)
+        .await;
+    let add = ["repo", "add", url, "--token-file", token.to_str().unwrap()];
+    let refused = client(&server, &add).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert_eq!(
+        stderr(&refused),
+        "error: nothing was registered: the forge says 401; `--force` registers all the same\n"
+    );
+    let forced = client(&server, &[&add[..], &["--force"]].concat()).await;
+    assert_eq!(forced.status.code(), Some(0), "{}", stderr(&forced));
+    assert_eq!(
+        stderr(&forced),
+        "the webhook was not made at the forge: 401\nenter URL and secret there\n\
+         statuses are not posted: the forge does not take the token: 401\n\
+         the forge does not take the token (since 2026-01-02T03:04:05Z); give a new one\n\
+         this URL is registered already, by somebody else; it posts the statuses\n"
+    );
+}
+
+#[tokio::test]
+async fn a_repository_is_shown_changed_and_removed_once_its_jobs_are_over() {
+    let server = MockServer::start().await;
+    let at = format!("/api/v1/repos/{ID}");
+    let repo = json!({"id": ID, "url": "https://example.com/r.git", "forge": "gitea", "posts": true});
+    Mock::given(method("GET"))
+        .and(path(&at))
+        .respond_with(ResponseTemplate::new(200).set_body_json(&repo))
+        .mount(&server)
+        .await;
+    let mut changed = repo.clone();
+    changed["skip_ci"] = json!("silent");
+    changed["webhook"] = json!("created");
+    Mock::given(method("PATCH"))
+        .and(path(&at))
+        .and(body_json(json!({"skip_ci": "silent", "webhook": true})))
+        .respond_with(ResponseTemplate::new(200).set_body_json(changed))
+        .mount(&server)
+        .await;
+    let removing = json!({"webhook": "removed", "removing": true, "cancelled": 2});
+    Mock::given(method("DELETE"))
+        .and(path(&at))
+        .respond_with(ResponseTemplate::new(202).set_body_json(removing))
+        .mount(&server)
+        .await;
+    let shown = client(&server, &["repo", "show", ID]).await;
+    let lines = format!("id     {ID}\nurl    https://example.com/r.git\nforge  gitea\nposts  yes\n");
+    assert_eq!(stdout(&shown), lines, "{}", stderr(&shown));
+    let set = client(&server, &["repo", "set", ID, "--skip-ci", "silent", "--webhook"]).await;
+    assert!(stdout(&set).contains("skip_ci  silent\n"), "{}", stdout(&set));
+    assert_eq!(stderr(&set), "the webhook was made at the forge\n");
+    let nothing = client(&server, &["repo", "set", ID]).await;
+    assert_eq!(nothing.status.code(), Some(2), "{}", stderr(&nothing));
+    let removed = client(&server, &["repo", "remove", ID]).await;
+    assert_eq!(
+        stderr(&removed),
+        "removing: 2 jobs are cancelled; it goes by itself once the forge was told, and its webhook is gone \
+         from the forge\n"
+    );
+}
+
+#[tokio::test]
 async fn deliveries_are_listed_replayed_and_approved() {
     let server = MockServer::start().await;
     let sha = "1f1ee58e3067678d3752dd5f6f3abb936325fbb8";
-    let held = json!({"id": "f382f1de", "event": "pull_request", "ref": "refs/pull/5/head", "sha": sha,
+    let id = "f382f1de".repeat(8);
+    let held = json!({"id": id, "repo": ID, "event": "pull_request", "ref": "refs/pull/5/head", "sha": sha,
                       "verdict": "held", "received_at": "2026-01-02T03:04:05Z", "jobs": []});
+    let unsigned = json!([{"at": "2026-01-02T03:04:05.678Z", "hook": ID, "reason": "wrong signature"}]);
     Mock::given(method("GET"))
         .and(path("/api/v1/deliveries"))
         .and(query_param("repo", ID))
-        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"items": [held]})))
-        .mount(&server)
-        .await;
-    let accepted = json!({"id": "f382f1de", "verdict": "accepted", "jobs": [ID]});
-    Mock::given(method("POST"))
-        .and(path("/api/v1/deliveries/f382f1de/approve"))
-        .and(body_json(json!({"sha": sha})))
-        .respond_with(ResponseTemplate::new(202).set_body_json(&accepted))
-        .expect(1)
+        .respond_with(
+            ResponseTemplate::new(200).set_body_json(json!({"items": [held], "unsigned": unsigned})),
+        )
         .mount(&server)
         .await;
     let conflict = json!({"error": {"code": "conflict", "message": "nothing of it was kept"}});
@@ -216,11 +294,65 @@ async fn deliveries_are_listed_replayed_and_approved() {
         .await;
     let list = client(&server, &["deliveries", "--repo", ID]).await;
     assert!(stdout(&list).contains(&format!("refs/pull/5/head@{sha}")), "{}", stdout(&list));
-    let approved = client(&server, &["approve", "f382f1de", "--sha", sha]).await;
-    assert_eq!(stdout(&approved), format!("delivery  f382f1de\nverdict   accepted\njobs      {ID}\n"));
-    let short = client(&server, &["approve", "f382f1de", "--sha", "1f1ee58"]).await;
-    assert_eq!(short.status.code(), Some(2));
+    let last = format!("\nnot believed: 2026-01-02T03:04:05Z {ID} wrong signature\n");
+    assert!(stdout(&list).ends_with(&last), "{}", stdout(&list));
     let refused = client(&server, &["replay", "b1946ac9"]).await;
     assert_eq!(refused.status.code(), Some(1));
     assert!(stderr(&refused).contains("nothing of it was kept"), "{}", stderr(&refused));
+}
+
+#[tokio::test]
+async fn what_is_approved_is_the_commit_that_is_shown() {
+    let server = MockServer::start().await;
+    let sha = "1f1ee58e3067678d3752dd5f6f3abb936325fbb8";
+    let id = "f382f1de".repeat(8);
+    let held = json!({"id": id, "repo": ID, "event": "pull_request", "ref": "refs/pull/5/head", "sha": sha,
+                      "verdict": "held", "received_at": "2026-01-02T03:04:05Z", "jobs": []});
+    Mock::given(method("GET"))
+        .and(path("/api/v1/deliveries"))
+        .respond_with(ResponseTemplate::new(200).set_body_json(json!({"items": [held]})))
+        .mount(&server)
+        .await;
+    Mock::given(method("GET"))
+        .and(path(format!("/api/v1/deliveries/{id}")))
+        .respond_with(ResponseTemplate::new(200).set_body_json(&held))
+        .mount(&server)
+        .await;
+    Mock::given(method("GET"))
+        .and(path(format!("/api/v1/repos/{ID}")))
+        .respond_with(
+            ResponseTemplate::new(200).set_body_json(json!({"id": ID, "url": "https://example.com/r.git"})),
+        )
+        .mount(&server)
+        .await;
+    let accepted = json!({"id": id, "verdict": "accepted", "jobs": [ID]});
+    Mock::given(method("POST"))
+        .and(path(format!("/api/v1/deliveries/{id}/approve")))
+        .and(body_json(json!({"sha": sha})))
+        .respond_with(ResponseTemplate::new(202).set_body_json(&accepted))
+        .expect(4)
+        .mount(&server)
+        .await;
+    let shown = format!(
+        "delivery    {id}\nrepository  https://example.com/r.git\nevent       pull_request\n\
+         ref         refs/pull/5/head\ncommit      {sha}\nverdict     held\n"
+    );
+    for named in [
+        &["f382f1de"][..],
+        &["--pull", "5"],
+        &["--pull", "5", "--repo", ID, "--yes"],
+        &[id.as_str(), "--sha", sha],
+    ] {
+        let approved = client(&server, &[&["approve"], named].concat()).await;
+        assert_eq!(stderr(&approved), shown, "{named:?}");
+        assert_eq!(stdout(&approved), format!("delivery  {id}\nverdict   accepted\njobs      {ID}\n"));
+    }
+    let other = "984403fd08ef968ae12d049c58b6351f9bdcb0cc";
+    let refused = client(&server, &["approve", "f382f1de", "--sha", other]).await;
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("nothing was approved"), "{}", stderr(&refused));
+    let unknown = client(&server, &["approve", "--pull", "6"]).await;
+    assert_eq!(stderr(&unknown), "error: no delivery of pull request 6 is held\n");
+    let short = client(&server, &["approve", "f382f1de", "--sha", "1f1ee58"]).await;
+    assert_eq!(short.status.code(), Some(2));
 }

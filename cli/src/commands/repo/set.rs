@@ -1,0 +1,66 @@
+//! `gitfaas repo set`: changes what was given, and shows what the repository is now.
+
+use std::process::ExitCode;
+
+use reqwest::Method;
+use serde_json::{Map, Value};
+
+use super::{
+    settings::{given, token},
+    view,
+    webhook::{self, Wish},
+};
+use crate::{api::Api, args::RepoSetArgs, exit::Done, out::Out, table};
+
+pub(crate) async fn set(args: RepoSetArgs) -> Done {
+    let api = Api::from_env()?;
+    let body = change(&args, token(&args.token)?);
+    let request = api.request(Method::PATCH, &["repos", &args.id]).json(&body);
+    let repo = api.json(request, "repository").await?;
+    let out = Out::new();
+    if args.json.json {
+        out.json(&repo)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    out.line(&table::pairs(&view::lines(&repo)))?;
+    let wish = if args.no_webhook { Wish::Removed } else { Wish::Made };
+    if let Some(sentence) = webhook::changed(&repo["webhook"], wish) {
+        eprintln!("{sentence}");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What is to be changed; what was not given stays.
+fn change(args: &RepoSetArgs, token: Option<String>) -> Map<String, Value> {
+    let mut body = given(&args.settings);
+    if let Some(token) = token {
+        body.insert("token".to_owned(), token.into());
+    }
+    if args.webhook || args.no_webhook {
+        body.insert("webhook".to_owned(), args.webhook.into());
+    }
+    body
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+    use serde_json::json;
+    use test_case::test_case;
+
+    use super::*;
+    use crate::args::{Args, Command, RepoCommand};
+
+    #[test_case(&["--token-stdin"], Some("t0ken") => json!({"token": "t0ken"}) ; "a token")]
+    #[test_case(&["--webhook"], None => json!({"webhook": true}) ; "a webhook")]
+    #[test_case(&["--no-webhook"], None => json!({"webhook": false}) ; "no webhook")]
+    #[test_case(&["--name", "n", "--links", "login", "--label", "big"], None
+        => json!({"name": "n", "links": "login", "label": "big"}) ; "words")]
+    #[test_case(&["--branch", "main", "--branch", "!wip/*", "--event", "push"], None
+        => json!({"branches": ["main", "!wip/*"], "events": ["push"]}) ; "lists")]
+    fn what_is_sent(given: &[&str], token: Option<&str>) -> Value {
+        let line = [&["gitfaas", "repo", "set", "01a20c67"], given].concat();
+        let Command::Repo(RepoCommand::Set(args)) = Args::parse_from(line).command else { panic!("a set") };
+        Value::Object(change(&args, token.map(str::to_owned)))
+    }
+}

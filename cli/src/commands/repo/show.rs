@@ -1,0 +1,20 @@
+//! `gitfaas repo show`: one repository.
+
+use std::process::ExitCode;
+
+use reqwest::Method;
+
+use super::view;
+use crate::{api::Api, args::RepoShowArgs, exit::Done, out::Out, table};
+
+pub(crate) async fn show(args: RepoShowArgs) -> Done {
+    let api = Api::from_env()?;
+    let repo = api.json(api.request(Method::GET, &["repos", &args.id]), "repository").await?;
+    let out = Out::new();
+    if args.json.json {
+        out.json(&repo)?;
+    } else {
+        out.line(&table::pairs(&view::lines(&repo)))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
