@@ -28,9 +28,22 @@ pub(crate) enum WebhookTold {
     Error(String),
 }
 
+impl WebhookTold {
+    /// What its owner has to mend.
+    pub(crate) fn problem(&self) -> Option<&str> {
+        match self {
+            Self::Created | Self::Exists | Self::Removed => None,
+            Self::Error(why) => Some(why),
+        }
+    }
+}
+
 impl Gateway {
     /// Where the API of a registration's forge is.
-    pub(crate) fn api_of(&self, forge: Forge, url: &CloneUrl) -> Option<Url> {
+    pub(crate) fn api_of(&self, repo: &Repo, forge: Forge, url: &CloneUrl) -> Option<Url> {
+        if let Some(api) = repo.api_url.as_deref().and_then(|api| api.parse().ok()) {
+            return Some(api);
+        }
         match forge {
             Forge::Github => Some(self.config.github.api_url.clone()),
             Forge::Gitea | Forge::Gitlab | Forge::Plain => forge.api_url(url),
@@ -49,7 +62,8 @@ impl Gateway {
     async fn place(&self, repo: &Repo, right: Right) -> Option<Place> {
         let url: CloneUrl = repo.url.parse().ok()?;
         let forge = forge_of(repo);
-        let (api, (owner, name)) = (self.api_of(forge, &url)?, url.owner_and_name()?);
+        let api = self.api_of(repo, forge, &url)?;
+        let (owner, name) = url.owner_and_name_at(&api)?;
         let token = self.credential(repo, right, None).await.ok()??.token;
         Some(Place { target: Target { forge, api, token }, owner, name })
     }

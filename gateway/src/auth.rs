@@ -188,12 +188,23 @@ impl Gateway {
         found.filter(|entry| caller.sees(&entry.value)).ok_or(ApiError::NotFound("repository"))
     }
 
-    /// A repository, whoever's.
+    /// A repository, whoever's; not one that is being removed, which takes nothing any more.
     pub(crate) async fn repo(&self, id: &str) -> Result<Option<Entry<Repo>>, ApiError> {
+        Ok(self.any_repo(id).await?.filter(|entry| !entry.value.is_removing()))
+    }
+
+    /// A repository, whoever's, also while it is being removed.
+    async fn any_repo(&self, id: &str) -> Result<Option<Entry<Repo>>, ApiError> {
         match id.parse::<RepoId>() {
             Ok(id) => Ok(self.ledger.repos.get(&id.to_string()).await?),
             Err(_) => Ok(None),
         }
+    }
+
+    /// A repository that the caller owns or views, also while it is being removed.
+    pub(crate) async fn shown_repo_entry(&self, caller: &Caller, id: &str) -> Result<Entry<Repo>, ApiError> {
+        let found = self.any_repo(id).await?;
+        found.filter(|entry| caller.sees(&entry.value)).ok_or(ApiError::NotFound("repository"))
     }
 
     async fn job(&self, id: &str) -> Result<Entry<Job>, ApiError> {

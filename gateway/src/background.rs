@@ -158,6 +158,7 @@ impl Mender {
         }
         self.jobs.round(&self.gateway.ledger, &candidates).await?;
         self.finish_deliveries().await?;
+        self.gateway.remove_further().await?;
         self.look_at_statuses(Role::Mender).await?;
         Ok(self.comparer.round()?)
     }
@@ -210,22 +211,24 @@ impl Mender {
     async fn look_at_status(&self, id: JobId, role: Role) -> Result<(), ApiError> {
         let ledger = &self.gateway.ledger;
         let Some(entry) = ledger.job(id).await? else { return Ok(self.gateway.index.forget_job(id)?) };
-        let (Some(repo), Some(sha), Some(context)) =
-            (entry.value.repo, &entry.value.sha, &entry.value.context)
-        else {
+        let (Some(repo), Some(sha)) = (entry.value.repo, &entry.value.sha) else {
             return Ok(self.gateway.index.posted(id)?);
         };
-        let key = jobs::streams::commit_key(repo, sha, context);
-        match ledger.commits.get(&key).await? {
-            Some(commit) if is_settled(&commit, &entry) => Ok(self.gateway.index.posted(id)?),
-            Some(_) | None => match role {
+        for context in entry.value.contexts() {
+            let key = jobs::streams::commit_key(repo, sha, context);
+            let commit = ledger.commits.get(&key).await?;
+            if commit.is_some_and(|commit| is_settled(&commit, &entry)) {
+                continue;
+            }
+            return match role {
                 Role::Mender => {
                     tracing::info!(job.id = %id, "a status is not at the forge; it is queued again");
                     Ok(ledger.touch_status(&entry).await?)
                 }
                 Role::Onlooker => Ok(()),
-            },
+            };
         }
+        Ok(self.gateway.index.posted(id)?)
     }
 }
 

@@ -9,7 +9,7 @@ use axum::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
-use jobs::{Cause, Job, JobId, Outcome, accounts::Scope, audit::Action, bucket::Entry};
+use jobs::{Cause, Job, JobId, Outcome, Repo, accounts::Scope, audit::Action, bucket::Entry};
 use serde::Deserialize;
 
 use crate::{
@@ -186,7 +186,11 @@ pub(crate) async fn rerun(
 impl Gateway {
     /// Runs a job again at somebody's wish: a new call, for which that the old one was his is not enough.
     pub(crate) async fn rerun_for(&self, caller: &Caller, of: &Job) -> Result<Entry<Job>, ApiError> {
-        if self.repo_of(of).await?.is_some_and(|repo| !caller.sees(&repo)) {
+        let repo = self.repo_of(of).await?;
+        if repo.as_ref().is_some_and(Repo::is_removing) {
+            return Err(ApiError::Conflict("the job's repository is being removed".to_owned()));
+        }
+        if repo.is_some_and(|repo| !caller.sees(&repo)) {
             return Err(ApiError::Forbidden("you may not call this job's repository any more".to_owned()));
         }
         let entry = self.rerun(of).await?;

@@ -96,7 +96,7 @@ pub(crate) async fn replay(
     let entry = gateway.decidable(&caller, &id).await?;
     let key = match entry.value.repo {
         Some(repo) => {
-            let found = gateway.ledger.repos.get(&repo.to_string()).await?;
+            let found = gateway.repo(&repo.to_string()).await?;
             let repo = found.ok_or(ApiError::NotFound("delivery"))?;
             gateway.replay(&entry, &repo.value).await?.key
         }

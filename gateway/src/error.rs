@@ -35,6 +35,9 @@ pub(crate) enum ApiError {
     /// An idempotency key came again with another request.
     #[error("this Idempotency-Key was used for another request")]
     KeyReused,
+    /// The forge takes a token neither for the webhook nor for statuses.
+    #[error("the forge refuses the token for the webhook and for statuses: {0}")]
+    TokenRefused(String),
     /// The range lies outside.
     #[error("the range lies outside the {0} bytes there are")]
     Range(u64),
@@ -76,6 +79,7 @@ impl ApiError {
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
             Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+            Self::TokenRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "token_refused"),
             Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
             Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
@@ -103,6 +107,7 @@ impl ApiError {
             | Self::BadRequest(_)
             | Self::Conflict(_)
             | Self::KeyReused
+            | Self::TokenRefused(_)
             | Self::Range(_)
             | Self::TooLarge(_)
             | Self::TooMany(_)
@@ -135,6 +140,7 @@ impl ApiError {
             | Self::BadRequest(_)
             | Self::Conflict(_)
             | Self::KeyReused
+            | Self::TokenRefused(_)
             | Self::TooLarge(_)
             | Self::TooSlow(_)
             | Self::NoSuchMethod(_)

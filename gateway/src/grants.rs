@@ -13,9 +13,10 @@ use hooks::{
     status::StatusError,
 };
 use jobs::{
-    Cause, Job, JobId, Links, Outcome, Repo, Secret, State, WorkerName,
+    Cause, Commit, Job, JobId, Links, Outcome, ProblemKind, Repo, Secret, State, WorkerName,
     grants::{Asked, CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},
 };
+use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
@@ -31,6 +32,8 @@ use crate::{
 const GROUP: &str = "gateways";
 /// Requests answered at once: each is a few reads.
 const AT_ONCE: usize = 32;
+/// Why nothing is given of a registration whose token was revoked.
+const TOKEN_ENDED: &str = "the forge does not take the registration's token any more";
 /// Why a call gets nothing and ends.
 const NOT_HIS: &str = "whoever called this does not own or view the repository any more";
 
@@ -66,6 +69,20 @@ pub(crate) struct Credential {
     pub(crate) from_app: bool,
 }
 
+/// What a poster gets to say it.
+pub(crate) fn status_grant(speaks: Speaks, target_url: String) -> StatusGrant {
+    let Speaks { forge, api, owner, name, credential } = speaks;
+    StatusGrant {
+        forge: forge.to_string(),
+        api_url: api.into(),
+        owner,
+        name,
+        target_url,
+        token: credential.token.expose().to_owned(),
+        checks: credential.from_app,
+    }
+}
+
 /// To which forge a registration speaks of its commits, of which repository, and as whom.
 pub(crate) struct Speaks {
     pub(crate) forge: Forge,
@@ -92,11 +109,11 @@ impl From<NotGranted> for GrantReply {
     }
 }
 
-fn refused<T>(reason: &'static str) -> Result<T, NotGranted> {
+pub(crate) fn refused<T>(reason: &'static str) -> Result<T, NotGranted> {
     Err(NotGranted::Refused(reason))
 }
 
-fn unavailable(error: impl Into<ApiError>) -> NotGranted {
+pub(crate) fn unavailable(error: impl Into<ApiError>) -> NotGranted {
     let error: anyhow::Error = error.into().into();
     tracing::warn!(error = format!("{error:#}"), "a grant could not be made");
     NotGranted::Unavailable(error.to_string())
@@ -138,6 +155,10 @@ impl Gateway {
             }
             GrantRequest::Status { commit, job } => {
                 self.status_grant(&commit, job, stale.as_deref()).await.map(GrantReply::Status)
+            }
+            GrantRequest::Delivery { commit, delivery } => {
+                let granted = self.delivery_grant(&commit, &delivery, stale.as_deref()).await;
+                granted.map(GrantReply::Delivery)
             }
         };
         granted.unwrap_or_else(GrantReply::from)
@@ -243,9 +264,11 @@ impl Gateway {
         let plainly = |token| Credential { token, from_app: false };
         if let Some(sealed) = &repo.sealed_token {
             let opened = self.keys.open_sealed(&token_place(repo.id), sealed);
-            return opened
-                .map(|token| Some(plainly(token)))
-                .map_err(|error| unavailable(ApiError::Internal(error.into())));
+            let token = opened.map_err(|error| unavailable(ApiError::Internal(error.into())))?;
+            if stale.is_some_and(|stale| stale == hex::encode(Sha256::digest(token.expose()))) {
+                return self.token_ended(repo).await;
+            }
+            return Ok(Some(plainly(token)));
         }
         if forge_of(repo) != Forge::Github {
             return Ok(None);
@@ -258,6 +281,13 @@ impl Gateway {
                 .map_err(|error| not_minted(repo, &error));
         }
         Ok(self.config.github.token.clone().filter(|_| repo.operator_credential).map(plainly))
+    }
+
+    /// The forge does not take the registration's own token: there is no other, and its owner is to see it.
+    async fn token_ended<T>(&self, repo: &Repo) -> Result<T, NotGranted> {
+        tracing::warn!(repo = %repo.id, "token of a registration not taken by the forge");
+        self.note_problem(repo.id, ProblemKind::Token, Some(TOKEN_ENDED)).await.map_err(unavailable)?;
+        refused(TOKEN_ENDED)
     }
 
     async fn secret(
@@ -285,17 +315,12 @@ impl Gateway {
         job: JobId,
         stale: Option<&str>,
     ) -> Result<StatusGrant, NotGranted> {
-        let is_key = commit.bytes().all(|b| b.is_ascii_hexdigit() || b == b'.' || b == b'-');
-        let found = if is_key { self.ledger.commits.get(commit).await.map_err(unavailable)? } else { None };
-        let Some(commit) = found.map(|entry| entry.value) else { return refused("no such commit") };
-        if commit.poster.is_none() {
-            return Err(NotGranted::Unavailable("the commit's entry must be taken first".to_owned()));
-        }
+        let commit = self.taken_commit(commit).await?;
         let entry = self.ledger.job(job).await.map_err(unavailable)?;
         let of_commit = |job: &Job| {
             job.repo == Some(commit.repo)
                 && job.sha.as_ref() == Some(&commit.sha)
-                && job.context.as_ref() == Some(&commit.context)
+                && job.contexts().any(|context| *context == commit.context)
         };
         let Some(job) = entry.map(|entry| entry.value).filter(of_commit) else {
             return refused("the job is not of this commit");
@@ -303,16 +328,19 @@ impl Gateway {
         let Some(repo) = self.repo_behind(&job).await? else {
             return refused("the repository is not registered");
         };
-        let Speaks { forge, api, owner, name, credential } = self.speaks(&repo, stale).await?;
-        Ok(StatusGrant {
-            forge: forge.to_string(),
-            api_url: api.into(),
-            owner,
-            name,
-            target_url: self.link(job.id, repo.links),
-            token: credential.token.expose().to_owned(),
-            checks: credential.from_app,
-        })
+        let speaks = self.speaks(&repo, stale).await?;
+        Ok(status_grant(speaks, self.link(job.id, repo.links)))
+    }
+
+    /// The entry in `commits` that a poster has taken.
+    pub(crate) async fn taken_commit(&self, key: &str) -> Result<Commit, NotGranted> {
+        let is_key = key.bytes().all(|b| b.is_ascii_hexdigit() || b == b'.' || b == b'-');
+        let found = if is_key { self.ledger.commits.get(key).await.map_err(unavailable)? } else { None };
+        let Some(commit) = found.map(|entry| entry.value) else { return refused("no such commit") };
+        if commit.poster.is_none() {
+            return Err(NotGranted::Unavailable("the commit's entry must be taken first".to_owned()));
+        }
+        Ok(commit)
     }
 
     /// How a registration speaks of its commits, if it is the one that does.
@@ -328,9 +356,8 @@ impl Gateway {
             Ok(url) => url,
             Err(_) => return refused("the registered URL cannot be read"),
         };
-        let (Some(api), Some((owner, name))) = (self.api_of(forge, &url), url.owner_and_name()) else {
-            return refused("this forge takes no statuses");
-        };
+        let place = self.api_of(repo, forge, &url).and_then(|api| Some((url.owner_and_name_at(&api)?, api)));
+        let Some(((owner, name), api)) = place else { return refused("this forge takes no statuses") };
         Ok(Speaks { forge, api, owner, name, credential })
     }
 

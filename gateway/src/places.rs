@@ -56,8 +56,12 @@ impl Gateway {
         Ok(false)
     }
 
-    /// Decides whether a registration posts, and writes it down.
+    /// Decides whether a registration posts, and writes it down. One that is being removed keeps what it
+    /// has until the forge was told.
     pub(crate) async fn settle(&self, entry: Entry<Repo>) -> Result<Entry<Repo>, ApiError> {
+        if entry.value.is_removing() {
+            return Ok(entry);
+        }
         let posts = self.has_credential(&entry.value) && self.take_place(&entry.value).await?;
         let settled =
             |now: &Entry<Repo>| (now.value.posts != posts).then(|| Repo { posts, ..now.value.clone() });
@@ -65,24 +69,6 @@ impl Gateway {
         let entry = entry.ok_or(ApiError::NotFound("repository"))?;
         self.repos.note(entry.clone());
         Ok(entry)
-    }
-
-    /// Removes a registration, whatever it is by now; its jobs stay.
-    pub(crate) async fn unregister(&self, mut entry: Entry<Repo>) -> Result<(), ApiError> {
-        loop {
-            match self.ledger.repos.delete(&entry.key, entry.revision).await {
-                Ok(()) => break,
-                Err(error) if error.is_conflict() => match self.ledger.repos.get(&entry.key).await? {
-                    Some(now) => entry = now,
-                    None => break,
-                },
-                Err(error) => return Err(error.into()),
-            }
-        }
-        self.leave_place(&entry.value).await?;
-        self.forget_secrets(entry.value.id).await?;
-        self.repos.forget(&entry.key);
-        Ok(())
     }
 
     /// Lets another registration have a path that this one is not at any more.
@@ -122,7 +108,8 @@ impl Gateway {
 
     async fn holder(&self, key: &str) -> Result<Option<Repo>, BucketError> {
         let Some(at) = self.posting.get(key).await? else { return Ok(None) };
-        Ok(self.ledger.repos.get(&at.value.repo.to_string()).await?.map(|entry| entry.value))
+        let found = self.ledger.repos.get(&at.value.repo.to_string()).await?;
+        Ok(found.map(|entry| entry.value).filter(|repo| !repo.is_removing()))
     }
 
     async fn claim(&self, key: &str, repo: &Repo) -> Result<bool, BucketError> {
@@ -138,7 +125,8 @@ impl Gateway {
                 return Ok(true);
             }
             let holder = self.ledger.repos.get(&found.value.repo.to_string()).await?;
-            if holder.is_some_and(|holder| !are_others(holder.value.forge_id, repo.forge_id)) {
+            let holds = |holder: &Repo| !holder.is_removing() && !are_others(holder.forge_id, repo.forge_id);
+            if holder.is_some_and(|holder| holds(&holder.value)) {
                 return Ok(false);
             }
             match self.posting.update(key, &at, found.revision).await {

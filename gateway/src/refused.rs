@@ -50,7 +50,6 @@ pub(crate) struct Refused {
 
 /// What came to one repository's hook and was not believed, since this gateway started.
 #[derive(Debug, Clone)]
-#[cfg_attr(not(test), expect(dead_code, reason = "for the problems of a repository, which come next"))]
 pub(crate) struct Unbelieved {
     pub(crate) count: u64,
     pub(crate) first_at: Timestamp,
@@ -110,19 +109,19 @@ impl LastRefused {
     }
 }
 
-#[cfg_attr(not(test), expect(dead_code, reason = "for the problems of a repository, which come next"))]
 impl LastRefused {
-    /// The last that came to a repository's hook.
-    pub(crate) fn last_of(&self, repo: RepoId) -> Option<Refused> {
-        let kept = self.lock();
-        let (_, last) = kept.of_repos.get(&repo)?.last.back()?;
-        Some(last.clone())
+    /// A delivery was signed as it should be: what came before it is no problem any more.
+    pub(crate) fn believed(&self, repo: RepoId) {
+        if let Some(of) = self.lock().of_repos.get_mut(&repo) {
+            of.count = 0;
+        }
     }
 
-    /// How many came to a repository's hook, and since when; also those that are not kept any more.
+    /// How many came to a repository's hook since the last that was believed, and since when; also those
+    /// that are not kept any more.
     pub(crate) fn unbelieved(&self, repo: RepoId) -> Option<Unbelieved> {
         let kept = self.lock();
-        let of = kept.of_repos.get(&repo)?;
+        let of = kept.of_repos.get(&repo).filter(|of| of.count > 0)?;
         let (_, last) = of.last.back()?;
         let (count, first_at) = (of.count, of.first_at);
         Some(Unbelieved { count, first_at, last_at: last.at, reason: last.reason.clone() })
@@ -140,6 +139,9 @@ impl Kept {
         let first_at = noted.1.at;
         let of = self.of_repos.entry(repo);
         let of = of.or_insert_with(|| OfRepo { count: 0, first_at, last: VecDeque::new() });
+        if of.count == 0 {
+            of.first_at = first_at;
+        }
         of.count += 1;
         push(&mut of.last, noted, KEPT_OF_REPO);
     }
@@ -205,15 +207,19 @@ mod tests {
     fn what_came_to_a_hook_is_counted_also_when_it_is_not_kept_any_more() {
         let refused = LastRefused::default();
         let repo = RepoId::new();
-        assert!(refused.last_of(repo).is_none() && refused.unbelieved(repo).is_none());
+        assert!(refused.unbelieved(repo).is_none());
         refused.note(Hook::Repo(repo), "not signed");
-        let first = refused.last_of(repo).unwrap();
+        let first = refused.all().pop().unwrap();
         (0..KEPT_OF_REPO).for_each(|_| refused.note(Hook::Repo(repo), "wrong signature"));
-        let last = refused.last_of(repo).unwrap();
+        let last = refused.all().remove(0);
         let found = refused.unbelieved(repo).unwrap();
         assert_eq!((found.count, &*found.reason), (21, "wrong signature"));
         assert_eq!((found.first_at, found.last_at), (first.at, last.at));
         assert_eq!(last.hook, repo.to_string());
+        refused.believed(repo);
+        assert!(refused.unbelieved(repo).is_none(), "the forge signs as it should again");
+        refused.note(Hook::Repo(repo), "not signed");
+        assert_eq!(refused.unbelieved(repo).unwrap().count, 1);
     }
 
     #[test]
@@ -224,7 +230,7 @@ mod tests {
         refused.note(Hook::Repo(repos[0]), "again");
         assert_eq!(refused.unbelieved(repos[0]).unwrap().count, 2, "one that is known needs no room");
         refused.note(Hook::Repo(RepoId::new()), "not signed");
-        assert!(refused.last_of(repos[0]).is_some() && refused.last_of(repos[1]).is_none());
+        assert!(refused.unbelieved(repos[0]).is_some() && refused.unbelieved(repos[1]).is_none());
         assert_eq!(refused.all().len(), MAX_REPOS + 1);
     }
 }

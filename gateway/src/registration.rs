@@ -5,11 +5,18 @@
 //! and told the webhook; a registration stands whether or not it answers.
 
 use hooks::{CloneUrl, Forge, forge_api::ForgeError};
-use jobs::{Filter, Forks, Label, Links, Repo, RepoEvent, RepoId, Secret, UserId, bucket::Entry};
+use jiff::Timestamp;
+use jobs::{
+    Filter, Forks, Label, Links, ProblemKind, PullRequests, Repo, RepoEvent, RepoId, Secret, SkipCi, UserId,
+    bucket::Entry,
+};
 use serde::Deserialize;
 use serde_json::Map;
 
-use crate::{at_forge::WebhookTold, auth::Caller, error::ApiError, gateway::Gateway, submit::clone_url};
+use crate::{
+    at_forge::WebhookTold, auth::Caller, error::ApiError, forge_kind::Wished, gateway::Gateway,
+    submit::clone_url, webhooks::forge_of,
+};
 
 /// Globs of one list: a registration stays small enough to be read with every delivery.
 const MAX_GLOBS: usize = 100;
@@ -32,10 +39,17 @@ pub(crate) struct Wishes {
     events: Option<Vec<RepoEvent>>,
     links: Option<Links>,
     forks: Option<Forks>,
+    skip_ci: Option<SkipCi>,
+    pull_requests: Option<PullRequests>,
+    api_url: Option<String>,
     label: Option<Label>,
     token: Option<String>,
     webhook: Option<bool>,
     viewers: Option<Vec<String>>,
+    /// Of a new registration: there is none if the forge takes the token neither for the webhook nor for
+    /// statuses.
+    #[serde(default)]
+    token_must_work: bool,
 }
 
 impl Wishes {
@@ -50,6 +64,9 @@ impl Wishes {
             ("events", self.events.is_some()),
             ("links", self.links.is_some()),
             ("forks", self.forks.is_some()),
+            ("skip_ci", self.skip_ci.is_some()),
+            ("pull_requests", self.pull_requests.is_some()),
+            ("api_url", self.api_url.is_some()),
             ("label", self.label.is_some()),
             ("token", self.token.is_some()),
             ("webhook", self.webhook.is_some()),
@@ -95,24 +112,6 @@ pub(crate) fn token_place(repo: RepoId) -> String {
 }
 
 impl Gateway {
-    /// Which forge a repository is on. That a foreign host is GitHub's is an admin's word, because
-    /// the operator's credential goes there then.
-    fn forge(&self, caller: &Caller, url: &CloneUrl, wish: Option<Forge>) -> Result<Forge, ApiError> {
-        let is_githubs = url.authority() == self.config.github.authority();
-        match wish {
-            Some(Forge::Github) if !is_githubs && !caller.is_admin() => {
-                Err(ApiError::Forbidden("only an admin may say that another host is GitHub's".to_owned()))
-            }
-            Some(forge) => Ok(forge),
-            None if is_githubs => Ok(Forge::Github),
-            None => Ok(match url.host() {
-                "gitlab.com" => Forge::Gitlab,
-                "codeberg.org" | "gitea.com" => Forge::Gitea,
-                _ => Forge::Plain,
-            }),
-        }
-    }
-
     /// Whether this registration has a credential that may be used.
     pub(crate) fn has_credential(&self, repo: &Repo) -> bool {
         let forge_takes_statuses = repo.forge != Forge::Plain.to_string();
@@ -148,6 +147,12 @@ impl Gateway {
             former_urls: Vec::new(),
             posts: false,
             forks: Forks::default(),
+            skip_ci: SkipCi::default(),
+            pull_requests: PullRequests::default(),
+            api_url: None,
+            webhook_wanted: false,
+            problems: Vec::new(),
+            removing_since: None,
             other: Map::new(),
         };
         (repo, secret)
@@ -162,10 +167,12 @@ impl Gateway {
         wishes.check()?;
         let url = wishes.url.as_deref().ok_or_else(|| ApiError::BadRequest("url is missing".to_owned()))?;
         let url = clone_url(url)?;
-        let forge = self.forge(caller, &url, wishes.forge)?;
+        let with_token = wishes.token.as_deref().is_some_and(|token| !token.trim().is_empty());
+        let wished = Wished { forge: wishes.forge, api_url: wishes.api_url.as_deref(), with_token };
+        let (forge, api) = self.forge_for(caller, &url, wished).await?;
         let (blank, secret) = self.blank(caller.user.id, &url, forge);
         let sealed_token = self.sealed_token(blank.id, wishes.token.as_deref());
-        let wants_webhook = wishes.webhook.unwrap_or(sealed_token.is_some() && forge != Forge::Plain);
+        let webhook_wanted = wishes.webhook.unwrap_or(sealed_token.is_some() && forge != Forge::Plain);
         let viewers = self.viewers_named(wishes.viewers.as_deref().unwrap_or_default()).await?;
         let mut repo = Repo {
             viewers,
@@ -176,32 +183,56 @@ impl Gateway {
             label: wishes.label.unwrap_or_default(),
             links: wishes.links.unwrap_or_default(),
             forks: wishes.forks.unwrap_or_default(),
+            skip_ci: wishes.skip_ci.unwrap_or_default(),
+            pull_requests: wishes.pull_requests.unwrap_or_default(),
+            api_url: api.map(String::from),
+            webhook_wanted,
             sealed_token,
             operator_credential: caller.is_admin() && forge == Forge::Github,
             ..blank
         };
-        let may_post = self.learn_at_forge(&mut repo).await;
+        let learned = self.learn_at_forge(&mut repo).await;
+        let told = learned.as_ref().err().filter(|_| self.has_credential(&repo)).cloned();
+        repo = repo.with_problem(ProblemKind::Token, told.as_deref(), Timestamp::now());
         self.ledger.repos.create(&repo.id.to_string(), &repo).await?;
-        let mut told = None;
-        if wants_webhook {
+        let mut webhook = None;
+        if webhook_wanted {
             let (how, webhook_id) = self.make_webhook(&repo).await?;
-            told = Some(how);
             repo.webhook_id = webhook_id;
+            repo = repo.with_problem(ProblemKind::Webhook, how.problem(), Timestamp::now());
+            webhook = Some(how);
         }
-        repo.posts = may_post && self.take_place(&repo).await?;
+        if wishes.token_must_work
+            && with_token
+            && let (Some(why), Some(WebhookTold::Error(_)) | None) = (&told, &webhook)
+        {
+            let why = why.clone();
+            if let Some(entry) = self.ledger.repos.get(&repo.id.to_string()).await? {
+                self.unregister_at_once(entry).await?;
+            }
+            return Err(ApiError::TokenRefused(why));
+        }
+        repo.posts = learned.is_ok() && self.take_place(&repo).await?;
         let noted = |now: &Entry<Repo>| {
-            Some(Repo { webhook_id: repo.webhook_id, posts: repo.posts, ..now.value.clone() })
+            Some(Repo {
+                webhook_id: repo.webhook_id,
+                posts: repo.posts,
+                problems: repo.problems.clone(),
+                ..now.value.clone()
+            })
         };
         let entry = self.ledger.repos.change(&repo.id.to_string(), noted).await?;
         let entry = entry.ok_or(ApiError::NotFound("repository"))?;
         self.repos.note(entry.clone());
-        Ok((entry, secret, told))
+        Ok((entry, secret, webhook))
     }
 
-    /// Notes what the forge says about a new registration's repository, and tells whether it may post:
-    /// not with a token that the forge does not take, or whose owner may not push. A forge that cannot
-    /// be asked stands in nobody's way.
-    async fn learn_at_forge(&self, repo: &mut Repo) -> bool {
+    /// Notes what the forge says about a registration's repository, and whether it may post.
+    ///
+    /// # Errors
+    /// Why it may not, in one sentence: no credential, a token that the forge does not take or that sees or may
+    /// too little. A forge that cannot be asked stands in nobody's way.
+    pub(crate) async fn learn_at_forge(&self, repo: &mut Repo) -> Result<(), String> {
         if repo.operator_credential
             && let Some(app) = &self.app
             && let Ok(url) = repo.url.parse::<CloneUrl>()
@@ -220,19 +251,29 @@ impl Gateway {
             }
         }
         if !self.has_credential(repo) {
-            return false;
+            return Err("there is no token".to_owned());
         }
         match self.look_up(repo).await {
             Some(Ok(found)) => {
                 repo.forge_id = Some(found.id);
                 // An installation pushes nothing; its right to post is its own.
-                repo.installation.is_some() || found.may_push != Some(false)
+                if repo.installation.is_some() || found.may_push != Some(false) {
+                    Ok(())
+                } else {
+                    Err("the token may not push there, and so posts no statuses".to_owned())
+                }
             }
             Some(Err(error)) => {
                 tracing::info!(repo = %repo.id, %error, "the forge does not tell about a repository");
-                !matches!(error, ForgeError::Unauthorized { .. })
+                match error {
+                    ForgeError::Unavailable { .. } | ForgeError::Refused { .. } => Ok(()),
+                    ForgeError::Unauthorized { .. }
+                    | ForgeError::Forbidden { .. }
+                    | ForgeError::NotFound { .. }
+                    | ForgeError::Moved { .. } => Err(error.to_string()),
+                }
             }
-            None => true,
+            None => Ok(()),
         }
     }
 
@@ -260,8 +301,18 @@ impl Gateway {
         if let Some(viewers) = &wishes.viewers {
             repo.viewers = self.viewers_named(viewers).await?;
         }
+        let with_token = wishes.token.as_deref().is_some_and(|token| !token.trim().is_empty());
+        if wishes.forge.is_some() || wishes.api_url.is_some() || with_token {
+            let known = wishes.forge.unwrap_or_else(|| forge_of(&repo));
+            // Whose it is was said at the registration.
+            let asked = wishes.forge.or((known != Forge::Github).then_some(known));
+            let asked = asked.or((repo.operator_credential || caller.is_admin()).then_some(known));
+            let wished = Wished { forge: asked, api_url: wishes.api_url.as_deref(), with_token };
+            let (forge, api) = self.forge_for(caller, &url, wished).await?;
+            repo.forge = forge.to_string();
+            repo.api_url = api.map(String::from).or(repo.api_url.filter(|_| wishes.forge.is_none()));
+        }
         if let Some(forge) = wishes.forge {
-            repo.forge = self.forge(caller, &url, Some(forge))?.to_string();
             repo.operator_credential = caller.is_admin() && forge == Forge::Github;
         }
         if let Some(token) = wishes.token.as_deref() {
@@ -273,20 +324,30 @@ impl Gateway {
         repo.events = wishes.events.unwrap_or(repo.events);
         repo.links = wishes.links.unwrap_or(repo.links);
         repo.forks = wishes.forks.unwrap_or(repo.forks);
+        repo.skip_ci = wishes.skip_ci.unwrap_or(repo.skip_ci);
+        repo.pull_requests = wishes.pull_requests.unwrap_or(repo.pull_requests);
         repo.label = wishes.label.unwrap_or(repo.label);
-        let credential_changed = wishes.token.is_some() || wishes.forge.is_some();
+        let credential_changed = wishes.token.is_some() || wishes.forge.is_some() || wishes.api_url.is_some();
         if credential_changed || !repo.posts {
-            repo.posts = self.learn_at_forge(&mut repo).await && self.take_place(&repo).await?;
+            let learned = self.learn_at_forge(&mut repo).await;
+            repo.posts = learned.is_ok() && self.take_place(&repo).await?;
+            let told = learned.err().filter(|_| self.has_credential(&repo));
+            repo = repo.with_problem(ProblemKind::Token, told.as_deref(), Timestamp::now());
         }
-        if entry.value.posts && !repo.posts {
+        if credential_changed {
+            // What was refused with the old one is said again.
+            repo = repo.with_problem(ProblemKind::Status, None, Timestamp::now());
+        }
+        let lost_place = entry.value.posts && !repo.posts;
+        if lost_place {
             self.leave_place(&repo).await?;
         }
+        repo.webhook_wanted = wishes.webhook.unwrap_or(repo.webhook_wanted);
+        let is_missing = repo.webhook_wanted && repo.webhook_id.is_none();
         let told = match (wishes.webhook, repo.webhook_id) {
-            (Some(true), None) => {
-                let (told, webhook_id) = self.make_webhook(&repo).await?;
-                repo.webhook_id = webhook_id;
-                Some(told)
-            }
+            (Some(true), None) => Some(self.make_webhook_of(&mut repo).await?),
+            // One that could not be made before may be with another token.
+            (None, None) if is_missing && with_token => Some(self.make_webhook_of(&mut repo).await?),
             (Some(false), Some(_)) => {
                 let told = self.remove_webhook(&repo).await;
                 repo.webhook_id = repo.webhook_id.filter(|_| told != Some(WebhookTold::Removed));
@@ -295,9 +356,25 @@ impl Gateway {
             (Some(true), Some(_)) => Some(WebhookTold::Exists),
             (Some(false) | None, _) => None,
         };
+        if wishes.webhook == Some(false) {
+            repo = repo.with_problem(ProblemKind::Webhook, None, Timestamp::now());
+        }
         self.ledger.repos.update(&entry.key, &repo, entry.revision).await?;
         let entry = self.ledger.repos.get(&entry.key).await?.ok_or(ApiError::NotFound("repository"))?;
         self.repos.note(entry.clone());
+        if lost_place {
+            self.let_another_post(&entry.value).await?;
+        }
+        if credential_changed {
+            self.say_refused_again(entry.value.id).await?;
+        }
         Ok((entry, told))
+    }
+
+    async fn make_webhook_of(&self, repo: &mut Repo) -> Result<WebhookTold, ApiError> {
+        let (told, webhook_id) = self.make_webhook(repo).await?;
+        repo.webhook_id = webhook_id;
+        *repo = repo.with_problem(ProblemKind::Webhook, told.problem(), Timestamp::now());
+        Ok(told)
     }
 }

@@ -8,7 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
-use jobs::{Repo, accounts::Scope, audit::Action};
+use jobs::{Repo, accounts::Scope, audit::Action, bucket::Entry};
 use serde::Serialize;
 
 use crate::{
@@ -17,8 +17,10 @@ use crate::{
     body::Wanted,
     error::ApiError,
     gateway::Gateway,
+    problems::FIX_SECRET,
     registration::Wishes,
-    view::{List, RepoView, ViewedRepo},
+    removal::Removal,
+    view::{List, OtherRegistration, ProblemView, RepoView, ViewedRepo},
 };
 
 /// `POST /api/v1/repos`
@@ -37,7 +39,8 @@ pub(crate) async fn add(
     gateway.audit(&caller, Action::RepoAdded, entry.value.id).await;
     tracing::info!(repo = %entry.value.id, user = %caller.user.id, "a repository was registered");
     gateway.fill_soon(&entry.value);
-    let mut view = gateway.shown_repo(&entry.value);
+    let mut view = gateway.shown_repo(&caller, &entry.value);
+    view.also_registered = gateway.also_registered(&caller, &entry.value);
     view.secret = Some(secret.expose().to_owned());
     view.webhook = webhook;
     Ok((StatusCode::CREATED, Json(view)).into_response())
@@ -72,7 +75,7 @@ pub(crate) async fn get(
 ) -> Result<Json<Shown>, ApiError> {
     let caller = gateway.reader(&headers).await?;
     caller.needs(Scope::JobsRead)?;
-    let entry = gateway.seen_repo(&caller, &id).await?;
+    let entry = gateway.shown_repo_entry(&caller, &id).await?;
     Ok(Json(gateway.shown_to(&caller, &entry.value)))
 }
 
@@ -88,17 +91,22 @@ pub(crate) async fn change(
     let fields = wishes.fields();
     let (entry, webhook) = gateway.change(&caller, &id, wishes).await?;
     gateway.audit_with(&caller, Action::RepoChanged, entry.value.id, Some(fields)).await;
-    Ok(Json(RepoView { webhook, ..gateway.shown_repo(&entry.value) }))
+    Ok(Json(RepoView { webhook, ..gateway.shown_repo(&caller, &entry.value) }))
 }
 
-/// What became of the webhook at the forge.
+/// What became of the webhook at the forge, and of jobs that were not over.
 #[derive(Serialize)]
 struct Removed {
-    webhook: WebhookTold,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<WebhookTold>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    removing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancelled: Option<usize>,
 }
 
 /// `DELETE /api/v1/repos/{id}`: its jobs stay, its hook is unknown from now on. The webhook that was made
-/// for it at the forge is removed there.
+/// for it at the forge is removed there. 202 while the forge is still to be told of jobs that were cancelled.
 pub(crate) async fn remove(
     State(gateway): State<Arc<Gateway>>,
     Path(id): Path<String>,
@@ -106,26 +114,70 @@ pub(crate) async fn remove(
 ) -> Result<Response, ApiError> {
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::Repos)?;
-    let entry = gateway.own_repo(&caller, &id).await?;
-    let webhook = gateway.remove_webhook(&entry.value).await;
-    gateway.unregister(entry.clone()).await?;
+    let entry = gateway.shown_repo_entry(&caller, &id).await?;
+    if !caller.owns(&entry.value) {
+        return Err(ApiError::Forbidden("only an owner of the repository may do that".to_owned()));
+    }
+    let webhook = match entry.value.is_removing() {
+        true => None,
+        false => gateway.remove_webhook(&entry.value).await,
+    };
+    let removal = gateway.unregister(entry.clone()).await?;
     gateway.audit(&caller, Action::RepoRemoved, entry.value.id).await;
-    tracing::info!(repo = %entry.value.id, user = %caller.user.id, "a repository was removed");
-    Ok(match webhook {
-        Some(webhook) => Json(Removed { webhook }).into_response(),
-        None => StatusCode::NO_CONTENT.into_response(),
+    tracing::info!(repo = %entry.value.id, user = %caller.user.id, ?removal, "repository unregistered");
+    Ok(match (removal, webhook) {
+        (Removal::Removing { cancelled }, webhook) => {
+            let told = Removed { webhook, removing: true, cancelled: Some(cancelled) };
+            (StatusCode::ACCEPTED, Json(told)).into_response()
+        }
+        (Removal::Gone, webhook @ Some(_)) => {
+            Json(Removed { webhook, removing: false, cancelled: None }).into_response()
+        }
+        (Removal::Gone, None) => StatusCode::NO_CONTENT.into_response(),
     })
 }
 
 impl Gateway {
     /// A repository, as its owners see it.
-    fn shown_repo(&self, repo: &Repo) -> RepoView {
-        RepoView { viewers: self.viewers_shown(&repo.viewers), ..RepoView::of(repo, &self.public_url) }
+    fn shown_repo(&self, caller: &Caller, repo: &Repo) -> RepoView {
+        let mut view = RepoView {
+            viewers: self.viewers_shown(&repo.viewers),
+            posts_reason: self.silent_because(repo, Some(caller)),
+            ..RepoView::of(repo, &self.public_url)
+        };
+        if let Some(unbelieved) = self.refused.unbelieved(repo.id) {
+            view.problems.push(ProblemView {
+                about: "signature",
+                message: format!(
+                    "{} deliveries were not believed, the last at {}: {}",
+                    unbelieved.count,
+                    unbelieved.last_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                    unbelieved.reason
+                ),
+                since: unbelieved.first_at,
+                fix: FIX_SECRET,
+            });
+        }
+        view
+    }
+
+    /// Other registrations of the same repository.
+    fn also_registered(&self, caller: &Caller, repo: &Repo) -> Vec<OtherRegistration> {
+        let shown = |entry: Entry<Repo>| {
+            let may_know = caller.sees(&entry.value);
+            let owner = self.users.find(|user| user.id == entry.value.owner);
+            OtherRegistration {
+                id: may_know.then_some(entry.value.id),
+                owner: owner.first().filter(|_| may_know).map(|user| user.value.email.clone()),
+                posts: Self::is_posting(&entry.value),
+            }
+        };
+        self.registrations_of(repo).into_iter().map(shown).collect()
     }
 
     fn shown_to(&self, caller: &Caller, repo: &Repo) -> Shown {
         if caller.owns(repo) {
-            return Shown::Owned(Box::new(self.shown_repo(repo)));
+            return Shown::Owned(Box::new(self.shown_repo(caller, repo)));
         }
         Shown::Viewed(ViewedRepo::of(repo))
     }

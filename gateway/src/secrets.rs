@@ -251,6 +251,18 @@ impl Gateway {
         Ok(())
     }
 
+    /// Whether pushes and pull requests of a repository get the same secrets.
+    pub(crate) async fn secrets_agree(&self, repo: RepoId) -> Result<bool, BucketError> {
+        for key in self.secret_keys(repo).await? {
+            let Some(entry) = self.secrets.get(&key).await? else { continue };
+            let gets = |event| entry.value.events.contains(&event);
+            if gets(SecretEvent::Push) != gets(SecretEvent::PullRequest) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// What made the job in the first place, however often it was run again. `None` when that is not
     /// known any more: then it gets no secrets.
     pub(crate) async fn event_of(&self, job: &Job) -> Result<Option<SecretEvent>, ApiError> {

@@ -221,6 +221,8 @@ pub(crate) fn again(of: &Job, id: JobId) -> NewJob {
         name: of.name.clone(),
         args: of.args.clone(),
         context: of.context.clone(),
+        also_contexts: of.also_contexts.clone(),
+        same_as: None,
         rerun_of: Some(of.id),
     }
 }

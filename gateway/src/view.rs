@@ -4,14 +4,14 @@
 use hooks::Incoming;
 use jiff::Timestamp;
 use jobs::{
-    Cause, CommitSha, Delivery, Fault, Filter, Forks, Job, JobId, Label, Links, Repo, RepoEvent, RepoId,
-    State, Timings, TokenId, Trigger, Verdict, WorkerName,
+    Cause, CommitSha, Delivery, Fault, Filter, Forks, Job, JobId, Label, Links, Problem, ProblemKind,
+    PullRequests, Repo, RepoEvent, RepoId, SkipCi, State, Timings, TokenId, Trigger, Verdict, WorkerName,
     accounts::{Scope, TokenRecord},
     bucket::Entry,
 };
 use serde::Serialize;
 
-use crate::{at_forge::WebhookTold, viewers::ViewerView};
+use crate::{at_forge::WebhookTold, gateway::Gateway, problems::fix, viewers::ViewerView};
 
 /// A list, and where the next page begins.
 #[derive(Debug, Serialize)]
@@ -129,7 +129,6 @@ pub(crate) struct StatusView {
 /// Whether the forge shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-#[cfg_attr(not(test), expect(dead_code, reason = "status_view.rs will make them"))]
 pub(crate) enum StatusWord {
     /// The forge took it.
     Posted,
@@ -171,6 +170,20 @@ pub(crate) struct RepoView {
     pub(crate) viewers: Vec<ViewerView>,
     /// Whether this registration posts statuses.
     pub(crate) posts: bool,
+    /// Why it posts no statuses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) posts_reason: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) problems: Vec<ProblemView>,
+    pub(crate) skip_ci: SkipCi,
+    pub(crate) pull_requests: PullRequests,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) api_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) removing_since: Option<Timestamp>,
+    /// Other registrations of the same URL; when it is made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) also_registered: Vec<OtherRegistration>,
     pub(crate) webhook_url: String,
     /// Shown once, when it is made.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,13 +212,56 @@ impl RepoView {
             forks: repo.forks,
             label: repo.label.clone(),
             viewers: Vec::new(),
-            posts: repo.posts,
+            posts: Gateway::is_posting(repo),
+            posts_reason: None,
+            problems: repo.problems.iter().map(ProblemView::from).collect(),
+            skip_ci: repo.skip_ci,
+            pull_requests: repo.pull_requests,
+            api_url: repo.api_url.clone(),
+            removing_since: repo.removing_since,
+            also_registered: Vec::new(),
             webhook_url: webhook.into(),
             secret: None,
             webhook: None,
             installation: repo.installation,
         }
     }
+}
+
+/// Something that its owner has to mend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct ProblemView {
+    /// `status`, `token`, `webhook`, or `signature`: of deliveries that are not signed as they should be.
+    pub(crate) about: &'static str,
+    pub(crate) message: String,
+    pub(crate) since: Timestamp,
+    /// What mends it.
+    pub(crate) fix: &'static str,
+}
+
+impl From<&Problem> for ProblemView {
+    fn from(problem: &Problem) -> Self {
+        Self {
+            about: match problem.about {
+                ProblemKind::Status => "status",
+                ProblemKind::Token => "token",
+                ProblemKind::Webhook => "webhook",
+            },
+            message: problem.message.clone(),
+            since: problem.since,
+            fix: fix(problem.about),
+        }
+    }
+}
+
+/// Another registration of the same URL; whose it is, where the caller may know.
+#[derive(Debug, Serialize)]
+pub(crate) struct OtherRegistration {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<RepoId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) owner: Option<String>,
+    pub(crate) posts: bool,
 }
 
 /// A repository as its viewers see it: which one it is, and nothing of how it is set up.

@@ -104,6 +104,7 @@ pub(crate) async fn of_repo(
     let _room = gateway.limits.room(length(&headers))?;
     let body = bounded(&gateway, hook, &headers, body).await?;
     let verified = signed(&gateway, hook, forge, &secret, &headers, &body)?;
+    gateway.refused.believed(repo.id);
     let arrival = arrival(&hook.to_string(), forge, &headers, &verified);
     let told = within_patience(async {
         let repo = match arrival.incoming.as_ref().ok().and_then(named) {

@@ -262,7 +262,10 @@ async fn what_is_uninstalled_makes_no_job_and_gets_no_grant() {
         assert_eq!(answer["verdict"], json!(Verdict::Accepted));
     }
     assert_eq!(names(&service, &github).await, [""; 0]);
-    assert!(job_grant(&service, &job, None).await.clone.is_none());
+    let request = json!({ "kind": "job", "job": job.id, "attempt": 1, "secrets": [] });
+    assert!(matches!(asked(&service, request).await, GrantReply::Refused { .. }));
+    let ended = service.ledger.job(job.id).await.unwrap().unwrap().value;
+    assert_eq!(ended.cause, Some(jobs::Cause::Cancelled), "{ended:?}");
     assert_eq!(
         status_grant(&service, &job).await.err().unwrap(),
         "Refused(the repository is not registered)"

@@ -192,7 +192,7 @@ async fn ask(service: &Service, worker: &str, request: &GrantRequest) -> GrantRe
 async fn a_worker_gets_a_credential_for_its_own_attempt_and_only_where_it_belongs() {
     let service = Service::with(&[("GITFAAS_GITHUB_TOKEN", "ghp_operator")]).await;
     let user = service.user("a@example.com").await;
-    let own_token = service.register(&user, json!({ "url": URL, "token": "t0ken" })).await;
+    let own_token = service.register(&user, json!({ "url": URL, "forge": "plain", "token": "t0ken" })).await;
     let foreign = service.register(&user, json!({ "url": "https://github.com/a/private" })).await;
     let granted = async |repo: &str| {
         let job = service.submit(&user, repo).await;

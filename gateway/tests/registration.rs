@@ -95,7 +95,7 @@ async fn a_forge_elsewhere_is_not_told_an_address_of_this_machine() {
     let service = service(&github, &[]).await;
     let token = service.user("a@example.com").await;
     // An address that nobody may reach: nothing is sent, whatever happens.
-    let wish = json!({ "url": "http://10.0.0.1/a/pi", "forge": "gitea", "token": "t0ken" });
+    let wish = json!({ "url": "https://10.0.0.1/a/pi", "forge": "gitea", "token": "t0ken" });
     let repo = service.register(&token, wish).await;
     let said = repo["webhook"]["error"].as_str().unwrap();
     assert!(said.starts_with("GITFAAS_PUBLIC_URL is an address of this machine"), "{said}");

@@ -263,7 +263,8 @@ async fn the_operators_hook_finds_the_registration_that_posts() {
 #[tokio::test]
 async fn a_repository_is_its_owners_and_its_secret_is_told_once() {
     let service = Service::start().await;
-    let (repo, _, token) = registered(&service, json!({ "url": URL, "token": "t0ken" })).await;
+    let (repo, _, token) =
+        registered(&service, json!({ "url": URL, "forge": "plain", "token": "t0ken" })).await;
     let path = format!("/api/v1/repos/{repo}");
     let seen = service.get(&path, &token).says(StatusCode::OK).await;
     assert!(!seen.contains("secret") && !seen.contains("t0ken"), "{seen}");

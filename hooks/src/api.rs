@@ -15,7 +15,7 @@ use octocrab::{AuthState, Octocrab, OctocrabBuilder};
 use serde::Serialize;
 use url::Url;
 
-use crate::address::{AddressError, Allow, ClientError, Timeouts, builder, may_send_credential};
+use crate::address::{AddressError, Allow, ClientError, Timeouts, builder, check_url, may_send_credential};
 use crate::budget::{Budget, Budgets};
 use crate::status::StatusError;
 
@@ -125,6 +125,7 @@ impl Api {
         body: Option<&impl Serialize>,
         max_bytes: usize,
     ) -> Result<Answer, StatusError> {
+        check_url(&url, &self.allow).map_err(|error| StatusError::Refused { reason: error.to_string() })?;
         if credential.is_some() && !may_send_credential(&url, &self.allow) {
             return Err(StatusError::Refused { reason: IN_CLEAR.to_owned() });
         }

@@ -25,7 +25,7 @@ use serde_json::Value;
 
 use crate::reconnected;
 
-/// The version of stored values that this program writes.
+/// The version of stored values that this program writes, where a value does not name one itself.
 pub const VERSION: u64 = 1;
 /// How often a write whose answer was lost is looked up before we say that NATS is away.
 const LOOK_UPS: u32 = 3;
@@ -114,6 +114,8 @@ pub struct Bucket<T> {
     js: jetstream::Context,
     stream: Stream<()>,
     name: &'static str,
+    /// The newest version of its values that this program understands.
+    newest: u64,
     of: PhantomData<fn() -> T>,
 }
 
@@ -127,7 +129,21 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
             .get_stream_no_info(format!("KV_{name}"))
             .await
             .map_err(|source| nats(format!("open {name}"), source))?;
-        Ok(Self { js: js.clone(), stream, name, of: PhantomData })
+        Ok(Self { js: js.clone(), stream, name, newest: VERSION, of: PhantomData })
+    }
+
+    /// The same for values up to this version.
+    #[must_use]
+    pub fn reading(self, newest: u64) -> Self {
+        Self { newest, ..self }
+    }
+
+    /// Reads an entry of a watch of this bucket; `None` when it is a deletion.
+    ///
+    /// # Errors
+    /// The value is newer than this program, or cannot be understood.
+    pub fn changed(&self, entry: &jetstream::kv::Entry) -> Result<Option<Entry<T>>, BucketError> {
+        read_change(entry, self.newest)
     }
 
     fn subject(&self, key: &str) -> String {
@@ -143,7 +159,8 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         if deleted {
             return Ok(None);
         }
-        read(key, &message.payload, message.sequence, message.time.unix_timestamp_nanos()).map(Some)
+        let at = message.time.unix_timestamp_nanos();
+        read(key, &message.payload, message.sequence, at, self.newest).map(Some)
     }
 
     /// The revision of the last write or deletion of a key, 0 for none: it tells two absences apart.
@@ -276,7 +293,9 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         let mut value = serde_json::to_value(value).map_err(malformed)?;
         let nonce = hex::encode(rand::random::<[u8; 8]>());
         if let Value::Object(fields) = &mut value {
-            fields.insert("v".to_owned(), VERSION.into());
+            if !fields.get("v").is_some_and(Value::is_u64) {
+                fields.insert("v".to_owned(), VERSION.into());
+            }
             fields.insert("nonce".to_owned(), nonce.clone().into());
         }
         Ok((serde_json::to_vec(&value).map_err(malformed)?.into(), nonce))
@@ -394,9 +413,17 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
 pub fn from_watch<T: DeserializeOwned>(
     entry: &jetstream::kv::Entry,
 ) -> Result<Option<Entry<T>>, BucketError> {
+    read_change(entry, VERSION)
+}
+
+fn read_change<T: DeserializeOwned>(
+    entry: &jetstream::kv::Entry,
+    newest: u64,
+) -> Result<Option<Entry<T>>, BucketError> {
     match entry.operation {
         jetstream::kv::Operation::Put => {
-            read(&entry.key, &entry.value, entry.revision, entry.created.unix_timestamp_nanos()).map(Some)
+            let at = entry.created.unix_timestamp_nanos();
+            read(&entry.key, &entry.value, entry.revision, at, newest).map(Some)
         }
         jetstream::kv::Operation::Delete | jetstream::kv::Operation::Purge => Ok(None),
     }
@@ -407,10 +434,11 @@ fn read<T: DeserializeOwned>(
     bytes: &[u8],
     revision: u64,
     nanoseconds: i128,
+    newest: u64,
 ) -> Result<Entry<T>, BucketError> {
     let malformed = |source| BucketError::Malformed { key: key.to_owned(), source };
     let value: Value = serde_json::from_slice(bytes).map_err(malformed)?;
-    if value.get("v").and_then(Value::as_u64).is_some_and(|v| v > VERSION) {
+    if value.get("v").and_then(Value::as_u64).is_some_and(|v| v > newest) {
         return Err(BucketError::Newer { key: key.to_owned() });
     }
     let value = serde_json::from_value(value).map_err(malformed)?;

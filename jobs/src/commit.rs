@@ -54,9 +54,21 @@ impl Doubts {
     }
 }
 
+/// The version of entries that name a delivery: a program that knows none leaves them to others.
+const OF_DELIVERIES: u64 = 2;
+/// The newest version of entries that this program understands.
+pub(crate) const NEWEST: u64 = OF_DELIVERIES;
+
+fn first_version() -> u64 {
+    1
+}
+
 /// The newest job of a commit and context, what was last posted, and who is posting.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Commit {
+    /// The version of this value.
+    #[serde(default = "first_version")]
+    pub v: u64,
     /// The repository.
     pub repo: RepoId,
     /// The commit.
@@ -67,6 +79,9 @@ pub struct Commit {
     pub job: JobId,
     /// Its `created_revision`, which orders jobs.
     pub created_revision: u64,
+    /// The delivery that waits for an approval and speaks for the commit; then there is no job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<String>,
     /// What the forge was last told.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub posted: Option<Posted>,
@@ -96,6 +111,70 @@ pub struct Commit {
 }
 
 impl Commit {
+    /// The entry of a commit's first job.
+    pub(crate) fn of_job(
+        repo: RepoId,
+        sha: &CommitSha,
+        context: &str,
+        job: JobId,
+        created_revision: u64,
+    ) -> Self {
+        Self {
+            v: 1,
+            repo,
+            sha: sha.clone(),
+            context: context.to_owned(),
+            job,
+            created_revision,
+            delivery: None,
+            posted: None,
+            poster: None,
+            refused: None,
+            refused_state: None,
+            check_run: None,
+            check_run_unsure: false,
+            doubts: Doubts::default(),
+            other: Map::new(),
+        }
+    }
+
+    /// The entry of a commit that a delivery brought which waits for an approval, and so has no job.
+    pub fn of_delivery(repo: RepoId, sha: &CommitSha, context: &str, delivery: &str) -> Self {
+        Self {
+            v: OF_DELIVERIES,
+            delivery: Some(delivery.to_owned()),
+            ..Self::of_job(repo, sha, context, JobId::from_bytes([0; 16]), 0)
+        }
+    }
+
+    /// Whether `newer` speaks for the commit from now on: any job before a delivery, and of two jobs the
+    /// one that was made later.
+    pub(crate) fn gives_way_to(&self, newer: &Self) -> bool {
+        match (&self.delivery, &newer.delivery) {
+            (Some(one), Some(other)) => one != other,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (None, None) => self.job != newer.job && self.created_revision < newer.created_revision,
+        }
+    }
+
+    /// The entry once `newer` speaks for the commit: what was posted, and who is posting, stays.
+    pub(crate) fn taken_over_by(&self, newer: &Self) -> Self {
+        Self {
+            v: newer.v,
+            job: newer.job,
+            created_revision: newer.created_revision,
+            delivery: newer.delivery.clone(),
+            refused: None,
+            refused_state: None,
+            // A newer job has a run of its own.
+            check_run: None,
+            check_run_unsure: false,
+            doubts: self.doubts.for_newer_job(),
+            ..self.clone()
+        }
+    }
+
     /// Whether the forge refused to be told this state of this job.
     pub fn was_refused(&self, state: CommitState) -> bool {
         self.refused.is_some() && self.refused_state == Some(state)

@@ -43,6 +43,51 @@ pub enum Forks {
     Never,
 }
 
+/// What becomes of a push whose commit asks for no run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum SkipCi {
+    /// A job that ends at once as skipped, so that a required check ends.
+    #[default]
+    Status,
+    /// Nothing at all.
+    Silent,
+}
+
+/// What becomes of a pull request of the repository itself, whose commit a push brought as well.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PullRequests {
+    /// Both run.
+    #[default]
+    Run,
+    /// The first job of the commit answers for both, where filters and secrets agree.
+    Reuse,
+}
+
+/// What a problem of a registration is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ProblemKind {
+    /// The forge does not take a status.
+    Status,
+    /// The forge does not take the token, or it sees or may too little.
+    Token,
+    /// The webhook was not made at the forge.
+    Webhook,
+}
+
+/// Something that its owner has to mend.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What it is about; of each kind there is one at most.
+    pub about: ProblemKind,
+    /// One sentence.
+    pub message: String,
+    /// Since when, by a gateway's clock; for people.
+    pub since: Timestamp,
+}
+
 /// A registered repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Repo {
@@ -100,9 +145,52 @@ pub struct Repo {
     /// What becomes of pull requests from forks.
     #[serde(default)]
     pub forks: Forks,
+    /// What becomes of pushes whose commit asks for no run.
+    #[serde(default)]
+    pub skip_ci: SkipCi,
+    /// What becomes of pull requests of the repository itself.
+    #[serde(default)]
+    pub pull_requests: PullRequests,
+    /// Where the forge's API is, where that was given or found out; else it follows from the URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub api_url: Option<String>,
+    /// Whether a webhook is wanted at the forge, made or not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub webhook_wanted: bool,
+    /// What its owner has to mend.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub problems: Vec<Problem>,
+    /// Since when it is being removed: it takes nothing any more, and goes once the forge was told what
+    /// became of its jobs. By a gateway's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub removing_since: Option<Timestamp>,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+impl Repo {
+    /// Whether it is being removed.
+    pub fn is_removing(&self) -> bool {
+        self.removing_since.is_some()
+    }
+
+    /// What is wrong with this.
+    pub fn problem(&self, about: ProblemKind) -> Option<&Problem> {
+        self.problems.iter().find(|problem| problem.about == about)
+    }
+
+    /// The same with this problem, or without one of its kind; one that is known already keeps its time.
+    #[must_use]
+    pub fn with_problem(&self, about: ProblemKind, message: Option<&str>, now: Timestamp) -> Self {
+        if self.problem(about).map(|problem| problem.message.as_str()) == message {
+            return self.clone();
+        }
+        let mut problems = self.problems.clone();
+        problems.retain(|problem| problem.about != about);
+        problems.extend(message.map(|message| Problem { about, message: message.to_owned(), since: now }));
+        Self { problems, ..self.clone() }
+    }
 }
 
 /// What was decided about a delivery.

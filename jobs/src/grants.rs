@@ -27,6 +27,13 @@ pub enum GrantRequest {
         /// The job whose record is posted.
         job: JobId,
     },
+    /// The same for an entry that names a delivery: what is said of it, only a gateway knows.
+    Delivery {
+        /// The key in `commits`.
+        commit: String,
+        /// The delivery that the entry names.
+        delivery: String,
+    },
 }
 
 /// A request, and what its asker adds to it.
@@ -49,6 +56,8 @@ pub enum GrantReply {
     Job(JobGrant),
     /// For a status.
     Status(StatusGrant),
+    /// For a delivery.
+    Delivery(DeliveryGrant),
     /// Not given, and why. Final: the same request will be refused again.
     Refused {
         /// One sentence, shown to the user where it concerns him.
@@ -66,6 +75,7 @@ impl std::fmt::Debug for GrantReply {
         match self {
             Self::Job(_) => f.write_str("Job(…)"),
             Self::Status(_) => f.write_str("Status(…)"),
+            Self::Delivery(_) => f.write_str("Delivery(…)"),
             Self::Refused { reason } => write!(f, "Refused({reason})"),
             Self::Unavailable { reason } => write!(f, "Unavailable({reason})"),
         }
@@ -114,6 +124,17 @@ pub struct StatusGrant {
     /// run takes the status's place, never both.
     #[serde(default)]
     pub checks: bool,
+}
+
+/// How to post the status of a commit that has no job, and what it is.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct DeliveryGrant {
+    /// How; the page is the one where it is approved.
+    pub status: StatusGrant,
+    /// Whether it still waits for an approval; else nobody can give one any more.
+    pub waits: bool,
+    /// A few words.
+    pub description: String,
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::{
     JobId, NewJob, Outcome, State, WorkerName,
     accounts::Accounts,
     bucket::{Bucket, BucketError, Entry},
-    commit::Commit,
+    commit::{self, Commit},
     forge_records::{Delivery, Head, PushSeen, Repo},
     lease::Lease,
     lock::Holder,
@@ -138,7 +138,7 @@ impl Ledger {
             deliveries: Bucket::open(&js, streams::DELIVERIES).await?,
             pushes: Bucket::open(&js, streams::PUSHES).await?,
             heads: Bucket::open(&js, streams::HEADS).await?,
-            commits: Bucket::open(&js, streams::COMMITS).await?,
+            commits: Bucket::open(&js, streams::COMMITS).await?.reading(commit::NEWEST),
             workers: Bucket::open(&js, streams::WORKERS).await?,
             locks: Bucket::open(&js, streams::LOCKS).await?,
             meta: Bucket::open(&js, streams::META).await?,
@@ -194,12 +194,8 @@ impl Ledger {
     pub async fn announce(&self, entry: &Entry<Job>) -> Result<(), LedgerError> {
         if entry.value.state == State::Pending && entry.value.attempt == 0 {
             // Once the commit is entered, poster and worker may hear of it in any order.
-            match self.enter_commit(entry).await? {
-                Some(key) => {
-                    tokio::try_join!(self.publish_status(&key), self.enqueue(&entry.value))?;
-                }
-                None => self.enqueue(&entry.value).await?,
-            }
+            let keys = self.enter_commits(entry).await?;
+            tokio::try_join!(self.publish_statuses(&keys), self.enqueue(&entry.value))?;
         }
         Ok(())
     }
@@ -315,6 +311,14 @@ impl Ledger {
             self.enqueue(&entry.value).await?;
         }
         Ok(entry)
+    }
+
+    /// Gives an attempt back that waits for another job of its commit; it costs no failure.
+    ///
+    /// # Errors
+    /// NATS is away; then the lease will expire and the reconciler does it.
+    pub async fn put_off(&self, id: JobId, attempt: u32) -> Result<Option<Entry<Job>>, LedgerError> {
+        self.change_attempt(id, attempt, |job| job.put_off()).await
     }
 
     /// Ends a job from outside, whatever it is doing: cancelled, superseded, refused or lost.

@@ -13,6 +13,8 @@ use crate::{
     bucket::Entry, commit_state, result::JobResult,
 };
 
+/// A job that waits for another of its commit looks again after so many seconds.
+const PUT_OFF_S: u64 = 3;
 /// After so many attempts that ended by our fault a job is over.
 pub const MAX_ATTEMPTS: u32 = 3;
 /// Bytes of a failed program's error output that are kept in the record, for the published
@@ -118,6 +120,12 @@ pub struct Job {
     /// The status context; absent means no status is posted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
+    /// Further contexts that this job answers for: one of a merge queue is push and pull request.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_contexts: Vec<String>,
+    /// A job of the same commit that may answer for this one, where it ran.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_as: Option<JobId>,
     /// The job this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<JobId>,
@@ -216,6 +224,10 @@ pub struct NewJob {
     pub args: Option<Vec<String>>,
     /// See [`Job::context`].
     pub context: Option<String>,
+    /// See [`Job::also_contexts`].
+    pub also_contexts: Vec<String>,
+    /// See [`Job::same_as`].
+    pub same_as: Option<JobId>,
     /// See [`Job::rerun_of`].
     pub rerun_of: Option<JobId>,
 }
@@ -238,6 +250,8 @@ impl NewJob {
             name: None,
             args: None,
             context: None,
+            also_contexts: Vec::new(),
+            same_as: None,
             rerun_of: None,
         }
     }
@@ -266,6 +280,8 @@ impl Job {
             name: new.name,
             args: new.args,
             context: new.context,
+            also_contexts: new.also_contexts,
+            same_as: new.same_as,
             rerun_of: new.rerun_of,
             state: State::Pending,
             attempt: 0,
@@ -290,6 +306,11 @@ impl Job {
         }
     }
 
+    /// Every context that it answers for; none of a job that posts no status.
+    pub fn contexts(&self) -> impl Iterator<Item = &String> {
+        self.context.iter().chain(self.also_contexts.iter().filter(|_| self.context.is_some()))
+    }
+
     /// What the forge shows beside the commit.
     pub fn commit_state(&self) -> CommitState {
         commit_state(self.state, self.fault)
@@ -310,6 +331,11 @@ impl Job {
     /// `working → pending` without anybody's fault: a shutdown, or a worker that is gone.
     pub(crate) fn handed_back(&self) -> Self {
         Self { state: State::Pending, times_queued: self.times_queued + 1, ..self.clone() }
+    }
+
+    /// The same, to enter JOBS again after a while: it waits for another job.
+    pub(crate) fn put_off(&self) -> Self {
+        Self { retry_after_s: Some(PUT_OFF_S), ..self.handed_back() }
     }
 
     /// The end of an attempt: a final state, or `pending` again where another attempt may help.

@@ -211,6 +211,11 @@ impl Forge {
         lock(&self.desk.installed).app_id = Some(id);
     }
 
+    /// The forge shows a repository of this name, of anybody's, with nothing in it that git could serve.
+    pub fn shows(&self, full_name: &str) {
+        std::fs::create_dir_all(self.desk.repos.join(format!("{full_name}.git"))).expect("a folder");
+    }
+
     /// A repository has this number, and not the one that its name makes.
     pub fn numbers(&self, full_name: &str, number: u64) {
         lock(&self.desk.installed).numbers.insert(full_name.to_owned(), number);

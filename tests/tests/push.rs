@@ -134,20 +134,21 @@ async fn a_hundred_equal_deliveries_at_once_are_one_job() {
 }
 
 #[tokio::test]
-async fn deletions_and_skipped_commits_make_no_job_and_a_tag_makes_one() {
+async fn deletions_make_no_job_skipped_commits_one_that_never_runs_and_a_tag_one() {
     let service = Service::start().await;
     let repository = service.registered("refs").await;
     let function = || Function::python("print('ok')");
     let first = repository.push(function()).await;
 
     let skipped = repository.push_to("main", function().file("a", "1"), "docs only [skip ci]").await;
-    assert!(skipped.told.contains("ignored: the commit message says so"), "{}", skipped.told);
-    assert_eq!(service.forge.statuses(&skipped), []);
+    let end = service.forge.final_status(&skipped).await;
+    assert_eq!(told(&end), "gitfaas/push success: skipped: the commit says so");
+    assert_eq!(service.finished(&skipped.job()).await.attempt, 0);
 
     let side = repository.push_to("side", function().file("a", "2"), "aside").await;
+    assert_eq!(service.forge.final_status(&side).await.state, "success");
     let gone = repository.delete("side").await;
     assert!(gone.told.contains("ignored: the ref was removed"), "{}", gone.told);
-    assert_eq!(service.forge.final_status(&side).await.state, "success");
 
     let tag = repository.tag("v1").await;
     let job = service.finished(&tag.job()).await;
@@ -159,9 +160,9 @@ async fn deletions_and_skipped_commits_make_no_job_and_a_tag_makes_one() {
     tokio::time::timeout(STATUS, came).await.expect("the tag's status comes").unwrap();
     let asked = service.forge.seen();
     let mut told_of = asked.iter().filter_map(|seen| Some(seen.path.split_once("/statuses/")?.1));
-    let commits = [first.sha.as_str(), side.sha.as_str()];
+    let commits = [first.sha.as_str(), skipped.sha.as_str(), side.sha.as_str()];
     assert!(told_of.all(|sha| commits.contains(&sha)), "a status of the tag object: {asked:#?}");
-    assert_eq!(service.jobs("").await.len(), 3);
+    assert_eq!(service.jobs("").await.len(), 4);
 }
 
 #[tokio::test]
@@ -194,7 +195,7 @@ async fn a_newer_push_supersedes_the_running_one_of_its_branch() {
     service.says(&first.job(), "slow").await;
     let second = repository.push(Function::python("print('quick')")).await;
     let job = service.finished(&first.job()).await;
-    assert_eq!(job.end(), format!("error, superseded: superseded by a newer push, job {}", second.job()));
+    assert_eq!(job.end(), format!("error, superseded: superseded by {}", &second.sha[..12]));
     assert_eq!(service.finished(&second.job()).await.result(), "quick\n");
     assert_eq!(service.forge.final_status(&first).await.state, "error");
     assert_eq!(service.forge.final_status(&second).await.state, "success");

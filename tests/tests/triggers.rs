@@ -78,7 +78,7 @@ async fn the_manifest_says_which_branches_run_and_whether_a_newer_push_ends_an_o
     let older = repository.push_to("quick", replaced("older"), "older").await;
     let newer = repository.push_to("quick", replaced("newer"), "newer").await;
     let job = service.finished(&older.job()).await;
-    assert_eq!(job.end(), format!("error, superseded: superseded by a newer push, job {}", newer.job()));
+    assert_eq!(job.end(), format!("error, superseded: superseded by {}", &newer.sha[..12]));
     assert_eq!(service.finished(&newer.job()).await.result(), "newer\n");
 }
 

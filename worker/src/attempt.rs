@@ -44,6 +44,8 @@ pub enum Fate {
     HandedBack,
     /// It went back to the queue for a worker that offers its language.
     NotOffered,
+    /// It went back to the queue to wait for another job of its commit.
+    PutOff,
     /// It was cancelled, superseded, or taken from us.
     Outdated,
 }
@@ -106,10 +108,15 @@ impl Desk {
         let fate = held.unwrap_or(Fate::Outdated);
         match fate {
             Fate::Ended => {}
-            Fate::HandedBack | Fate::NotOffered | Fate::Outdated => {
+            Fate::HandedBack | Fate::NotOffered | Fate::PutOff | Fate::Outdated => {
                 stop.cancel();
                 let _ = (&mut running.task).await;
             }
+        }
+        if fate == Fate::PutOff
+            && let Err(error) = ledger.put_off(job.id, job.attempt).await
+        {
+            tracing::warn!(job.id = %job.id, %error, "the job goes back when its lease expires");
         }
         if matches!(fate, Fate::HandedBack | Fate::NotOffered)
             && let Err(error) = ledger.hand_back(job.id, job.attempt).await
@@ -171,6 +178,9 @@ impl Desk {
 
     /// Stores log and result, then the end: in this order, so that whoever sees the end finds both.
     async fn deliver(&self, job: &Job, report: &Report, log: &LogHandle, writer: LogWriter) -> Fate {
+        if report.is_put_off {
+            return Fate::PutOff;
+        }
         if self.is_offered_elsewhere(report).await {
             return Fate::NotOffered;
         }

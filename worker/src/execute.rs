@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use hooks::git_ref::merge_queue_target;
 use jobs::{
     Cause, Filter, Outcome, Phase, Trigger,
     manifest::{Languages, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest},
@@ -25,6 +26,7 @@ use crate::{
     sandbox::{Chunk, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot},
     sink::Sink,
     source::{CommitFiles, Files, Found, Selection, SourceError, changed_paths},
+    twin::Twin,
     verdict,
 };
 
@@ -100,6 +102,19 @@ impl Workshop {
         }
         if let Some(outcome) = outside.superseded(manifest.supersede).await {
             return Err(outcome);
+        }
+        match outside.twin().await {
+            Twin::None => {}
+            Twin::NotOver => {
+                report.is_put_off = true;
+                return Err(Outcome::wished(Cause::Cancelled, "it waits for another job of its commit"));
+            }
+            Twin::Ran(same) => {
+                outside.log().note(Phase::Run, "another job of this commit answers for this one");
+                let outcome = same.outcome.clone();
+                *report = Report { checkout: report.checkout, ..*same };
+                return Ok(outcome);
+            }
         }
         let runner = self.runner(&manifest, &files).await?;
         let secrets = outside.secrets(&manifest.secrets).await?;
@@ -305,6 +320,8 @@ async fn filtered(
         Trigger::Push | Trigger::PullRequest => {}
     }
     if let Some(branch) = reference.as_deref().and_then(|reference| reference.strip_prefix("refs/heads/"))
+        // What waits in a merge queue is judged by the branch that it wants to get into.
+        && let branch = merge_queue_target(branch).unwrap_or(branch)
         && !manifest.branches.lets_through(branch)
     {
         return Some(format!("branch {branch} is not listed"));

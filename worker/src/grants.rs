@@ -57,7 +57,9 @@ impl Grants {
                 GrantReply::Job(grant) => return Ok(grant),
                 GrantReply::Refused { reason } => return Err(Outcome::service(Cause::Checkout, reason)),
                 GrantReply::Unavailable { reason } => reason,
-                GrantReply::Status(_) => "a gateway answered another question".to_owned(),
+                GrantReply::Status(_) | GrantReply::Delivery(_) => {
+                    "a gateway answered another question".to_owned()
+                }
             };
             if begun.elapsed() >= PATIENCE {
                 tracing::warn!(reason, "no grant");

@@ -25,6 +25,7 @@ pub mod serve;
 pub mod sink;
 pub mod source;
 pub mod start;
+pub mod twin;
 pub mod verdict;
 mod with_ledger;
 

@@ -14,6 +14,7 @@ use crate::{
     sandbox::{JobTag, Trust},
     source::DirectoryFiles,
     start,
+    twin::Twin,
 };
 
 /// What to run.
@@ -77,6 +78,10 @@ impl Outside for Here {
 
     async fn superseded(&self, _: Option<bool>) -> Option<Outcome> {
         None
+    }
+
+    async fn twin(&self) -> Twin {
+        Twin::None
     }
 }
 

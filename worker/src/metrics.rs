@@ -151,6 +151,7 @@ impl Metrics {
             Fate::Ended => "ended",
             Fate::HandedBack => "handed_back",
             Fate::NotOffered => "not_offered",
+            Fate::PutOff => "put_off",
             Fate::Outdated => "outdated",
         };
         self.slots_busy.dec();

@@ -10,6 +10,7 @@ use crate::{
     output::{Kept, LogSink},
     sandbox::{JobTag, Trust},
     source::DirectoryFiles,
+    twin::Twin,
 };
 
 /// What is to be run.
@@ -62,6 +63,8 @@ pub trait Outside: Send + Sync {
     fn learned(&self, sha: Option<&CommitSha>, language: &str) -> impl Future<Output = ()> + Send;
     /// Why this job is not to be run any more, given what its manifest says of superseding.
     fn superseded(&self, manifest: Option<bool>) -> impl Future<Output = Option<Outcome>> + Send;
+    /// What another job of the same commit came to that may answer for this one.
+    fn twin(&self) -> impl Future<Output = Twin> + Send;
 }
 
 /// What an attempt found out.
@@ -89,6 +92,8 @@ pub struct Report {
     pub kept: Option<Kept>,
     /// The end of its error output.
     pub error_tail: Option<String>,
+    /// Nothing ended: it waits for another job of its commit.
+    pub is_put_off: bool,
 }
 
 impl Report {
@@ -105,6 +110,7 @@ impl Report {
             peak_memory_bytes: None,
             kept: None,
             error_tail: None,
+            is_put_off: false,
         }
     }
 

@@ -78,7 +78,7 @@ impl Queue {
                     self.desk.metrics.over(fate);
                     match fate {
                         Fate::NotOffered => self.pass_over(job),
-                        Fate::Ended | Fate::HandedBack | Fate::Outdated => {}
+                        Fate::Ended | Fate::HandedBack | Fate::PutOff | Fate::Outdated => {}
                     }
                 }
                 Ok(None) => self.rest(&stop).await,

@@ -5,6 +5,7 @@
 //! after taking, so the last word at the forge is the record's.
 
 mod annotations;
+mod approval;
 mod log;
 mod pace;
 mod posting;
@@ -223,6 +224,11 @@ impl Reporter {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Workers that are present.
+    fn workers(&self) -> usize {
+        self.workers.load(Ordering::Relaxed)
+    }
+
     fn running_since(&self) -> MutexGuard<'_, HashMap<String, RunningSince>> {
         self.running_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -277,6 +283,15 @@ impl Reporter {
             }
             let Some((taken, me)) = self.take_entry(&entry).await? else { continue };
             let since = Instant::now();
+            if let Some(delivery) = &taken.delivery {
+                let Turn { next, done } = self.turn_of_delivery(key, &taken, delivery, since).await;
+                self.note(key, &me, &next).await?;
+                // A job may have taken the commit over meanwhile.
+                match self.ledger.commits.get(key).await? {
+                    Some(now) if now.value.delivery.is_none() => continue,
+                    Some(_) | None => return Ok(done.unwrap_or(Done::Ack)),
+                }
+            }
             // Read after taking: what is posted is never older than what another posted before.
             let turn = match self.ledger.job(taken.job).await? {
                 Some(job) if !agrees(&taken, &job) => {
@@ -310,6 +325,10 @@ impl Reporter {
     /// What the forge is still to be told. A record that changes after this look sends a message of its
     /// own.
     async fn left(&self, key: &str, commit: &Commit) -> anyhow::Result<Left> {
+        // What is to be said of a delivery a gateway tells.
+        if commit.delivery.is_some() {
+            return Ok(Left::Now);
+        }
         let Some(job) = self.ledger.job(commit.job).await? else { return Ok(Left::Nothing) };
         if agrees(commit, &job) {
             return Ok(Left::Nothing);
@@ -353,7 +372,7 @@ impl Reporter {
             let mut freed = Commit { posted: next.posted.clone(), poster: None, ..entry.value.clone() };
             freed.doubts.unanswered |= next.doubts.unanswered;
             // The rest is this job's alone.
-            Some(if freed.job == next.job {
+            Some(if freed.job == next.job && freed.delivery == next.delivery {
                 Commit {
                     refused: next.refused.clone(),
                     refused_state: next.refused_state,

@@ -4,7 +4,13 @@ use std::sync::{Arc, OnceLock};
 
 use jobs::{Cause, CommitSha, Job, Ledger, Outcome, Trigger, grants::GrantRequest, head_key, log::LogHandle};
 
-use crate::{checkout::Credential, grants::Grants, order::Outside, output::LogSink};
+use crate::{
+    checkout::Credential,
+    grants::Grants,
+    order::Outside,
+    output::LogSink,
+    twin::{Twin, twin},
+};
 
 /// How an attempt asks and tells, with a ledger behind it.
 pub(crate) struct WithLedger {
@@ -79,6 +85,10 @@ impl Outside for WithLedger {
         let _ = self.supersede.set(manifest);
         superseded(&self.ledger, &self.job, manifest).await
     }
+
+    async fn twin(&self) -> Twin {
+        twin(&self.ledger, &self.job).await
+    }
 }
 
 impl WithLedger {
@@ -100,5 +110,7 @@ pub(crate) async fn superseded(ledger: &Ledger, job: &Job, manifest: Option<bool
     let key = head_key(job.repo?, job.reference.as_deref()?);
     let head = ledger.heads.get(&key).await.ok()??;
     let newer = head.value.job.filter(|newer| *newer != job.id)?;
-    Some(Outcome::wished(Cause::Superseded, format!("superseded by a newer push, job {newer}")))
+    let after = head.value.after.short();
+    tracing::debug!(job.id = %job.id, %newer, "superseded");
+    Some(Outcome::wished(Cause::Superseded, format!("superseded by {after}")))
 }

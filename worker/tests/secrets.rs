@@ -16,6 +16,7 @@ use worker::{
     sandbox::{JobTag, Trust},
     source::DirectoryFiles,
     start,
+    twin::Twin,
 };
 
 const TOKEN: &str = "s3cr/t \"pässword\"+=";
@@ -78,6 +79,10 @@ impl Outside for WithSecrets {
 
     async fn superseded(&self, _: Option<bool>) -> Option<Outcome> {
         None
+    }
+
+    async fn twin(&self) -> Twin {
+        Twin::None
     }
 }
 

@@ -38,7 +38,10 @@ impl Gateway {
             // Registered, but its place was never taken: a crash, or it was suspended.
             None => self
                 .repos
-                .find(|repo| repo.installation.is_some() && repo.forge_id == Some(item.forge_id))
+                .find(|repo| {
+                    let is_its = repo.installation.is_some() && repo.forge_id == Some(item.forge_id);
+                    is_its && !repo.is_removing()
+                })
                 .into_iter()
                 .next()
                 .map(|entry| entry.value),
@@ -97,7 +100,7 @@ impl Gateway {
         let entry = self.settle(entry).await?;
         if !entry.value.posts {
             // Another gateway was faster with the same event.
-            self.unregister(entry).await?;
+            self.unregister_at_once(entry).await?;
         }
         Ok(Brought::Registered)
     }
@@ -132,7 +135,7 @@ impl Gateway {
     /// registered only loses its tokens.
     pub(super) async fn take_away(&self, entry: Entry<Repo>) -> Result<(), ApiError> {
         if is_brought(&entry.value) {
-            return self.unregister(entry).await;
+            return self.unregister_at_once(entry).await;
         }
         let without = |now: &Entry<Repo>| {
             now.value.installation.is_some().then(|| Repo { installation: None, ..now.value.clone() })

@@ -128,6 +128,9 @@ impl Comparer {
         let doubtful = self.gateway.index.doubtful(IN_MIND)?;
         self.due.retain(|key, _| doubtful.contains_key(key));
         for (key, doubt) in doubtful {
+            if self.due.get(&key).is_none_or(|due| due.doubt != doubt) {
+                self.tell_owner(key.clone(), doubt);
+            }
             let due = self.due.entry(key).or_insert_with(|| Due::new(doubt, now));
             if due.doubt != doubt {
                 *due = Due::new(doubt, now);
@@ -154,6 +157,20 @@ impl Comparer {
             });
         }
         Ok(())
+    }
+}
+
+impl Comparer {
+    /// A refusal of the forge's is shown to the owner of the registration at once, and an end that it took
+    /// says that all is well.
+    fn tell_owner(&self, key: String, doubt: Doubt) {
+        let gateway = Arc::clone(&self.gateway);
+        tokio::spawn(async move {
+            if let Err(error) = gateway.note_answer(&key, doubt).await {
+                let error: anyhow::Error = error.into();
+                tracing::warn!(commit = key, error = format!("{error:#}"), "status answer not noted");
+            }
+        });
     }
 }
 

@@ -6,7 +6,7 @@ use async_nats::jetstream::kv;
 use futures_util::StreamExt as _;
 use jobs::{
     Commit, Delivery, Job, Ledger,
-    bucket::{Bucket, BucketError, from_watch},
+    bucket::{Bucket, BucketError},
     streams,
 };
 use serde::{Serialize, de::DeserializeOwned};
@@ -143,7 +143,7 @@ async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
             let entry = entry.map_err(|_| FollowError::Broke(name))?;
             at.sequence = at.sequence.max(entry.revision);
             current = entry.delta == 0;
-            changes.extend(change(&entry));
+            changes.extend(change(bucket, &entry));
         }
         take_on_own_thread(&take, changes, at.clone(), Sync::Later).await?;
         on_disk = false;
@@ -166,8 +166,11 @@ async fn take_on_own_thread<T: Send + 'static>(
 }
 
 /// A value that cannot be understood is none of this gateway's: a newer one will list it.
-pub(super) fn change<T: DeserializeOwned>(entry: &kv::Entry) -> Option<Change<T>> {
-    match from_watch::<T>(entry) {
+pub(super) fn change<T: Serialize + DeserializeOwned>(
+    bucket: &Bucket<T>,
+    entry: &kv::Entry,
+) -> Option<Change<T>> {
+    match bucket.changed(entry) {
         Ok(Some(entry)) => Some(Change::Put(Box::new(entry))),
         Ok(None) => Some(Change::Gone(entry.key.clone())),
         Err(error) => {

@@ -74,7 +74,7 @@ pub(crate) async fn follow<T: Serialize + DeserializeOwned + Clone>(
             if let Ok(mut news) = bucket.watch(0).await {
                 // A deletion leaves a mark in the stream, so it is told again as well.
                 while let Some(Ok(entry)) = news.next().await {
-                    if let Some(change) = change(&entry) {
+                    if let Some(change) = change(&bucket, &entry) {
                         mirror.take(change);
                     }
                 }

@@ -17,7 +17,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use jobs::{Commit, Delivery, Job, JobId, State, UserId, bucket::Entry, reconcile::Candidate};
+use jobs::{Commit, Delivery, Job, JobId, RepoId, State, UserId, bucket::Entry, reconcile::Candidate};
 use redb::{
     Database, Durability, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
     TableDefinition,
@@ -279,6 +279,18 @@ impl Index {
     /// How many jobs [`Index::unposted`] would tell of.
     pub(crate) fn unposted_count(&self) -> Result<u64, IndexError> {
         Ok(self.database.begin_read()?.open_table(UNPOSTED)?.len()?)
+    }
+
+    /// The same of one repository's jobs.
+    pub(crate) fn unposted_of(&self, repo: RepoId) -> Result<usize, IndexError> {
+        let read = self.database.begin_read()?;
+        let jobs = read.open_table(JOBS)?;
+        let mut count = 0;
+        for key in read.open_table(UNPOSTED)?.iter()? {
+            let row = jobs.get(key?.0.value())?.and_then(|row| JobRow::read(row.value()));
+            count += usize::from(row.is_some_and(|row| row.repo == Some(repo)));
+        }
+        Ok(count)
     }
 
     /// Keys of commits whose end the forge may not show, up to `limit`.

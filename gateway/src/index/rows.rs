@@ -23,6 +23,9 @@ pub(super) struct JobRow {
     pub(super) repo: Option<RepoId>,
     pub(super) state: State,
     pub(super) revision: u64,
+    /// Whether it answers for several contexts: then one that was posted does not tell of the others.
+    #[serde(default)]
+    pub(super) has_several_contexts: bool,
 }
 
 impl JobRow {
@@ -68,7 +71,13 @@ pub(super) fn put_job(write: &WriteTransaction, entry: &Entry<Job>) -> Result<()
     if known.is_some_and(|known| known.revision >= entry.revision) {
         return Ok(());
     }
-    let row = JobRow { owner: job.owner, repo: job.repo, state: job.state, revision: entry.revision };
+    let row = JobRow {
+        owner: job.owner,
+        repo: job.repo,
+        state: job.state,
+        revision: entry.revision,
+        has_several_contexts: job.contexts().count() > 1,
+    };
     let bytes = serde_json::to_vec(&row).expect("ids and words are JSON");
     jobs.insert(id, bytes.as_slice())?;
     let of_owner = pair(job.owner.as_bytes(), job.id.as_bytes());
@@ -159,7 +168,9 @@ pub(super) fn put_commit(write: &WriteTransaction, entry: &Entry<Commit>) -> Res
     let known = write.open_table(JOBS)?.get(id)?.and_then(|row| JobRow::read(row.value()));
     let Some(known) = known else { return Ok(()) };
     let mut unposted = write.open_table(UNPOSTED)?;
-    if posted.is_some_and(|posted| posted.revision >= known.revision) {
+    if known.has_several_contexts {
+        // Whoever reconciles asks for each of them.
+    } else if posted.is_some_and(|posted| posted.revision >= known.revision) {
         unposted.remove(id)?;
     } else if known.state.is_final() && refusals == 0 && posted.is_none_or(|posted| !posted.state.is_final())
     {

@@ -93,6 +93,8 @@ fn commit(job: JobId, posted: Option<(u64, CommitState, bool)>) -> Commit {
         running_after_ms: None,
     };
     Commit {
+        v: 1,
+        delivery: None,
         repo: RepoId::new(),
         sha: "a".repeat(40).parse().unwrap(),
         context: "gitfaas/push".to_owned(),

@@ -7,6 +7,7 @@ use std::{
 
 use hooks::{
     CloneUrl, GitRef, Incoming, Push,
+    address::may_send_credential,
     app::Right,
     heads::{HeadsError, Login, RemoteRef},
     incoming::Repository,
@@ -70,9 +71,9 @@ struct New {
 
 impl Gateway {
     /// Without a credential a public repository answers all the same. Over http everybody on the way
-    /// could read one, so none is sent there; a worker keeps to that as well.
+    /// could read one; a worker keeps to the same rule.
     async fn clone_login(&self, repo: &Repo, url: &CloneUrl) -> Option<Login> {
-        if url.as_url().scheme() != "https" {
+        if !may_send_credential(url.as_url(), &self.config.clone_allow) {
             return None;
         }
         let credential = self.credential(repo, Right::ReadContents, None).await.ok()??;
@@ -96,6 +97,9 @@ impl Gateway {
     ) -> Result<Round, ApiError> {
         let Some(repo) = self.ledger.repos.get(&id.to_string()).await? else { return Ok(Round::default()) };
         let repo = repo.value;
+        if repo.is_removing() {
+            return Ok(Round::default());
+        }
         let refs = match self.refs_at_forge(&repo).await {
             Ok(refs) => refs,
             Err(error) => {

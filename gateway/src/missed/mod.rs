@@ -152,10 +152,11 @@ impl Missed {
 }
 
 fn makes_jobs_of_refs(repo: &Repo) -> bool {
-    repo.events.iter().any(|event| match event {
-        RepoEvent::Push | RepoEvent::Tag => true,
-        RepoEvent::PullRequest => false,
-    })
+    !repo.is_removing()
+        && repo.events.iter().any(|event| match event {
+            RepoEvent::Push | RepoEvent::Tag => true,
+            RepoEvent::PullRequest => false,
+        })
 }
 
 impl Gateway {

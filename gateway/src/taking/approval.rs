@@ -29,7 +29,7 @@ impl Gateway {
         let sha = sha.ok_or_else(|| ApiError::BadRequest("sha: the commit is missing".to_owned()))?;
         let missing = || ApiError::NotFound("repository");
         let id = entry.value.repo.ok_or_else(missing)?;
-        let repo = self.ledger.repos.get(&id.to_string()).await?.ok_or_else(missing)?.value;
+        let repo = self.repo(&id.to_string()).await?.ok_or_else(missing)?.value;
         let conflict = |why: String| Err(ApiError::Conflict(why));
         if *sha != pull.head_sha {
             return conflict(format!("this delivery is of commit {}, not of {sha}", pull.head_sha));

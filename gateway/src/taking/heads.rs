@@ -1,8 +1,8 @@
 //! Which commit is the newest of its ref, and which was seen before.
 
-use hooks::{Incoming, Push, incoming::PullRequest};
+use hooks::{GitRef, Incoming, Push, incoming::PullRequest};
 use jobs::{
-    Cause, CommitSha, Delivery, Head, JobId, PushSeen, Repo, Verdict,
+    Cause, CommitSha, Delivery, Head, JobId, PushSeen, Repo, Trigger, Verdict,
     bucket::{BucketError, Entry},
     head_key, push_key,
 };
@@ -215,15 +215,75 @@ impl Gateway {
         }
     }
 
-    /// A removed ref has no newest push, and the same push may come again.
+    /// A removed ref has no newest push, and the same push may come again. What waits or runs for a branch
+    /// or tag alone that is gone is cancelled.
     pub(crate) async fn remove_ref(&self, reference: &str, repo: &Repo) -> Result<(), ApiError> {
         let key = head_key(repo.id, reference);
-        let Some(head) = self.ledger.heads.get(&key).await? else { return Ok(()) };
+        let head = self.ledger.heads.get(&key).await?;
+        if reference.parse::<GitRef>().is_ok() {
+            self.cancel_of_ref(reference, head.as_ref(), repo).await?;
+        }
+        let Some(head) = head else { return Ok(()) };
         let seen = push_key(repo.id, reference, &head.value.after);
         if let Some(seen) = self.ledger.pushes.get(&seen).await? {
             not_conflicting(self.ledger.pushes.delete(&seen.key, seen.revision).await)?;
         }
         not_conflicting(self.ledger.heads.delete(&key, head.revision).await)
+    }
+}
+
+impl Gateway {
+    async fn cancel_of_ref(
+        &self,
+        reference: &str,
+        head: Option<&Entry<Head>>,
+        repo: &Repo,
+    ) -> Result<(), ApiError> {
+        // The index may not know the newest yet.
+        let mut jobs = self.open_jobs_of(repo.id)?;
+        jobs.extend(head.and_then(|head| head.value.job));
+        jobs.sort_unstable();
+        jobs.dedup();
+        for id in jobs {
+            let Some(entry) = self.ledger.job(id).await? else { continue };
+            let job = &entry.value;
+            let of_event = match job.trigger {
+                Trigger::Push | Trigger::Tag | Trigger::PullRequest => true,
+                // Somebody asked for these.
+                Trigger::Call | Trigger::Rerun => false,
+            };
+            let is_its = job.repo == Some(repo.id) && job.reference.as_deref() == Some(reference);
+            if job.state.is_final() || !of_event || !is_its {
+                continue;
+            }
+            if let Some(sha) = &job.sha
+                && self.is_head_of_another(sha, reference, repo).await?
+            {
+                continue;
+            }
+            let what = if reference.starts_with("refs/tags/") { "tag" } else { "branch" };
+            self.cancel_because(id, &format!("the {what} was deleted")).await?;
+        }
+        Ok(())
+    }
+
+    /// Whether another ref of the repository points to this commit: then its status is that one's too.
+    async fn is_head_of_another(
+        &self,
+        sha: &CommitSha,
+        reference: &str,
+        repo: &Repo,
+    ) -> Result<bool, ApiError> {
+        let own = head_key(repo.id, reference);
+        for key in self.ledger.heads.subjects_under(&format!("{}.", repo.id)).await? {
+            if key != own
+                && let Some(head) = self.ledger.heads.get(&key).await?
+                && head.value.after == *sha
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

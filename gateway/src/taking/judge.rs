@@ -7,8 +7,9 @@ use hooks::{
     Incoming, Push,
     incoming::{PullRequest, PullRequestAction, Rerequested},
 };
-use jobs::{Forks, Repo, RepoEvent, Trigger};
+use jobs::{Forks, Repo, RepoEvent, SkipCi, Trigger};
 
+use super::push::queue_target;
 use crate::webhooks::named;
 
 /// What a delivery means for a registration.
@@ -59,6 +60,14 @@ fn of_push(repo: &Repo, push: &Push) -> Judgement {
     if push.is_deletion() {
         return Judgement::Removed;
     }
+    if let Some(target) = queue_target(repo, push) {
+        let makes_jobs = [RepoEvent::Push, RepoEvent::PullRequest].iter().any(|of| repo.events.contains(of));
+        return match (makes_jobs, repo.branches.lets_through(target)) {
+            (false, _) => ignored("neither pushes to branches nor pull requests make jobs here"),
+            (true, false) => ignored("the branch that the merge queue is of is filtered"),
+            (true, true) => Judgement::Run(Trigger::PullRequest),
+        };
+    }
     let (event, trigger) = match push.reference.branch() {
         Some(_) => (RepoEvent::Push, Trigger::Push),
         None => (RepoEvent::Tag, Trigger::Tag),
@@ -73,7 +82,11 @@ fn of_push(repo: &Repo, push: &Push) -> Judgement {
         return ignored("the branch is filtered");
     }
     if push.asks_to_skip() {
-        return ignored("the commit message says so");
+        match repo.skip_ci {
+            // It makes a job that ends at once.
+            SkipCi::Status if repo.posts => {}
+            SkipCi::Status | SkipCi::Silent => return ignored("the commit message says so"),
+        }
     }
     Judgement::Run(trigger)
 }
@@ -146,6 +159,12 @@ mod tests {
             former_urls: Vec::new(),
             posts: false,
             forks: Forks::default(),
+            skip_ci: SkipCi::default(),
+            pull_requests: jobs::PullRequests::default(),
+            api_url: None,
+            webhook_wanted: false,
+            problems: Vec::new(),
+            removing_since: None,
             other: Map::new(),
         }
     }
@@ -180,6 +199,25 @@ mod tests {
     #[test_case(Push { after: None, ..push("refs/heads/main") } => Judgement::Removed ; "a removed branch")]
     fn pushes(push: Push) -> Judgement {
         judge(Some(&repo()), &Incoming::Push(push), None)
+    }
+
+    #[test_case(true, SkipCi::Status => Judgement::Run(Trigger::Push) ; "shown as skipped")]
+    #[test_case(true, SkipCi::Silent => Judgement::Ignored("the commit message says so".into()) ; "nothing is posted")]
+    #[test_case(false, SkipCi::Status => Judgement::Ignored("the commit message says so".into()) ; "nobody to post it")]
+    fn commits_that_ask_for_no_run(posts: bool, skip_ci: SkipCi) -> Judgement {
+        let repo = Repo { posts, skip_ci, ..repo() };
+        let push = Push { skip_ci: true, ..push("refs/heads/main") };
+        judge(Some(&repo), &Incoming::Push(push), None)
+    }
+
+    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::Push] => Judgement::Run(Trigger::PullRequest) ; "its target passes")]
+    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::PullRequest] => Judgement::Run(Trigger::PullRequest) ; "pull requests alone")]
+    #[test_case("refs/heads/gh-readonly-queue/dev/pr-5-abc", vec![RepoEvent::Push] => ignored("the branch that the merge queue is of is filtered") ; "its target does not")]
+    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::Tag] => ignored("neither pushes to branches nor pull requests make jobs here") ; "neither makes jobs")]
+    fn merge_queues(reference: &str, events: Vec<RepoEvent>) -> Judgement {
+        let repo = Repo { forge: "github".to_owned(), events, ..repo() };
+        let push = Push { skip_ci: true, ..push(reference) };
+        judge(Some(&repo), &Incoming::Push(push), None)
     }
 
     #[test_case(Some(7), "https://git.example.com/b/renamed" => true ; "renamed")]

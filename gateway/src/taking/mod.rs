@@ -168,7 +168,12 @@ impl Gateway {
                 }
             }
         }
-        let is_full = repo.is_some_and(|repo| self.queue_is_full(repo.owner).unwrap_or(false));
+        // What is skipped never waits.
+        let is_skipped = match (incoming, repo) {
+            (Some(Incoming::Push(push)), Some(repo)) => push::skips(repo, push),
+            (_, _) => false,
+        };
+        let is_full = !is_skipped && repo.is_some_and(|repo| self.queue_is_full(repo.owner).unwrap_or(false));
         if !delivery.jobs.is_empty() && is_full {
             delivery.reason = Some(QUEUE_FULL.to_owned());
         }

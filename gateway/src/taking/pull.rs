@@ -11,8 +11,9 @@ use super::{
     approval,
     heads::Moved,
     made::{Decided, rerun_of},
+    push::PUSH,
 };
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, gateway::Gateway, waiting::PULL_REQUEST};
 
 /// Why a pull request has no job yet.
 const HELD: &str = "a pull request from a fork waits for an owner's approval";
@@ -27,12 +28,22 @@ impl Gateway {
         repo: &Repo,
     ) -> Result<Decided, ApiError> {
         let moved = Moved::of_pull(pull);
+        let older = self.newest(&moved.reference, repo).await?.filter(|older| *older != moved.after);
         if pull.action == PullRequestAction::Closed {
             self.remove_ref(&moved.reference, repo).await?;
+            self.show_void(repo, older.as_ref().unwrap_or(&moved.after)).await?;
             return Ok(Decided::because(Verdict::Ignored, "the pull request was closed"));
         }
         let Some(job) = delivery.jobs.first().copied() else {
-            return self.hold(delivery, &moved, repo).await;
+            let held = self.hold(delivery, &moved, repo).await?;
+            if held.verdict == Verdict::Held && delivery.replay_of.is_none() {
+                let key = Delivery::key(&delivery.hook, &delivery.delivery_id);
+                self.show_waiting(repo, pull, &key).await?;
+            }
+            if let Some(older) = older {
+                self.show_void(repo, &older).await?;
+            }
+            return Ok(held);
         };
         if approval::is_in(delivery) && self.ledger.job(job).await?.is_none() {
             let newest = self.newest(&moved.reference, repo).await?;
@@ -46,7 +57,17 @@ impl Gateway {
             self.move_head(&moved, repo, Some(earlier)).await?;
             return Ok(Decided::duplicate_of(earlier));
         }
-        self.make(delivery, new_job(delivery, pull, repo, job), Some((&moved, repo))).await
+        let same_as = self.twin_of(repo, pull).await?;
+        let new = NewJob { same_as, ..new_job(delivery, pull, repo, job) };
+        self.make(delivery, new, Some((&moved, repo))).await
+    }
+
+    /// The job of the push that brought the same commit, where the registration wants it to answer for both.
+    async fn twin_of(&self, repo: &Repo, pull: &PullRequest) -> Result<Option<JobId>, ApiError> {
+        if pull.from_fork {
+            return Ok(None);
+        }
+        self.twin(repo, &pull.head_sha, PUSH).await
     }
 
     /// No job, but the newest commit is known from here on, so that an approval can name it. A replay
@@ -77,7 +98,7 @@ fn new_job(delivery: &Delivery, pull: &PullRequest, repo: &Repo, id: JobId) -> N
         paths: repo.paths.clone(),
         untrusted: pull.from_fork,
         name: repo.name.clone(),
-        context: repo.posts.then(|| "gitfaas/pull-request".to_owned()),
+        context: repo.posts.then(|| PULL_REQUEST.to_owned()),
         rerun_of: rerun_of(delivery),
         ..NewJob::call(repo.owner, repo.url.clone())
     }

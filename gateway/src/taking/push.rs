@@ -1,14 +1,24 @@
-//! A push: one job, unless the same push made one before.
+//! A push: one job, unless the same push made one before. One of a merge queue is a pull request's.
 
-use hooks::{GitRef, Push};
-use jobs::{Delivery, JobId, NewJob, Repo, Trigger, Verdict};
+use std::collections::VecDeque;
+
+use hooks::{Forge, GitRef, Push, git_ref::merge_queue_target};
+use jobs::{
+    CommitSha, Delivery, JobId, NewJob, Outcome, PullRequests, Repo, RepoEvent, Trigger, Verdict,
+    streams::commit_key,
+};
 
 use super::{
     HEAD_REVISION,
     heads::Moved,
     made::{Decided, rerun_of},
 };
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, gateway::Gateway, waiting::PULL_REQUEST, webhooks::forge_of};
+
+/// The context of pushes to branches.
+pub(super) const PUSH: &str = "gitfaas/push";
+/// Why a job ended before it began.
+const SAYS_SO: &str = "the commit says so";
 
 impl Gateway {
     pub(super) async fn run_push(
@@ -31,12 +41,82 @@ impl Gateway {
             }
             return Ok(Decided::duplicate_of(earlier));
         }
-        self.make(delivery, new_job(delivery, push, repo, job), Some((&moved, repo))).await
+        let new = new_job(delivery, push, repo, job);
+        if skips(repo, push) {
+            return self.make_skipped(new, &moved, repo).await;
+        }
+        let same_as = match (&new.sha, new.trigger) {
+            (Some(sha), Trigger::Push) => self.twin(repo, sha, PULL_REQUEST).await?,
+            (Some(_) | None, _) => None,
+        };
+        self.make(delivery, NewJob { same_as, ..new }, Some((&moved, repo))).await
+    }
+
+    /// A job that ends before it begins, because the commit says so; the older one of its ref goes on.
+    async fn make_skipped(&self, new: NewJob, moved: &Moved, repo: &Repo) -> Result<Decided, ApiError> {
+        let job = new.id;
+        self.ledger.record(new).await?;
+        self.move_head(moved, repo, None).await?;
+        if let Some(entry) = self.ledger.end(job, &Outcome::Skipped { why: SAYS_SO.to_owned() }).await? {
+            self.note(&entry);
+        }
+        Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Accepted, SAYS_SO) })
+    }
+
+    /// The job of the same commit that may answer for one of the other event.
+    pub(super) async fn twin(
+        &self,
+        repo: &Repo,
+        sha: &CommitSha,
+        context: &str,
+    ) -> Result<Option<JobId>, ApiError> {
+        match repo.pull_requests {
+            PullRequests::Run => return Ok(None),
+            PullRequests::Reuse => {}
+        }
+        let Some(commit) = self.ledger.commits.get(&commit_key(repo.id, sha, context)).await? else {
+            return Ok(None);
+        };
+        let Some(entry) = self.ledger.job(commit.value.job).await? else { return Ok(None) };
+        let job = &entry.value;
+        let is_plain = match job.trigger {
+            Trigger::Push | Trigger::PullRequest => !job.untrusted && job.same_as.is_none(),
+            Trigger::Tag | Trigger::Call | Trigger::Rerun => false,
+        };
+        let agrees = is_plain && self.secrets_agree(repo.id).await?;
+        Ok(agrees.then_some(job.id))
+    }
+}
+
+/// Whether a push only leaves a job that was skipped. What waits in a merge queue is never skipped: it
+/// would merge untested.
+pub(super) fn skips(repo: &Repo, push: &Push) -> bool {
+    push.asks_to_skip() && queue_target(repo, push).is_none()
+}
+
+/// The branch that a push of GitHub's merge queue wants to get into.
+pub(super) fn queue_target<'a>(repo: &Repo, push: &'a Push) -> Option<&'a str> {
+    match forge_of(repo) {
+        Forge::Github => merge_queue_target(push.reference.branch()?),
+        Forge::Gitea | Forge::Gitlab | Forge::Plain => None,
     }
 }
 
 fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
-    let (trigger, context) = kind(&push.reference);
+    let (trigger, mut contexts) = match queue_target(repo, push) {
+        // Forks' code may be inside: it gets what a pull request gets. It answers for whatever a required
+        // check may be asked for.
+        Some(_) => {
+            let asked = [(RepoEvent::Push, PUSH), (RepoEvent::PullRequest, PULL_REQUEST)];
+            let contexts = asked.into_iter().filter(|(event, _)| repo.events.contains(event));
+            (Trigger::PullRequest, contexts.map(|(_, context)| context.to_owned()).collect())
+        }
+        None => {
+            let (trigger, context) = kind(&push.reference);
+            (trigger, VecDeque::from([context.to_owned()]))
+        }
+    };
+    let context = contexts.pop_front().filter(|_| repo.posts);
     NewJob {
         id,
         trigger,
@@ -47,7 +127,8 @@ fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
         before: push.before.clone(),
         paths: repo.paths.clone(),
         name: repo.name.clone(),
-        context: repo.posts.then(|| context.to_owned()),
+        also_contexts: context.as_ref().map(|_| contexts.into()).unwrap_or_default(),
+        context,
         rerun_of: rerun_of(delivery),
         ..NewJob::call(repo.owner, repo.url.clone())
     }
@@ -56,6 +137,6 @@ fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
 fn kind(reference: &GitRef) -> (Trigger, &'static str) {
     match reference.tag() {
         Some(_) => (Trigger::Tag, "gitfaas/tag"),
-        None => (Trigger::Push, "gitfaas/push"),
+        None => (Trigger::Push, PUSH),
     }
 }

@@ -39,7 +39,7 @@ async fn everything_sealed_is_sealed_anew_while_gateways_run() {
     let files = Files::make();
     let service = Service::with(&files.variables(&[(KEY, &files.old), (NEXT, &files.new)])).await;
     let token = service.user("a@example.com").await;
-    let repo = service.register(&token, json!({ "url": URL, "token": "t0ken" })).await;
+    let repo = service.register(&token, json!({ "url": URL, "forge": "plain", "token": "t0ken" })).await;
     let (id, secret) = (repo["id"].as_str().unwrap(), repo["secret"].as_str().unwrap());
     let set = async |service: &Service, name: &str| {
         let path = format!("/api/v1/repos/{id}/secrets/{name}");

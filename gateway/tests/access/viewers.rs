@@ -92,7 +92,7 @@ async fn who_is_no_viewer_any_more_reads_his_old_jobs_and_gets_nothing_of_the_re
     let service = Service::start().await;
     let owner = service.user("owner@example.com").await;
     let viewer = service.user("viewer@example.com").await;
-    let wishes = json!({ "url": URL, "token": "t0ken", "viewers": ["viewer@example.com"] });
+    let wishes = json!({ "url": URL, "forge": "plain", "token": "t0ken", "viewers": ["viewer@example.com"] });
     let id = service.register(&owner, wishes).await["id"].as_str().unwrap().to_owned();
     let put = service.request(Method::PUT, &format!("/api/v1/repos/{id}/secrets/KEY")).bearer_auth(&owner);
     put.body("hunter2").says(StatusCode::CREATED).await;

@@ -73,7 +73,8 @@ fn the_search_finds_what_it_looks_for() {
 #[tokio::test]
 async fn a_planted_secret_is_shown_to_its_worker_and_nobody_else() {
     let scene = Scene::set().await;
-    let repo = scene.service.register(&scene.owner, json!({ "url": URL, "token": TOKEN })).await;
+    let repo =
+        scene.service.register(&scene.owner, json!({ "url": URL, "forge": "plain", "token": TOKEN })).await;
     let id = repo["id"].as_str().unwrap();
     let path = format!("/api/v1/repos/{id}/secrets/KEY");
     let put = async |value: &str| {

@@ -6,9 +6,10 @@ use url::{Host, Url};
 
 use super::Allow;
 
-/// Whether a credential may be sent to this URL: over https always, over http only to a host that the
-/// operator named or whose literal address is allowed, since everybody on the way can read it. One rule
-/// for clones, statuses and all else.
+/// Whether a credential may be sent to this URL.
+///
+/// Over https always; over http only to a host that the operator named or whose literal address is allowed,
+/// since everybody on the way can read it. One rule for clones, statuses and all else.
 pub fn may_send_credential(url: &Url, allow: &Allow) -> bool {
     if url.scheme() == "https" {
         return true;

@@ -31,6 +31,20 @@ fn giteas_secret() -> String {
     saved(GITEA)["secret"].as_str().unwrap().to_owned()
 }
 
+/// The number of the repository of the real Gitea.
+fn gitea_number() -> u64 {
+    let first = saved(GITEA)["deliveries"][0]["body"].as_str().unwrap().to_owned();
+    saved(&first)["repository"]["id"].as_u64().unwrap()
+}
+
+/// The number of a repository in the saved deliveries, the first that is told.
+fn number_in(text: &str, full_name: &str) -> Option<u64> {
+    let all = saved(text);
+    let events = all.as_object().unwrap().values().filter_map(Value::as_array).flatten();
+    let named = events.filter(|event| event["repository"]["full_name"] == full_name);
+    named.filter_map(|event| event["repository"]["id"].as_u64()).next()
+}
+
 /// An example of GitHub's, with this forge in GitHub's place.
 fn here(payload: &Value, forge: &Forge) -> Value {
     let text = payload.to_string();
@@ -59,6 +73,10 @@ async fn every_example_payload_of_github_has_its_verdict() {
     for name in
         ["Codertocat/Hello-World", "Octocoders/Hello-World", "electron/electron", "github/hello-world"]
     {
+        service.forge.shows(name);
+        if let Some(number) = number_in(GITHUB, name) {
+            service.forge.numbers(name, number);
+        }
         registered(&service, &format!("{}/{name}.git", service.forge.url()), "github").await;
     }
     let mut table = Table::default();
@@ -165,6 +183,8 @@ async fn every_delivery_of_a_real_gitea_has_its_verdict_signed_anew_and_as_it_ca
     // A registration makes its own secret, so these bytes are signed again; the hook of all
     // repositories has the secret of the recording, so there even the signatures are the real ones.
     let own = registered(&service, url, "gitea").await;
+    service.forge.shows("dev/hello");
+    service.forge.numbers("dev/hello", gitea_number());
     registered(&service, url, "github").await;
     let mut tables = [Table::default(), Table::default()];
     for delivery in saved(GITEA)["deliveries"].as_array().unwrap() {
@@ -178,7 +198,11 @@ async fn every_delivery_of_a_real_gitea_has_its_verdict_signed_anew_and_as_it_ca
             })
             .collect();
         let mut anew = real.clone();
-        anew.insert(SIGNATURE, signature(&own.secret, body.as_bytes()).parse().unwrap());
+        let signed = signature(&own.secret, body.as_bytes());
+        anew.insert(SIGNATURE, signed.parse().unwrap());
+        for bare in ["x-gitea-signature", "x-gogs-signature"] {
+            assert!(anew.insert(bare, signed.trim_start_matches("sha256=").parse().unwrap()).is_some());
+        }
         let what = delivery["what"].as_str().unwrap();
         tables[0].note(what, send_as(&service, &path(&own.webhook_url), anew, body.to_owned()).await);
         tables[1].note(what, send_as(&service, OF_ALL, real, body.to_owned()).await);
@@ -209,7 +233,7 @@ async fn every_delivery_of_a_real_gitea_has_its_verdict_signed_anew_and_as_it_ca
     insta::assert_snapshot!(of_all.shown(), @"
     one commit | 202 accepted 1
     seven commits (the list is cut to five) | 202 accepted 1
-    non-ASCII and [skip ci] | 200 ignored 0 the commit message says so
+    non-ASCII and [skip ci] | 202 accepted 1 the commit says so
     forced | 202 accepted 1
     light tag | 202 accepted 1
     light tag, create | 200 ignored 0 the push event tells of what was made

@@ -44,6 +44,10 @@ impl Outside for Nobody {
     async fn superseded(&self, _: Option<bool>) -> Option<Outcome> {
         None
     }
+
+    async fn twin(&self) -> Twin {
+        Twin::None
+    }
 }
 
 fn filter(globs: &[&str]) -> Filter {

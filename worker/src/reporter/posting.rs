@@ -2,7 +2,7 @@
 
 use std::{
     collections::VecDeque,
-    sync::{PoisonError, atomic::Ordering},
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 
@@ -42,7 +42,7 @@ const NO_SLOT_WAIT: Duration = Duration::from_millis(250);
 const GAP: Duration = Duration::from_secs(1);
 /// Between two questions to gateways of which none answered: they are ours and soon back, and the
 /// back-off that a forge gets would keep a status for minutes.
-const NO_GATEWAY_WAIT: Duration = Duration::from_secs(2);
+pub(super) const NO_GATEWAY_WAIT: Duration = Duration::from_secs(2);
 
 /// What a turn came to.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    fn over(next: Commit, done: Done) -> Self {
+    pub(super) fn over(next: Commit, done: Done) -> Self {
         Self { next, done: Some(done) }
     }
 
@@ -63,7 +63,7 @@ impl Turn {
     }
 
     /// This state will not be taken; the job's next one may be.
-    fn refused(next: Commit, state: CommitState, reason: String) -> Self {
+    pub(super) fn refused(next: Commit, state: CommitState, reason: String) -> Self {
         let mut noted = Commit { refused: Some(reason), refused_state: Some(state), ..next };
         noted.doubts.refusals += u32::from(state.is_final());
         Self::over(noted, Done::Ack)
@@ -71,7 +71,7 @@ impl Turn {
 }
 
 /// Why a check run is not as it should be yet.
-enum NotYet {
+pub(super) enum NotYet {
     /// The turn was too short.
     Later,
     /// The forge.
@@ -97,13 +97,13 @@ impl Reporter {
                 self.metrics.told(state, Told::Refused);
                 return Turn::refused(free, state, reason);
             }
-            GrantReply::Unavailable { .. } | GrantReply::Job(_) => {
+            GrantReply::Unavailable { .. } | GrantReply::Job(_) | GrantReply::Delivery(_) => {
                 self.metrics.told(state, Told::Unreachable);
                 return Turn::over(free, Done::Again(Some(NO_GATEWAY_WAIT)));
             }
         };
         let takes_checks = grant.checks;
-        let (target, post) = match words::message(commit, &job.value, grant) {
+        let (target, post) = match words::of_job(commit, &job.value, grant) {
             Ok(message) => message,
             Err(reason) => {
                 self.metrics.told(state, Told::Refused);
@@ -141,7 +141,7 @@ impl Reporter {
             },
         };
         let budget = if takes_checks { self.checks.budget(&target) } else { self.statuses.budget(&target) };
-        let asker = Asker { key, urgency, workers: self.workers.load(Ordering::Relaxed), budget };
+        let asker = Asker { key, urgency, workers: self.workers(), budget };
         if let Err(wait) = self.pace.ask(&account, asker, Instant::now()) {
             return Turn::over(free, Done::Again(Some(wait)));
         }
@@ -174,29 +174,34 @@ impl Reporter {
                 if let StatusError::Unauthorized { .. } = error {
                     self.note_stale(key, &target);
                 }
-                self.refused(&account, job, next, error)
+                self.refused(&account, state, next, error)
             }
         }
     }
 
-    fn stale_token(&self, key: &str) -> Option<String> {
+    pub(super) fn stale_token(&self, key: &str) -> Option<String> {
         self.stale.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
     }
 
     /// The next request for a grant says that this token was not taken, so that a fresh one is made.
-    fn note_stale(&self, key: &str, target: &Target) {
+    pub(super) fn note_stale(&self, key: &str, target: &Target) {
         let digest = hex::encode(Sha256::digest(target.token.expose().as_bytes()));
         self.stale.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), digest);
     }
 
     /// What the forge's refusal means for the message.
-    fn refused(&self, account: &Account, job: &Entry<Job>, next: Commit, error: StatusError) -> Turn {
-        let state = job.value.commit_state();
+    pub(super) fn refused(
+        &self,
+        account: &Account,
+        state: CommitState,
+        next: Commit,
+        error: StatusError,
+    ) -> Turn {
         match error {
             StatusError::RetryAfter { wait, reason } => {
                 self.metrics.told(state, Told::Waiting);
                 self.pace.wait(account, wait, Instant::now());
-                tracing::warn!(job.id = %job.value.id, reason, wait_s = wait.as_secs(), "the forge asks to wait");
+                tracing::warn!(repo = %next.repo, sha = next.sha.short(), reason, wait_s = wait.as_secs(), "the forge asks to wait");
                 Turn::over(next, Done::Again(Some(wait)))
             }
             error @ (StatusError::Retry { .. } | StatusError::Unauthorized { .. }) => {
@@ -206,12 +211,12 @@ impl Reporter {
                     Told::Unauthorized
                 };
                 self.metrics.told(state, told);
-                tracing::warn!(job.id = %job.value.id, error = format!("{error:#}"), "status not posted yet");
+                tracing::warn!(repo = %next.repo, sha = next.sha.short(), error = format!("{error:#}"), "status not posted yet");
                 Turn::over(next, Done::Again(None))
             }
             error @ (StatusError::Refused { .. } | StatusError::Moved { .. }) => {
                 self.metrics.told(state, Told::Refused);
-                tracing::warn!(job.id = %job.value.id, error = format!("{error:#}"), "status refused");
+                tracing::warn!(repo = %next.repo, sha = next.sha.short(), error = format!("{error:#}"), "status refused");
                 Turn::refused(next, state, error.to_string())
             }
         }
@@ -219,7 +224,7 @@ impl Reporter {
 
     /// Makes the job's check run, or brings it to where the record is. After a request whose answer
     /// was lost, the forge is asked first what it has; `next` notes what is known.
-    async fn check_run(
+    pub(super) async fn check_run(
         &self,
         target: &Target,
         mut run: CheckRun,

@@ -6,17 +6,57 @@ use hooks::{
     checks::{CheckRun, Conclusion, Progress},
     status::{MAX_DESCRIPTION_CHARS, StatusPost, Target},
 };
-use jobs::{Cause, Commit, Fault, Job, State, bucket::Entry, grants::StatusGrant, units};
+use jobs::{
+    Cause, Commit, CommitState, Fault, Job, State,
+    bucket::Entry,
+    grants::{DeliveryGrant, StatusGrant},
+    units,
+};
 
 use super::{
     log::LogView,
     text::{fenced, plain},
 };
 
+/// What is said of a job.
+pub(super) fn of_job(commit: &Commit, job: &Job, grant: StatusGrant) -> Result<(Target, StatusPost), String> {
+    let (target, post) = message(commit, job.commit_state(), description(job), grant)?;
+    Ok((target, StatusPost { running: job.state == State::Working, ..post }))
+}
+
+/// What is said of a commit that waits for an approval, or did.
+pub(super) fn of_delivery(commit: &Commit, grant: DeliveryGrant) -> Result<(Target, StatusPost), String> {
+    let state = if grant.waits { CommitState::Pending } else { CommitState::Error };
+    message(commit, state, grant.description, grant.status)
+}
+
+/// The check run of such a commit: somebody has to do something, or nobody can any more.
+pub(super) fn check_run_of_delivery(post: &StatusPost, delivery: &str) -> CheckRun {
+    let conclusion = match post.state {
+        CommitState::Pending => Conclusion::ActionRequired,
+        CommitState::Success | CommitState::Failure | CommitState::Error => Conclusion::Cancelled,
+    };
+    CheckRun {
+        owner: post.owner.clone(),
+        name: post.name.clone(),
+        sha: post.sha.clone(),
+        context: post.context.clone(),
+        external_id: delivery.to_owned(),
+        details_url: post.target_url.clone(),
+        progress: Progress::Completed(conclusion),
+        title: post.description.clone(),
+        summary: "A pull request from a fork runs once an owner of the repository has approved its commit.\n"
+            .to_owned(),
+        text: None,
+        annotations: Vec::new(),
+    }
+}
+
 /// Reads a grant; what is wrong with it is told without its values.
-pub(super) fn message(
+fn message(
     commit: &Commit,
-    job: &Job,
+    state: CommitState,
+    description: String,
     grant: StatusGrant,
 ) -> Result<(Target, StatusPost), String> {
     let wrong = |what: &str| format!("the grant's {what} cannot be read");
@@ -30,9 +70,9 @@ pub(super) fn message(
         name: grant.name,
         sha: commit.sha.clone(),
         context: commit.context.clone(),
-        state: job.commit_state(),
-        running: job.state == State::Working,
-        description: description(job),
+        state,
+        running: false,
+        description,
         target_url: Some(grant.target_url),
     };
     Ok((target, post))
