@@ -33,7 +33,7 @@ const GROUP: &str = "gateways";
 /// Requests answered at once: each is a few reads.
 const AT_ONCE: usize = 32;
 /// Why nothing is given of a registration whose token was revoked.
-const TOKEN_ENDED: &str = "the forge does not take the registration's token any more";
+pub(crate) const TOKEN_ENDED: &str = "the forge does not take the registration's token any more";
 /// Why a call gets nothing and ends.
 const NOT_HIS: &str = "whoever called this does not own or view the repository any more";
 

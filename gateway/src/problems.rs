@@ -5,7 +5,9 @@ use jobs::{ProblemKind, Repo, RepoId, bucket::Entry};
 
 use hooks::CloneUrl;
 
-use crate::{auth::Caller, compare::Doubt, error::ApiError, gateway::Gateway, places::are_others};
+use crate::{
+    auth::Caller, compare::Doubt, error::ApiError, gateway::Gateway, grants::TOKEN_ENDED, places::are_others,
+};
 
 /// What mends a problem.
 pub(crate) fn fix(about: ProblemKind) -> &'static str {
@@ -61,6 +63,8 @@ impl Gateway {
             (Some(reason), 1..) if is_about_credential(reason) => {
                 self.status_was_refused(commit.repo, reason).await
             }
+            // That is noted already.
+            (Some(reason), 1..) if reason == TOKEN_ENDED => self.hand_over(commit.repo).await,
             (Some(_), 1..) | (None, 1..) => Ok(()),
             (_, 0) => {
                 let had = self.repos.find(|repo| repo.id == commit.repo);
@@ -96,16 +100,23 @@ impl Gateway {
         Ok(())
     }
 
-    /// The forge refused a status of this registration: its owner is to see it, and another registration
-    /// that can post takes its place. Where there is none it keeps it, and is tried again.
-    pub(crate) async fn status_was_refused(&self, repo: RepoId, reason: &str) -> Result<(), ApiError> {
+    /// The forge refused a status of this registration: its owner is to see it.
+    async fn status_was_refused(&self, repo: RepoId, reason: &str) -> Result<(), ApiError> {
         let found = self.ledger.repos.get(&repo.to_string()).await?;
         if found.is_none_or(|entry| !entry.value.posts || entry.value.is_removing()) {
             return Ok(());
         }
-        let Some(entry) = self.note_problem(repo, ProblemKind::Status, Some(reason)).await? else {
+        self.note_problem(repo, ProblemKind::Status, Some(reason)).await?;
+        self.hand_over(repo).await
+    }
+
+    /// Another registration that can post takes the place of one that cannot. Where there is none it keeps
+    /// it, and is tried again.
+    async fn hand_over(&self, repo: RepoId) -> Result<(), ApiError> {
+        let Some(entry) = self.ledger.repos.get(&repo.to_string()).await? else { return Ok(()) };
+        if !entry.value.posts || entry.value.is_removing() {
             return Ok(());
-        };
+        }
         let Some(other) = self.who_could_post(&entry.value).await? else { return Ok(()) };
         tracing::info!(repo = %repo, by = %other.value.id, "status owner changed");
         let silent = |now: &Entry<Repo>| now.value.posts.then(|| Repo { posts: false, ..now.value.clone() });
@@ -206,6 +217,10 @@ impl Gateway {
             let found = self.users.find(|user| user.id == other.value.owner);
             found.first().map(|user| format!(" ({}, {})", other.value.id, user.value.email))
         });
-        Some(format!("another registration of this repository posts{}", whose.unwrap_or_default()))
+        let what = match Self::is_posting(&other.value) {
+            true => "posts",
+            false => "has the place, and the forge refuses it",
+        };
+        Some(format!("another registration of this repository {what}{}", whose.unwrap_or_default()))
     }
 }

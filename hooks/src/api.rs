@@ -31,8 +31,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 const MAX_LIST_BYTES: usize = 16 << 20;
 
 /// Why a credential goes to no http address; the same sentence as of a clone.
-pub(crate) const IN_CLEAR: &str = "a credential is never sent over http to a public address: register the https URL, \
-    or have the operator name the host in GITFAAS_CLONE_ALLOW";
+pub(crate) const IN_CLEAR: &str = "a credential is never sent over http: register the https URL, or have the operator name the host in GITFAAS_CLONE_ALLOW";
 
 /// A header that proves who we are; its value is marked as sensitive.
 pub(crate) type Credential = (HeaderName, HeaderValue);

@@ -186,6 +186,22 @@ impl Ledger {
         }
     }
 
+    /// Writes the record of a job that is over before it began, in one write: nobody ever finds it waiting. A
+    /// record that is there already is returned. Its status is told by [`Ledger::touch_status`].
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn record_ended(&self, new: NewJob, outcome: &Outcome) -> Result<Entry<Job>, LedgerError> {
+        let job = Job::new(new).ended(outcome);
+        let key = job.id.to_string();
+        match self.jobs.create(&key, &job).await {
+            Ok(_) => {}
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+        Ok(self.jobs.get(&key).await?.ok_or(BucketError::Conflict { key })?)
+    }
+
     /// Queues a recorded job that nobody has taken yet and tells of its status, the second half of
     /// [`Ledger::submit`].
     ///

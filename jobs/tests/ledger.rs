@@ -4,8 +4,9 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use futures_util::StreamExt as _;
 use jobs::{
     Cause, Job, JobId, Label, Ledger, NewJob, Outcome, State, UserId, WorkerName,
     bucket::Entry,
@@ -258,4 +259,26 @@ async fn of_two_that_sign_in_at_once_one_user_is_made() {
     };
     let (first, second) = tokio::join!(make(), make());
     assert_eq!(first.unwrap().value.id, second.unwrap().value.id);
+}
+
+#[tokio::test]
+async fn a_watch_that_outlives_its_server_is_begun_anew_as_soon_as_there_is_one() {
+    let mut nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let mut watch = ledger.meta.watch(0).await.unwrap();
+    ledger.meta.put("before", &1.into()).await.unwrap();
+    assert_eq!(watch.next().await.unwrap().unwrap().key, "before");
+    // As long as async-nats takes to look for its consumer only every 10 s.
+    nats.stop();
+    tokio::time::sleep(Duration::from_secs(12)).await;
+    nats.start_again();
+    let back = Instant::now();
+    while let Some(entry) = watch.next().await {
+        assert!(entry.is_err(), "nothing was written: {entry:?}");
+    }
+    let mut watch = ledger.meta.watch(0).await.unwrap();
+    ledger.meta.put("after", &2.into()).await.unwrap();
+    let keys = [watch.next().await.unwrap().unwrap().key, watch.next().await.unwrap().unwrap().key];
+    assert_eq!(keys, ["before", "after"]);
+    assert!(back.elapsed() < Duration::from_secs(4), "{:?}", back.elapsed());
 }

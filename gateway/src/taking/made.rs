@@ -35,7 +35,12 @@ impl Gateway {
     ) -> Result<Decided, ApiError> {
         let job = new.id;
         let is_full = delivery.reason.as_deref() == Some(QUEUE_FULL);
-        let recording = async { Ok::<_, ApiError>(self.ledger.record(new).await?) };
+        let recording = async {
+            Ok::<_, ApiError>(match is_full {
+                true => self.ledger.record_ended(new, &Outcome::wished(Cause::Refused, QUEUE_FULL)).await?,
+                false => self.ledger.record(new).await?,
+            })
+        };
         let entry = match moved {
             Some((moved, repo)) => {
                 // The head is read beside; it is written once the record is.
@@ -46,9 +51,8 @@ impl Gateway {
             None => recording.await?,
         };
         if is_full {
-            if let Some(entry) = self.ledger.end(job, &Outcome::wished(Cause::Refused, QUEUE_FULL)).await? {
-                self.note(&entry);
-            }
+            self.note(&entry);
+            self.ledger.touch_status(&entry).await?;
             return Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Refused, QUEUE_FULL) });
         }
         self.ledger.announce(&entry).await?;

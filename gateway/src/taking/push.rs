@@ -55,11 +55,10 @@ impl Gateway {
     /// A job that ends before it begins, because the commit says so; the older one of its ref goes on.
     async fn make_skipped(&self, new: NewJob, moved: &Moved, repo: &Repo) -> Result<Decided, ApiError> {
         let job = new.id;
-        self.ledger.record(new).await?;
+        let entry = self.ledger.record_ended(new, &Outcome::Skipped { why: SAYS_SO.to_owned() }).await?;
+        self.note(&entry);
         self.move_head(moved, repo, None).await?;
-        if let Some(entry) = self.ledger.end(job, &Outcome::Skipped { why: SAYS_SO.to_owned() }).await? {
-            self.note(&entry);
-        }
+        self.ledger.touch_status(&entry).await?;
         Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Accepted, SAYS_SO) })
     }
 
@@ -79,8 +78,12 @@ impl Gateway {
         };
         let Some(entry) = self.ledger.job(commit.value.job).await? else { return Ok(None) };
         let job = &entry.value;
+        // A merge group's job is neither a push's nor a pull request's alone.
+        let of_queue = job.reference.as_deref().and_then(|text| text.parse::<GitRef>().ok());
+        let of_queue =
+            of_queue.is_some_and(|name| name.branch().is_some_and(|it| merge_queue_target(it).is_some()));
         let is_plain = match job.trigger {
-            Trigger::Push | Trigger::PullRequest => !job.untrusted && job.same_as.is_none(),
+            Trigger::Push | Trigger::PullRequest => !job.untrusted && job.same_as.is_none() && !of_queue,
             Trigger::Tag | Trigger::Call | Trigger::Rerun => false,
         };
         let agrees = is_plain && self.secrets_agree(repo.id).await?;

@@ -18,26 +18,43 @@ use jobs::{
 const START: Duration = Duration::from_secs(20);
 
 pub(crate) struct Nats {
-    server: Child,
+    server: Option<Child>,
+    /// Empty before its first start.
     url: String,
     dir: tempfile::TempDir,
 }
 
 impl Nats {
     pub(crate) fn start() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let server = serve(dir.path(), "-1");
-        let url = address(dir.path());
-        Self { server, url, dir }
+        let mut nats = Self { server: None, url: String::new(), dir: tempfile::tempdir().unwrap() };
+        nats.start_again();
+        nats
     }
 
-    /// Kills the server and starts it again where it was, on what it has stored.
-    #[allow(dead_code, reason = "not every test that shares this restarts it")]
-    pub(crate) fn restart(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-        let port = self.url.rsplit(':').next().unwrap().to_owned();
-        self.server = serve(self.dir.path(), &port);
+    /// Starts it where it was, on what it has stored.
+    pub(crate) fn start_again(&mut self) {
+        let port = if self.url.is_empty() { "-1" } else { self.url.rsplit(':').next().unwrap() };
+        let server = Command::new(program())
+            .args(["-js", "-a", "127.0.0.1", "-p", port, "-sd"])
+            .arg(self.dir.path().join("store"))
+            .arg("--ports_file_dir")
+            .arg(self.dir.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("nats-server starts; scripts/nats makes it available");
+        self.server = Some(server);
+        if self.url.is_empty() {
+            self.url = address(self.dir.path());
+        }
+    }
+
+    /// Kills it, as a crash would.
+    pub(crate) fn stop(&mut self) {
+        if let Some(mut server) = self.server.take() {
+            let _ = server.kill();
+            let _ = server.wait();
+        }
     }
 
     /// A ledger with all its streams.
@@ -57,21 +74,8 @@ impl Nats {
 
 impl Drop for Nats {
     fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+        self.stop();
     }
-}
-
-fn serve(dir: &Path, port: &str) -> Child {
-    Command::new(program())
-        .args(["-js", "-a", "127.0.0.1", "-p", port, "-sd"])
-        .arg(dir.join("store"))
-        .arg("--ports_file_dir")
-        .arg(dir)
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .expect("nats-server starts; scripts/nats makes it available")
 }
 
 /// The server that `scripts/nats` brought, else the one in PATH.

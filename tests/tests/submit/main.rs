@@ -311,7 +311,8 @@ async fn a_repository_that_cannot_be_had_ends_the_job_with_a_sentence() {
     let body = json!({ "url": named, "forge": "github" });
     let registered = Api::json(service.post("/api/v1/repos", &body).await, StatusCode::CREATED).await;
     let id = registered["id"].as_str().unwrap();
-    let says = "the repository is private, and a credential is never sent over http: register its https URL";
+    let says = "the repository is private, and a credential is never sent over http: register its https URL, \
+                or have the operator name the host in GITFAAS_CLONE_ALLOW";
     assert_eq!(service.run(id).await.end(), format!("error, checkout: {says}"));
     let path = format!("/{}/private.git/info/refs", tests::forge::OWNER);
     let seen = service.forge.seen().split_off(shown);

@@ -25,7 +25,10 @@ pub enum CheckoutError {
     #[error("the repository is private, and there is no credential that may read it")]
     Private,
     /// There is a credential, and everybody on the way could read it.
-    #[error("the repository is private, and a credential is never sent over http: register its https URL")]
+    #[error(
+        "the repository is private, and a credential is never sent over http: register its https URL, or have \
+         the operator name the host in GITFAAS_CLONE_ALLOW"
+    )]
     ClearText,
     /// There are branches, but not the one that HEAD names.
     #[error("the default branch `{0}` is not there; name a ref")]

@@ -81,7 +81,9 @@ impl Desk {
 
     /// Kills NATS, starts it again, and waits until it answers and posters had a moment to notice.
     pub(crate) async fn restart_nats(&mut self) {
-        Arc::get_mut(&mut self.nats).expect("no process shares it").restart();
+        let nats = Arc::get_mut(&mut self.nats).expect("no process shares it");
+        nats.stop();
+        nats.start_again();
         let looking = async { while self.ledger.js.get_stream(streams::STATUSES).await.is_err() {} };
         tokio::time::timeout(PATIENCE, looking).await.expect("nats never answers again");
         tokio::time::sleep(Duration::from_millis(500)).await;
