@@ -5,14 +5,12 @@
 //! its place and its secrets. Whoever reconciles does the second step, also after a crash.
 
 use jiff::Timestamp;
-use jobs::{Cause, JobId, Outcome, Repo, RepoId, State, bucket::Entry};
+use jobs::{Cause, JobId, Outcome, Repo, RepoId, bucket::Entry};
 
-use crate::{error::ApiError, gateway::Gateway, index::JobFilter};
+use crate::{error::ApiError, gateway::Gateway};
 
 /// A forge that cannot be told in this time is not told.
 const AT_MOST_S: i64 = 600;
-/// Jobs of one registration that are cancelled in one round.
-const AT_ONCE: usize = 1_000;
 /// What its jobs end with.
 const REMOVED: &str = "the repository was unregistered";
 
@@ -57,7 +55,7 @@ impl Gateway {
 
     /// Whether the forge knows of every end, and no job goes on.
     fn is_all_told(&self, repo: RepoId) -> Result<bool, ApiError> {
-        Ok(self.open_jobs_of(repo)?.is_empty() && self.index.unposted_of(repo)? == 0)
+        Ok(self.index.open_jobs_of(repo)?.is_empty() && self.index.unposted_of(repo)? == 0)
     }
 
     /// One round of removing: cancels what was still made, and lets go what the forge knows all of.
@@ -82,18 +80,10 @@ impl Gateway {
 
     async fn cancel_jobs_of(&self, repo: &Repo) -> Result<usize, ApiError> {
         let mut cancelled = 0;
-        for job in self.open_jobs_of(repo.id)? {
+        for job in self.index.open_jobs_of(repo.id)? {
             cancelled += usize::from(self.cancel_because(job, REMOVED).await?);
         }
         Ok(cancelled)
-    }
-
-    /// Jobs of a repository that are not over, as far as the index knows.
-    pub(crate) fn open_jobs_of(&self, repo: RepoId) -> Result<Vec<JobId>, ApiError> {
-        let of = |state| JobFilter { repos: vec![repo], state: Some(state), ..JobFilter::default() };
-        let mut jobs = self.index.jobs(&of(State::Pending), None, AT_ONCE)?;
-        jobs.extend(self.index.jobs(&of(State::Working), None, AT_ONCE)?);
-        Ok(jobs)
     }
 
     /// Ends a job that is not over; tells whether this did it.

@@ -250,6 +250,22 @@ impl Index {
         Ok(jobs)
     }
 
+    /// Those of one repository.
+    pub(crate) fn open_jobs_of(&self, repo: RepoId) -> Result<Vec<JobId>, IndexError> {
+        let read = self.database.begin_read()?;
+        let rows = read.open_table(JOBS)?;
+        let mut jobs = Vec::new();
+        for found in read.open_table(OPEN)?.iter()? {
+            let (key, _) = found?;
+            let Some(job) = rows::second(key.value()) else { continue };
+            let row = rows.get(job.as_bytes().as_slice())?.and_then(|row| JobRow::read(row.value()));
+            if row.is_some_and(|row| row.repo == Some(repo)) {
+                jobs.push(job);
+            }
+        }
+        Ok(jobs)
+    }
+
     /// Deliveries without a verdict.
     pub(crate) fn unfinished(&self) -> Result<Vec<String>, IndexError> {
         let read = self.database.begin_read()?;

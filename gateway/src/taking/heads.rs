@@ -240,7 +240,7 @@ impl Gateway {
         repo: &Repo,
     ) -> Result<(), ApiError> {
         // The index may not know the newest yet.
-        let mut jobs = self.open_jobs_of(repo.id)?;
+        let mut jobs = self.index.open_jobs_of(repo.id)?;
         jobs.extend(head.and_then(|head| head.value.job));
         jobs.sort_unstable();
         jobs.dedup();

@@ -28,7 +28,9 @@ impl Gateway {
         repo: &Repo,
     ) -> Result<Decided, ApiError> {
         let moved = Moved::of_pull(pull);
+        // A crash may have moved the head already; then GitHub's word for it is left.
         let older = self.newest(&moved.reference, repo).await?.filter(|older| *older != moved.after);
+        let older = older.or_else(|| pull.previous_sha.clone());
         if pull.action == PullRequestAction::Closed {
             self.remove_ref(&moved.reference, repo).await?;
             self.show_void(repo, older.as_ref().unwrap_or(&moved.after)).await?;
