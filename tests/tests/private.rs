@@ -4,6 +4,7 @@
 use std::path::Path;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
+use serde_json::json;
 use tests::{
     Forge, Function, Service,
     forge::{OWNER, TOKEN},
@@ -73,10 +74,16 @@ async fn a_private_repository_is_cloned_over_tls_and_its_token_is_in_no_file_and
     }
     assert!(!told.contains(front.url.trim_start_matches("https://")), "not even where it is from: {told}");
 
-    // A stranger's call of the same address has no credential.
-    let stranger = service.user("stranger@example.com").run(&repository.url).await;
+    // A stranger's call of the same address has no credential, and no part in what was fetched with one:
+    // not by the branch, and not by the commit, which lies in the worker's mirror.
+    let stranger = service.user("stranger@example.com");
     let says = "the repository is private, and there is no credential that may read it";
-    assert_eq!(stranger.end(), format!("error, checkout: {says}"));
+    for call in [json!({ "repo": repository.url }), json!({ "repo": repository.url, "ref": commit.sha })] {
+        let asked = service.forge.seen().len();
+        let job = stranger.run_as(&call).await;
+        assert_eq!(job.end(), format!("error, checkout: {says}"));
+        assert!(service.forge.seen().len() > asked, "the git server is asked: {call}");
+    }
 }
 
 #[tokio::test]

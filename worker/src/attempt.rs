@@ -253,7 +253,8 @@ impl Desk {
 
 /// What one repository made is never used by another; what a pull request made, by no branch.
 fn trust(job: &Job, url: &CloneUrl) -> Trust {
-    let whose = job.repo.map_or_else(|| format!("{} {}", job.owner, url.identity()), |repo| repo.to_string());
+    let called = || format!("{} {}://{}", job.owner, url.as_url().scheme(), url.identity());
+    let whose = job.repo.map_or_else(called, |repo| repo.to_string());
     let reference = job.reference.as_deref().unwrap_or_default();
     // By the ref, not the trigger: a rerun of a pull request's job is still the pull request's.
     let is_branchs = job.trigger != Trigger::PullRequest && !job.untrusted && !is_pull_request(reference);

@@ -163,8 +163,13 @@ impl Workshop {
             From::Commit { url, sha, reference, .. } => {
                 let credential = outside.credential().await?;
                 let shown = credential.as_ref().map_or(Shown::Nothing, |_| Shown::Credential);
-                let request =
-                    Request { url: url.clone(), sha: sha.clone(), reference: reference.clone(), credential };
+                let request = Request {
+                    url: url.clone(),
+                    sha: sha.clone(),
+                    reference: reference.clone(),
+                    credential,
+                    trust: order.trust.clone(),
+                };
                 let checkout = self.mirrors.checkout(request).await;
                 let checkout = checkout.map_err(|error| error.outcome_with(shown))?;
                 report.sha = Some(checkout.sha);
@@ -331,7 +336,8 @@ async fn filtered(
     }
     let (Some(before), Files::Commit(new)) = (before, files) else { return None };
     let credential = outside.credential().await.ok().flatten();
-    let request = Request { url: url.clone(), sha: Some(before.clone()), reference: None, credential };
+    let (sha, trust) = (Some(before.clone()), order.trust.clone());
+    let request = Request { url: url.clone(), sha, reference: None, credential, trust };
     // Where the base commit cannot be had, a path filter says yes.
     let old = mirrors.base(request).await?;
     let (filters, new) = ([manifest.paths.clone(), order.paths.clone()], new.clone());

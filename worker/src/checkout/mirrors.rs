@@ -10,6 +10,8 @@ use std::{
 use hooks::{address::Allow, forge::CloneUrl};
 use sha2::{Digest as _, Sha256};
 
+use crate::sandbox::Trust;
+
 /// Mirrors kept; a fresh clone of what was dropped costs a second.
 const MAX_MIRRORS: usize = 200;
 
@@ -56,10 +58,15 @@ impl Mirrors {
         Ok(mirrors)
     }
 
-    /// The mirror of a URL. The folder's name is a digest: nothing from outside becomes a path.
-    pub(super) fn mirror(&self, url: &CloneUrl) -> Mirror {
-        let path =
-            self.settings.directory.join(&hex::encode(Sha256::digest(url.identity().as_bytes()))[..32]);
+    /// The mirror of a URL for those who trust each other. The folder's name is a digest: nothing from
+    /// outside becomes a path.
+    pub(super) fn mirror(&self, trust: &Trust, url: &CloneUrl) -> Mirror {
+        let mut digest = Sha256::new();
+        for part in [&trust.0, url.as_url().scheme(), &url.identity()] {
+            digest.update(part.as_bytes());
+            digest.update([0]);
+        }
+        let path = self.settings.directory.join(&hex::encode(digest.finalize())[..32]);
         let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
         let lock = Arc::clone(locks.entry(path.clone()).or_default());
         Mirror { path, lock }
@@ -97,15 +104,31 @@ fn remove_oldest(directory: &Path, used: &Locks) -> std::io::Result<()> {
 mod tests {
     use super::*;
 
+    fn trust(whose: &str) -> Trust {
+        Trust(whose.to_owned())
+    }
+
+    #[test]
+    fn what_one_may_fetch_another_does_not_find() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirrors = Mirrors::open(folder.path().to_owned(), Allow::default(), None, 1 << 20).unwrap();
+        let of = |whose: &str, url: &str| mirrors.mirror(&trust(whose), &url.parse().unwrap()).path;
+        let own = of("a", "https://example.com/a/private.git");
+        assert_eq!(own, of("a", "https://EXAMPLE.com/a/private"));
+        assert_ne!(own, of("b", "https://example.com/a/private.git"), "another owner");
+        assert_ne!(own, of("a refs/pull/5/head", "https://example.com/a/private.git"), "a pull request");
+        assert_ne!(own, of("a", "http://example.com/a/private.git"), "whoever is on the way may answer");
+    }
+
     #[test]
     fn the_least_recently_used_go_but_none_that_is_in_use() {
         let folder = tempfile::tempdir().unwrap();
         let mirrors = Mirrors::open(folder.path().to_owned(), Allow::default(), None, 1 << 20).unwrap();
         let url = |n: usize| format!("https://example.com/a/{n}.git").parse::<CloneUrl>().unwrap();
-        let in_use = mirrors.mirror(&url(0));
+        let in_use = mirrors.mirror(&trust("a"), &url(0));
         let mut paths = Vec::new();
         for n in 0..MAX_MIRRORS + 3 {
-            let path = mirrors.mirror(&url(n)).path;
+            let path = mirrors.mirror(&trust("a"), &url(n)).path;
             std::fs::create_dir(&path).unwrap();
             let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(n as u64);
             std::fs::File::open(&path).unwrap().set_modified(at).unwrap();

@@ -1,7 +1,7 @@
 //! Brings a commit into a mirror on our disk, and reads it from there.
 //!
-//! A mirror belongs to one worker and one clone URL. It is a bare repository that nothing of ours
-//! ever checks out; commits are fetched by id, one at a time for each mirror, bounded in bytes and
+//! A mirror belongs to one worker, one clone URL and those who trust each other: a registration, or one
+//! owner of calls; a pull request has its own. It is a bare repository that nothing of ours ever checks out; commits are fetched by id, one at a time for each mirror, bounded in bytes and
 //! time. Only http and https, only public addresses and what the operator allowed.
 
 mod error;
@@ -17,7 +17,7 @@ use jobs::{CommitSha, Secret};
 pub use error::{CheckoutError, NotGit, Shown};
 pub use mirrors::Mirrors;
 
-use crate::source::CommitFiles;
+use crate::{sandbox::Trust, source::CommitFiles};
 
 /// How a clone authenticates; sent to the clone URL's own host alone.
 #[derive(Debug, Clone)]
@@ -39,6 +39,8 @@ pub struct Request {
     pub reference: Option<String>,
     /// For private repositories.
     pub credential: Option<Credential>,
+    /// Whose the commits are: what one may fetch, another does not read from the same mirror.
+    pub trust: Trust,
 }
 
 /// A commit that is all there.
@@ -59,7 +61,7 @@ impl Mirrors {
     /// # Errors
     /// See [`CheckoutError`], which tells whose fault it is.
     pub async fn checkout(&self, request: Request) -> Result<Checkout, CheckoutError> {
-        let mirror = self.mirror(&request.url);
+        let mirror = self.mirror(&request.trust, &request.url);
         let one_at_a_time = Arc::clone(&mirror.lock).lock_owned().await;
         let interrupt = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let fetching = tokio::task::spawn_blocking({
