@@ -1,8 +1,8 @@
 //! How fast a forge may be told things: not at all before the time that it asked for is over, and GitHub
 //! no faster than it publishes for requests that make content.
 //!
-//! An end goes before everything else: what comes earlier may use only a part of the minute's requests,
-//! and none of the last fifth of the hour's. The counts are this worker's own; it takes its part of the
+//! An end goes before everything else: what comes earlier may use only a part of the minute's requests, none
+//! that the ends of jobs still need which were shown to wait, and none of the last fifth of the hour's. The counts are this worker's own; it takes its part of the
 //! limit by the number of workers that are present, so nothing is shared. Nothing waits here: who has to,
 //! gives its message back for that long and comes again.
 
@@ -99,13 +99,13 @@ enum Limited {
     Owner(String, String),
 }
 
-/// When requests were sent, or are promised to be; sorted, none older than the longest window.
+/// When requests were sent, or are promised to be; sorted, none older than its longest window.
 #[derive(Debug, Default)]
-struct Sent(VecDeque<Instant>);
+struct Times(VecDeque<Instant>);
 
-impl Sent {
-    fn forget(&mut self, now: Instant) {
-        while self.0.front().is_some_and(|first| *first + PER_HOUR.window <= now) {
+impl Times {
+    fn forget(&mut self, window: Duration, now: Instant) {
+        while self.0.front().is_some_and(|first| *first + window <= now) {
             self.0.pop_front();
         }
     }
@@ -119,6 +119,24 @@ impl Sent {
     fn fits(&self, share: Share, now: Instant) -> Instant {
         let in_the_way = self.0.len().checked_sub(share.of).and_then(|index| self.0.get(index));
         in_the_way.map_or(now, |sent| (*sent + share.window).max(now))
+    }
+}
+
+/// What counts against one limit.
+#[derive(Debug, Default)]
+struct Sent {
+    all: Times,
+    /// Of those, what was no end.
+    early: Times,
+    /// Commits that were shown to wait, and when: their ends are still to come.
+    open: HashMap<String, Instant>,
+}
+
+impl Sent {
+    fn forget(&mut self, now: Instant) {
+        self.all.forget(PER_HOUR.window, now);
+        self.early.forget(PER_MINUTE.window, now);
+        self.open.retain(|_, at| *at + PER_HOUR.window > now);
     }
 }
 
@@ -187,19 +205,14 @@ impl Counted {
         self.promised.retain(|_, at| *at + FORGOTTEN_AFTER > now);
         self.by.retain(|_, sent| {
             sent.forget(now);
-            !sent.0.is_empty()
+            !sent.all.0.is_empty() || !sent.open.is_empty()
         });
     }
 
-    fn fits(&self, account: &Account, share: Share, now: Instant) -> Instant {
-        let of = |limited: Limited| self.by.get(&limited).map_or(now, |sent| sent.fits(share, now));
+    /// When one more fits all of an account's limits.
+    fn fits(&self, account: &Account, now: Instant, fits: impl Fn(&Sent) -> Instant) -> Instant {
+        let of = |limited: Limited| self.by.get(&limited).map_or(now, &fits);
         account.limits().into_iter().map(of).max().unwrap_or(now)
-    }
-
-    fn add(&mut self, account: &Account, at: Instant) {
-        for limited in account.limits() {
-            self.by.entry(limited).or_default().add(at);
-        }
     }
 
     fn end(&mut self, account: &Account, asker: Asker<'_>, now: Instant) -> Result<(), Duration> {
@@ -207,8 +220,14 @@ impl Counted {
             Some(at) => *at,
             None => {
                 let shares = [PER_MINUTE, PER_HOUR].map(|share| share.among(asker.workers));
-                let at = shares.into_iter().map(|share| self.fits(account, share, now)).max().unwrap_or(now);
-                self.add(account, at);
+                let at = self.fits(account, now, |sent| {
+                    shares.iter().map(|share| sent.all.fits(*share, now)).max().unwrap_or(now)
+                });
+                for limited in account.limits() {
+                    let sent = self.by.entry(limited).or_default();
+                    sent.all.add(at);
+                    sent.open.remove(asker.key);
+                }
                 self.promised.insert(asker.key.to_owned(), at);
                 at
             }
@@ -229,13 +248,24 @@ impl Counted {
         now: Instant,
     ) -> Result<(), Duration> {
         let (minute, hour) = (PER_MINUTE.among(asker.workers), PER_HOUR.among(asker.workers));
-        let minute = Share { of: (minute.of * eighths / 8).max(1), ..minute };
+        let early = Share { of: (minute.of * eighths / 8).max(1), ..minute };
         let hour = Share { of: hour.of - hour.of / RESERVED_OF_HOUR, ..hour };
-        let at = self.fits(account, minute, now).max(self.fits(account, hour, now));
+        let at = self.fits(account, now, |sent| {
+            // Its own end, and those of the others that were shown to wait, must still fit.
+            let ends = sent.open.len() + usize::from(!sent.open.contains_key(asker.key));
+            let rest = Share { of: minute.of.saturating_sub(ends).max(1), ..minute };
+            let times = [sent.early.fits(early, now), sent.all.fits(rest, now), sent.all.fits(hour, now)];
+            times.into_iter().max().unwrap_or(now)
+        });
         let low = asker.budget.filter(Budget::is_low).map_or(now, |budget| budget.until);
         let wait = at.max(low).saturating_duration_since(now);
         if wait <= EARLY {
-            self.add(account, now);
+            for limited in account.limits() {
+                let sent = self.by.entry(limited).or_default();
+                sent.all.add(now);
+                sent.early.add(now);
+                sent.open.insert(asker.key.to_owned(), now);
+            }
             return Ok(());
         }
         Err(wait.min(LONGEST_EARLY_WAIT))

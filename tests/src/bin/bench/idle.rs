@@ -1,16 +1,15 @@
 //! How long a push takes after some time without any request, beside `docker run` of the same program
 //! in the same round.
 //!
-//! Every push is the second one of a repository of its own: GitHub is told at most one thing a second
-//! of each.
+//! Every push is the second one of a repository of its own, at a forge that publishes no limits.
 
 use std::time::Duration;
 
-use tests::{Commit, Repository, Service, delivery, repository::NO_COMMIT, service::register};
+use tests::{Commit, Repository, Service, delivery, repository::NO_COMMIT};
 
 use crate::{
     figures::Times,
-    runs::{commit, docker_run, pushed},
+    runs::{commit, docker_run, pushed, registered},
     say,
 };
 
@@ -72,7 +71,7 @@ struct Known {
 impl Known {
     async fn new(service: &Service, number: usize) -> Self {
         let repository = service.forge.repository(&format!("idle-{number}")).await;
-        let registration = register(service, &repository.url).await;
+        let registration = registered(service, &repository).await;
         let path = delivery::path(&registration.webhook_url);
         // Its number makes its commits others than those of the other repositories.
         let first = commit(&repository, NO_COMMIT, number).await;

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use tests::{Commit, Delivery, Function, Service, delivery, repository::Repository};
+use tests::{
+    Commit, Delivery, Function, Service, delivery,
+    repository::{Registration, Repository},
+};
 use tokio::process::Command;
 
 use crate::{
@@ -25,9 +28,8 @@ pub(crate) async fn measure() {
     let (mut docker, mut call, mut pending, mut finished) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let mut last = String::new();
     for round in 1..=ROUNDS {
-        // A repository of its own: GitHub is told at most one thing a second of each.
         let repository = service.forge.repository(&format!("bench-{round}")).await;
-        let registration = tests::service::register(&service, &repository.url).await;
+        let registration = registered(&service, &repository).await;
         let path = delivery::path(&registration.webhook_url);
         let first = commit(&repository, tests::repository::NO_COMMIT, 0).await;
         pushed(&service, &repository, &registration.secret, &path, &first).await;
@@ -83,6 +85,15 @@ async fn burst(service: &Service, repo: &str) {
         docker_rate * 60.0,
         rate / docker_rate
     ));
+}
+
+/// A registration at a forge that publishes no limits: what is measured is our own part.
+pub(crate) async fn registered(service: &Service, repository: &Repository) -> Registration {
+    let token = tests::forge::TOKEN;
+    let wish = json!({"url": repository.url, "forge": "gitea", "token": token, "webhook": false});
+    let made = tests::Api::json(service.post("/api/v1/repos", &wish).await, http::StatusCode::CREATED).await;
+    assert_eq!(made["posts"], true, "{made}");
+    serde_json::from_value(made).expect("a registration")
 }
 
 pub(crate) async fn commit(repository: &Repository, before: &str, round: usize) -> Commit {

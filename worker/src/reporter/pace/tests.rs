@@ -41,6 +41,37 @@ fn of_a_burst_of_fifty_jobs_thirty_show_that_they_wait_and_every_end_goes_at_onc
 }
 
 #[test]
+fn whoever_pushes_every_other_second_sees_every_job_wait() {
+    let (pace, start) = (Pace::default(), Instant::now());
+    let github = account(Forge::Github, "octocat", "t");
+    for n in 0..100 {
+        let (key, now) = (n.to_string(), start + Duration::from_millis(2_100) * n);
+        assert_eq!(pace.ask(&github, asker(&key, Urgency::First), now), Ok(()), "push {n}");
+        assert_eq!(pace.ask(&github, asker(&key, Urgency::Final), now), Ok(()), "push {n}");
+    }
+}
+
+#[test]
+fn nothing_early_takes_the_place_of_an_end_that_is_still_to_come() {
+    let (pace, now) = (Pace::default(), Instant::now());
+    let github = account(Forge::Github, "octocat", "t");
+    assert_eq!(go_now(&pace, &github, Urgency::First, 20, now), 20);
+    for n in 100..138 {
+        let key = n.to_string();
+        assert_eq!(pace.ask(&github, asker(&key, Urgency::Final), now), Ok(()));
+    }
+    // 58 were sent and 20 ends are to come: one more job and its end are all that fits.
+    assert_eq!(pace.ask(&github, asker("one", Urgency::First), now), Ok(()));
+    assert_eq!(pace.ask(&github, asker("two", Urgency::First), now), Err(MINUTE));
+    for n in 0..20 {
+        let key = format!("{:?} {n}", Urgency::First);
+        assert_eq!(pace.ask(&github, asker(&key, Urgency::Final), now), Ok(()), "{key}");
+    }
+    assert_eq!(pace.ask(&github, asker("one", Urgency::Final), now), Ok(()));
+    assert_eq!(pace.ask(&github, asker("two", Urgency::Final), now), Err(MINUTE));
+}
+
+#[test]
 fn an_end_over_the_limit_has_a_turn_of_its_own_and_keeps_it() {
     let (pace, now) = (Pace::default(), Instant::now());
     let github = account(Forge::Github, "octocat", "t");
