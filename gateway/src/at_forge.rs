@@ -2,6 +2,8 @@
 //!
 //! Best effort: a registration stands whether or not the forge can be asked, and says how it went.
 
+use std::time::Duration;
+
 use hooks::{
     CloneUrl, Forge,
     app::Right,
@@ -13,6 +15,9 @@ use serde::Serialize;
 use url::{Host, Url};
 
 use crate::{error::ApiError, gateway::Gateway, registration::secret_place, webhooks::forge_of};
+
+/// A forge that does not answer in this time says nothing: a delivery's sender waits for ten seconds.
+const ASKED_FOR: Duration = Duration::from_secs(3);
 
 /// How it went with the webhook at the forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -72,6 +77,22 @@ impl Gateway {
     pub(crate) async fn look_up(&self, repo: &Repo) -> Option<Result<Found, ForgeError>> {
         let place = self.place(repo, Right::ReadContents).await?;
         Some(self.forges.repository(&place).await)
+    }
+
+    /// The same, asked as anybody where the registration has no credential: a private repository then is
+    /// none. `None` of a server without an API, and of one that does not answer in [`ASKED_FOR`].
+    pub(crate) async fn look_up_anyway(&self, repo: &Repo) -> Option<Result<Found, ForgeError>> {
+        let looked_up = async {
+            if self.has_credential(repo) {
+                return self.look_up(repo).await;
+            }
+            let url: CloneUrl = repo.url.parse().ok()?;
+            let forge = forge_of(repo);
+            let api = self.api_of(repo, forge, &url)?;
+            let (owner, name) = url.owner_and_name_at(&api)?;
+            Some(self.forges.public_repository(forge, &api, &owner, &name).await)
+        };
+        tokio::time::timeout(ASKED_FOR, looked_up).await.ok().flatten()
     }
 
     /// Makes the webhook of a registration at its forge, and tells its number there.

@@ -251,6 +251,9 @@ impl Gateway {
             }
         }
         if !self.has_credential(repo) {
+            if let Some(Ok(found)) = self.look_up_anyway(repo).await {
+                repo.forge_id = Some(found.id);
+            }
             return Err("there is no token".to_owned());
         }
         match self.look_up(repo).await {

@@ -1,13 +1,14 @@
 //! Repositories that are called otherwise now: known by the forge's number, which stays.
 //!
-//! The number is learned at the registration or from the first delivery that is believed. A delivery
-//! with that number and another name moves the registration's URL, on its own host only; statuses and
-//! clones follow, because both come from the registered URL.
+//! The number is what the forge says, asked at the registration or when a delivery tells of one. A delivery
+//! with that number and another name moves the registration's URL, on its own host only and once the forge
+//! says so too; statuses and clones follow, because both come from the registered URL. GitHub's own deliveries
+//! to the App are its word.
 
 use hooks::{CloneUrl, incoming::Repository};
 use jobs::{Repo, bucket::Entry};
 
-use crate::{error::ApiError, gateway::Gateway, places::are_others};
+use crate::{error::ApiError, gateway::Gateway};
 
 /// Old URLs that are remembered: those of jobs that still wait.
 const MAX_FORMER_URLS: usize = 10;
@@ -36,29 +37,37 @@ impl Gateway {
             return Ok(repo);
         }
         let same_path = url.same_repository(&named.clone_url);
-        if repo.forge_id == Some(forge_id) {
-            let to = with_scheme_of(&url, &named.clone_url);
-            return match to.filter(|_| !same_path) {
-                Some(to) if self.is_true(&repo, &to, forge_id, signer).await => self.rename(repo, &to).await,
-                Some(_) | None => Ok(repo),
+        let same_number = repo.forge_id == Some(forge_id);
+        if same_path && same_number {
+            return Ok(repo);
+        }
+        if same_path {
+            // Without a credential the number was asked for at the registration, or is not to be had.
+            let may_ask = repo.forge_id.is_some() || self.has_credential(&repo);
+            let is_true = match signer {
+                Signer::App => repo.forge_id.is_none(),
+                Signer::Registrant => may_ask && self.is_at(&repo, &url, forge_id).await,
             };
+            return if is_true { self.learn(repo, forge_id).await } else { Ok(repo) };
         }
-        let made_anew = are_others(repo.forge_id, Some(forge_id)) && signer == Signer::Registrant;
-        if same_path && (repo.forge_id.is_none() || made_anew) {
-            return self.learn(repo, forge_id).await;
-        }
-        Ok(repo)
+        let Some(to) = with_scheme_of(&url, &named.clone_url).filter(|_| same_number) else {
+            return Ok(repo);
+        };
+        let is_true = match signer {
+            Signer::App => true,
+            Signer::Registrant => self.is_at(&repo, &to, forge_id).await,
+        };
+        if is_true { self.rename(repo, &to).await } else { Ok(repo) }
     }
 
-    /// Whether a new name is believed. A registrant could sign any name, and would then have the
-    /// operator's credential used on a repository that is not his; so the forge is asked.
-    async fn is_true(&self, repo: &Repo, to: &CloneUrl, forge_id: u64, signer: Signer) -> bool {
-        let lent = repo.operator_credential || repo.installation.is_some();
-        if signer == Signer::App || !lent {
-            return true;
+    /// Whether the forge says that the repository of this number is at `url`. What a registrant signs proves
+    /// only that he is the registrant: he could sign any number and any name.
+    async fn is_at(&self, repo: &Repo, url: &CloneUrl, forge_id: u64) -> bool {
+        if !self.limits.may_ask_forge(repo.id) {
+            return false;
         }
-        let moved = Repo { url: to.to_string(), ..repo.clone() };
-        match self.look_up(&moved).await {
+        let moved = Repo { url: url.to_string(), ..repo.clone() };
+        match self.look_up_anyway(&moved).await {
             Some(Ok(found)) => found.id == forge_id,
             Some(Err(_)) | None => false,
         }

@@ -27,7 +27,6 @@ use crate::{
     error::ApiError,
     gateway::Gateway,
     metrics::Word,
-    places::are_others,
     refused::Hook,
     registration::secret_place,
     renames::Signer,
@@ -232,14 +231,16 @@ impl Gateway {
     }
 
     /// The registration that posts for a repository of GitHub's, up to date with what is said of it. What
-    /// comes through an installation concerns the registrations of that installation alone.
+    /// comes through an installation of the App concerns the registrations of that installation alone;
+    /// without an App the hook is an organisation's, and concerns whoever posts there.
     async fn of_github(
         &self,
         incoming: &Incoming,
         named: &incoming::Repository,
     ) -> Result<Option<Repo>, ApiError> {
         let Some(repo) = self.posting_repo(named).await? else { return Ok(None) };
-        if are_others(repo.installation, through(incoming)) {
+        let installation = through(incoming).filter(|_| self.app.is_some());
+        if installation.is_some() && repo.installation != installation {
             return Ok(None);
         }
         self.follow(repo, named, Signer::App).await.map(Some)

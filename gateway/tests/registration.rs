@@ -104,11 +104,13 @@ async fn a_forge_elsewhere_is_not_told_an_address_of_this_machine() {
 #[tokio::test]
 async fn a_rename_is_followed_by_number_and_statuses_with_it() {
     let github = Github::start().await;
+    github.install(1, &[(99, "a/pi")]);
     let service = service(&github, &[]).await;
     let token = service.user("a@example.com").await;
-    // Without a credential the number is learned from the first delivery.
+    // Without a credential the number is learned as anybody does.
     let repo = service.register(&token, json!({ "url": format!("{}/a/pi", github.url) })).await;
     assert_eq!(pushed(&service, &repo, "1", &push(&github, 99, "a/pi", "a")).await["verdict"], "accepted");
+    github.install(1, &[(99, "b/tau"), (100, "b/x")]);
     let moved = pushed(&service, &repo, "2", &push(&github, 99, "b/tau", "b")).await;
     assert_eq!(moved["verdict"], "accepted");
     let job = service.ledger.job(moved["jobs"][0].as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
@@ -119,6 +121,30 @@ async fn a_rename_is_followed_by_number_and_statuses_with_it() {
     let elsewhere = push(&github, 99, "b/rho", "d").replace(&github.url, "https://elsewhere.example");
     pushed(&service, &repo, "4", &elsewhere).await;
     assert_eq!(url_of(&service, &repo).await, format!("{}/b/tau.git", github.url));
+}
+
+#[tokio::test]
+async fn a_registrant_does_not_sign_himself_into_anothers_repository() {
+    let github = Github::start().await;
+    github.install(1, &[(7, "b/own"), (77, "a/secret")]);
+    let service = service(&github, &[]).await;
+    let token = service.user("b@example.com").await;
+    let with = json!({ "url": format!("{}/b/own", github.url), "token": ADMIN_TOKEN });
+    let without = json!({ "url": format!("{}/b/own", github.url) });
+    let (posting, plain) = (service.register(&token, with).await, service.register(&token, without).await);
+    assert_eq!((&posting["posts"], &plain["posts"]), (&json!(true), &json!(false)));
+    for repo in [&posting, &plain] {
+        // His own name with another's number, and his own number with another's name.
+        pushed(&service, repo, "1", &push(&github, 77, "b/own", "a")).await;
+        pushed(&service, repo, "2", &push(&github, 7, "a/secret", "b")).await;
+        let entry = service.ledger.repos.get(repo["id"].as_str().unwrap()).await.unwrap().unwrap();
+        assert_eq!(entry.value.forge_id, Some(7));
+        assert_eq!(entry.value.url, format!("{}/b/own", github.url));
+    }
+    // What GitHub says about the other one is none of his.
+    let body = push(&github, 77, "a/secret", "c");
+    let told = service.deliver("github", GITHUB_SECRET, "push", "3", &body).answers(StatusCode::OK).await;
+    assert_eq!(told["reason"], "the repository is not registered");
 }
 
 #[tokio::test]

@@ -16,11 +16,12 @@ mod streams;
 use std::{
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv6Addr},
+    num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use jobs::UserId;
+use jobs::{RepoId, UserId};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -43,6 +44,9 @@ const MAX_UNSIGNED: u32 = 60;
 /// Devices that begin to sign in from one address in a minute: an office has fewer, and a stranger
 /// leaves most of what a gateway takes in all to others.
 const MAX_DEVICES: u32 = 20;
+/// Questions to a forge about one registration in a minute, whatever its owner signs: without a credential
+/// GitHub answers 60 in an hour, and a repository that is renamed needs one.
+const MAX_ASKED: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
 /// A delivery of more than 1 MiB is rare; so many of them are held in memory at once.
 const LARGE_DELIVERIES: usize = 16;
 /// Up to this length a delivery needs no room of its own, in bytes.
@@ -57,6 +61,7 @@ pub(crate) struct Limits {
     failures: Counted,
     unsigned: Counted,
     devices: Counted,
+    asked: Rates<RepoId>,
     known: Known,
     streams: Streams,
     large: Arc<Semaphore>,
@@ -71,6 +76,7 @@ impl Limits {
             failures: Counted::per_minute(MAX_FAILURES),
             unsigned: Counted::per_minute(MAX_UNSIGNED),
             devices: Counted::per_minute(MAX_DEVICES),
+            asked: Rates::per_minute(MAX_ASKED),
             known: Known::default(),
             streams: Streams::at_most(settings.max_streams_per_user),
             large: Arc::new(Semaphore::new(LARGE_DELIVERIES)),
@@ -135,6 +141,11 @@ impl Limits {
         self.devices.take(self.slot(address), Instant::now()).map_err(too_fast)
     }
 
+    /// Whether a forge may be asked about a registration once more.
+    pub(crate) fn may_ask_forge(&self, repo: RepoId) -> bool {
+        self.asked.take(&repo).is_ok()
+    }
+
     /// Room for a delivery of this length; one that does not tell its length may be large.
     pub(crate) fn room(&self, length: Option<usize>) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
         if length.is_some_and(|length| length <= SMALL_DELIVERY_BYTES) {
@@ -156,6 +167,7 @@ impl Limits {
         let now = Instant::now();
         self.users.forget_idle();
         self.addresses.forget_idle();
+        self.asked.forget_idle();
         self.failures.forget_idle(now);
         self.unsigned.forget_idle(now);
         self.devices.forget_idle(now);

@@ -110,19 +110,23 @@ impl ForgeApi {
 }
 
 impl Place {
-    /// Something of the repository in the API; owner and name are encoded, whatever they are.
+    /// Something of the repository in the API.
     fn url(&self, rest: &[&str]) -> Result<Url, StatusError> {
-        let api = &self.target.api;
-        match self.target.forge {
-            Forge::Github | Forge::Gitea => {
-                below(api, ["repos", &self.owner, &self.name].into_iter().chain(rest.iter().copied()))
-            }
-            // The project's path is one segment: its slashes are encoded.
-            Forge::Gitlab => {
-                let project = format!("{}/{}", self.owner, self.name);
-                below(api, ["projects", &project].into_iter().chain(rest.iter().copied()))
-            }
-            Forge::Plain => Err(StatusError::Refused { reason: "a plain git server has no API".to_owned() }),
+        project_url(self.target.forge, &self.target.api, &self.owner, &self.name, rest)
+    }
+}
+
+/// Something of a repository in the API; owner and name are encoded, whatever they are.
+fn project_url(forge: Forge, api: &Url, owner: &str, name: &str, rest: &[&str]) -> Result<Url, StatusError> {
+    match forge {
+        Forge::Github | Forge::Gitea => {
+            below(api, ["repos", owner, name].into_iter().chain(rest.iter().copied()))
         }
+        // The project's path is one segment: its slashes are encoded.
+        Forge::Gitlab => {
+            let project = format!("{owner}/{name}");
+            below(api, ["projects", &project].into_iter().chain(rest.iter().copied()))
+        }
+        Forge::Plain => Err(StatusError::Refused { reason: "a plain git server has no API".to_owned() }),
     }
 }

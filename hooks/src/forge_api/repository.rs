@@ -2,8 +2,10 @@
 
 use http::Method;
 use serde::Deserialize;
+use url::Url;
 
-use super::{ForgeApi, ForgeError, Place};
+use super::{ForgeApi, ForgeError, Place, project_url};
+use crate::api::Answer;
 use crate::forge::Forge;
 use crate::status::credential_for;
 
@@ -35,22 +37,37 @@ impl ForgeApi {
     pub async fn repository(&self, place: &Place) -> Result<Found, ForgeError> {
         let credential = credential_for(&place.target)?;
         let answer = self.api.ask(Method::GET, place.url(&[])?, &credential).await?;
-        if !answer.status.is_success() {
-            return Err(ForgeError::of(&answer));
-        }
-        let Answered { id, full_name, permissions } =
-            serde_json::from_slice(&answer.body).map_err(|error| ForgeError::Unavailable {
-                reason: format!("the answer with the repository is garbled: {error}"),
-            })?;
-        let may_push = match place.target.forge {
-            Forge::Github | Forge::Gitea | Forge::Plain => permissions["push"].as_bool(),
-            Forge::Gitlab => {
-                let level = |of: &str| permissions[of]["access_level"].as_u64().unwrap_or(0);
-                permissions
-                    .is_object()
-                    .then(|| level("project_access").max(level("group_access")) >= GITLAB_DEVELOPER)
-            }
-        };
-        Ok(Found { id, full_name, may_push })
+        found(place.target.forge, &answer)
     }
+
+    /// Looks a public repository up as anybody does.
+    pub async fn public_repository(
+        &self,
+        forge: Forge,
+        api: &Url,
+        owner: &str,
+        name: &str,
+    ) -> Result<Found, ForgeError> {
+        let url = project_url(forge, api, owner, name, &[])?;
+        found(forge, &self.api.ask_anonymously(Method::GET, url).await?)
+    }
+}
+
+fn found(forge: Forge, answer: &Answer) -> Result<Found, ForgeError> {
+    if !answer.status.is_success() {
+        return Err(ForgeError::of(answer));
+    }
+    let Answered { id, full_name, permissions } = serde_json::from_slice(&answer.body).map_err(|error| {
+        ForgeError::Unavailable { reason: format!("the answer with the repository is garbled: {error}") }
+    })?;
+    let may_push = match forge {
+        Forge::Github | Forge::Gitea | Forge::Plain => permissions["push"].as_bool(),
+        Forge::Gitlab => {
+            let level = |of: &str| permissions[of]["access_level"].as_u64().unwrap_or(0);
+            permissions
+                .is_object()
+                .then(|| level("project_access").max(level("group_access")) >= GITLAB_DEVELOPER)
+        }
+    };
+    Ok(Found { id, full_name, may_push })
 }

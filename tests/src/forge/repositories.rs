@@ -40,7 +40,8 @@ pub struct Hook {
 impl Desk {
     pub(super) fn repository(&self, who: &Who, full_name: &str) -> Response {
         let sees = match who {
-            Who::Nobody | Who::Stranger | Who::App => false,
+            Who::Nobody => !self.is_private(full_name),
+            Who::Stranger | Who::App => false,
             Who::Person(rights) => rights.see(full_name),
             Who::Installation(minted) => {
                 minted.repositories.is_empty() || minted.repositories.contains(&self.number(full_name))
@@ -71,7 +72,11 @@ impl Desk {
             Who::Person(rights) => (rights.hooks, rights.push),
             Who::Nobody | Who::Stranger | Who::App | Who::Installation(_) => (true, false),
         };
-        repository["permissions"] = json!({ "admin": admin, "push": push, "pull": true });
+        if *who == Who::Nobody {
+            repository.as_object_mut().map(|fields| fields.remove("permissions"));
+        } else {
+            repository["permissions"] = json!({ "admin": admin, "push": push, "pull": true });
+        }
         self.reply(LOOK, StatusCode::OK, repository)
     }
 
