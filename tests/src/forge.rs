@@ -294,7 +294,7 @@ impl Forge {
     pub async fn final_status_within(&self, time: Duration, commit: &Commit) -> Status {
         let newest = |all: &Vec<Status>| {
             let newest = all.iter().rfind(|status| status.sha == commit.sha);
-            newest.filter(|status| status.state != "pending").cloned()
+            newest.filter(|status| status.is_final()).cloned()
         };
         let mut news = self.watch();
         let what = format!("the final status of {}", commit.sha);

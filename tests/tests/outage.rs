@@ -43,9 +43,8 @@ async fn a_forge_that_is_dead_in_the_middle_of_fifty_jobs_has_fifty_right_status
     }
     let dying = async {
         let mut news = service.forge.watch();
-        let some = |all: &Vec<tests::forge::Status>| {
-            all.iter().filter(|status| status.state != "pending").count() >= BEFORE
-        };
+        let some =
+            |all: &Vec<tests::forge::Status>| all.iter().filter(|status| status.is_final()).count() >= BEFORE;
         news.wait_for(some).await.expect("the forge lives");
         let troubles = [
             Trouble::Answer(502, Vec::new()),

@@ -79,14 +79,19 @@ async fn a_signed_delivery_that_names_another_repository_is_refused_and_makes_no
 }
 
 #[tokio::test]
-async fn a_look_at_the_branches_of_a_private_repository_sends_no_credential_over_http() {
+async fn a_look_at_the_branches_sends_a_credential_over_http_only_to_a_host_that_the_operator_named() {
     let service = Service::start().await;
-    let private = service.forge.repository("private").await;
-    private.push(Function::python("print('mine')")).await;
-    service.forge.breaks(&private, Fault::Private("x-access-token".to_owned(), forge::TOKEN.to_owned()));
-    register(&service, &private.url).await;
-    let look = service.forge.asked_for(&format!("/{OWNER}/private.git/info/refs")).await;
-    assert_eq!(look.authorization, None);
+    for name in ["unnamed", "named"] {
+        let private = service.forge.repository(name).await;
+        private.push(Function::python("print('mine')")).await;
+        service.forge.breaks(&private, Fault::Private("x-access-token".to_owned(), forge::TOKEN.to_owned()));
+        // The operator allowed this forge by its address; by its name everybody on the way could read it.
+        let url = if name == "named" { private.url } else { private.url.replace("127.0.0.1", "localhost") };
+        let wish = json!({ "url": url, "forge": "github" });
+        Api::json(service.post("/api/v1/repos", &wish).await, StatusCode::CREATED).await;
+        let look = service.forge.asked_for(&format!("/{OWNER}/{name}.git/info/refs")).await;
+        assert_eq!(look.authorization.is_some(), name == "named", "{look:?}");
+    }
 }
 
 #[tokio::test]

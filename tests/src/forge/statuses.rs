@@ -30,7 +30,7 @@ pub struct Status {
     pub repository: String,
     /// The commit.
     pub sha: String,
-    /// `pending`, `success`, `failure` or `error`.
+    /// The forge's word: `pending`, `success`, `failure` or `error`; at GitLab also `running`.
     pub state: String,
     /// Which of the commit's statuses.
     pub context: String,
@@ -40,6 +40,13 @@ pub struct Status {
     pub target_url: String,
     /// When it came.
     pub at: Instant,
+}
+
+impl Status {
+    /// Whether nothing more is to come.
+    pub fn is_final(&self) -> bool {
+        !["pending", "running"].contains(&self.state.as_str())
+    }
 }
 
 impl Forge {

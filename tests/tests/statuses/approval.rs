@@ -4,6 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tests::{
     Repository, Service,
+    forge::Status,
     installation::{self, INSTALLATION, installed},
     repository::Commit,
     waiting::STATUS,
@@ -57,8 +58,7 @@ async fn what_waits_is_pending_until_it_is_approved_by_the_number_of_its_pull_re
     // A newer commit: the older one can never be approved any more.
     let second = proposed(&repository, "2").await;
     opened(&service, &repository, &base, &second, "synchronize").await;
-    let void = |status: &tests::forge::Status| status.state != "pending";
-    let status = service.forge.shown_within(STATUS, &commit(&first), void).await;
+    let status = service.forge.shown_within(STATUS, &commit(&first), Status::is_final).await;
     assert_eq!(told(&status), format!("gitfaas/pull-request error: superseded by {}", &second[..12]));
 
     let approved = service.gitfaas(&["approve", "--pull", "5"]).await;

@@ -5,10 +5,6 @@ use tests::{Api, Function, Service, forge::Status, waiting::STATUS};
 
 use crate::{FOREVER, deliver, hello, told};
 
-fn is_over(status: &Status) -> bool {
-    status.state != "pending"
-}
-
 #[tokio::test]
 async fn a_registration_that_is_removed_while_a_job_runs_tells_the_forge_before_it_goes() {
     let service = Service::start().await;
@@ -25,7 +21,7 @@ async fn a_registration_that_is_removed_while_a_job_runs_tells_the_forge_before_
     let late = tests::delivery::payload(&repository, &crate::commit(&next));
     assert_eq!(deliver(&service, &repository, "push", &late).await.0, StatusCode::NOT_FOUND);
 
-    let status = service.forge.shown_within(STATUS, &commit, is_over).await;
+    let status = service.forge.shown_within(STATUS, &commit, Status::is_final).await;
     assert_eq!(told(&status), "gitfaas/push error: the repository was unregistered");
     assert_eq!(service.finished(&commit.job()).await.cause.as_deref(), Some("cancelled"));
     service.containers.are_gone(&commit.job()).await;
@@ -55,7 +51,7 @@ async fn a_deleted_branch_cancels_what_runs_for_it_alone_and_says_so() {
     let alone = repository.push_to("topic", Function::python(FOREVER), "alone").await;
     service.says(&alone.job(), "begun").await;
     repository.delete("topic").await;
-    let status = service.forge.shown_within(STATUS, &alone, is_over).await;
+    let status = service.forge.shown_within(STATUS, &alone, Status::is_final).await;
     assert_eq!(told(&status), "gitfaas/push error: the branch was deleted");
     assert_eq!(service.finished(&alone.job()).await.cause.as_deref(), Some("cancelled"));
 

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tests::{
     Commit, Delivery, Function, Service, delivery,
+    forge::Status,
     repository::{Registration, Repository},
 };
 use tokio::process::Command;
@@ -116,7 +117,7 @@ pub(crate) async fn pushed(
     payload["repository"]["id"] = number(repository).into();
     Delivery::of("push", &payload, secret).send(service, path).await;
     let first = service.forge.shown_within(PATIENCE, commit, |_| true).await;
-    let last = service.forge.shown_within(PATIENCE, commit, |status| status.state != "pending").await;
+    let last = service.forge.shown_within(PATIENCE, commit, Status::is_final).await;
     (first.at.duration_since(sent), last.at.duration_since(sent))
 }
 
