@@ -61,7 +61,7 @@ impl Gateway {
     }
 
     /// Whether the forge says that the repository of this number is at `url`. What a registrant signs proves
-    /// only that he is the registrant: he could sign any number and any name.
+    /// who registered: any number and any name could be signed.
     async fn is_at(&self, repo: &Repo, url: &CloneUrl, forge_id: u64) -> bool {
         if !self.limits.may_ask_forge(repo.id) {
             return false;

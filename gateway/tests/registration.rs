@@ -124,7 +124,7 @@ async fn a_rename_is_followed_by_number_and_statuses_with_it() {
 }
 
 #[tokio::test]
-async fn a_registrant_does_not_sign_himself_into_anothers_repository() {
+async fn a_registrants_signature_does_not_lead_to_anothers_repository() {
     let github = Github::start().await;
     github.install(1, &[(7, "b/own"), (77, "a/secret")]);
     let service = service(&github, &[]).await;
@@ -134,14 +134,14 @@ async fn a_registrant_does_not_sign_himself_into_anothers_repository() {
     let (posting, plain) = (service.register(&token, with).await, service.register(&token, without).await);
     assert_eq!((&posting["posts"], &plain["posts"]), (&json!(true), &json!(false)));
     for repo in [&posting, &plain] {
-        // His own name with another's number, and his own number with another's name.
+        // The registration's name with another's number, and its number with another's name.
         pushed(&service, repo, "1", &push(&github, 77, "b/own", "a")).await;
         pushed(&service, repo, "2", &push(&github, 7, "a/secret", "b")).await;
         let entry = service.ledger.repos.get(repo["id"].as_str().unwrap()).await.unwrap().unwrap();
         assert_eq!(entry.value.forge_id, Some(7));
         assert_eq!(entry.value.url, format!("{}/b/own", github.url));
     }
-    // What GitHub says about the other one is none of his.
+    // What GitHub says about the other one does not reach this registration.
     let body = push(&github, 77, "a/secret", "c");
     let told = service.deliver("github", GITHUB_SECRET, "push", "3", &body).answers(StatusCode::OK).await;
     assert_eq!(told["reason"], "the repository is not registered");
