@@ -148,6 +148,25 @@ async fn a_registrants_signature_does_not_lead_to_anothers_repository() {
 }
 
 #[tokio::test]
+async fn a_forge_that_is_away_teaches_no_number_and_moves_nothing() {
+    let github = Github::start().await;
+    github.install(1, &[(99, "a/pi")]);
+    let service = service(&github, &[]).await;
+    let token = service.user("a@example.com").await;
+    let wish = json!({ "url": format!("{}/a/pi", github.url) });
+    let known = service.register(&token, wish.clone()).await;
+    github.known().is_down = true;
+    let unknown = service.register(&token, wish).await;
+    for (repo, number) in [(&known, Some(99)), (&unknown, None)] {
+        assert_eq!(pushed(&service, repo, "1", &push(&github, 99, "a/pi", "a")).await["verdict"], "accepted");
+        pushed(&service, repo, "2", &push(&github, 99, "b/tau", "b")).await;
+        let entry = service.ledger.repos.get(repo["id"].as_str().unwrap()).await.unwrap().unwrap();
+        assert_eq!(entry.value.forge_id, number);
+        assert_eq!(entry.value.url, format!("{}/a/pi", github.url));
+    }
+}
+
+#[tokio::test]
 async fn with_the_operators_credential_a_name_is_believed_only_when_the_forge_says_so() {
     let github = Github::start().await;
     github.install(1, &[(99, "a/pi"), (7, "victim/x")]);
