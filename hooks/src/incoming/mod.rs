@@ -7,6 +7,7 @@
 //! [`Incoming`] is a wire format: the deliveries ledger keeps it. Fields are added with a default,
 //! never changed or reused.
 
+mod bounds;
 mod github;
 mod gitlab;
 mod wire;
@@ -316,15 +317,19 @@ pub enum Malformed {
 /// Reads a verified delivery. `event` is the forge's event header; see [`event`].
 pub fn parse(forge: Forge, event: &str, verified: &Verified<'_>) -> Result<Incoming, Malformed> {
     let json = verified.json();
-    match forge {
+    let incoming = match forge {
         Forge::Github | Forge::Plain => github::parse(github::Dialect::Github, event, &json),
         Forge::Gitea => github::parse(github::Dialect::Gitea, event, &json),
         Forge::Gitlab => gitlab::parse(event, &json),
-    }
+    };
+    incoming.map(bounds::bounded)
 }
 
 /// The longest delivery id taken, in bytes; every forge sends a UUID.
 const MAX_DELIVERY_ID_BYTES: usize = 128;
+
+/// The longest name of an event taken, in bytes; the forges' are shorter. It is not signed.
+const MAX_EVENT_BYTES: usize = 64;
 
 /// The event's name, from the forge's header.
 pub fn event(forge: Forge, headers: &HeaderMap) -> Result<&str, Malformed> {
@@ -334,7 +339,8 @@ pub fn event(forge: Forge, headers: &HeaderMap) -> Result<&str, Malformed> {
         Forge::Gitlab => &["x-gitlab-event"],
     };
     let value = names.iter().find_map(|name| headers.get(*name));
-    value.and_then(|value| value.to_str().ok()).ok_or(Malformed::NoEvent)
+    let event = value.and_then(|value| value.to_str().ok());
+    event.filter(|event| event.len() <= MAX_EVENT_BYTES).ok_or(Malformed::NoEvent)
 }
 
 /// The delivery's id, from the forge's header; `None` when it is missing or unusable, and the

@@ -1,0 +1,61 @@
+//! What is kept of a payload is short: every text of an event is cut, whatever its sender put there. Refs,
+//! URLs and ids are refused before, where they are too long to be one.
+
+use serde_json::Value;
+
+use super::Incoming;
+
+/// The longest text that is kept of a payload, in bytes: forges' own names and titles are shorter.
+pub(super) const MAX_TEXT_BYTES: usize = 1024;
+
+/// The event with every text cut; a link that is cut would lead elsewhere, so it goes.
+pub(super) fn bounded(incoming: Incoming) -> Incoming {
+    let mut value = serde_json::to_value(&incoming).expect("an event is JSON");
+    if !cut(&mut value) {
+        return incoming;
+    }
+    // What was cut is text, and text stays text.
+    serde_json::from_value(value).unwrap_or_else(|_| Incoming::Ignored("it cannot be kept".to_owned()))
+}
+
+/// Cuts every text in it; tells whether one was too long.
+fn cut(value: &mut Value) -> bool {
+    match value {
+        Value::String(text) if text.len() > MAX_TEXT_BYTES => {
+            let mut end = MAX_TEXT_BYTES;
+            while !text.is_char_boundary(end) {
+                end -= 1;
+            }
+            text.truncate(end);
+            true
+        }
+        // Each of them, not up to the first.
+        Value::Array(items) => items.iter_mut().filter_map(|item| cut(item).then_some(())).count() > 0,
+        Value::Object(fields) => fields.iter_mut().fold(false, |was, (name, field)| {
+            let was_cut = cut(field);
+            if was_cut && name == "html_url" {
+                *field = Value::Null;
+            }
+            was_cut || was
+        }),
+        Value::String(_) | Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_text_of_900_kilobytes_leaves_one_and_a_link_none() {
+        let long = "ü".repeat(450_000);
+        let mut value = json!({ "html_url": long, "sender": long, "ref": "refs/heads/main", "list": [long] });
+        assert!(cut(&mut value));
+        assert_eq!(value["html_url"], Value::Null);
+        assert_eq!(value["sender"].as_str().unwrap().len(), MAX_TEXT_BYTES);
+        assert_eq!(value["list"][0].as_str().unwrap().len(), MAX_TEXT_BYTES);
+        assert!(!cut(&mut value));
+    }
+}
