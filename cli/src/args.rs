@@ -6,6 +6,7 @@ mod access;
 mod delivery;
 mod repo;
 mod token;
+mod usage;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use jobs::JobId;
@@ -14,6 +15,7 @@ pub(crate) use access::{AuditArgs, RekeyArgs, SecretCommand, SecretListArgs, Sec
 pub(crate) use delivery::{ApproveArgs, DeliveriesArgs, ReplayArgs};
 pub(crate) use repo::{ForgeToken, RepoAddArgs, RepoCommand, RepoSetArgs, RepoSettings, RepoShowArgs};
 pub(crate) use token::{TokenArgs, TokenCommand, TokenNewArgs};
+pub(crate) use usage::UsageArgs;
 
 const ABOUT: &str = "Functions as a service, straight from git";
 
@@ -140,6 +142,13 @@ Examples:
     Cancel(JobArgs),
     /// Run a job's commit once more, as a new job
     Rerun(JobArgs),
+    /// Remove a job that is over: its record, log and result
+    Delete {
+        /// The job's id
+        id: JobId,
+    },
+    /// Show what you take up of each limit, and what frees it
+    Usage(UsageArgs),
     /// Check this machine: NATS, Docker, limits that really hold, images, secrets, clock, disk
     #[command(after_help = "One line per check. Exit code 1 if any of them fails.")]
     Doctor(DoctorArgs),

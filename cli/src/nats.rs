@@ -6,7 +6,6 @@ use jobs::{
     Secret,
     connect::NatsSettings,
     env::{Problems, Reader},
-    streams,
 };
 
 use crate::own_nats::Address;
@@ -71,20 +70,6 @@ impl Nats {
                 name,
             },
         }
-    }
-}
-
-/// How the streams are made, for the programs that make them.
-pub(crate) fn stream_settings(env: &mut Reader<'_>) -> streams::Settings {
-    let default = streams::Settings::default();
-    let replicas = env.or("GITFAAS_NATS_REPLICAS", default.replicas);
-    if ![1, 3].contains(&replicas) {
-        env.problem("GITFAAS_NATS_REPLICAS", "must be 1 or 3");
-    }
-    streams::Settings {
-        replicas,
-        keep_jobs: env.duration("GITFAAS_KEEP_JOBS", default.keep_jobs),
-        keep_logs: env.duration("GITFAAS_KEEP_LOGS", default.keep_logs),
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     gateway::Gateway,
     grants,
     index::{follow, mirror},
-    keyring, limits, missed, room,
+    keyring, limits, missed, room, secrets, usage,
 };
 
 /// A delivery without a verdict for this long is finished by the reconciler: its own gateway had
@@ -53,6 +53,10 @@ pub(crate) fn start(
     tasks.spawn(mirror::follow(ledger.accounts.users.clone(), Arc::clone(&gateway.users), stop.clone()));
     tasks.spawn(keyring::follow(Arc::clone(gateway), stop.clone()));
     tasks.spawn(limits::forget(Arc::clone(gateway), stop.clone()));
+    let sizes = Arc::clone(&gateway.secret_sizes);
+    tasks.spawn(secrets::follow_sizes(gateway.ledger.js.clone(), sizes, stop.clone()));
+    tasks.spawn(usage::clear(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(usage::sweep(Arc::clone(gateway), stop.clone()));
     tasks.spawn(room::look(Arc::clone(gateway), stop.clone()));
     tasks.spawn(answer_grants(Arc::clone(gateway), stop.clone()));
     tasks.spawn(missed::run(Arc::clone(gateway), stop.clone()));

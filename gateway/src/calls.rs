@@ -169,6 +169,22 @@ pub(crate) async fn cancel(
     Ok(Json(JobView::from(&ended)))
 }
 
+/// `DELETE /api/v1/jobs/{id}`: record, log and result of one that is over.
+pub(crate) async fn remove(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::JobsWrite)?;
+    let entry = gateway.own_job(&caller, &id).await?;
+    if !gateway.forget_job(&entry).await? {
+        return Err(ApiError::Conflict("the job is not over; cancel it first".to_owned()));
+    }
+    gateway.audit(&caller, Action::JobRemoved, entry.value.id).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 /// `POST /api/v1/jobs/{id}/rerun`
 pub(crate) async fn rerun(
     State(gateway): State<Arc<Gateway>>,

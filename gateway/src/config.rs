@@ -12,14 +12,12 @@ use jobs::{
 };
 use url::Url;
 
-use crate::{app_key, limits, login::settings};
+use crate::{app_key, limits, login::settings, usage};
 
 /// The variable that names the file of the App's key.
 const APP_KEY_FILE: &str = "GITFAAS_GITHUB_APP_KEY_FILE";
 /// GitHub's own API.
 const GITHUB_API: &str = "https://api.github.com/";
-/// Jobs of one owner that may wait at once: a matrix build fits, a runaway script does not.
-const MAX_QUEUED_PER_USER: usize = 1000;
 /// A job that nobody took for a day will not be missed.
 const MAX_QUEUE_TIME: Duration = Duration::from_secs(24 * 3600);
 /// The port of the published interface.
@@ -86,8 +84,8 @@ pub struct Config {
     pub ca_bundle: Option<PathBuf>,
     /// How streams are made.
     pub streams: streams::Settings,
-    /// Jobs of one owner that may wait at once.
-    pub max_queued_per_user: usize,
+    /// What every owner may take up.
+    pub owners: usage::Settings,
     /// How long a job may wait for a worker.
     pub max_queue_time: Duration,
     /// How long open requests may take once the gateway was told to stop.
@@ -111,13 +109,8 @@ impl Config {
         let clone_allow = env.or("GITFAAS_CLONE_ALLOW", Allow::none());
         let login = settings::Settings::read(&mut env, &clone_allow);
         let ca_bundle = env.optional("GITFAAS_CA_BUNDLE");
-        let defaults = streams::Settings::default();
-        let streams = streams::Settings {
-            replicas: replicas(&mut env),
-            keep_jobs: env.duration("GITFAAS_KEEP_JOBS", defaults.keep_jobs),
-            keep_logs: env.duration("GITFAAS_KEEP_LOGS", defaults.keep_logs),
-        };
-        let max_queued_per_user = env.or("GITFAAS_MAX_QUEUED_PER_USER", MAX_QUEUED_PER_USER);
+        let streams = streams::Settings::read(&mut env);
+        let owners = usage::Settings::read(&mut env, &streams.stores);
         let max_queue_time = env.duration("GITFAAS_MAX_QUEUE_TIME", MAX_QUEUE_TIME);
         let shutdown_grace = env.duration("GITFAAS_SHUTDOWN_GRACE", Duration::from_secs(30));
         env.finish(|| {
@@ -134,7 +127,7 @@ impl Config {
                 clone_allow,
                 ca_bundle,
                 streams,
-                max_queued_per_user,
+                owners,
                 max_queue_time,
                 shutdown_grace,
             })
@@ -185,17 +178,6 @@ fn web_url(env: &mut Reader<'_>, name: &str) -> Option<Url> {
         url.set_path(&format!("{}/", url.path()));
     }
     Some(url)
-}
-
-/// JetStream places a stream on an odd number of nodes; five would cost more than they save here.
-fn replicas(env: &mut Reader<'_>) -> usize {
-    match env.or("GITFAAS_NATS_REPLICAS", 1) {
-        allowed @ (1 | 3) => allowed,
-        _ => {
-            env.problem("GITFAAS_NATS_REPLICAS", "must be 1 or 3");
-            1
-        }
-    }
 }
 
 #[cfg(test)]

@@ -28,7 +28,8 @@ use crate::{
     missed::Filled,
     refused::LastRefused,
     room::Room,
-    secrets::{self, SecretEvent},
+    secrets::{self, SecretEvent, SecretSize},
+    usage::{RefCounts, Usage},
 };
 
 /// `repos/at.<sha256>`: the registration that posts a repository's statuses; see [`crate::places`].
@@ -57,6 +58,8 @@ pub struct Gateway {
     pub(crate) ledger: Ledger,
     pub(crate) posting: Bucket<At>,
     pub(crate) secrets: Bucket<SealedSecret>,
+    /// How long each of them is.
+    pub(crate) secret_sizes: Arc<Mirror<SecretSize>>,
     pub(crate) filled: Bucket<Filled>,
     /// Asks git servers for their refs.
     pub(crate) git_heads: Heads,
@@ -82,6 +85,10 @@ pub struct Gateway {
     pub(crate) refused: LastRefused,
     /// Whether the ledger has room for new jobs.
     pub(crate) room: Room,
+    /// Promises of place for what owners are about to store.
+    pub(crate) usage: Usage,
+    /// How many refs are known of each registration.
+    pub(crate) ref_counts: RefCounts,
     /// True once the index has read what lay in the streams at the start.
     pub(crate) caught_up: (watch::Receiver<bool>, watch::Receiver<bool>),
     /// Long answers end with this.
@@ -128,6 +135,9 @@ impl Gateway {
             metrics: Metrics::default(),
             refused: LastRefused::default(),
             room: Room::default(),
+            usage: Usage::default(),
+            ref_counts: RefCounts::default(),
+            secret_sizes: Arc::default(),
             caught_up: (jobs_seen, deliveries_seen),
             config,
             public_url,

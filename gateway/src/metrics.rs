@@ -72,6 +72,16 @@ struct OfComparison {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfStore {
+    store: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OfCleared {
+    what: Word,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OfJob {
     state: Word,
 }
@@ -90,6 +100,8 @@ pub(crate) struct Metrics {
     made_up: Counter,
     heads_unreachable: Counter,
     redelivered: Counter,
+    cleared: Family<OfCleared, Counter>,
+    filled: Family<OfStore, Gauge<f64, AtomicU64>>,
 }
 
 impl Default for Metrics {
@@ -126,6 +138,14 @@ impl Default for Metrics {
             Unit::Seconds,
             longest_wait.clone(),
         );
+        let filled = Family::default();
+        registry.register("store_filled_ratio", "How full each store is, from 0 to 1", filled.clone());
+        let cleared = Family::default();
+        registry.register(
+            "history_cleared",
+            "Jobs and deliveries that went because their owners were at a limit",
+            cleared.clone(),
+        );
         let [made_up, heads_unreachable, redelivered] = <[Counter; 3]>::default();
         let mut count =
             |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
@@ -148,6 +168,8 @@ impl Default for Metrics {
             made_up,
             heads_unreachable,
             redelivered,
+            cleared,
+            filled,
         }
     }
 }
@@ -188,6 +210,20 @@ impl Metrics {
     /// Counts a delivery that was asked for again.
     pub(crate) fn redelivered(&self) {
         self.redelivered.inc();
+    }
+
+    /// Notes how full a store is; a limit that is not positive is none.
+    pub(crate) fn store(&self, name: &str, bytes: u64, limit: i64) {
+        #[expect(clippy::cast_precision_loss, reason = "a share of terabytes is exact enough")]
+        let share = if limit > 0 { bytes as f64 / limit as f64 } else { 0.0 };
+        self.filled.get_or_create(&OfStore { store: Word::of(name) }).set(share);
+    }
+
+    /// Counts what went because its owner was at a limit.
+    pub(crate) fn cleared(&self, jobs: usize, deliveries: usize) {
+        for (what, count) in [("jobs", jobs), ("deliveries", deliveries)] {
+            self.cleared.get_or_create(&OfCleared { what: Word::of(what) }).inc_by(count as u64);
+        }
     }
 
     /// Counts a look at what a forge shows.

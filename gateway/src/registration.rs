@@ -8,7 +8,7 @@ use hooks::{CloneUrl, Forge, forge_api::ForgeError};
 use jiff::Timestamp;
 use jobs::{
     Filter, Forks, Label, Links, ProblemKind, PullRequests, Repo, RepoEvent, RepoId, Secret, SkipCi, UserId,
-    bucket::Entry,
+    bucket::Entry, usage::Resource,
 };
 use serde::Deserialize;
 use serde_json::Map;
@@ -191,6 +191,7 @@ impl Gateway {
             operator_credential: caller.is_admin() && forge == Forge::Github,
             ..blank
         };
+        self.reserve(caller.user.id, repo.id, Resource::Repos, 1).await?;
         let learned = self.learn_at_forge(&mut repo).await;
         let told = learned.as_ref().err().filter(|_| self.has_credential(&repo)).cloned();
         repo = repo.with_problem(ProblemKind::Token, told.as_deref(), Timestamp::now());

@@ -74,7 +74,9 @@ pub async fn rekey(ledger: &Ledger, old: &Path, new: &Path) -> anyhow::Result<Re
         value["id"] = change.new.id().into();
         ledger.meta.update(META_KEY, &value, known.revision).await?;
         let deed = Deed::of_operator(Action::MasterKeyChanged, change.new.id());
-        audit::write(&ledger.js, &deed).await.context("the key was changed, but not noted")?;
+        audit::write(&ledger.js, audit::Log::Admins, &deed)
+            .await
+            .context("the key was changed, but not noted")?;
     }
     tokio::time::sleep(SETTLED_AFTER).await;
     let rest = change.until_nothing_is_left().await?;

@@ -110,6 +110,11 @@ impl Gateway {
             }
         }
         self.repos.forget(&entry.key);
+        self.release(entry.value.owner, &entry.key);
+        // Nobody follows these, so nobody is to be told.
+        self.ledger.heads.purge_under(&format!("{}.", entry.value.id)).await?;
+        self.forget_filled(entry.value.id).await?;
+        self.ref_counts.forget(entry.value.id);
         self.leave_place(&entry.value).await?;
         self.forget_secrets(entry.value.id).await?;
         self.let_another_post(&entry.value).await

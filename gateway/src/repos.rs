@@ -31,10 +31,6 @@ pub(crate) async fn add(
 ) -> Result<Response, ApiError> {
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::Repos)?;
-    let most = gateway.config.limits.max_repos_per_user;
-    if gateway.repos.find(|repo| repo.owner == caller.user.id).len() >= most {
-        return Err(ApiError::TooMany(format!("{most} repositories are the limit; remove one")));
-    }
     let (entry, secret, webhook) = gateway.register(&caller, wishes).await?;
     gateway.audit(&caller, Action::RepoAdded, entry.value.id).await;
     tracing::info!(repo = %entry.value.id, user = %caller.user.id, "a repository was registered");

@@ -6,7 +6,6 @@ use std::{
     time::Duration,
 };
 
-use jobs::streams;
 use tokio_util::sync::CancellationToken;
 
 use crate::{error::ApiError, gateway::Gateway};
@@ -15,6 +14,19 @@ use crate::{error::ApiError, gateway::Gateway};
 const EVERY: Duration = Duration::from_secs(5);
 /// Nothing new is taken when a bucket holds more than this share of its limit, in percent.
 const FULL_PERCENT: u64 = 95;
+
+/// What owners share, and whether a job that was taken cannot be ended without it.
+const STORES: [(&str, bool); 9] = [
+    ("KV_jobs", true),
+    ("KV_deliveries", true),
+    ("OBJ_RESULTS", true),
+    ("LOGS", false),
+    ("KV_pushes", true),
+    ("KV_commits", true),
+    ("KV_heads", false),
+    ("KV_secrets", false),
+    ("KV_repos", false),
+];
 
 /// What was seen last.
 #[derive(Debug, Default)]
@@ -37,20 +49,17 @@ impl Gateway {
     }
 
     async fn full_stream(&self) -> Option<String> {
-        let kept = [
-            format!("KV_{}", streams::JOBS_BUCKET),
-            format!("KV_{}", streams::DELIVERIES),
-            format!("OBJ_{}", streams::RESULTS),
-        ];
-        for name in kept {
+        let mut full = None;
+        for (name, is_needed) in STORES {
             // Who cannot be asked is the business of whoever writes to it.
-            let Ok(stream) = self.ledger.js.get_stream(&name).await else { continue };
+            let Ok(stream) = self.ledger.js.get_stream(name).await else { continue };
             let info = stream.cached_info();
-            if is_full(info.state.bytes, info.config.max_bytes) {
-                return Some(format!("the stream {name} is full"));
+            self.metrics.store(name, info.state.bytes, info.config.max_bytes);
+            if is_needed && is_full(info.state.bytes, info.config.max_bytes) {
+                full = Some(format!("the stream {name} is full"));
             }
         }
-        None
+        full
     }
 }
 

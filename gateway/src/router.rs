@@ -19,7 +19,7 @@ use tower_http::{
 };
 
 use crate::{
-    audit,
+    audit_list,
     body::MAX_BODY_BYTES,
     calls,
     client::{CLIENT, Client},
@@ -27,7 +27,7 @@ use crate::{
     error::ApiError,
     events,
     gateway::Gateway,
-    health, login, metrics, openapi, output, pages, published, repos, secrets, tokens, webhooks,
+    health, login, metrics, openapi, output, pages, published, repos, secrets, tokens, usage, webhooks,
 };
 
 /// A request that takes longer is one whose client or NATS is gone. A forge waits 10 s.
@@ -70,6 +70,7 @@ pub(crate) fn routes() -> Vec<Route> {
         at_post("/api/v1/jobs", post(calls::submit)),
         at_get("/api/v1/jobs", get(calls::list)),
         at_get("/api/v1/jobs/{id}", get(calls::get)),
+        route(Method::DELETE, "/api/v1/jobs/{id}", delete(calls::remove)),
         at_get("/api/v1/jobs/{id}/result", get(output::result)),
         at_get("/api/v1/jobs/{id}/log", get(output::log)),
         at_get("/api/v1/jobs/{id}/events", get(events::events)),
@@ -90,8 +91,9 @@ pub(crate) fn routes() -> Vec<Route> {
         at_post("/api/v1/tokens", post(tokens::make)),
         at_get("/api/v1/tokens", get(tokens::list)),
         route(Method::DELETE, "/api/v1/tokens/{id}", delete(tokens::revoke)),
+        at_get("/api/v1/usage", get(usage::show)),
         at_get("/api/v1/stats", get(health::stats)),
-        at_get("/api/v1/audit", get(audit::list)),
+        at_get("/api/v1/audit", get(audit_list::list)),
         at_post("/webhooks/github", post(webhooks::github)),
         at_post("/webhooks/{id}", post(webhooks::of_repo)),
         at_get("/openapi.json", get(openapi::openapi)),

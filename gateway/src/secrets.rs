@@ -15,18 +15,22 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use jobs::{
-    Job, RepoId, Secret, Trigger,
+    Job, Repo, RepoId, Secret, Trigger,
     accounts::Scope,
     audit::Action,
-    bucket::{BucketError, Entry},
+    bucket::{Bucket, BucketError, Entry},
+    streams,
+    usage::Resource,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Map;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     body::{Query, read},
     error::ApiError,
     gateway::{Gateway, SealedSecret},
+    index::mirror::{self, Mirror},
     view::List,
 };
 
@@ -35,13 +39,40 @@ use crate::{
 const MAX_VALUE_BYTES: usize = 48 * 1024;
 /// The longest name, in bytes.
 const MAX_NAME_BYTES: usize = 128;
-/// Secrets of one repository. A name that was removed leaves a mark, and counts.
+/// Secrets of one repository. A name that was removed leaves a mark for a while, and counts.
 const MAX_SECRETS: usize = 200;
+/// What a secret takes up besides its sealed value, in bytes: key, events and headers.
+const BESIDES_BYTES: u64 = 300;
 /// A rerun of a rerun is followed so far back.
 const MAX_RERUNS: usize = 32;
 /// Names that would be sealed for the same place as what a registration itself has sealed
 /// ([`crate::registration::secret_place`], [`crate::registration::token_place`]).
 const RESERVED: [&str; 2] = ["secret", "token"];
+
+/// How much a stored secret takes up, read from it without keeping its value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SecretSize {
+    /// Of the sealed value and what goes with it.
+    #[serde(rename = "sealed", deserialize_with = "length")]
+    pub(crate) bytes: u64,
+}
+
+fn length<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let sealed = String::deserialize(deserializer)?;
+    Ok(sealed.len() as u64 + BESIDES_BYTES)
+}
+
+/// Follows how much secrets take up until `stop`.
+pub(crate) async fn follow_sizes(
+    js: async_nats::jetstream::Context,
+    sizes: Arc<Mirror<SecretSize>>,
+    stop: CancellationToken,
+) {
+    // A stream by its name alone asks nobody, and cannot fail.
+    if let Ok(bucket) = Bucket::open(&js, streams::SECRETS).await {
+        mirror::follow(bucket, sizes, stop).await;
+    }
+}
 
 /// What a secret may be given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -134,7 +165,7 @@ pub(crate) async fn set(
 ) -> Result<Response, ApiError> {
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::Repos)?;
-    let repo = gateway.own_repo(&caller, &id).await?.value.id;
+    let repo = gateway.own_repo(&caller, &id).await?.value;
     if !is_name(&name) {
         let sentence = format!(
             "name: a letter or _, then letters, digits and _; {MAX_NAME_BYTES} at most; not {}, and nothing that begins with GITFAAS_",
@@ -144,10 +175,10 @@ pub(crate) async fn set(
     }
     let wished = wish.events.as_deref().map(events).transpose()?;
     let value = value(&read(body, MAX_VALUE_BYTES).await?)?;
-    let key = key(repo, &name);
+    let key = key(repo.id, &name);
     let sealed = gateway.keys.seal(&key, &value);
-    let (entry, is_new) = gateway.store_secret(repo, &key, sealed, wished).await?;
-    tracing::info!(%repo, name, user = %caller.user.id, "a secret was set");
+    let (entry, is_new) = gateway.store_secret(&repo, &key, sealed, wished).await?;
+    tracing::info!(repo = %repo.id, name, user = %caller.user.id, "a secret was set");
     gateway.audit(&caller, Action::SecretSet, &key).await;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(SecretView::of(&name, &entry))).into_response())
@@ -182,12 +213,14 @@ pub(crate) async fn remove(
 ) -> Result<StatusCode, ApiError> {
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::Repos)?;
-    let repo = gateway.own_repo(&caller, &id).await?.value.id;
+    let repo = gateway.own_repo(&caller, &id).await?.value;
     let missing = || ApiError::NotFound("secret");
-    let key = Some(&name).filter(|name| is_name(name)).map(|name| key(repo, name)).ok_or_else(missing)?;
+    let key = Some(&name).filter(|name| is_name(name)).map(|name| key(repo.id, name)).ok_or_else(missing)?;
     let entry = gateway.secrets.get(&key).await?.ok_or_else(missing)?;
     gateway.secrets.delete(&key, entry.revision).await?;
-    tracing::info!(%repo, name, user = %caller.user.id, "a secret was removed");
+    gateway.secret_sizes.forget(&key);
+    gateway.release(repo.owner, &key);
+    tracing::info!(repo = %repo.id, name, user = %caller.user.id, "a secret was removed");
     gateway.audit(&caller, Action::SecretRemoved, &key).await;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -201,7 +234,7 @@ impl Gateway {
     /// Writes a secret; without events it keeps those it has. Tells whether it is new.
     async fn store_secret(
         &self,
-        repo: RepoId,
+        repo: &Repo,
         key: &str,
         sealed: String,
         events: Option<Vec<SecretEvent>>,
@@ -209,6 +242,7 @@ impl Gateway {
         loop {
             let known = self.secrets.get(key).await?;
             let is_new = known.is_none();
+            self.hold_for_secret(repo, key, sealed.len() as u64, known.as_ref()).await?;
             let written = match known {
                 Some(entry) => {
                     let events = events.clone().unwrap_or_else(|| entry.value.events.clone());
@@ -216,7 +250,7 @@ impl Gateway {
                     self.secrets.update(key, &secret, entry.revision).await
                 }
                 None => {
-                    let keys = self.secret_keys(repo).await?;
+                    let keys = self.secret_keys(repo.id).await?;
                     if keys.len() >= MAX_SECRETS && !keys.iter().any(|known| known == key) {
                         let sentence = format!("{MAX_SECRETS} names of secrets are the limit; use one again");
                         return Err(ApiError::TooMany(sentence));
@@ -234,6 +268,27 @@ impl Gateway {
             if let Some(entry) = self.secrets.get(key).await? {
                 return Ok((entry, is_new));
             }
+        }
+    }
+
+    /// Holds place for a secret, or for what it is longer than the one before.
+    async fn hold_for_secret(
+        &self,
+        repo: &Repo,
+        key: &str,
+        sealed_bytes: u64,
+        known: Option<&Entry<SealedSecret>>,
+    ) -> Result<(), ApiError> {
+        let (id, amount) = match known {
+            None => (key.to_owned(), sealed_bytes + BESIDES_BYTES),
+            Some(entry) => {
+                let more = sealed_bytes.saturating_sub(entry.value.sealed.len() as u64);
+                (format!("{key}#{}", entry.revision), more)
+            }
+        };
+        match amount {
+            0 => Ok(()),
+            amount => self.reserve(repo.owner, id, Resource::Secrets, amount).await,
         }
     }
 

@@ -3,9 +3,10 @@
 use hooks::CloneUrl;
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    CommitSha, Delivery, Job, JobId, Label, NewJob, Repo, RepoId,
+    CommitSha, Delivery, Job, JobId, Label, NewJob, Repo, RepoId, UserId,
     accounts::Scope,
     bucket::{BucketError, Entry},
+    usage::Resource,
 };
 use serde_json::Map;
 use sha2::{Digest as _, Sha256};
@@ -22,6 +23,14 @@ const MAX_REF_BYTES: usize = 512;
 const MAX_KEY_BYTES: usize = 255;
 /// For so long a repeated request is the same job.
 const KEY_LIFE: SignedDuration = SignedDuration::from_hours(24);
+
+/// An idempotency key, in the ledger.
+struct KeyEntered {
+    job: JobId,
+    at: String,
+    /// Of the write that entered it, if this request is the first.
+    revision: Option<u64>,
+}
 
 /// What a caller asks for.
 #[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize)]
@@ -48,25 +57,38 @@ impl Gateway {
     ) -> Result<Entry<Job>, ApiError> {
         caller.needs(Scope::JobsWrite)?;
         let mut new = self.checked(caller, call).await?;
+        let mut key_entered = None;
         if let Some(key) = idempotency_key {
-            let (id, is_new) = self.idempotent(caller, key, call, new.id).await?;
-            new.id = id;
-            if !is_new && self.ledger.job(id).await?.is_some() {
+            let entered = self.idempotent(caller, key, call, new.id).await?;
+            new.id = entered.job;
+            if entered.revision.is_none() && self.ledger.job(new.id).await?.is_some() {
                 // Finishes what an earlier try may have left between record and queue.
                 return Ok(self.ledger.submit(new).await?);
             }
+            key_entered = entered.revision.map(|revision| (entered.at, revision));
         }
-        self.check_queue(&new)?;
-        self.check_label(&new.label).await?;
+        if let Err(error) = self.check_new(&new).await {
+            // A key of what was refused is worth nothing: the same request is judged anew.
+            if let Some((at, revision)) = key_entered {
+                let _ = self.ledger.deliveries.delete(&at, revision).await;
+            }
+            return Err(error);
+        }
         let entry = self.ledger.submit(new).await?;
         self.note(&entry);
         Ok(entry)
     }
 
+    /// Refuses what nobody would run, and what goes over the owner's limit; else place is held for it.
+    async fn check_new(&self, new: &NewJob) -> Result<(), ApiError> {
+        self.check_label(&new.label).await?;
+        self.check_queue(new).await
+    }
+
     /// Repeats a job as a new one, for its original owner. The commit stays the same.
     pub(crate) async fn rerun(&self, of: &Job) -> Result<Entry<Job>, ApiError> {
         let new = again(of, JobId::new());
-        self.check_queue(&new)?;
+        self.check_queue(&new).await?;
         let entry = self.ledger.submit(new).await?;
         self.note(&entry);
         Ok(entry)
@@ -121,19 +143,20 @@ impl Gateway {
     }
 
     /// Refuses what goes over the owner's limit.
-    fn check_queue(&self, new: &NewJob) -> Result<(), ApiError> {
+    async fn check_queue(&self, new: &NewJob) -> Result<(), ApiError> {
         self.check_room()?;
-        if self.queue_is_full(new.owner)? {
-            let limit = self.config.max_queued_per_user;
-            return Err(ApiError::TooMany(format!("{limit} jobs are waiting already; that is the limit")));
-        }
-        Ok(())
+        self.reserve(new.owner, new.id, Resource::Queued, 1).await
     }
 
-    /// Whether an owner has as many jobs waiting as he may.
-    pub(crate) fn queue_is_full(&self, owner: jobs::UserId) -> Result<bool, ApiError> {
-        let limit = self.config.max_queued_per_user;
-        Ok(self.index.waiting_of(owner, limit)? >= limit)
+    /// Holds place in the owner's queue for all of these, or for none of them; tells which.
+    pub(crate) async fn reserve_all(&self, owner: UserId, jobs: &[JobId]) -> Result<bool, ApiError> {
+        for (count, job) in jobs.iter().enumerate() {
+            if self.try_reserve(owner, job, Resource::Queued, 1).await?.is_err() {
+                jobs[..count].iter().for_each(|job| self.release(owner, job));
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// A label that nobody serves would wait for a day and then be lost.
@@ -151,7 +174,7 @@ impl Gateway {
         Err(ApiError::BadRequest(format!("label: no worker serves {label} at the moment")))
     }
 
-    /// The job of this idempotency key, and whether this request is the first. Kept in the bucket of
+    /// The job of this idempotency key. Kept in the bucket of
     /// deliveries, under a key that no delivery has; decided by a create-only write.
     async fn idempotent(
         &self,
@@ -159,7 +182,7 @@ impl Gateway {
         key: &str,
         call: &Call,
         fresh: JobId,
-    ) -> Result<(JobId, bool), ApiError> {
+    ) -> Result<KeyEntered, ApiError> {
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
             return Err(ApiError::BadRequest(format!("Idempotency-Key: 1 to {MAX_KEY_BYTES} bytes")));
         }
@@ -171,6 +194,7 @@ impl Gateway {
             hook,
             delivery_id: String::new(),
             event: "call".to_owned(),
+            owner: Some(caller.user.id),
             repo: None,
             jobs: vec![fresh],
             verdict: None,
@@ -181,8 +205,9 @@ impl Gateway {
             other: Map::new(),
         };
         loop {
-            let Err(error) = self.ledger.deliveries.create(&at, &entry).await else {
-                return Ok((fresh, true));
+            let error = match self.ledger.deliveries.create(&at, &entry).await {
+                Ok(revision) => return Ok(KeyEntered { job: fresh, at, revision: Some(revision) }),
+                Err(error) => error,
             };
             if !matches!(error, BucketError::Conflict { .. }) {
                 return Err(error.into());
@@ -190,7 +215,7 @@ impl Gateway {
             let Some(found) = self.ledger.deliveries.get(&at).await? else { continue };
             if Timestamp::now().duration_since(found.written_at) > KEY_LIFE {
                 match self.ledger.deliveries.update(&at, &entry, found.revision).await {
-                    Ok(_) => return Ok((fresh, true)),
+                    Ok(revision) => return Ok(KeyEntered { job: fresh, at, revision: Some(revision) }),
                     Err(BucketError::Conflict { .. }) => continue,
                     Err(error) => return Err(error.into()),
                 }
@@ -199,7 +224,8 @@ impl Gateway {
                 return Err(ApiError::KeyReused);
             }
             let first = found.value.jobs.first().copied();
-            return Ok((first.ok_or_else(|| ApiError::NotFound("job"))?, false));
+            let job = first.ok_or_else(|| ApiError::NotFound("job"))?;
+            return Ok(KeyEntered { job, at, revision: None });
         }
     }
 }

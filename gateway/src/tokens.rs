@@ -17,6 +17,7 @@ use jobs::{
     accounts::{NewToken, Scope, TokenRecord},
     audit::Action,
     units,
+    usage::Resource,
 };
 use serde::Deserialize;
 
@@ -60,12 +61,11 @@ impl Gateway {
             let why = "this token came of too many others to make one; make it with one of those";
             return Err(ApiError::BadRequest(why.to_owned()));
         }
-        let most = self.config.limits.max_tokens_per_user;
-        if self.tokens.find(|token| token.user == caller.user.id).len() >= most {
-            return Err(ApiError::TooMany(format!("{most} tokens are the limit; delete one")));
-        }
+        let id = TokenId::new();
+        self.reserve(caller.user.id, id, Resource::Tokens, 1).await?;
         let accounts = &self.ledger.accounts;
         let new = NewToken {
+            id,
             user: caller.user.id,
             name: &wishes.name,
             scopes: &scopes,
@@ -130,17 +130,18 @@ impl Gateway {
     ) -> Result<bool, ApiError> {
         let tokens = &self.ledger.accounts.tokens;
         let key = id.to_string();
-        loop {
+        let user = loop {
             let Some(entry) = tokens.get(&key).await? else { return Ok(false) };
             may(&entry.value)?;
             match tokens.delete(&key, entry.revision).await {
-                Ok(()) => break,
+                Ok(()) => break entry.value.user,
                 // Its use was noted in between.
                 Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error.into()),
             }
-        }
+        };
         self.tokens.forget(&key);
+        self.release(user, &key);
         Ok(true)
     }
 }

@@ -72,6 +72,9 @@ pub(crate) async fn github(
             },
             Err(_) => None,
         };
+        if let Some(repo) = &repo {
+            gateway.limits.delivery(repo.id)?;
+        }
         gateway.take(arrival, repo).await
     });
     answer(&gateway, told.await?)
@@ -104,6 +107,7 @@ pub(crate) async fn of_repo(
     let body = bounded(&gateway, hook, &headers, body).await?;
     let verified = signed(&gateway, hook, forge, &secret, &headers, &body)?;
     gateway.refused.believed(repo.id);
+    gateway.limits.delivery(repo.id)?;
     let arrival = arrival(&hook.to_string(), forge, &headers, &verified);
     let told = within_patience(async {
         let repo = match arrival.incoming.as_ref().ok().and_then(named) {

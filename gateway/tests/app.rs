@@ -361,6 +361,7 @@ async fn an_event_that_was_left_half_taken_is_finished_by_whoever_meets_it() {
     let verified = hooks::verify::verify(&secret, [&signature], created.as_bytes()).unwrap();
     let incoming = hooks::incoming::parse(hooks::Forge::Github, "installation", &verified).unwrap();
     let entry = Delivery {
+        owner: None,
         hook: "github".to_owned(),
         delivery_id: "1".to_owned(),
         event: "installation".to_owned(),

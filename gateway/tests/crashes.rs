@@ -64,6 +64,7 @@ impl Pushed {
         let (ledger, job, push) = (&service.ledger, JobId::new(), self.read());
         let (before, after) = (push.before.clone(), push.after.clone().unwrap());
         let delivery = Delivery {
+            owner: None,
             hook: self.repo.to_string(),
             delivery_id: "d".to_owned(),
             event: "push".to_owned(),

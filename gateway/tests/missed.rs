@@ -206,3 +206,39 @@ async fn so_many_new_branches_are_an_import_and_not_run() {
     at.forge.has("refs/heads/b0", "c");
     assert_eq!(onlooker.looks().await, (1, 0, 1));
 }
+
+#[tokio::test]
+async fn a_server_that_lists_thousands_of_refs_fills_its_share_alone_and_leaves_nothing_behind() {
+    let at = Registered::start(&[], json!({ "events": ["push"] })).await;
+    for number in 0..2500 {
+        at.forge.has(&format!("refs/heads/b{number:04}"), "a");
+    }
+    let onlooker = at.service.onlooker().await;
+    onlooker.looks().await;
+    let known = async || {
+        let heads = &at.service.ledger.heads;
+        heads.subjects_under(&format!("{}.", at.repo)).await.unwrap().len()
+    };
+    assert_eq!(known().await, 2000);
+    // What is not known is left alone, also when it moves; what is known is made up for.
+    at.forge.has("refs/heads/b2499", "b");
+    at.forge.has("refs/heads/b0001", "b");
+    onlooker.looks().await;
+    assert_eq!(at.jobs().await, pairs(&[("refs/heads/b0001", "b")]));
+    // A delivery of an unknown one runs all the same.
+    let mut body: Value = serde_json::from_str(&push(&at.forge.url("a/pi.git"), "a", "c")).unwrap();
+    body["ref"] = "refs/heads/b2498".into();
+    let sent = at.service.deliver(&at.repo, &at.secret, "push", "1", &body.to_string());
+    assert_eq!(sent.answers(StatusCode::ACCEPTED).await["verdict"], "accepted");
+    assert_eq!(known().await, 2000);
+    let path = format!("/api/v1/repos/{}", at.repo);
+    let removed =
+        at.service.request(reqwest::Method::DELETE, &path).bearer_auth(&at.token).send().await.unwrap();
+    assert!(removed.status().is_success());
+    let gone = async {
+        while known().await > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+}

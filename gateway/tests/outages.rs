@@ -72,6 +72,7 @@ async fn what_a_crash_left_half_done_is_put_right() {
     let verified = hooks::verify::verify(&secret, [&signature], body.as_bytes()).unwrap();
     let incoming = hooks::incoming::parse(hooks::Forge::Plain, "push", &verified).unwrap();
     let left = Delivery {
+        owner: None,
         hook: repo.clone(),
         delivery_id: "d".to_owned(),
         event: "push".to_owned(),

@@ -11,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     Secret, TokenId, UserId,
     bucket::{Bucket, BucketError, Entry},
+    usage::Overrides,
 };
 
 /// The provider of identities that an operator made by hand.
@@ -42,6 +43,9 @@ pub struct User {
     /// May see and do everything.
     #[serde(default)]
     pub admin: bool,
+    /// Limits of its own, in place of the installation's.
+    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
+    pub limits: Overrides,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -153,6 +157,8 @@ impl TokenRecord {
 /// What a token is to be.
 #[derive(Debug)]
 pub struct NewToken<'a> {
+    /// Its id.
+    pub id: TokenId,
     /// Whose.
     pub user: UserId,
     /// What its owner calls it.
@@ -223,7 +229,14 @@ impl Accounts {
         if let Some(user) = self.find(provider, subject).await? {
             return Ok(user);
         }
-        let user = User { id: UserId::new(), kind, email: email.to_owned(), admin: false, other: Map::new() };
+        let user = User {
+            id: UserId::new(),
+            kind,
+            email: email.to_owned(),
+            admin: false,
+            limits: Overrides::new(),
+            other: Map::new(),
+        };
         self.users.create(&user.id.to_string(), &user).await?;
         let identity = Identity {
             user: user.id,
@@ -314,7 +327,7 @@ impl Accounts {
         scopes: &[Scope],
         expires_at: Option<Timestamp>,
     ) -> Result<(TokenRecord, Secret), BucketError> {
-        self.mint(&NewToken { user, name, scopes, expires_at, made_by: &[] }).await
+        self.mint(&NewToken { id: TokenId::new(), user, name, scopes, expires_at, made_by: &[] }).await
     }
 
     /// Makes a token; its text is returned once and stored nowhere.
@@ -322,7 +335,7 @@ impl Accounts {
     /// # Errors
     /// NATS is away.
     pub async fn mint(&self, new: &NewToken<'_>) -> Result<(TokenRecord, Secret), BucketError> {
-        let id = TokenId::new();
+        let id = new.id;
         let text = format!(
             "{TOKEN_PREFIX}{}_{}",
             hex::encode(id.as_bytes()),

@@ -1,4 +1,4 @@
-//! The audit log: who did what, kept for a year in the stream `AUDIT`.
+//! The audit log: who did what, kept for a year in the streams `AUDIT` and `AUDIT_ADMIN`.
 //!
 //! An entry names people, tokens and things by their ids. It never holds a body, a value or a token's
 //! text. It is written after the deed, so that it tells what was done and not what was tried; whoever
@@ -46,6 +46,8 @@ pub enum Action {
     SecretRemoved,
     /// A job was cancelled; the target is the job.
     JobCancelled,
+    /// A job that was over was removed with log and result; the target is the job.
+    JobRemoved,
     /// A job was run again; the target is the new job, the detail the old one.
     JobRerun,
     /// A held delivery was approved; the target is the delivery.
@@ -125,6 +127,16 @@ impl Deed {
     }
 }
 
+/// Which of the two logs an entry goes to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Log {
+    /// What users and forges did.
+    #[default]
+    Users,
+    /// What admins and operators did: no number of users' deeds pushes it out.
+    Admins,
+}
+
 /// NATS did not take an entry.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
@@ -140,8 +152,12 @@ pub enum AuditError {
 ///
 /// # Errors
 /// NATS did not take it, or not in time.
-pub async fn write(js: &jetstream::Context, deed: &Deed) -> Result<(), AuditError> {
-    let subject = streams::audit(&deed.action.word());
+pub async fn write(js: &jetstream::Context, log: Log, deed: &Deed) -> Result<(), AuditError> {
+    let action = deed.action.word();
+    let subject = match log {
+        Log::Users => streams::audit(&action),
+        Log::Admins => streams::audit_admin(&action),
+    };
     let writing = async { Ok(js.publish(subject, deed.encode().into()).await?.await?) };
     let written: Result<_, AuditError> =
         tokio::time::timeout(PATIENCE, writing).await.unwrap_or(Err(AuditError::Silent));

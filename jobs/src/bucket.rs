@@ -146,6 +146,14 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         read_change(entry, self.newest)
     }
 
+    pub(crate) fn stream(&self) -> &Stream<()> {
+        &self.stream
+    }
+
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     fn subject(&self, key: &str) -> String {
         format!("$KV.{}.{key}", self.name)
     }
@@ -450,10 +458,10 @@ fn nonce_of(bytes: &[u8]) -> Option<String> {
     serde_json::from_slice::<Value>(bytes).ok()?.get("nonce")?.as_str().map(str::to_owned)
 }
 
-fn is_deleted(headers: &HeaderMap) -> bool {
+pub(crate) fn is_deleted(headers: &HeaderMap) -> bool {
     headers.get("KV-Operation").is_some_and(|operation| matches!(operation.as_str(), "DEL" | "PURGE"))
 }
 
-fn nats(doing: String, source: impl std::error::Error + Send + Sync + 'static) -> BucketError {
+pub(crate) fn nats(doing: String, source: impl std::error::Error + Send + Sync + 'static) -> BucketError {
     BucketError::Nats { doing, source: Box::new(source) }
 }

@@ -218,6 +218,10 @@ pub struct Delivery {
     pub delivery_id: String,
     /// The forge's word.
     pub event: String,
+    /// Whom it is charged to: the owner of its repository, or who chose the idempotency key. Absent in
+    /// entries of older programs, and of installations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owner: Option<UserId>,
     /// The repository it concerns, once that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repo: Option<RepoId>,

@@ -24,6 +24,7 @@ use crate::{
     record::Job,
     result::Results,
     streams,
+    usage::Holds,
 };
 
 /// Between two looks for streams that a gateway has not made yet.
@@ -58,6 +59,8 @@ pub struct Ledger {
     pub meta: Bucket<serde_json::Value>,
     /// Snapshots of the observer.
     pub observer: Bucket<serde_json::Value>,
+    /// What owners are about to store, by owner.
+    pub usage: Bucket<Holds>,
     /// Long results.
     pub results: Results,
     pub(crate) waiting: Stream<()>,
@@ -143,6 +146,7 @@ impl Ledger {
             locks: Bucket::open(&js, streams::LOCKS).await?,
             meta: Bucket::open(&js, streams::META).await?,
             observer: Bucket::open(&js, streams::OBSERVER).await?,
+            usage: Bucket::open(&js, streams::USAGE).await?,
             results: Results::open(&js)
                 .await
                 .map_err(|error| LedgerError::nats("open the results", error))?,
@@ -358,6 +362,10 @@ impl Ledger {
     /// every beat of the lease.
     pub async fn tell_worker(&self, id: JobId) {
         let _ = self.client.publish(streams::cancel(id), "".into()).await;
+    }
+
+    pub(crate) fn logs(&self) -> &Stream<()> {
+        &self.logs
     }
 
     /// The log of one attempt, from its beginning.

@@ -12,6 +12,7 @@ pub mod connect;
 pub mod env;
 mod filter;
 mod forge_records;
+mod forget;
 pub mod grants;
 mod id;
 pub mod lease;
@@ -19,6 +20,7 @@ pub mod ledger;
 pub mod lock;
 pub mod log;
 pub mod manifest;
+mod marks;
 mod outcome;
 mod phase;
 mod presence;
@@ -30,8 +32,10 @@ pub mod result;
 mod secret;
 pub mod sessions;
 mod statuses;
+pub mod stores;
 pub mod streams;
 pub mod units;
+pub mod usage;
 
 pub use commit::{Commit, Doubts, Posted};
 pub use filter::{Filter, NotAGlob};
@@ -43,6 +47,7 @@ pub use id::{
     CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, SessionId, TokenId, UserId, WorkerName,
 };
 pub use ledger::{Claim, Ledger, LedgerError};
+pub use marks::Mark;
 pub use outcome::{Cause, CommitState, Fault, Outcome, State, commit_state};
 pub use phase::{LogSource, Phase};
 pub use presence::Presence;

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     Cause, CommitSha, CommitState, Fault, Filter, JobId, Label, Outcome, RepoId, State, UserId, WorkerName,
-    bucket::Entry, commit_state, result::JobResult,
+    bucket::Entry, commit_state, log::MAX_LOG_BYTES, result::JobResult,
 };
 
 /// A job that waits for another of its commit looks again after so many seconds.
@@ -177,6 +177,10 @@ pub struct Job {
     /// The last lines of a failed program's error output.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_tail: Option<String>,
+    /// What its attempts' logs take up, in bytes: of one that works the most that it may. Absent in
+    /// records of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_bytes: Option<u64>,
 
     /// The revision of the record's first write; orders jobs of one commit. Noted by the first change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -299,6 +303,7 @@ impl Job {
             prepared: None,
             result: None,
             error_tail: None,
+            log_bytes: None,
             created_revision: None,
             created_at: None,
             started_at: None,
@@ -324,13 +329,26 @@ impl Job {
             worker: Some(worker.clone()),
             retry_after_s: None,
             started_at: None,
+            log_bytes: Some(self.log_bytes.unwrap_or_default() + MAX_LOG_BYTES),
             ..self.clone()
         })
     }
 
-    /// `working → pending` without anybody's fault: a shutdown, or a worker that is gone.
+    /// `working → pending` without anybody's fault: a shutdown, or a worker that is gone. Such an attempt
+    /// logs a few lines at most.
     pub(crate) fn handed_back(&self) -> Self {
+        self.clone().with_log(0).queued_again()
+    }
+
+    fn queued_again(&self) -> Self {
         Self { state: State::Pending, times_queued: self.times_queued + 1, ..self.clone() }
+    }
+
+    /// Replaces the most that this attempt's log may take up by what it does, in bytes.
+    #[must_use]
+    pub fn with_log(self, bytes: u64) -> Self {
+        let before = self.log_bytes.unwrap_or_default().saturating_sub(MAX_LOG_BYTES);
+        Self { log_bytes: Some(before + bytes), ..self }
     }
 
     /// The same, to enter JOBS again after a while: it waits for another job.
@@ -343,7 +361,7 @@ impl Job {
         let failures = self.failures + u32::from(outcome.may_be_retried());
         if outcome.may_be_retried() && failures < MAX_ATTEMPTS {
             let retry_after_s = Some(retry_delay_s(failures));
-            return Self { failures, retry_after_s, message: message_of(outcome), ..self.handed_back() };
+            return Self { failures, retry_after_s, message: message_of(outcome), ..self.queued_again() };
         }
         let (cause, fault) = match outcome {
             Outcome::Finished => (None, None),
@@ -467,6 +485,18 @@ mod tests {
     fn handing_back_costs_no_failure() {
         let job = working().handed_back();
         assert_eq!((job.state, job.failures, job.times_queued), (State::Pending, 0, 2));
+    }
+
+    #[test]
+    fn a_log_is_charged_at_its_most_until_its_length_is_known() {
+        let first = working();
+        assert_eq!(first.log_bytes, Some(MAX_LOG_BYTES));
+        let worker = "w".parse().unwrap();
+        let lost = first.ended(&Outcome::service(Cause::Lost, "no word"));
+        let second = lost.claimed(&worker).unwrap();
+        assert_eq!(second.log_bytes, Some(2 * MAX_LOG_BYTES), "what a lost attempt wrote is not known");
+        assert_eq!(second.with_log(7).log_bytes, Some(MAX_LOG_BYTES + 7));
+        assert_eq!(first.handed_back().claimed(&worker).unwrap().log_bytes, Some(MAX_LOG_BYTES));
     }
 
     #[test]

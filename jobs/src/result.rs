@@ -106,6 +106,19 @@ impl Results {
         Ok(())
     }
 
+    /// Removes what an attempt stored, if it did.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn remove(&self, job: JobId, attempt: u32) -> Result<(), ResultError> {
+        use async_nats::jetstream::object_store::DeleteErrorKind;
+        match self.store.delete(format!("{job}.{attempt}")).await {
+            Ok(()) => Ok(()),
+            Err(error) if error.kind() == DeleteErrorKind::NotFound => Ok(()),
+            Err(source) => Err(ResultError::Nats { job, source: Box::new(source) }),
+        }
+    }
+
     /// The bytes that `described` tells of, from the record or the store.
     ///
     /// # Errors

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use async_nats::jetstream::{self, consumer::pull, stream};
 
-use crate::{CommitSha, JobId, Label, RepoId, UserId, WorkerName, record::Class};
+use crate::{
+    CommitSha, JobId, Label, RepoId, UserId, WorkerName, env::Reader, record::Class, stores::Stores,
+};
 
 /// The record of each job.
 pub const JOBS_BUCKET: &str = "jobs";
@@ -42,6 +44,8 @@ pub const LOCKS: &str = "locks";
 pub const META: &str = "meta";
 /// Snapshots of the observer.
 pub const OBSERVER: &str = "OBSERVER";
+/// What owners are about to store.
+pub const USAGE: &str = "usage";
 /// Waiting jobs.
 pub const JOBS: &str = "JOBS";
 /// Running jobs.
@@ -52,6 +56,8 @@ pub const LOGS: &str = "LOGS";
 pub const STATUSES: &str = "STATUSES";
 /// Who did what.
 pub const AUDIT: &str = "AUDIT";
+/// What admins and operators did: a log of its own, which nobody else can push them out of.
+pub const AUDIT_ADMIN: &str = "AUDIT_ADMIN";
 /// Object store of results that are too long for the record.
 pub const RESULTS: &str = "RESULTS";
 /// The one durable consumer of STATUSES, shared by the workers.
@@ -79,8 +85,6 @@ const STATUS_ACK_WAIT: Duration = Duration::from_secs(30);
 /// A bucket of small things is never full before its disk is, but a stream without a limit is a
 /// promise nobody can keep: 64 MiB.
 const BUCKET_BYTES: i64 = 64 << 20;
-/// Logs and records share the disk with everything else: 1 GiB each.
-const LARGE_BYTES: i64 = 1 << 30;
 
 /// How the streams are made.
 #[derive(Debug, Clone)]
@@ -91,11 +95,36 @@ pub struct Settings {
     pub keep_jobs: Duration,
     /// Log chunks go after this long.
     pub keep_logs: Duration,
+    /// How large the stores are.
+    pub stores: Stores,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { replicas: 1, keep_jobs: Duration::from_secs(90 * 24 * 3600), keep_logs: MONTH }
+        Self {
+            replicas: 1,
+            keep_jobs: Duration::from_secs(90 * 24 * 3600),
+            keep_logs: MONTH,
+            stores: Stores::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// Reads all of them.
+    pub fn read(env: &mut Reader<'_>) -> Self {
+        let default = Self::default();
+        let replicas = env.or("GITFAAS_NATS_REPLICAS", default.replicas);
+        // JetStream places a stream on an odd number of nodes; five would cost more than they save here.
+        if ![1, 3].contains(&replicas) {
+            env.problem("GITFAAS_NATS_REPLICAS", "must be 1 or 3");
+        }
+        Self {
+            replicas,
+            keep_jobs: env.duration("GITFAAS_KEEP_JOBS", default.keep_jobs),
+            keep_logs: env.duration("GITFAAS_KEEP_LOGS", default.keep_logs),
+            stores: Stores::read(env),
+        }
     }
 }
 
@@ -132,6 +161,16 @@ pub fn grants(worker: &WorkerName) -> String {
 /// A deed of this kind.
 pub fn audit(action: &str) -> String {
     format!("audit.{action}")
+}
+
+/// A deed of this kind of an admin or operator.
+pub fn audit_admin(action: &str) -> String {
+    format!("audit_admin.{action}")
+}
+
+/// Log chunks of every attempt of a job.
+pub fn logs(job: JobId) -> String {
+    format!("logs.{job}.*")
 }
 
 /// Log chunks of one attempt.
@@ -172,41 +211,47 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
         num_replicas: replicas,
         ..Default::default()
     };
+    let audit = |name: &str, subjects: &str| stream::Config {
+        max_bytes: AUDIT_BYTES,
+        deny_delete: true,
+        deny_purge: true,
+        ..plain(name, subjects, YEAR)
+    };
     let forever = Duration::ZERO;
+    let stores = &settings.stores;
+    // A size was checked when it was read.
+    let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     vec![
-        bucket(JOBS_BUCKET, settings.keep_jobs, LARGE_BYTES),
-        bucket(DELIVERIES, MONTH, LARGE_BYTES),
-        bucket(PUSHES, MONTH, BUCKET_BYTES),
-        bucket(HEADS, forever, BUCKET_BYTES),
-        bucket(COMMITS, settings.keep_jobs, BUCKET_BYTES),
+        bucket(JOBS_BUCKET, settings.keep_jobs, size(stores.records)),
+        bucket(DELIVERIES, MONTH, size(stores.deliveries)),
+        bucket(PUSHES, MONTH, size(stores.refs)),
+        bucket(HEADS, forever, size(stores.refs)),
+        bucket(COMMITS, settings.keep_jobs, size(stores.refs)),
         bucket(REPOS, forever, BUCKET_BYTES),
         bucket(USERS, forever, BUCKET_BYTES),
         bucket(IDENTITIES, forever, BUCKET_BYTES),
         bucket(TOKENS, forever, BUCKET_BYTES),
-        bucket(SECRETS, forever, BUCKET_BYTES),
+        bucket(SECRETS, forever, size(stores.secrets)),
         bucket(SESSIONS, MONTH, BUCKET_BYTES),
         bucket(LOGINS, HOUR, SMALL_BYTES),
         bucket(WORKERS, PRESENCE_LIFE, BUCKET_BYTES),
         bucket(LOCKS, forever, BUCKET_BYTES),
         bucket(META, forever, BUCKET_BYTES),
         bucket(OBSERVER, MONTH, BUCKET_BYTES),
+        bucket(USAGE, forever, BUCKET_BYTES),
         plain(JOBS, "jobs.>", forever),
         stream::Config { max_messages_per_subject: 1, ..plain(LEASES, "leases.>", LEASE_LIFE) },
-        stream::Config { max_bytes: LARGE_BYTES, ..plain(LOGS, "logs.>", settings.keep_logs) },
+        stream::Config { max_bytes: size(stores.logs), ..plain(LOGS, "logs.>", settings.keep_logs) },
         stream::Config { max_messages_per_subject: 1, ..plain(STATUSES, "statuses.>", WEEK) },
-        // Nobody takes a line out of it, so its sequence has no gaps.
-        stream::Config {
-            max_bytes: AUDIT_BYTES,
-            deny_delete: true,
-            deny_purge: true,
-            ..plain(AUDIT, "audit.>", YEAR)
-        },
+        // Nobody takes a line out of these, so their sequences have no gaps.
+        audit(AUDIT, "audit.>"),
+        audit(AUDIT_ADMIN, "audit_admin.>"),
         // The last one, see [`last`]. What an object store is made of; made by hand for direct reads to be off here too.
         stream::Config {
             name: format!("OBJ_{RESULTS}"),
             subjects: vec![format!("$O.{RESULTS}.C.>"), format!("$O.{RESULTS}.M.>")],
             max_age: settings.keep_jobs,
-            max_bytes: LARGE_BYTES,
+            max_bytes: size(stores.results),
             discard: stream::DiscardPolicy::New,
             allow_rollup: true,
             allow_direct: false,

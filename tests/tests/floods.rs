@@ -25,8 +25,12 @@ const AT_ONCE: usize = 64;
 /// Answers after which the gateway is killed.
 const KILLED_AFTER: usize = 400;
 /// Nobody takes the jobs, and all of them may wait.
-const SETTINGS: [(&str, &str); 2] =
-    [("GITFAAS_WORKER_LABELS", "nobody"), ("GITFAAS_MAX_QUEUED_PER_USER", "100000")];
+const SETTINGS: [(&str, &str); 4] = [
+    ("GITFAAS_WORKER_LABELS", "nobody"),
+    ("GITFAAS_MAX_QUEUED_PER_USER", "10000"),
+    ("GITFAAS_MAX_OWNERS", "4"),
+    ("GITFAAS_MAX_DELIVERIES_PER_MINUTE", "100000"),
+];
 
 /// A delivery, and which push it tells of.
 type Numbered = (usize, Delivery);

@@ -190,7 +190,7 @@ impl Desk {
         }
         let result = report.kept.as_ref().map(|kept| JobResult::of(&kept.bytes, kept.omitted_bytes));
         loop {
-            match self.store(job, report, result.clone()).await {
+            match self.store(job, report, result.clone(), log.stored_bytes()).await {
                 Ok(Some(_)) => return Fate::Ended,
                 Ok(None) => return Fate::Outdated,
                 Err(error) => {
@@ -206,6 +206,7 @@ impl Desk {
         job: &Job,
         report: &Report,
         result: Option<JobResult>,
+        log_bytes: u64,
     ) -> anyhow::Result<Option<Entry<Job>>> {
         if let Some(kept) = report.kept.as_ref().filter(|kept| kept.bytes.len() > INLINE_BYTES) {
             self.ledger.results.store(job.id, job.attempt, &kept.bytes).await?;
@@ -227,7 +228,7 @@ impl Desk {
                 prepare: ms(report.prepare),
                 run: ms(report.run),
             },
-            ..job
+            ..job.with_log(log_bytes)
         };
         Ok(self.ledger.finish(job.id, job.attempt, &report.outcome, &note).await?)
     }

@@ -80,6 +80,18 @@ pub(crate) struct AuditArgs {
     /// At most so many
     #[arg(long, value_name = "N", default_value_t = 50)]
     pub(crate) limit: usize,
+    /// Only what admins and operators did, or only what users did
+    #[arg(long, value_parser = ["admins", "users"])]
+    pub(crate) log: Option<String>,
+    /// Only this action, such as repo_added
+    #[arg(long, value_name = "ACTION")]
+    pub(crate) action: Option<String>,
+    /// Only what this user did: an address or an id
+    #[arg(long, value_name = "EMAIL|ID")]
+    pub(crate) user: Option<String>,
+    /// Only what was done to this, or to what begins with it
+    #[arg(long, value_name = "ID")]
+    pub(crate) target: Option<String>,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
 }

@@ -13,7 +13,7 @@ const PAGE: usize = 100;
 const HEAD: [&str; 6] = ["AT", "ACTION", "USER", "BY", "ADDRESS", "TARGET"];
 
 pub(super) async fn audit(args: AuditArgs) -> Done {
-    let deeds = fetch(&Api::from_env()?, args.limit).await?;
+    let deeds = fetch(&Api::from_env()?, &args).await?;
     let out = Out::new();
     if args.json.json {
         out.json(&deeds)?;
@@ -24,12 +24,20 @@ pub(super) async fn audit(args: AuditArgs) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn fetch(api: &Api, limit: usize) -> anyhow::Result<Vec<Value>> {
+async fn fetch(api: &Api, args: &AuditArgs) -> anyhow::Result<Vec<Value>> {
+    let limit = args.limit;
     let mut deeds = Vec::new();
     let mut cursor: Option<String> = None;
     while deeds.len() < limit {
         let mut query = vec![("limit", (limit - deeds.len()).min(PAGE).to_string())];
-        query.extend(cursor.map(|cursor| ("cursor", cursor)));
+        let given = [
+            ("cursor", &cursor),
+            ("log", &args.log),
+            ("action", &args.action),
+            ("user", &args.user),
+            ("target", &args.target),
+        ];
+        query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
         let page = api.json(api.request(Method::GET, &["audit"]).query(&query), "audit log").await?;
         deeds.extend(page["items"].as_array().cloned().unwrap_or_default());
         cursor = page["next"].as_str().map(str::to_owned);

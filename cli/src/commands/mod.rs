@@ -4,6 +4,7 @@ mod approve;
 mod audit;
 mod cancel;
 mod config;
+mod delete;
 mod deliveries;
 mod doctor;
 mod gateway;
@@ -24,6 +25,7 @@ mod submit;
 mod token;
 mod tokens;
 mod up;
+mod usage;
 mod viewers;
 mod worker;
 
@@ -69,6 +71,8 @@ pub(crate) async fn run(command: Command) -> Done {
         Command::List(args) => list::list(args).await,
         Command::Cancel(args) => cancel::cancel(args).await,
         Command::Rerun(args) => rerun::rerun(args).await,
+        Command::Delete { id } => delete::delete(id).await,
+        Command::Usage(args) => usage::usage(args).await,
         Command::Doctor(args) => doctor::doctor(args).await,
         Command::Config(args) => config::config(args),
         Command::Hook => hook::hook(),

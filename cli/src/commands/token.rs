@@ -14,13 +14,7 @@ use jobs::{
     streams,
 };
 
-use crate::{
-    args::TokenArgs,
-    config,
-    exit::Done,
-    nats::{self, Nats},
-    out::Out,
-};
+use crate::{args::TokenArgs, config, exit::Done, nats::Nats, out::Out};
 
 /// Streams that were just made are there at once; on a cluster they may still elect a leader.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -28,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub(super) async fn create(args: TokenArgs) -> Done {
     let data_dir = config::data_dir(&config::var)?;
     let mut env = Reader::new(&config::var);
-    let settings = nats::stream_settings(&mut env);
+    let settings = streams::Settings::read(&mut env);
     let settings = env.finish(|| Some(settings))?;
     let nats = Nats::read(&config::var, &data_dir)?;
     let client = jobs::connect::connect(&nats.settings("token")).await?;
@@ -57,7 +51,7 @@ pub(super) async fn create(args: TokenArgs) -> Done {
 
 /// The deed is done, whether or not it could be noted.
 async fn note(js: &async_nats::jetstream::Context, action: Action, target: impl ToString) {
-    if let Err(error) = audit::write(js, &Deed::of_operator(action, target)).await {
+    if let Err(error) = audit::write(js, audit::Log::Admins, &Deed::of_operator(action, target)).await {
         let error = anyhow::Error::from(error);
         tracing::warn!(error = format!("{error:#}"), "this is not in the audit log");
     }

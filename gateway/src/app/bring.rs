@@ -2,7 +2,7 @@
 //! done again.
 
 use hooks::{CloneUrl, Forge, incoming::InstalledRepository};
-use jobs::{Repo, UserId, bucket::Entry};
+use jobs::{Repo, UserId, bucket::Entry, usage::Resource};
 
 use crate::{error::ApiError, gateway::Gateway};
 
@@ -15,6 +15,8 @@ pub(super) enum Brought {
     PostedByAnother,
     /// Its name makes no URL.
     Nameless,
+    /// The installation has as many as an owner may.
+    TooMany,
 }
 
 /// Whether nobody but an installation registered this.
@@ -95,6 +97,10 @@ impl Gateway {
         let (blank, _) = self.blank(owner, url, Forge::Github);
         let repo = Repo { installation: Some(installation), forge_id: Some(item.forge_id), ..blank };
         let key = repo.id.to_string();
+        match self.try_reserve(owner, repo.id, Resource::Repos, 1).await? {
+            Ok(()) => {}
+            Err(_) => return Ok(Brought::TooMany),
+        }
         self.ledger.repos.create(&key, &repo).await?;
         let entry = self.ledger.repos.get(&key).await?.ok_or(ApiError::NotFound("repository"))?;
         let entry = self.settle(entry).await?;

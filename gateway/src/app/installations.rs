@@ -115,10 +115,7 @@ impl Gateway {
                     Err(held) => Ok(held),
                     // Switched to all repositories: the event need not name them.
                     Ok(()) if added.is_empty() => self.bring_listed(app, &told, added).await,
-                    Ok(()) => {
-                        let count = self.bring_all(&told, added.to_vec()).await?;
-                        Ok(accepted(format!("registered {}", repositories(count))))
-                    }
+                    Ok(()) => self.bring_all(&told, added.to_vec(), "").await,
                 }
             }
         }
@@ -186,15 +183,20 @@ impl Gateway {
                 (listed.to_vec(), format!("; GitHub does not list them, these are the event's: {error}"))
             }
         };
-        let count = self.bring_all(told, all).await?;
-        Ok(accepted(format!("registered {}{but}", repositories(count))))
+        self.bring_all(told, all, &but).await
     }
 
-    async fn bring_all(&self, told: &Told<'_>, list: Vec<InstalledRepository>) -> Result<usize, ApiError> {
+    async fn bring_all(
+        &self,
+        told: &Told<'_>,
+        list: Vec<InstalledRepository>,
+        but: &str,
+    ) -> Result<Decision, ApiError> {
         let (id, login) = (told.id, told.account.login.as_str());
-        let accounts = &self.ledger.accounts;
-        let owner = accounts.find_or_make(PROVIDER, &id.to_string(), login, OwnerKind::Installation).await?;
-        let owner = owner.value.id;
+        let owner = match self.owner(PROVIDER, &id.to_string(), login, OwnerKind::Installation).await? {
+            Ok(owner) => owner.value.id,
+            Err(full) => return Ok((Verdict::Refused, full.to_string())),
+        };
         let brought: Vec<Brought> = stream::iter(list)
             .map(|item| async move { self.bring(id, owner, &item).await })
             .buffer_unordered(AT_ONCE)
@@ -207,7 +209,12 @@ impl Gateway {
             registered,
             "an installation brought repositories"
         );
-        Ok(registered)
+        let too_many = brought.iter().filter(|brought| **brought == Brought::TooMany).count();
+        let left = match too_many {
+            0 => String::new(),
+            count => format!("; {count} more are over the installation's limit of repositories"),
+        };
+        Ok(accepted(format!("registered {}{left}{but}", repositories(registered))))
     }
 
     async fn take_all_away(

@@ -3,8 +3,11 @@
 //! Who may do what is never read from here, but from the leader.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, PoisonError, RwLock},
+    collections::{HashMap, HashSet},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -22,11 +25,12 @@ const PAUSE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Mirror<T> {
     entries: RwLock<HashMap<String, Entry<T>>>,
+    position: AtomicU64,
 }
 
 impl<T> Default for Mirror<T> {
     fn default() -> Self {
-        Self { entries: RwLock::default() }
+        Self { entries: RwLock::default(), position: AtomicU64::new(0) }
     }
 }
 
@@ -35,6 +39,38 @@ impl<T: Clone> Mirror<T> {
     pub(crate) fn find(&self, wanted: impl Fn(&T) -> bool) -> Vec<Entry<T>> {
         let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
         entries.values().filter(|entry| wanted(&entry.value)).cloned().collect()
+    }
+
+    /// The one under this key.
+    pub(crate) fn get(&self, key: &str) -> Option<Entry<T>> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// The revision of the one under this key.
+    pub(crate) fn revision(&self, key: &str) -> Option<u64> {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(key).map(|entry| entry.revision)
+    }
+
+    /// How many `wanted` picks.
+    pub(crate) fn count(&self, wanted: impl Fn(&T) -> bool) -> u64 {
+        self.sum(|_, value| u64::from(wanted(value)))
+    }
+
+    /// The sum of `amount` over all entries.
+    pub(crate) fn sum(&self, amount: impl Fn(&str, &T) -> u64) -> u64 {
+        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        entries.iter().map(|(key, entry)| amount(key, &entry.value)).sum()
+    }
+
+    /// Up to which sequence the bucket was seen; own writes that were noted may be newer.
+    pub(crate) fn position(&self) -> u64 {
+        self.position.load(Ordering::Acquire)
+    }
+
+    /// Drops what was not told of again: its mark of deletion was purged while nobody followed.
+    fn keep(&self, told: &HashSet<String>, before: u64) {
+        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        entries.retain(|key, entry| entry.revision > before || told.contains(key));
     }
 
     /// Takes in an own write at once, so that its writer finds it in the next list.
@@ -72,10 +108,19 @@ pub(crate) async fn follow<T: Serialize + DeserializeOwned + Clone>(
     let following = async {
         loop {
             if let Ok(mut news) = bucket.watch(0).await {
-                // A deletion leaves a mark in the stream, so it is told again as well.
+                let mut told = Some((HashSet::new(), mirror.position()));
                 while let Some(Ok(entry)) = news.next().await {
+                    if let Some((told, _)) = &mut told {
+                        told.insert(entry.key.clone());
+                    }
                     if let Some(change) = change(&bucket, &entry) {
                         mirror.take(change);
+                    }
+                    mirror.position.fetch_max(entry.revision, Ordering::AcqRel);
+                    if entry.delta == 0
+                        && let Some((told, before)) = told.take()
+                    {
+                        mirror.keep(&told, before);
                     }
                 }
             }

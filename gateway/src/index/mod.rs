@@ -6,6 +6,7 @@
 //! it when a list meets it.
 
 pub(crate) mod follow;
+mod history;
 mod lists;
 pub(crate) mod mirror;
 mod rows;
@@ -17,6 +18,7 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+pub(crate) use history::JobSize;
 use jobs::{Commit, Delivery, Job, JobId, RepoId, State, UserId, bucket::Entry, reconcile::Candidate};
 use redb::{
     Database, Durability, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
@@ -24,16 +26,26 @@ use redb::{
 };
 use tokio::sync::watch;
 
-use crate::compare::Doubt;
+use crate::{compare::Doubt, usage::Changed};
 pub(crate) use lists::{DeliveryFilter, JobFilter};
-use rows::{DeliveryRow, JobRow, pair};
+use rows::{DeliveryRow, JobRow, of_owner};
 pub(crate) use store::IndexError;
-use store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DOUBTFUL, JOBS, OPEN, STREAMS, UNFINISHED, UNPOSTED};
+use store::{
+    BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTFUL, JOBS, OPEN, STREAMS,
+    UNFINISHED, UNPOSTED,
+};
+
+/// The file of this set of tables.
+const FILE: &str = "index.2.redb";
+/// That of the set before.
+const FILE_BEFORE: &str = "index.redb";
 
 /// The index of one gateway.
 pub(crate) struct Index {
     database: Database,
     followers: Mutex<HashMap<JobId, watch::Sender<u64>>>,
+    /// Owners whose history grew.
+    pub(crate) changed: Changed,
 }
 
 /// Where in a stream an index is: the stream's creation time tells it from another of that name.
@@ -64,7 +76,9 @@ impl Index {
     /// Opens or makes the index in `data_dir`. One that cannot be read is made anew.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, IndexError> {
         std::fs::create_dir_all(data_dir).map_err(|error| IndexError::new(redb::Error::Io(error)))?;
-        let path = data_dir.join("index.redb");
+        // Another name for another set of tables: it is filled anew, and the old one is of no use.
+        let path = data_dir.join(FILE);
+        let _ = std::fs::remove_file(data_dir.join(FILE_BEFORE));
         let opened = Database::create(&path).map_err(redb::Error::from);
         let database = match opened {
             Ok(database) => database,
@@ -77,7 +91,7 @@ impl Index {
                 Database::create(&path)?
             }
         };
-        let index = Self { database, followers: Mutex::default() };
+        let index = Self { database, followers: Mutex::default(), changed: Changed::default() };
         index.make_tables()?;
         Ok(index)
     }
@@ -93,6 +107,8 @@ impl Index {
         write.open_table(OPEN)?;
         write.open_table(DOUBTFUL)?;
         write.open_table(BY_TIME)?;
+        write.open_table(CHARGED)?;
+        write.open_table(DELIVERIES_BY_OWNER)?;
         write.open_table(STREAMS)?;
         write.commit()?;
         Ok(())
@@ -115,6 +131,8 @@ impl Index {
             _ => {
                 write.delete_table(DELIVERIES)?;
                 write.delete_table(BY_TIME)?;
+                write.delete_table(CHARGED)?;
+                write.delete_table(DELIVERIES_BY_OWNER)?;
                 write.delete_table(UNFINISHED)?;
             }
         }
@@ -166,6 +184,13 @@ impl Index {
                 Change::Gone(key) => key.parse().map_or(Ok(()), |job| rows::remove_job(write, job)),
             })
         })?;
+        for change in changes {
+            if let Change::Put(entry) = change
+                && entry.value.state.is_final()
+            {
+                self.changed.note(entry.value.owner);
+            }
+        }
         let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
         for change in changes {
             if let Change::Put(entry) = change
@@ -191,7 +216,20 @@ impl Index {
                 Change::Put(entry) => rows::put_delivery(write, entry),
                 Change::Gone(key) => rows::remove_delivery(write, key),
             })
-        })
+        })?;
+        for change in changes {
+            if let Change::Put(entry) = change
+                && let Some(owner) = entry.value.owner
+            {
+                self.changed.note(owner);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops a delivery whose entry is gone.
+    pub(crate) fn forget_delivery(&self, key: &str) -> Result<(), IndexError> {
+        self.write(Sync::Later, None, |write| rows::remove_delivery(write, key))
     }
 
     /// Takes changes of commits in.
@@ -217,20 +255,22 @@ impl Index {
         followers.entry(job).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
-    /// Jobs of this owner that wait, counted up to `limit`.
-    pub(crate) fn waiting_of(&self, owner: UserId, limit: usize) -> Result<usize, IndexError> {
+    /// The newest revision of a job's record that is known; `None` when none is.
+    pub(crate) fn revision_of_job(&self, job: JobId) -> Result<Option<u64>, IndexError> {
+        let read = self.database.begin_read()?;
+        let row =
+            read.open_table(JOBS)?.get(job.as_bytes().as_slice())?.and_then(|row| JobRow::read(row.value()));
+        Ok(row.map(|row| row.revision))
+    }
+
+    /// Jobs of this owner that wait.
+    pub(crate) fn waiting_of(&self, owner: UserId) -> Result<u64, IndexError> {
         let read = self.database.begin_read()?;
         let open = read.open_table(OPEN)?;
         let mut count = 0;
-        for found in open.range(
-            pair(owner.as_bytes(), &[0; 16]).as_slice()..=pair(owner.as_bytes(), &[0xff; 16]).as_slice(),
-        )? {
-            if found?.1.value().0 == rows::WAITS {
-                count += 1;
-            }
-            if count == limit {
-                break;
-            }
+        let (first, last) = of_owner(owner);
+        for found in open.range(first.as_slice()..=last.as_slice())? {
+            count += u64::from(found?.1.value().0 == rows::WAITS);
         }
         Ok(count)
     }

@@ -1,14 +1,18 @@
 //! What the index keeps of a job, of a delivery and of a commit.
 
-use jobs::{Commit, Delivery, Job, JobId, RepoId, State, UserId, bucket::Entry};
+use jobs::{Commit, Delivery, Job, JobId, RepoId, State, UserId, Verdict, bucket::Entry};
 use redb::{ReadableTable as _, WriteTransaction};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use crate::compare::MAX_REFUSALS;
 
 use super::{
     IndexError,
-    store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DOUBTFUL, JOBS, OPEN, UNFINISHED, UNPOSTED},
+    store::{
+        BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTFUL, JOBS, OPEN,
+        UNFINISHED, UNPOSTED,
+    },
 };
 
 /// In `open`: waits.
@@ -26,6 +30,15 @@ pub(super) struct JobRow {
     /// Whether it answers for several contexts: then one that was posted does not tell of the others.
     #[serde(default)]
     pub(super) has_several_contexts: bool,
+    /// Of the record, in bytes.
+    #[serde(default)]
+    pub(super) bytes: u64,
+    /// Of the logs of its attempts, in bytes.
+    #[serde(default)]
+    pub(super) log_bytes: u64,
+    /// Of a result that does not lie in the record, in bytes.
+    #[serde(default)]
+    pub(super) result_bytes: u64,
 }
 
 impl JobRow {
@@ -57,6 +70,11 @@ pub(super) fn pair(one: &[u8; 16], other: &[u8; 16]) -> [u8; 32] {
     both
 }
 
+/// The first and the last [`pair`] that begins with this owner.
+pub(super) fn of_owner(owner: UserId) -> ([u8; 32], [u8; 32]) {
+    (pair(owner.as_bytes(), &[0; 16]), pair(owner.as_bytes(), &[0xff; 16]))
+}
+
 /// The second id of a [`pair`].
 pub(super) fn second(key: &[u8]) -> Option<JobId> {
     key.get(16..).and_then(|id| id.try_into().ok()).map(JobId::from_bytes)
@@ -77,19 +95,26 @@ pub(super) fn put_job(write: &WriteTransaction, entry: &Entry<Job>) -> Result<()
         state: job.state,
         revision: entry.revision,
         has_several_contexts: job.contexts().count() > 1,
+        bytes: serde_json::to_vec(job).map_or(0, |bytes| bytes.len() as u64),
+        log_bytes: job.log_bytes.unwrap_or_default(),
+        result_bytes: job
+            .result
+            .as_ref()
+            .filter(|result| !result.is_whole())
+            .map_or(0, |result| result.bytes),
     };
     let bytes = serde_json::to_vec(&row).expect("ids and words are JSON");
     jobs.insert(id, bytes.as_slice())?;
-    let of_owner = pair(job.owner.as_bytes(), job.id.as_bytes());
-    write.open_table(BY_OWNER)?.insert(of_owner.as_slice(), ())?;
+    let its = pair(job.owner.as_bytes(), job.id.as_bytes());
+    write.open_table(BY_OWNER)?.insert(its.as_slice(), ())?;
     if let Some(repo) = job.repo {
         write.open_table(BY_REPO)?.insert(pair(repo.as_bytes(), job.id.as_bytes()).as_slice(), ())?;
     }
     let mut open = write.open_table(OPEN)?;
     match job.state {
-        State::Pending => open.insert(of_owner.as_slice(), (WAITS, entry.revision))?,
-        State::Working => open.insert(of_owner.as_slice(), (WORKS, entry.revision))?,
-        State::Finish | State::Error => open.remove(of_owner.as_slice())?,
+        State::Pending => open.insert(its.as_slice(), (WAITS, entry.revision))?,
+        State::Working => open.insert(its.as_slice(), (WORKS, entry.revision))?,
+        State::Finish | State::Error => open.remove(its.as_slice())?,
     };
     if job.context.is_some() {
         write.open_table(UNPOSTED)?.insert(id, ())?;
@@ -102,9 +127,9 @@ pub(super) fn remove_job(write: &WriteTransaction, job: JobId) -> Result<(), Ind
     let row = write.open_table(JOBS)?.remove(id)?.and_then(|row| JobRow::read(row.value()));
     write.open_table(UNPOSTED)?.remove(id)?;
     let Some(row) = row else { return Ok(()) };
-    let of_owner = pair(row.owner.as_bytes(), job.as_bytes());
-    write.open_table(BY_OWNER)?.remove(of_owner.as_slice())?;
-    write.open_table(OPEN)?.remove(of_owner.as_slice())?;
+    let its = pair(row.owner.as_bytes(), job.as_bytes());
+    write.open_table(BY_OWNER)?.remove(its.as_slice())?;
+    write.open_table(OPEN)?.remove(its.as_slice())?;
     if let Some(repo) = row.repo {
         write.open_table(BY_REPO)?.remove(pair(repo.as_bytes(), job.as_bytes()).as_slice())?;
     }
@@ -113,6 +138,7 @@ pub(super) fn remove_job(write: &WriteTransaction, job: JobId) -> Result<(), Ind
 
 pub(super) fn put_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) -> Result<(), IndexError> {
     let key = entry.key.as_bytes();
+    charge_delivery(write, entry)?;
     // Entries of another kind (an Idempotency-Key) lie in the same bucket under longer keys.
     if entry.key.len() != 64 {
         return Ok(());
@@ -140,8 +166,36 @@ pub(super) fn put_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) ->
     Ok(())
 }
 
+/// Whom an entry is charged to, and since when: its place among the owner's. Of older programs none says.
+fn charge_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) -> Result<(), IndexError> {
+    let delivery = &entry.value;
+    let Some(owner) = delivery.owner else { return Ok(()) };
+    let key = entry.key.as_bytes();
+    let mut charged = write.open_table(CHARGED)?;
+    let known = charged.get(key)?.map(|row| row.value().to_vec());
+    let received_at = delivery.received_at.unwrap_or(entry.written_at);
+    let place = match known {
+        Some(place) => place,
+        None => {
+            let mut place = owner.as_bytes().to_vec();
+            place.extend_from_slice(&received_at.as_microsecond().max(0).to_be_bytes());
+            place.extend_from_slice(&Sha256::digest(key)[..8]);
+            charged.insert(key, place.as_slice())?;
+            place
+        }
+    };
+    let bytes = serde_json::to_vec(delivery).map_or(0, |bytes| bytes.len() + 2 * key.len()) as u64;
+    let is_key = entry.key.len() != 64;
+    let is_final = is_key || delivery.verdict.is_some_and(|verdict| verdict != Verdict::Held);
+    write.open_table(DELIVERIES_BY_OWNER)?.insert(place.as_slice(), (key, bytes, is_final))?;
+    Ok(())
+}
+
 pub(super) fn remove_delivery(write: &WriteTransaction, key: &str) -> Result<(), IndexError> {
     let key = key.as_bytes();
+    if let Some(place) = write.open_table(CHARGED)?.remove(key)? {
+        write.open_table(DELIVERIES_BY_OWNER)?.remove(place.value())?;
+    }
     let row = write.open_table(DELIVERIES)?.remove(key)?.and_then(|row| DeliveryRow::read(row.value()));
     write.open_table(UNFINISHED)?.remove(key)?;
     if let Some(row) = row {

@@ -26,6 +26,13 @@ pub(super) const BY_TIME: TableDefinition<'static, &'static [u8], &'static [u8]>
     TableDefinition::new("deliveries_by_time");
 /// Keys of deliveries without a verdict.
 pub(super) const UNFINISHED: Keys = TableDefinition::new("unfinished");
+/// Owner and place in time → key of a delivery or an idempotency key, its bytes, and whether nothing is to be
+/// done for it any more.
+pub(super) const DELIVERIES_BY_OWNER: TableDefinition<'static, &'static [u8], (&'static [u8], u64, bool)> =
+    TableDefinition::new("deliveries_by_owner");
+/// Key → its place in [`DELIVERIES_BY_OWNER`].
+pub(super) const CHARGED: TableDefinition<'static, &'static [u8], &'static [u8]> =
+    TableDefinition::new("charged");
 /// Bucket → [`super::Position`].
 pub(super) const STREAMS: TableDefinition<'static, &'static str, &'static [u8]> =
     TableDefinition::new("streams");

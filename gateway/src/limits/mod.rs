@@ -2,8 +2,8 @@
 //!
 //! Requests with a good token count for its user, all others for the address they come from. Whoever
 //! failed to prove himself ten times in a minute is slowed down before anything is looked up. Health,
-//! metrics and webhooks are not counted: a signed delivery is never limited, what is not signed leaves
-//! less and less behind. Every table here is bounded, whatever strangers send.
+//! metrics and webhooks are not counted: signed deliveries have a rate of their own for each registration,
+//! what is not signed leaves less and less behind. Every table here is bounded, whatever strangers send.
 //!
 //! Each gateway counts for itself: with three gateways behind one name a user has three times as much.
 
@@ -62,6 +62,7 @@ pub(crate) struct Limits {
     unsigned: Counted,
     devices: Counted,
     asked: Rates<RepoId>,
+    deliveries: Rates<RepoId>,
     known: Known,
     streams: Streams,
     large: Arc<Semaphore>,
@@ -77,6 +78,7 @@ impl Limits {
             unsigned: Counted::per_minute(MAX_UNSIGNED),
             devices: Counted::per_minute(MAX_DEVICES),
             asked: Rates::per_minute(MAX_ASKED),
+            deliveries: Rates::per_minute(settings.max_deliveries_per_minute),
             known: Known::default(),
             streams: Streams::at_most(settings.max_streams_per_user),
             large: Arc::new(Semaphore::new(LARGE_DELIVERIES)),
@@ -141,6 +143,11 @@ impl Limits {
         self.devices.take(self.slot(address), Instant::now()).map_err(too_fast)
     }
 
+    /// A signed delivery of a registration came.
+    pub(crate) fn delivery(&self, repo: RepoId) -> Result<(), ApiError> {
+        self.deliveries.take(&repo).map_err(too_fast)
+    }
+
     /// Whether a forge may be asked about a registration once more.
     pub(crate) fn may_ask_forge(&self, repo: RepoId) -> bool {
         self.asked.take(&repo).is_ok()
@@ -168,6 +175,7 @@ impl Limits {
         self.users.forget_idle();
         self.addresses.forget_idle();
         self.asked.forget_idle();
+        self.deliveries.forget_idle();
         self.failures.forget_idle(now);
         self.unsigned.forget_idle(now);
         self.devices.forget_idle(now);

@@ -15,10 +15,8 @@ pub struct Settings {
     pub max_anonymous_requests_per_minute: NonZeroU32,
     /// Live streams of one user, or of one address without a token, at once.
     pub max_streams_per_user: usize,
-    /// Repositories that one user registered.
-    pub max_repos_per_user: usize,
-    /// API tokens of one user.
-    pub max_tokens_per_user: usize,
+    /// Signed deliveries of one registration in a minute.
+    pub max_deliveries_per_minute: NonZeroU32,
     /// Open connections of this gateway.
     pub max_connections: usize,
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
@@ -34,8 +32,9 @@ impl Default for Settings {
             // A page is three of them. Behind a proxy that is not trusted everybody is one address.
             max_anonymous_requests_per_minute: NonZeroU32::new(600).expect("not zero"),
             max_streams_per_user: 50,
-            max_repos_per_user: 200,
-            max_tokens_per_user: 100,
+            // Ten a second: a merge of a large project's dependencies is less. What is refused is looked for
+            // at the forge all the same.
+            max_deliveries_per_minute: NonZeroU32::new(600).expect("not zero"),
             max_connections: 4096,
             trusted_proxies: Vec::new(),
         }
@@ -52,8 +51,8 @@ impl Settings {
             max_anonymous_requests_per_minute: env
                 .or("GITFAAS_MAX_ANONYMOUS_REQUESTS_PER_MINUTE", default.max_anonymous_requests_per_minute),
             max_streams_per_user: env.or("GITFAAS_MAX_STREAMS_PER_USER", default.max_streams_per_user),
-            max_repos_per_user: env.or("GITFAAS_MAX_REPOS_PER_USER", default.max_repos_per_user),
-            max_tokens_per_user: env.or("GITFAAS_MAX_TOKENS_PER_USER", default.max_tokens_per_user),
+            max_deliveries_per_minute: env
+                .or("GITFAAS_MAX_DELIVERIES_PER_MINUTE", default.max_deliveries_per_minute),
             max_connections: env.or("GITFAAS_MAX_CONNECTIONS", default.max_connections),
             trusted_proxies: env.list("GITFAAS_TRUSTED_PROXIES"),
         }

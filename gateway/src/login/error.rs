@@ -1,6 +1,6 @@
 //! Why somebody was not let in, in a sentence for him; what only the operator can mend goes to the log.
 
-use crate::error::ApiError;
+use crate::{error::ApiError, usage::NoMoreOwners};
 
 use super::{http::Away, id_token::Refusal};
 
@@ -48,6 +48,8 @@ pub(super) enum LoginError {
     ToAnother { provider: String },
     #[error("sign in first, then link a further account")]
     LinkWithoutSession,
+    #[error(transparent)]
+    NoPlace(#[from] NoMoreOwners),
     #[error(transparent)]
     Inside(#[from] ApiError),
 }
@@ -97,9 +99,10 @@ impl From<LoginError> for ApiError {
             LoginError::Malformed { provider, why } => {
                 Self::Elsewhere(sentence, anyhow::anyhow!("{provider}: {why}"))
             }
-            LoginError::NotAllowed { .. } | LoginError::Unverified { .. } | LoginError::OddAddress { .. } => {
-                Self::Forbidden(sentence)
-            }
+            LoginError::NotAllowed { .. }
+            | LoginError::Unverified { .. }
+            | LoginError::OddAddress { .. }
+            | LoginError::NoPlace(_) => Self::Forbidden(sentence),
             LoginError::ToAnother { .. } => Self::Conflict(sentence),
             LoginError::LinkWithoutSession => {
                 Self::Unauthorized("sign in first, then link a further account")

@@ -59,8 +59,8 @@ impl Gateway {
             tracing::info!(user = %entry.value.id, "a user made by an operator signed in for the first time");
             return Ok(entry.value);
         }
-        let made = accounts.find_or_make(&person.provider, &person.subject, &person.email, OwnerKind::User);
-        Ok(made.await?.value)
+        let made = self.owner(&person.provider, &person.subject, &person.email, OwnerKind::User).await?;
+        Ok(made?.value)
     }
 
     /// Lets this person's account lead to a user who is signed in.

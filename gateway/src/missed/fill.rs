@@ -35,9 +35,15 @@ impl Gateway {
         Ok(self.filled.get(&filled_key(repo)).await?.is_some())
     }
 
-    /// Notes all refs. What a delivery told of meanwhile stays.
-    pub(super) async fn fill(&self, repo: RepoId, refs: &[RemoteRef]) -> Result<(), ApiError> {
-        let heads: Vec<(String, Head)> = refs.iter().map(|found| head(repo, found)).collect();
+    /// Notes all refs, as far as they may be known; tells how many. What a delivery told of meanwhile stays.
+    pub(super) async fn fill(&self, repo: &Repo, refs: &[RemoteRef]) -> Result<usize, ApiError> {
+        let may = self.may_know_refs(repo, refs.len() as u64).await?;
+        let may = usize::try_from(may).unwrap_or(usize::MAX);
+        if refs.len() > may {
+            tracing::info!(repo = %repo.id, refs = refs.len(), may, "not all refs of a repository are known");
+        }
+        let refs = &refs[..may.min(refs.len())];
+        let heads: Vec<(String, Head)> = refs.iter().map(|found| head(repo.id, found)).collect();
         let written = stream::iter(heads).map(|(key, head)| async move {
             match self.ledger.heads.create(&key, &head).await {
                 Ok(_) => Ok(()),
@@ -46,11 +52,25 @@ impl Gateway {
             }
         });
         written.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-        match self.filled.create(&filled_key(repo), &Filled { other: Map::new() }).await {
-            Ok(_) => Ok(()),
-            Err(error) if error.is_conflict() => Ok(()),
+        self.recount_refs(repo.id).await?;
+        match self.filled.create(&filled_key(repo.id), &Filled { other: Map::new() }).await {
+            Ok(_) => Ok(refs.len()),
+            Err(error) if error.is_conflict() => Ok(refs.len()),
             Err(error) => Err(error.into()),
         }
+    }
+
+    /// The repository is not registered any more.
+    pub(crate) async fn forget_filled(&self, repo: RepoId) -> Result<(), ApiError> {
+        let key = filled_key(repo);
+        while let Some(entry) = self.filled.get(&key).await? {
+            match self.filled.delete(&key, entry.revision).await {
+                Ok(()) => break,
+                Err(error) if error.is_conflict() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Notes what a new registration's repository has, in the background. If that cannot be done now, the
@@ -61,7 +81,7 @@ impl Gateway {
             let stop = gateway.stop.clone();
             let filling = async {
                 match gateway.refs_at_forge(&repo).await {
-                    Ok(refs) => gateway.fill(repo.id, &refs).await,
+                    Ok(refs) => gateway.fill(&repo, &refs).await.map(|_| ()),
                     Err(error) => {
                         let error = anyhow::Error::from(error);
                         tracing::info!(repo = %repo.id, error = format!("{error:#}"), "its refs are not known yet");

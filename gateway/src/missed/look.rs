@@ -21,6 +21,7 @@ use crate::{
     gateway::Gateway,
     grants::clone_user,
     taking::{Arrival, Judgement, Moved, judge},
+    usage::MAX_REFS,
     webhooks::forge_of,
 };
 
@@ -113,8 +114,9 @@ impl Gateway {
         let mut round = Round { looked_at: 1, ..Round::default() };
         (watched.failures, watched.next) = (0, Instant::now() + pace.every);
         if watched.known.is_none() && !self.is_filled(id).await? {
-            self.fill(id, &refs).await?;
-            watched.known = Some(refs.into_iter().map(|found| (found.reference, found.id)).collect());
+            let known = self.fill(&repo, &refs).await?;
+            watched.known =
+                Some(refs.into_iter().take(known).map(|found| (found.reference, found.id)).collect());
             return Ok(round);
         }
         self.drop_removed(&repo, &refs, watched, pace).await?;
@@ -193,12 +195,23 @@ impl Gateway {
     ) -> Result<Vec<New>, ApiError> {
         let mut new = Vec::new();
         let mut known = watched.known.take().unwrap_or_default();
+        // Of a repository with more refs than may be known, those that are not known are left alone.
+        let entered: Option<HashSet<String>> = match refs.len() as u64 > MAX_REFS {
+            true => {
+                Some(self.ledger.heads.subjects_under(&format!("{}.", repo.id)).await?.into_iter().collect())
+            }
+            false => None,
+        };
         for found in refs {
             if known.get(&found.reference) == Some(&found.id) {
                 watched.suspects.clear(&found.reference);
                 continue;
             }
-            let head = self.ledger.heads.get(&head_key(repo.id, found.reference.as_str())).await?;
+            let key = head_key(repo.id, found.reference.as_str());
+            if entered.as_ref().is_some_and(|entered| !entered.contains(&key)) {
+                continue;
+            }
+            let head = self.ledger.heads.get(&key).await?;
             let revision = head.as_ref().map_or(0, |head| head.revision);
             if head.is_some_and(|head| head.value.after == found.id) {
                 watched.suspects.clear(&found.reference);

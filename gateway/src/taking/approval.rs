@@ -51,7 +51,8 @@ impl Gateway {
             }
             None => return conflict("the pull request was closed".to_owned()),
         }
-        let is_full = self.queue_is_full(repo.owner)?;
+        let job = JobId::new();
+        let is_full = !self.reserve_all(repo.owner, &[job]).await?;
         let approved = |now: &Entry<Delivery>| {
             let waits = match now.value.verdict {
                 Some(Verdict::Held) => true,
@@ -62,7 +63,7 @@ impl Gateway {
                 let mut next = now.value.clone();
                 next.other.insert(APPROVED.to_owned(), json!({ "sha": sha, "by": caller.user.id }));
                 let reason = is_full.then(|| QUEUE_FULL.to_owned());
-                Delivery { verdict: None, jobs: vec![JobId::new()], reason, ..next }
+                Delivery { verdict: None, jobs: vec![job], reason, ..next }
             })
         };
         let changed = self.ledger.deliveries.change(&entry.key, approved).await?;

@@ -173,6 +173,9 @@ impl Gateway {
         let key = head_key(repo.id, &moved.reference);
         loop {
             let Some(head) = next(moved, job, found.as_ref()) else { return Ok(()) };
+            if found.is_none() && !self.may_know_ref(repo).await? {
+                return Ok(());
+            }
             let written = match &found {
                 None => self.ledger.heads.create(&key, &head).await,
                 Some(found) => self.ledger.heads.update(&key, &head, found.revision).await,
@@ -228,7 +231,9 @@ impl Gateway {
         if let Some(seen) = self.ledger.pushes.get(&seen).await? {
             not_conflicting(self.ledger.pushes.delete(&seen.key, seen.revision).await)?;
         }
-        not_conflicting(self.ledger.heads.delete(&key, head.revision).await)
+        not_conflicting(self.ledger.heads.delete(&key, head.revision).await)?;
+        self.ref_counts.removed(repo.id);
+        Ok(())
     }
 }
 

@@ -70,6 +70,7 @@ impl Gateway {
             hook: arrival.hook,
             delivery_id: arrival.delivery_id,
             event: arrival.event,
+            owner: repo.as_ref().map(|repo| repo.owner),
             repo: repo.as_ref().map(|repo| repo.id),
             jobs: Vec::new(),
             verdict: None,
@@ -83,10 +84,30 @@ impl Gateway {
             delivery.other.insert(HEAD_REVISION.to_owned(), revision.into());
         }
         self.plan(&mut delivery, judgement, arrival.incoming.as_ref().ok(), repo.as_ref()).await?;
-        let mut digest = Some(arrival.digest);
+        let planned = delivery.jobs.clone();
+        let taken = self.enter_and_finish(delivery, arrival.digest, repo.as_ref()).await?;
+        self.release_besides(repo.as_ref(), &planned, &taken.jobs);
+        Ok(Taken { malformed, ..taken })
+    }
+
+    /// Gives back place for jobs that were planned and not made: the same push made one before.
+    fn release_besides(&self, repo: Option<&Repo>, planned: &[JobId], made: &[JobId]) {
+        let Some(repo) = repo else { return };
+        for job in planned.iter().filter(|job| !made.contains(job)) {
+            self.release(repo.owner, job);
+        }
+    }
+
+    async fn enter_and_finish(
+        &self,
+        mut delivery: Delivery,
+        digest: String,
+        repo: Option<&Repo>,
+    ) -> Result<Taken, ApiError> {
+        let mut digest = Some(digest);
         loop {
             let key = Delivery::key(&delivery.hook, &delivery.delivery_id);
-            self.move_head_of_filtered(&key, &delivery, repo.as_ref()).await?;
+            self.move_head_of_filtered(&key, &delivery, repo).await?;
             let entry = match self.enter(&key, &delivery).await? {
                 Entered::Now(entry) | Entered::Before(entry) => entry,
                 // The delivery id is not signed: another's must not stand in this one's way.
@@ -98,13 +119,14 @@ impl Gateway {
                     None => return Err(ApiError::Conflict("the delivery was taken otherwise".to_owned())),
                 },
             };
-            let entry = self.finish_delivery(entry, repo.as_ref()).await?;
-            return Ok(Taken { malformed, ..taken(&entry) });
+            let entry = self.finish_delivery(entry, repo).await?;
+            return Ok(taken(&entry));
         }
     }
 
     /// Judges what was kept of a delivery anew, without the content rule, and makes new jobs.
     pub(crate) async fn replay(&self, of: &Entry<Delivery>, repo: &Repo) -> Result<Taken, ApiError> {
+        self.check_room()?;
         let kept = of
             .value
             .incoming
@@ -120,6 +142,7 @@ impl Gateway {
             incoming: Some(kept),
             received_at: None,
             replay_of: Some(of.key.clone()),
+            owner: Some(repo.owner),
             other: Map::new(),
             ..of.value.clone()
         };
@@ -128,6 +151,10 @@ impl Gateway {
             other => other,
         };
         self.plan(&mut delivery, judgement, Some(&incoming), Some(repo)).await?;
+        // Whoever asks for a replay is told, and nothing of it is stored.
+        if delivery.reason.as_deref() == Some(QUEUE_FULL) {
+            return Err(ApiError::TooMany(QUEUE_FULL.to_owned()));
+        }
         if let Some(first) = of.value.jobs.first() {
             delivery.other.insert(RERUN_OF.to_owned(), first.to_string().into());
         }
@@ -173,8 +200,10 @@ impl Gateway {
             (Some(Incoming::Push(push)), Some(repo)) => push::skips(repo, push),
             (_, _) => false,
         };
-        let is_full = !is_skipped && repo.is_some_and(|repo| self.queue_is_full(repo.owner).unwrap_or(false));
-        if !delivery.jobs.is_empty() && is_full {
+        if let Some(repo) = repo
+            && !is_skipped
+            && !self.reserve_all(repo.owner, &delivery.jobs).await?
+        {
             delivery.reason = Some(QUEUE_FULL.to_owned());
         }
         Ok(())

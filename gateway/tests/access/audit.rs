@@ -84,5 +84,32 @@ async fn the_log_is_read_page_by_page_and_a_refused_deed_is_not_in_it() {
         let Some(next) = page["next"].as_str() else { break };
         cursor = format!("&cursor={next}");
     }
-    assert_eq!(ids, ["5", "4", "3", "2", "1"]);
+    assert_eq!(ids, ["a5", "a4", "a3", "a2", "a1"]);
+}
+
+#[tokio::test]
+async fn admins_deeds_lie_apart_and_the_list_can_be_filtered() {
+    let service = Service::start().await;
+    let (admin, user) = (service.admin().await, service.user("a@example.com").await);
+    for token in [&user, &admin, &user] {
+        service.post("/api/v1/tokens", token, &json!({})).answers(StatusCode::CREATED).await;
+    }
+    service.submit(&user, URL).await;
+    service.register(&user, json!({ "url": URL })).await;
+    let list = async |query: &str| {
+        let page = service.get(&format!("/api/v1/audit?{query}"), &admin).answers(StatusCode::OK).await;
+        let ids =
+            page["items"].as_array().unwrap().iter().map(|deed| deed["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(list("").await, ["3", "2", "a1", "1"], "by time, whichever log");
+    assert_eq!(list("log=admins").await, ["a1"]);
+    assert_eq!(list("action=token_made").await, ["2", "a1", "1"]);
+    assert_eq!(list("action=token_made&user=a@example.com").await, ["2", "1"]);
+    assert_eq!(list("user=nobody@example.com").await, Vec::<String>::new());
+    service.get("/api/v1/audit?action=invented", &admin).answers(StatusCode::BAD_REQUEST).await;
+    service.get("/api/v1/audit?cursor=soon", &admin).answers(StatusCode::BAD_REQUEST).await;
+    let full = jobs::streams::AUDIT_ADMIN;
+    let log = service.ledger.js.get_stream(full).await.unwrap();
+    assert!(log.cached_info().config.deny_delete && log.cached_info().config.deny_purge);
 }

@@ -124,5 +124,5 @@ async fn repositories_and_tokens_of_a_user_are_limited() {
     service.post("/api/v1/tokens", &token, &json!({})).answers(StatusCode::CREATED).await;
     let over =
         service.post("/api/v1/tokens", &token, &json!({})).answers(StatusCode::TOO_MANY_REQUESTS).await;
-    assert_eq!(over["error"]["message"], "2 tokens are the limit; delete one");
+    assert_eq!(over["error"]["message"], "tokens: 2 of 2 are used; revoke a token");
 }

@@ -74,8 +74,8 @@ async fn everything_sealed_is_sealed_anew_while_gateways_run() {
     let fresh = service.beside(&files.variables(&[(KEY, &files.new)])).await;
     service.stopped().await;
     works(&fresh, "4", &["ONE", "TWO"]).await;
-    let deeds = fresh.ledger.js.get_stream(jobs::streams::AUDIT).await.unwrap();
-    let subject = jobs::streams::audit(&Action::MasterKeyChanged.word());
+    let deeds = fresh.ledger.js.get_stream(jobs::streams::AUDIT_ADMIN).await.unwrap();
+    let subject = jobs::streams::audit_admin(&Action::MasterKeyChanged.word());
     assert!(deeds.get_last_raw_message_by_subject(&subject).await.is_ok());
 }
 

@@ -10,7 +10,7 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    JobId, Repo, UserId,
+    Cause, JobId, Outcome, Repo, UserId,
     accounts::{ALL_SCOPES, OPERATOR, Scope},
     bucket::Entry,
 };
@@ -213,6 +213,13 @@ impl Scene {
             "-" => String::new(),
             "done" => self.done.to_string(),
             "job" => self.job().await,
+            // Of its own: what is about to be removed is nobody else's.
+            "over" => {
+                let job = self.job().await;
+                let cancelled = Outcome::wished(Cause::Cancelled, "cancelled");
+                let ended = self.service.ledger.end(job.parse().unwrap(), &cancelled).await;
+                ended.unwrap().expect("it was just made").value.id.to_string()
+            }
             "repo" => self.repo().await["id"].as_str().unwrap().to_owned(),
             "secret" => {
                 let id = self.repo().await["id"].as_str().unwrap().to_owned();

@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,7 +13,10 @@ use async_nats::jetstream::{self, message::PublishMessage};
 use bytes::{Bytes, BytesMut};
 use tokio::{sync::Notify, task::JoinHandle};
 
-use super::{CHUNK_BYTES, HEAD_BYTES, LIVE_OVER, OFFSET, PHASE, SOURCE, TAIL_BYTES};
+use super::{
+    CHUNK_BYTES, CHUNK_OVERHEAD_BYTES, CHUNK_SPACING, EAGER_CHUNKS, HEAD_BYTES, HEAD_CHUNKS, LIVE_OVER,
+    OFFSET, PHASE, SOURCE, TAIL_BYTES, TAIL_CHUNKS,
+};
 use crate::{JobId, LogSource, Phase, streams};
 
 /// Between two tries to store a chunk while NATS is away.
@@ -30,6 +36,8 @@ struct Buffer {
     head: VecDeque<Piece>,
     /// Bytes taken into the head so far.
     head_bytes: usize,
+    /// Chunks taken into the head so far.
+    head_chunks: usize,
     /// Goes out at the end.
     tail: VecDeque<Piece>,
     tail_bytes: usize,
@@ -39,21 +47,21 @@ struct Buffer {
 
 impl Buffer {
     fn push(&mut self, mut piece: Piece) {
-        let room = HEAD_BYTES - self.head_bytes;
-        if room > 0 && self.tail.is_empty() {
-            let first = piece.bytes.split_to(piece.bytes.len().min(room));
+        if !self.live_is_over() && self.tail.is_empty() {
+            let first = piece.bytes.split_to(piece.bytes.len().min(HEAD_BYTES - self.head_bytes));
             self.head_bytes += first.len();
-            self.queue(Piece { bytes: first, ..piece });
+            self.head_chunks += usize::from(join(&mut self.head, Piece { bytes: first, ..piece }));
         }
         if piece.bytes.is_empty() {
             return;
         }
         self.tail_bytes += piece.bytes.len();
-        self.tail.push_back(piece);
-        while self.tail_bytes > TAIL_BYTES {
-            let over = self.tail_bytes - TAIL_BYTES;
+        join(&mut self.tail, piece);
+        while self.tail_bytes > TAIL_BYTES || self.tail.len() > TAIL_CHUNKS {
+            let over = self.tail_bytes.saturating_sub(TAIL_BYTES);
+            let too_many = self.tail.len() > TAIL_CHUNKS;
             let Some(oldest) = self.tail.front_mut() else { return };
-            let cut = oldest.bytes.len().min(over);
+            let cut = if too_many { oldest.bytes.len() } else { oldest.bytes.len().min(over) };
             let _ = oldest.bytes.split_to(cut);
             if oldest.bytes.is_empty() {
                 self.tail.pop_front();
@@ -63,25 +71,33 @@ impl Buffer {
         }
     }
 
-    /// Joins what came from one source while NATS was busy: fewer, larger chunks.
-    fn queue(&mut self, piece: Piece) {
-        match self.head.back_mut() {
-            Some(last)
-                if last.phase == piece.phase
-                    && last.source == piece.source
-                    && last.bytes.len() + piece.bytes.len() <= CHUNK_BYTES =>
-            {
-                let mut joined = BytesMut::with_capacity(last.bytes.len() + piece.bytes.len());
-                joined.extend_from_slice(&last.bytes);
-                joined.extend_from_slice(&piece.bytes);
-                last.bytes = joined.freeze();
-            }
-            Some(_) | None => self.head.push_back(piece),
-        }
-    }
-
     fn live_is_over(&self) -> bool {
-        self.head_bytes == HEAD_BYTES
+        self.head_bytes == HEAD_BYTES || self.head_chunks >= HEAD_CHUNKS
+    }
+}
+
+/// Joins what came from one source one after another: fewer, larger chunks. Whether it is a chunk of its own.
+fn join(chunks: &mut VecDeque<Piece>, piece: Piece) -> bool {
+    match chunks.back_mut() {
+        Some(last)
+            if last.phase == piece.phase
+                && last.source == piece.source
+                && last.bytes.len() + piece.bytes.len() <= CHUNK_BYTES =>
+        {
+            // In place where nobody else holds the bytes, else in a buffer with room for more.
+            let mut joined = std::mem::take(&mut last.bytes).try_into_mut().unwrap_or_else(|shared| {
+                let mut copied = BytesMut::with_capacity((shared.len() + piece.bytes.len()) * 2);
+                copied.extend_from_slice(&shared);
+                copied
+            });
+            joined.extend_from_slice(&piece.bytes);
+            last.bytes = joined.freeze();
+            false
+        }
+        Some(_) | None => {
+            chunks.push_back(piece);
+            true
+        }
     }
 }
 
@@ -89,6 +105,8 @@ impl Buffer {
 struct Shared {
     buffer: Mutex<Buffer>,
     more: Notify,
+    closing: Notify,
+    stored_bytes: AtomicU64,
 }
 
 /// Takes what is to be logged; cheap to clone, never waits.
@@ -100,6 +118,11 @@ impl LogHandle {
     pub fn write(&self, phase: Phase, source: LogSource, bytes: Bytes) {
         self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner).push(Piece { phase, source, bytes });
         self.0.more.notify_one();
+    }
+
+    /// What is stored of it so far, with what the server keeps besides, in bytes.
+    pub fn stored_bytes(&self) -> u64 {
+        self.0.stored_bytes.load(Ordering::Relaxed)
     }
 
     /// Adds a line of our own.
@@ -119,7 +142,7 @@ impl LogWriter {
     /// Begins the log of an attempt.
     pub fn start(js: jetstream::Context, job: JobId, attempt: u32) -> Self {
         let shared = Arc::new(Shared::default());
-        let storing = tokio::spawn(store(Store { js, job, attempt, offset: 0 }, Arc::clone(&shared)));
+        let storing = tokio::spawn(store(Store::of(js, job, attempt, &shared), Arc::clone(&shared)));
         Self { shared, storing: Some(storing) }
     }
 
@@ -144,6 +167,7 @@ impl LogWriter {
     fn end(&self) {
         self.shared.buffer.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
         self.shared.more.notify_one();
+        self.shared.closing.notify_one();
     }
 }
 
@@ -159,6 +183,8 @@ struct Store {
     job: JobId,
     attempt: u32,
     offset: u64,
+    chunks: u64,
+    shared: Arc<Shared>,
 }
 
 async fn store(mut store: Store, shared: Arc<Shared>) {
@@ -180,7 +206,12 @@ async fn store(mut store: Store, shared: Arc<Shared>) {
                     .await;
             }
             None if closed => break,
-            None => shared.more.notified().await,
+            None => {
+                shared.more.notified().await;
+                if store.chunks >= EAGER_CHUNKS {
+                    let _ = tokio::time::timeout(CHUNK_SPACING, shared.closing.notified()).await;
+                }
+            }
         }
     }
     let (tail, omitted_bytes) = {
@@ -193,16 +224,16 @@ async fn store(mut store: Store, shared: Arc<Shared>) {
             .publish(&Piece { phase: first.phase, source: LogSource::Gitfaas, bytes: line.into() }, false)
             .await;
     }
-    let mut joined = Buffer::default();
     for piece in tail {
-        joined.queue(piece);
-    }
-    for piece in joined.head {
         store.publish(&piece, false).await;
     }
 }
 
 impl Store {
+    fn of(js: jetstream::Context, job: JobId, attempt: u32, shared: &Arc<Shared>) -> Self {
+        Self { js, job, attempt, offset: 0, chunks: 0, shared: Arc::clone(shared) }
+    }
+
     /// Stores one piece, in chunks, each acknowledged before the next: the order of the stream is
     /// the order of the log. A chunk sent twice is stored once, by its id.
     async fn publish(&mut self, piece: &Piece, live_over: bool) {
@@ -232,6 +263,9 @@ impl Store {
                 }
             }
             self.offset += bytes.len() as u64;
+            self.chunks += 1;
+            let taken = bytes.len() as u64 + CHUNK_OVERHEAD_BYTES;
+            self.shared.stored_bytes.fetch_add(taken, Ordering::Relaxed);
             if rest.is_empty() {
                 return;
             }
@@ -266,6 +300,18 @@ mod tests {
         let mut buffer = Buffer::default();
         buffer.push(piece(&vec![b'x'; HEAD_BYTES + TAIL_BYTES + 7]));
         assert_eq!((buffer.head_bytes, buffer.tail_bytes, buffer.omitted_bytes), (HEAD_BYTES, TAIL_BYTES, 7));
+    }
+
+    #[test]
+    fn letters_of_two_sources_in_turn_are_so_many_chunks_and_no_more() {
+        let mut buffer = Buffer::default();
+        for turn in 0..HEAD_CHUNKS + TAIL_CHUNKS + 100 {
+            let source = if turn.is_multiple_of(2) { LogSource::Stdout } else { LogSource::Stderr };
+            buffer.push(Piece { source, ..piece(b"x") });
+        }
+        assert!(buffer.live_is_over());
+        assert_eq!((buffer.head.len(), buffer.tail.len()), (HEAD_CHUNKS, TAIL_CHUNKS));
+        assert_eq!(buffer.omitted_bytes, 100);
     }
 
     #[test]

@@ -68,6 +68,7 @@ pub(super) async fn doctor(args: DoctorArgs) -> Done {
     tell(machine::checks(&data_dir))?;
     tell(secrets::checks(&config::var, &data_dir))?;
     tell(nats::checks(&config::var, &data_dir).await)?;
+    tell(vec![nats::limits(&config::var)])?;
     tell(docker::checks(&config::var).await)?;
     if args.json.json {
         out.json(&checks)?;

@@ -5,18 +5,19 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use jiff::Timestamp;
-use jobs::{env::Reader, streams};
+use jobs::{env::Reader, stores::Stores, streams};
 use serde_json::Value;
 
 use super::Check;
-use crate::{
-    exit,
-    nats::{Nats, stream_settings},
-};
+use crate::{exit, nats::Nats};
 
 const WHAT: &str = "NATS";
 const REPLICAS: &str = "NATS replicas";
 const CLOCK: &str = "clock";
+const STORES: &str = "stores";
+const LIMITS: &str = "limits of owners";
+/// A store that is so full leaves time to do something, in percent.
+const NEARLY_FULL_PERCENT: u64 = 80;
 /// Clocks that differ more make times in lists confusing.
 const CLOCK_WARN: Duration = Duration::from_secs(2);
 /// Clocks that differ more let a token expire at the wrong time.
@@ -50,7 +51,7 @@ pub(super) async fn checks(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path
 
 async fn streams_checks(client: &Client, var: &dyn Fn(&str) -> Option<String>) -> Vec<Check> {
     let mut env = Reader::new(var);
-    let wanted = stream_settings(&mut env).replicas;
+    let wanted = streams::Settings::read(&mut env).replicas;
     let asked = Instant::now();
     let subject = format!("$JS.API.STREAM.INFO.KV_{}", streams::JOBS_BUCKET);
     let Ok(answer) = client.request(subject, "".into()).await else {
@@ -62,12 +63,48 @@ async fn streams_checks(client: &Client, var: &dyn Fn(&str) -> Option<String>) -
         return vec![Check::ok(REPLICAS, "there are no streams yet: the first gateway makes them")];
     }
     let mut checks = vec![replicas(&info, wanted)];
+    checks.extend(stores(client).await);
     // The server stamps its answers with its own time.
     if let Some(there) = info["ts"].as_str().and_then(|text| text.parse::<Timestamp>().ok()) {
         let apart = Timestamp::now().duration_since(there).unsigned_abs().saturating_sub(round_trip);
         checks.push(clock(apart));
     }
     checks
+}
+
+/// How full the stores are. One that is full refuses everybody.
+async fn stores(client: &Client) -> Option<Check> {
+    let answer = client.request("$JS.API.STREAM.LIST", "".into()).await.ok()?;
+    let list: Value = serde_json::from_slice(&answer.payload).ok()?;
+    let filled = list["streams"].as_array()?.iter().filter_map(|info| {
+        let limit = info["config"]["max_bytes"].as_u64().filter(|limit| *limit > 0)?;
+        let percent = info["state"]["bytes"].as_u64()?.saturating_mul(100) / limit;
+        Some((percent, info["config"]["name"].as_str()?.to_owned()))
+    });
+    let (percent, name) = filled.max()?;
+    Some(fullest(percent, &name))
+}
+
+fn fullest(percent: u64, name: &str) -> Check {
+    let sentence = format!("the fullest, {name}, is at {percent} %");
+    match percent {
+        0..NEARLY_FULL_PERCENT => Check::ok(STORES, sentence),
+        _ => {
+            let mend = "give it more with GITFAAS_STORE_…, or owners less with GITFAAS_MAX_…_PER_USER";
+            Check::warn(STORES, format!("{sentence}: {mend}"))
+        }
+    }
+}
+
+/// Whether owners at their limits fit, and how many of them there may be.
+pub(super) fn limits(var: &dyn Fn(&str) -> Option<String>) -> Check {
+    let mut env = Reader::new(var);
+    let stores = Stores::read(&mut env);
+    let limits = gateway::OwnerLimits::read(&mut env, &stores);
+    match env.finish(|| Some(limits)) {
+        Ok(limits) => Check::ok(LIMITS, format!("{} owners at their limits fit", limits.max_owners())),
+        Err(problems) => Check::fail(LIMITS, problems.to_string()),
+    }
 }
 
 fn replicas(info: &Value, wanted: usize) -> Check {
@@ -119,6 +156,23 @@ mod tests {
         let check = replicas(&info, 3);
         assert_eq!(check.verdict, Verdict::Warn);
         assert!(check.sentence.starts_with("n3 are away"), "{}", check.sentence);
+    }
+
+    #[test]
+    fn a_store_that_is_nearly_full_is_named() {
+        assert_eq!(fullest(79, "LOGS").verdict, Verdict::Ok);
+        let check = fullest(80, "LOGS");
+        assert_eq!(check.verdict, Verdict::Warn);
+        assert!(check.sentence.starts_with("the fullest, LOGS, is at 80 %"), "{}", check.sentence);
+    }
+
+    #[test]
+    fn limits_that_do_not_fit_fail() {
+        let var = |name: &str| (name == "GITFAAS_MAX_LOGS_PER_USER").then(|| "4g".to_owned());
+        let check = limits(&var);
+        assert_eq!(check.verdict, Verdict::Fail);
+        assert!(check.sentence.contains("do not fit into GITFAAS_STORE_LOGS"), "{}", check.sentence);
+        assert_eq!(limits(&|_| None).verdict, Verdict::Ok);
     }
 
     #[test]

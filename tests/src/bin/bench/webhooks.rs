@@ -17,7 +17,13 @@ const PUBLISH_BYTES: usize = 16 * 1024;
 
 pub(crate) async fn measure() {
     // Nobody takes the jobs: only the taking of deliveries is measured.
-    let settings = [("GITFAAS_WORKER_LABELS", "nobody"), ("GITFAAS_MAX_QUEUED_PER_USER", "1000000")];
+    let settings = [
+        ("GITFAAS_WORKER_LABELS", "nobody"),
+        ("GITFAAS_MAX_OWNERS", "1"),
+        ("GITFAAS_STORE_RECORDS", "30g"),
+        ("GITFAAS_MAX_QUEUED_PER_USER", "1000000"),
+        ("GITFAAS_MAX_DELIVERIES_PER_MINUTE", "1000000"),
+    ];
     let service = Service::start_with(&settings).await;
     let repository = service.forge.repository("bench").await;
     let registration = tests::service::register(&service, &repository.url).await;

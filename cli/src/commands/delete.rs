@@ -1,0 +1,14 @@
+//! `gitfaas delete`: the record, log and result of a job that is over.
+
+use std::process::ExitCode;
+
+use jobs::JobId;
+use reqwest::Method;
+
+use crate::{api::Api, exit::Done};
+
+pub(super) async fn delete(id: JobId) -> Done {
+    let api = Api::from_env()?;
+    api.send(api.request(Method::DELETE, &["jobs", &id.to_string()]), "job").await?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,82 @@
+//! `gitfaas usage`: what an owner takes up, of how much, and what frees it.
+
+use std::process::ExitCode;
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::{api::Api, args::UsageArgs, exit::Done, out::Out, table};
+
+/// The columns of the list.
+const HEAD: [&str; 5] = ["WHAT", "USED", "LIMIT", "FULL", "AT THE LIMIT"];
+
+pub(super) async fn usage(args: UsageArgs) -> Done {
+    let api = Api::from_env()?;
+    let mut request = api.request(Method::GET, &["usage"]);
+    if let Some(user) = &args.user {
+        request = request.query(&[("user", user)]);
+    }
+    let usage = api.json(request, "user").await?;
+    let out = Out::new();
+    if args.json.json {
+        out.json(&usage["items"])?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let items = usage["items"].as_array().cloned().unwrap_or_default();
+    let rows: Vec<Vec<String>> = items.iter().map(row).collect();
+    out.line(&table::table(&HEAD, &rows, out.terminal))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn row(item: &Value) -> Vec<String> {
+    let number = |name: &str| item[name].as_u64().unwrap_or_default();
+    let shown = |amount| match item["unit"].as_str() {
+        Some("bytes") => size(amount),
+        Some(_) | None => amount.to_string(),
+    };
+    let (used, limit) = (number("used"), number("limit"));
+    let at_limit = match item["at_limit"].as_str() {
+        Some("oldest_go") => "the oldest go".to_owned(),
+        Some(_) | None => format!("refused: {}", item["freed_by"].as_str().unwrap_or_default()),
+    };
+    let full = format!("{} %", used.saturating_mul(100) / limit.max(1));
+    let what = item["resource"].as_str().unwrap_or_default().to_owned();
+    vec![what, shown(used), shown(limit), full, at_limit]
+}
+
+/// Bytes as people read them: three digits are enough.
+fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, word)) => {
+            let tenths = bytes / (unit / 10).max(1);
+            format!("{}.{} {word}", tenths / 10, tenths % 10)
+        }
+        None => format!("{bytes} B"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn rows_of_the_list() {
+        let items = [
+            json!({"resource": "repos", "used": 3, "limit": 200, "unit": "pieces", "at_limit": "refused",
+                   "freed_by": "remove a repository"}),
+            json!({"resource": "logs", "used": 120_795_955, "limit": 120_795_955, "unit": "bytes",
+                   "at_limit": "oldest_go", "freed_by": "the oldest jobs go by themselves"}),
+            json!({"resource": "results", "used": 512, "limit": 1536, "unit": "bytes", "at_limit": "oldest_go"}),
+        ];
+        let rows: Vec<Vec<String>> = items.iter().map(row).collect();
+        insta::assert_snapshot!(table::table(&HEAD, &rows, false), @r"
+        WHAT     USED       LIMIT      FULL   AT THE LIMIT
+        repos    3          200        1 %    refused: remove a repository
+        logs     115.2 MiB  115.2 MiB  100 %  the oldest go
+        results  512 B      1.5 KiB    33 %   the oldest go
+        ");
+    }
+}

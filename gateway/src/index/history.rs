@@ -1,0 +1,133 @@
+//! What an owner's history takes up, and which of it is the oldest. Counted from the rows each time, so that
+//! no sum can go wrong by and by.
+
+use std::collections::HashSet;
+
+use jobs::{JobId, UserId};
+use redb::{ReadableDatabase as _, ReadableTable as _};
+
+use super::{
+    Change, Index, IndexError,
+    rows::{JobRow, of_owner, second},
+    store::{BY_OWNER, DELIVERIES_BY_OWNER, JOBS},
+};
+
+/// What goes with each record besides, in bytes: the entry of its push, that of its commit, and keys.
+const BESIDES_BYTES: u64 = 2048;
+
+/// What a job takes up, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct JobSize {
+    pub(crate) job: JobId,
+    /// Whether it is over: nothing else is history.
+    pub(crate) is_final: bool,
+    pub(crate) record: u64,
+    pub(crate) log: u64,
+    pub(crate) result: u64,
+}
+
+/// What an entry of the bucket of deliveries takes up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeliverySize {
+    pub(crate) key: String,
+    pub(crate) bytes: u64,
+    /// Whether nothing is to be done for it any more.
+    pub(crate) is_final: bool,
+}
+
+impl Index {
+    /// Every job of an owner, oldest first.
+    pub(crate) fn job_sizes(&self, owner: UserId) -> Result<Vec<JobSize>, IndexError> {
+        let read = self.database.begin_read()?;
+        let rows = read.open_table(JOBS)?;
+        let mut found = Vec::new();
+        let (first, last) = of_owner(owner);
+        for key in read.open_table(BY_OWNER)?.range(first.as_slice()..=last.as_slice())? {
+            let Some(job) = second(key?.0.value()) else { continue };
+            let row = rows.get(job.as_bytes().as_slice())?.and_then(|row| JobRow::read(row.value()));
+            found.extend(row.map(|row| JobSize {
+                job,
+                is_final: row.state.is_final(),
+                record: row.bytes + BESIDES_BYTES,
+                log: row.log_bytes,
+                result: row.result_bytes,
+            }));
+        }
+        Ok(found)
+    }
+
+    /// Every delivery and idempotency key of an owner, oldest first.
+    pub(crate) fn delivery_sizes(&self, owner: UserId) -> Result<Vec<DeliverySize>, IndexError> {
+        let read = self.database.begin_read()?;
+        let mut found = Vec::new();
+        let table = read.open_table(DELIVERIES_BY_OWNER)?;
+        let (first, last) = of_owner(owner);
+        for row in table.range(first.as_slice()..=last.as_slice())? {
+            let (_, row) = row?;
+            let (key, bytes, is_final) = row.value();
+            let key = String::from_utf8_lossy(key).into_owned();
+            found.push(DeliverySize { key, bytes, is_final });
+        }
+        Ok(found)
+    }
+
+    /// Every owner of whom there is any history.
+    pub(crate) fn owners(&self) -> Result<HashSet<UserId>, IndexError> {
+        let read = self.database.begin_read()?;
+        let mut found = HashSet::new();
+        let (jobs, deliveries) = (read.open_table(BY_OWNER)?, read.open_table(DELIVERIES_BY_OWNER)?);
+        // From one owner to the next: few owners have many rows.
+        let mut from = [0_u8; 32];
+        while let Some(key) = jobs.range(from.as_slice()..)?.next() {
+            from = next_owner(key?.0.value(), &mut found);
+            if from == [0xff; 32] {
+                break;
+            }
+        }
+        let mut from = [0_u8; 32];
+        while let Some(row) = deliveries.range(from.as_slice()..)?.next() {
+            from = next_owner(row?.0.value(), &mut found);
+            if from == [0xff; 32] {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// Drops rows whose records are gone: marks of deletion that were purged while this gateway was away tell
+    /// nobody. `there` are all records there are, listed after `before`: what is newer stays.
+    pub(crate) fn retain_jobs(&self, there: &HashSet<JobId>, before: u64) -> Result<usize, IndexError> {
+        let gone: Vec<JobId> = {
+            let read = self.database.begin_read()?;
+            let mut gone = Vec::new();
+            for found in read.open_table(JOBS)?.iter()? {
+                let (key, row) = found?;
+                let is_older = JobRow::read(row.value()).is_some_and(|row| row.revision <= before);
+                if let Ok(id) = key.value().try_into().map(JobId::from_bytes)
+                    && is_older
+                    && !there.contains(&id)
+                {
+                    gone.push(id);
+                }
+            }
+            gone
+        };
+        let changes: Vec<Change<jobs::Job>> = gone.iter().map(|job| Change::Gone(job.to_string())).collect();
+        self.take_jobs(&changes, None, super::Sync::Later)?;
+        Ok(gone.len())
+    }
+}
+
+/// Notes whose a row is, and where that owner's rows end.
+fn next_owner(key: &[u8], found: &mut HashSet<UserId>) -> [u8; 32] {
+    let mut end = [0xff; 32];
+    if let Some(owner) = key.get(..16).and_then(|owner| <[u8; 16]>::try_from(owner).ok()) {
+        found.insert(UserId::from_bytes(owner));
+        let next = u128::from_be_bytes(owner).checked_add(1);
+        if let Some(next) = next {
+            end = [0; 32];
+            end[..16].copy_from_slice(&next.to_be_bytes());
+        }
+    }
+    end
+}

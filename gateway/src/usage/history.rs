@@ -1,0 +1,242 @@
+//! History never refuses: over a limit the oldest of an owner's finished jobs go, with log and result, and the
+//! oldest of the owner's deliveries.
+//!
+//! Any gateway does this, without a lock: two that do it at once remove the same. Who ended a job nudges, so
+//! that an owner is over the limit for a moment only.
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use jobs::{JobId, UserId, bucket::Entry, usage::Resource};
+use tokio::{sync::Notify, time::Instant};
+use tokio_util::sync::CancellationToken;
+
+use crate::{error::ApiError, gateway::Gateway, index::JobSize};
+
+/// Between two looks at owners whose history grew: a reserve of every store is larger than what workers can
+/// write in this time.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Every owner is looked at so often, for what this gateway was not told of.
+const ALL: Duration = Duration::from_secs(600);
+/// What is cleared goes below the limit by so much, in percent: not one by one with each new job.
+const BELOW_PERCENT: u64 = 5;
+/// Removed in one look at most; then others have their turn.
+const AT_ONCE: usize = 500;
+
+/// Owners whose history grew since they were looked at.
+#[derive(Debug, Default)]
+pub(crate) struct Changed {
+    owners: Mutex<HashSet<UserId>>,
+    nudge: Notify,
+}
+
+impl Changed {
+    /// The history of this owner grew.
+    pub(crate) fn note(&self, owner: UserId) {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner).insert(owner);
+        self.nudge.notify_one();
+    }
+
+    fn take(&self) -> HashSet<UserId> {
+        std::mem::take(&mut *self.owners.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What an owner's history takes up, in bytes; of jobs that run, the most that they may.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct History {
+    pub(crate) records: u64,
+    pub(crate) logs: u64,
+    pub(crate) results: u64,
+    pub(crate) deliveries: u64,
+}
+
+impl History {
+    fn add(&mut self, size: &JobSize) {
+        self.records += size.record;
+        self.logs += size.log;
+        self.results += size.result;
+    }
+
+    pub(crate) fn of(self, resource: Resource) -> u64 {
+        match resource {
+            Resource::Records => self.records,
+            Resource::Logs => self.logs,
+            Resource::Results => self.results,
+            Resource::Deliveries => self.deliveries,
+            Resource::Queued | Resource::Repos | Resource::Tokens | Resource::Secrets | Resource::Refs => 0,
+        }
+    }
+}
+
+/// The jobs that go so that what is left takes up no more than `limits`, oldest first. Nothing goes of one
+/// that is within them.
+fn surplus(sizes: &[JobSize], limits: &History) -> Vec<JobId> {
+    let mut sum = History::default();
+    sizes.iter().for_each(|size| sum.add(size));
+    let is_over = |sum: &History, percent: u64| {
+        let over = |used: u64, limit: u64| used > limit / 100 * percent;
+        over(sum.records, limits.records) || over(sum.logs, limits.logs) || over(sum.results, limits.results)
+    };
+    if !is_over(&sum, 100) {
+        return Vec::new();
+    }
+    let mut gone = Vec::new();
+    for size in sizes.iter().filter(|size| size.is_final) {
+        if !is_over(&sum, 100 - BELOW_PERCENT) {
+            break;
+        }
+        sum.records -= size.record;
+        sum.logs -= size.log;
+        sum.results -= size.result;
+        gone.push(size.job);
+    }
+    gone
+}
+
+impl Gateway {
+    /// What an owner's history takes up, counted now.
+    pub(crate) fn history_of(&self, owner: UserId) -> Result<History, ApiError> {
+        let mut sum = History::default();
+        self.index.job_sizes(owner)?.iter().for_each(|size| sum.add(size));
+        sum.deliveries = self.index.delivery_sizes(owner)?.iter().map(|size| size.bytes).sum();
+        Ok(sum)
+    }
+
+    /// The limit of an owner, as far as the mirror of users tells.
+    pub(crate) fn limit_of(&self, owner: UserId, resource: Resource) -> u64 {
+        let overrides = self.users.get(&owner.to_string()).map(|user| user.value.limits).unwrap_or_default();
+        self.config.owners.limit(resource, &overrides)
+    }
+
+    /// Lets go what an owner has too much of. Tells how many jobs and deliveries went.
+    pub(crate) async fn clear_history(&self, owner: UserId) -> Result<(usize, usize), ApiError> {
+        let limit = |resource| self.limit_of(owner, resource);
+        let limits = History {
+            records: limit(Resource::Records),
+            logs: limit(Resource::Logs),
+            results: limit(Resource::Results),
+            deliveries: limit(Resource::Deliveries),
+        };
+        let mut jobs = 0;
+        for id in surplus(&self.index.job_sizes(owner)?, &limits).into_iter().take(AT_ONCE) {
+            match self.ledger.job(id).await? {
+                Some(entry) => jobs += usize::from(self.forget_job(&entry).await?),
+                None => self.index.forget_job(id)?,
+            }
+        }
+        let deliveries = self.clear_deliveries(owner, limits.deliveries).await?;
+        if jobs + deliveries > 0 {
+            tracing::info!(%owner, jobs, deliveries, "the oldest of an owner's history went");
+            self.metrics.cleared(jobs, deliveries);
+        }
+        if jobs == AT_ONCE || deliveries == AT_ONCE {
+            self.index.changed.note(owner);
+        }
+        Ok((jobs, deliveries))
+    }
+
+    async fn clear_deliveries(&self, owner: UserId, limit: u64) -> Result<usize, ApiError> {
+        let sizes = self.index.delivery_sizes(owner)?;
+        let mut sum: u64 = sizes.iter().map(|size| size.bytes).sum();
+        if sum <= limit {
+            return Ok(0);
+        }
+        // What waits for an approval goes after everything else.
+        let (over, waiting): (Vec<_>, Vec<_>) = sizes.into_iter().partition(|size| size.is_final);
+        let mut gone = 0;
+        for size in over.into_iter().chain(waiting).take(AT_ONCE) {
+            if sum <= limit / 100 * (100 - BELOW_PERCENT) {
+                break;
+            }
+            sum -= size.bytes;
+            let Some(entry) = self.ledger.deliveries.get(&size.key).await? else {
+                self.index.forget_delivery(&size.key)?;
+                continue;
+            };
+            if entry.key.len() == 64 && entry.value.verdict.is_none() {
+                continue;
+            }
+            match self.ledger.deliveries.delete(&entry.key, entry.revision).await {
+                Ok(()) => gone += 1,
+                Err(error) if error.is_conflict() => continue,
+                Err(error) => return Err(error.into()),
+            }
+            self.index.forget_delivery(&entry.key)?;
+        }
+        Ok(gone)
+    }
+
+    /// Removes a job that is over with all that is kept of it. One that is not over stays.
+    pub(crate) async fn forget_job(&self, entry: &Entry<jobs::Job>) -> Result<bool, ApiError> {
+        let is_gone = self.ledger.forget(entry).await?;
+        if is_gone {
+            self.index.forget_job(entry.value.id)?;
+            self.release(entry.value.owner, entry.value.id);
+        }
+        Ok(is_gone)
+    }
+}
+
+/// Clears until `stop`.
+pub(crate) async fn clear(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let mut all_at = Instant::now();
+    let turns = async {
+        loop {
+            let _ = tokio::time::timeout_at(all_at, gateway.index.changed.nudge.notified()).await;
+            // What comes within this is one look.
+            tokio::time::sleep(PAUSE).await;
+            if !gateway.has_caught_up() {
+                all_at = Instant::now() + PAUSE;
+                continue;
+            }
+            let mut owners = gateway.index.changed.take();
+            if Instant::now() >= all_at {
+                owners.extend(gateway.index.owners().unwrap_or_default());
+                all_at = Instant::now() + ALL;
+            }
+            for owner in owners {
+                if let Err(error) = gateway.clear_history(owner).await {
+                    let error: anyhow::Error = error.into();
+                    tracing::warn!(%owner, error = format!("{error:#}"), "an owner's history was not cleared");
+                    gateway.index.changed.note(owner);
+                }
+            }
+        }
+    };
+    stop.run_until_cancelled(turns).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn job(is_final: bool, record: u64, log: u64, result: u64) -> JobSize {
+        JobSize { job: JobId::new(), is_final, record, log, result }
+    }
+
+    const LIMITS: History = History { records: 1000, logs: 1000, results: 1000, deliveries: 0 };
+
+    #[test]
+    fn what_is_within_the_limits_stays() {
+        assert!(surplus(&[job(true, 500, 1000, 0), job(true, 500, 0, 1000)], &LIMITS).is_empty());
+    }
+
+    #[test]
+    fn the_oldest_that_are_over_go_until_there_is_a_little_room() {
+        let sizes =
+            [job(false, 10, 600, 0), job(true, 10, 200, 0), job(true, 10, 100, 0), job(true, 10, 101, 0)];
+        assert_eq!(surplus(&sizes, &LIMITS), [sizes[1].job]);
+        let sizes = [job(true, 10, 10, 900), job(true, 900, 10, 90), job(true, 10, 10, 11)];
+        assert_eq!(surplus(&sizes, &LIMITS), [sizes[0].job]);
+    }
+
+    #[test]
+    fn jobs_that_run_keep_their_headroom_and_all_others_go() {
+        let sizes = [job(false, 10, 2000, 0), job(true, 10, 1, 0), job(true, 10, 1, 0)];
+        assert_eq!(surplus(&sizes, &LIMITS).len(), 2);
+    }
+}

@@ -1,0 +1,237 @@
+//! What every owner may take up, unless an operator gave one owner a limit of its own.
+//!
+//! Limits in bytes are by default the owner's share of the store, so that [`Stores::max_owners`] owners at
+//! their limits fit; limits that do not fit are refused at the start.
+
+use std::collections::BTreeMap;
+
+use jobs::{
+    env::Reader,
+    log::MAX_LOG_BYTES,
+    stores::Stores,
+    usage::{Overrides, Resource},
+};
+
+/// Jobs of one owner that may wait at once: a matrix build fits, a runaway script does not.
+const MAX_QUEUED: u64 = 1000;
+/// Registered repositories.
+const MAX_REPOS: u64 = 200;
+/// API tokens.
+const MAX_TOKENS: u64 = 100;
+/// Refs that are known of an owner's registrations together: a hundred repositories with a hundred branches.
+const MAX_REFS: u64 = 10_000;
+/// The longest record of a job that waits, in bytes: arguments, path filters and a name at their longest.
+const MAX_WAITING_RECORD_BYTES: u64 = 24 << 10;
+/// What an entry of a ref takes up, in bytes, with its key.
+const REF_BYTES: u64 = 350;
+/// The longest result that workers keep unless told otherwise, in bytes: one of them fits at least.
+const LEAST_RESULTS_BYTES: u64 = 1 << 20;
+/// The least that deliveries, records and secrets are of use with, in bytes.
+const LEAST_BYTES: u64 = 64 << 10;
+
+/// Limits of every owner, and the stores that they share.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    limits: BTreeMap<Resource, u64>,
+    stores: Stores,
+}
+
+/// The variable that sets a limit.
+pub(crate) fn variable(resource: Resource) -> &'static str {
+    match resource {
+        Resource::Queued => "GITFAAS_MAX_QUEUED_PER_USER",
+        Resource::Repos => "GITFAAS_MAX_REPOS_PER_USER",
+        Resource::Tokens => "GITFAAS_MAX_TOKENS_PER_USER",
+        Resource::Secrets => "GITFAAS_MAX_SECRETS_PER_USER",
+        Resource::Refs => "GITFAAS_MAX_REFS_PER_USER",
+        Resource::Records => "GITFAAS_MAX_RECORDS_PER_USER",
+        Resource::Logs => "GITFAAS_MAX_LOGS_PER_USER",
+        Resource::Results => "GITFAAS_MAX_RESULTS_PER_USER",
+        Resource::Deliveries => "GITFAAS_MAX_DELIVERIES_PER_USER",
+    }
+}
+
+/// The store that limits of this kind share, its size in bytes, and what sets it.
+fn store(resource: Resource, stores: &Stores) -> Option<(u64, &'static str)> {
+    match resource {
+        Resource::Queued | Resource::Repos | Resource::Tokens => None,
+        Resource::Secrets => Some((stores.secrets, "GITFAAS_STORE_SECRETS")),
+        Resource::Refs => Some((stores.refs / REF_BYTES, "GITFAAS_STORE_REFS")),
+        Resource::Records => Some((stores.records, "GITFAAS_STORE_RECORDS")),
+        Resource::Logs => Some((stores.logs, "GITFAAS_STORE_LOGS")),
+        Resource::Results => Some((stores.results, "GITFAAS_STORE_RESULTS")),
+        Resource::Deliveries => Some((stores.deliveries, "GITFAAS_STORE_DELIVERIES")),
+    }
+}
+
+/// The least that a limit may be.
+fn least(resource: Resource) -> u64 {
+    match resource {
+        Resource::Queued | Resource::Repos | Resource::Tokens | Resource::Refs => 1,
+        Resource::Logs => MAX_LOG_BYTES,
+        Resource::Results => LEAST_RESULTS_BYTES,
+        Resource::Secrets | Resource::Records | Resource::Deliveries => LEAST_BYTES,
+    }
+}
+
+fn default(resource: Resource, stores: &Stores) -> u64 {
+    let share = store(resource, stores).map_or(u64::MAX, |(size, _)| stores.share(size));
+    match resource {
+        Resource::Queued => MAX_QUEUED.min(stores.share(stores.records) / MAX_WAITING_RECORD_BYTES).max(1),
+        Resource::Repos => MAX_REPOS,
+        Resource::Tokens => MAX_TOKENS,
+        Resource::Refs => MAX_REFS.min(share),
+        Resource::Secrets | Resource::Records | Resource::Logs | Resource::Results | Resource::Deliveries => {
+            share
+        }
+    }
+}
+
+impl Settings {
+    /// Reads all of them, and says of each that is too small, or does not fit, why.
+    pub fn read(env: &mut Reader<'_>, stores: &Stores) -> Self {
+        let mut limits = BTreeMap::new();
+        for resource in Resource::ALL {
+            let (name, default) = (variable(resource), default(resource, stores));
+            let limit = match resource.is_in_bytes() {
+                true => env.bytes(name, default),
+                false => env.or(name, default),
+            };
+            limits.insert(resource, limit);
+        }
+        let settings = Self { limits, stores: *stores };
+        for (resource, limit) in &settings.limits {
+            if let Err(why) = settings.fits(*resource, *limit, stores.max_owners) {
+                env.problem(variable(*resource), why);
+            }
+        }
+        let (queued, records) =
+            (settings.default_limit(Resource::Queued), settings.default_limit(Resource::Records));
+        if queued.saturating_mul(MAX_WAITING_RECORD_BYTES) > records {
+            let most = records / MAX_WAITING_RECORD_BYTES;
+            let name = variable(Resource::Records);
+            let why = format!(
+                "the records of {queued} waiting jobs do not fit into {name} ({}); {most} do",
+                size(records)
+            );
+            env.problem(variable(Resource::Queued), why);
+        }
+        settings
+    }
+
+    /// Whether so many owners with this limit fit.
+    fn fits(&self, resource: Resource, limit: u64, owners: u64) -> Result<(), String> {
+        let shown = |amount| if resource.is_in_bytes() { size(amount) } else { amount.to_string() };
+        let least = least(resource);
+        if limit < least {
+            return Err(format!("must be {} at least", shown(least)));
+        }
+        let Some((store, set_by)) = store(resource, &self.stores) else { return Ok(()) };
+        let shared = Stores::shared(store);
+        match limit.checked_mul(owners).is_some_and(|all| all <= shared) {
+            true => Ok(()),
+            false => Err(format!(
+                "{owners} owners (GITFAAS_MAX_OWNERS) with {} each do not fit into {set_by}; {} each do",
+                shown(limit),
+                shown(shared / owners.max(1)),
+            )),
+        }
+    }
+
+    /// The limit of an owner who was given none.
+    pub fn default_limit(&self, resource: Resource) -> u64 {
+        self.limits.get(&resource).copied().unwrap_or_default()
+    }
+
+    /// The limit of an owner with these overrides.
+    pub fn limit(&self, resource: Resource, overrides: &Overrides) -> u64 {
+        overrides.get(&resource).copied().unwrap_or_else(|| self.default_limit(resource))
+    }
+
+    /// How many owners fit.
+    pub fn max_owners(&self) -> u64 {
+        self.stores.max_owners
+    }
+
+    /// Whether an owner can be given this limit beside those that `others` were given: all of them, and
+    /// as many more with the usual limit as there may be owners, fit into the store.
+    ///
+    /// # Errors
+    /// One sentence.
+    pub fn check_override(&self, resource: Resource, limit: u64, others: &[Overrides]) -> Result<(), String> {
+        self.fits(resource, limit, 1).map_err(|why| format!("{resource}: {why}"))?;
+        let Some((store, set_by)) = store(resource, &self.stores) else { return Ok(()) };
+        let given = others.iter().filter_map(|overrides| overrides.get(&resource));
+        let usual = self.max_owners().saturating_sub(1 + given.clone().count() as u64);
+        let all = given.fold(limit, |sum, other| sum.saturating_add(*other));
+        let all = all.saturating_add(usual.saturating_mul(self.default_limit(resource)));
+        match all <= Stores::shared(store) {
+            true => Ok(()),
+            false => Err(format!(
+                "{resource}: with what the other owners may have this is more than {set_by} holds"
+            )),
+        }
+    }
+}
+
+/// Bytes as people read them.
+pub(crate) fn size(bytes: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")];
+    match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
+        Some((unit, word)) => format!("{}{word}", bytes / unit),
+        None => bytes.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use super::*;
+
+    fn read(table: &[(&str, &str)]) -> Result<Settings, jobs::env::Problems> {
+        let table: HashMap<String, String> =
+            table.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let var = |name: &str| table.get(name).cloned();
+        let mut env = Reader::new(&var);
+        let stores = Stores::read(&mut env);
+        let settings = Settings::read(&mut env, &stores);
+        env.finish(|| Some(settings))
+    }
+
+    #[test]
+    fn nothing_set_fits_at_one_owner_and_at_many() {
+        for owners in ["1", "32", "200"] {
+            read(&[("GITFAAS_MAX_OWNERS", owners)]).unwrap();
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_says_what_would() {
+        let problems = read(&[
+            ("GITFAAS_MAX_OWNERS", "10"),
+            ("GITFAAS_MAX_LOGS_PER_USER", "500m"),
+            ("GITFAAS_MAX_RESULTS_PER_USER", "0"),
+            ("GITFAAS_MAX_REPOS_PER_USER", "0"),
+            ("GITFAAS_MAX_QUEUED_PER_USER", "100000"),
+        ]);
+        insta::assert_snapshot!(problems.unwrap_err(), @r"
+        4 environment variables are wrong:
+          GITFAAS_MAX_REPOS_PER_USER: must be 1 at least
+          GITFAAS_MAX_LOGS_PER_USER: 10 owners (GITFAAS_MAX_OWNERS) with 500m each do not fit into GITFAAS_STORE_LOGS; 368m each do
+          GITFAAS_MAX_RESULTS_PER_USER: must be 1m at least
+          GITFAAS_MAX_QUEUED_PER_USER: the records of 100000 waiting jobs do not fit into GITFAAS_MAX_RECORDS_PER_USER (184m); 7864 do
+        ");
+    }
+
+    #[test]
+    fn an_override_must_fit_beside_the_others() {
+        let settings = read(&[("GITFAAS_MAX_OWNERS", "10"), ("GITFAAS_MAX_LOGS_PER_USER", "50m")]).unwrap();
+        let with = |bytes| Overrides::from([(Resource::Logs, bytes)]);
+        assert_eq!(settings.check_override(Resource::Logs, 2 << 30, &[]), Ok(()));
+        let why = settings.check_override(Resource::Logs, 2 << 30, &[with(2 << 30)]).unwrap_err();
+        assert!(why.contains("more than GITFAAS_STORE_LOGS holds"), "{why}");
+        assert!(settings.check_override(Resource::Repos, 0, &[]).is_err());
+        assert_eq!(settings.limit(Resource::Logs, &with(7)), 7);
+    }
+}

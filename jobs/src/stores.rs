@@ -1,0 +1,120 @@
+//! How large the stores are, and how many owners share them.
+//!
+//! A store that is full refuses everybody, so the limits of owners are made to fit: so many owners at their
+//! limits leave a reserve of every store free, for what nobody is charged for and for what runs over.
+
+use crate::env::Reader;
+
+/// Records: a million of the usual length.
+const RECORDS_BYTES: u64 = 2 << 30;
+/// Deliveries: some hundred thousand.
+const DELIVERIES_BYTES: u64 = 1 << 30;
+/// Logs and results share the disk with everything else: 4 GiB each at most.
+const OUTPUT_BYTES: u64 = 4 << 30;
+/// Secrets, refs, pushes and commits: 128 MiB each.
+const MEDIUM_BYTES: u64 = 128 << 20;
+/// A class of students, or a small company.
+const MAX_OWNERS: u64 = 32;
+/// Of a store left free of owners' limits, in percent.
+pub const RESERVE_PERCENT: u64 = 10;
+/// A smaller store is of no use to anybody.
+const LEAST_BYTES: u64 = 16 << 20;
+
+/// Sizes of stores, in bytes, and who shares them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stores {
+    /// The bucket `jobs`.
+    pub records: u64,
+    /// The bucket `deliveries`.
+    pub deliveries: u64,
+    /// The stream `LOGS`.
+    pub logs: u64,
+    /// The object store `RESULTS`.
+    pub results: u64,
+    /// The bucket `secrets`.
+    pub secrets: u64,
+    /// Each of the buckets `heads`, `pushes` and `commits`.
+    pub refs: u64,
+    /// So many owners at their limits fit.
+    pub max_owners: u64,
+}
+
+impl Default for Stores {
+    fn default() -> Self {
+        Self {
+            records: RECORDS_BYTES,
+            deliveries: DELIVERIES_BYTES,
+            logs: OUTPUT_BYTES,
+            results: OUTPUT_BYTES,
+            secrets: MEDIUM_BYTES,
+            refs: MEDIUM_BYTES,
+            max_owners: MAX_OWNERS,
+        }
+    }
+}
+
+impl Stores {
+    /// Reads all of them.
+    pub fn read(env: &mut Reader<'_>) -> Self {
+        let default = Self::default();
+        let mut size = |name: &str, default: u64| {
+            let bytes = env.bytes(name, default);
+            if bytes < LEAST_BYTES {
+                env.problem(name, "must be 16m at least");
+            } else if i64::try_from(bytes).is_err() {
+                env.problem(name, "is more than NATS can hold");
+            }
+            bytes
+        };
+        let records = size("GITFAAS_STORE_RECORDS", default.records);
+        let deliveries = size("GITFAAS_STORE_DELIVERIES", default.deliveries);
+        let logs = size("GITFAAS_STORE_LOGS", default.logs);
+        let results = size("GITFAAS_STORE_RESULTS", default.results);
+        let secrets = size("GITFAAS_STORE_SECRETS", default.secrets);
+        let refs = size("GITFAAS_STORE_REFS", default.refs);
+        let max_owners = env.or("GITFAAS_MAX_OWNERS", default.max_owners);
+        if max_owners == 0 {
+            env.problem("GITFAAS_MAX_OWNERS", "must be 1 at least");
+        }
+        Self { records, deliveries, logs, results, secrets, refs, max_owners: max_owners.max(1) }
+    }
+
+    /// What of a store of this size all owners together may have.
+    pub fn shared(size: u64) -> u64 {
+        size / 100 * (100 - RESERVE_PERCENT)
+    }
+
+    /// What of a store of this size every owner may have.
+    pub fn share(&self, size: u64) -> u64 {
+        Self::shared(size) / self.max_owners
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_too_small_too_large_or_for_nobody_is_said_at_once() {
+        let var = |name: &str| match name {
+            "GITFAAS_STORE_LOGS" => Some("0".to_owned()),
+            "GITFAAS_STORE_RESULTS" => Some("9223372036854775808".to_owned()),
+            "GITFAAS_MAX_OWNERS" => Some("0".to_owned()),
+            _ => None,
+        };
+        let mut env = Reader::new(&var);
+        Stores::read(&mut env);
+        insta::assert_snapshot!(env.finish(|| Some(())).unwrap_err(), @r"
+        3 environment variables are wrong:
+          GITFAAS_STORE_LOGS: must be 16m at least
+          GITFAAS_STORE_RESULTS: is more than NATS can hold
+          GITFAAS_MAX_OWNERS: must be 1 at least
+        ");
+    }
+
+    #[test]
+    fn owners_at_their_limits_leave_a_reserve() {
+        let stores = Stores::default();
+        assert!(stores.share(stores.logs) * stores.max_owners <= stores.logs * 9 / 10);
+    }
+}
