@@ -340,3 +340,33 @@ async fn a_registrations_signed_deliveries_have_a_rate_and_the_neighbours_are_ta
     );
     deliver(&registered[1], "x".to_owned()).says(StatusCode::OK).await;
 }
+
+#[tokio::test]
+async fn a_gateway_that_starts_after_marks_were_purged_counts_as_well() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let made = service.post("/api/v1/tokens", &token, &json!({})).answers(StatusCode::CREATED).await;
+    let path = format!("/api/v1/tokens/{}", made["id"].as_str().unwrap());
+    service.request(Method::DELETE, &path).bearer_auth(&token).says(StatusCode::NO_CONTENT).await;
+    // Its place is given up, and covers the mark.
+    service.post("/api/v1/tokens", &token, &json!({})).answers(StatusCode::CREATED).await;
+    let job = service.submit(&token, URL).await;
+    service.run(job, "", b"").await;
+    service
+        .request(Method::DELETE, &format!("/api/v1/jobs/{job}"))
+        .bearer_auth(&token)
+        .says(StatusCode::NO_CONTENT)
+        .await;
+    service.submit(&token, URL).await;
+    let ledger = &service.ledger;
+    for mark in ledger.accounts.tokens.marks().await.unwrap() {
+        ledger.accounts.tokens.purge_mark(&mark).await.unwrap();
+    }
+    for mark in ledger.jobs.marks().await.unwrap() {
+        ledger.jobs.purge_mark(&mark).await.unwrap();
+    }
+    let fresh = service.another().await;
+    fresh.submit(&token, URL).await;
+    fresh.post("/api/v1/tokens", &token, &json!({})).answers(StatusCode::CREATED).await;
+    assert_eq!(usage(&fresh, &token).await["queued"].0, 2);
+}

@@ -66,6 +66,24 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         Ok(marks)
     }
 
+    /// The sequence of the last message that was ever stored, a mark that was purged among them.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn last_sequence(&self) -> Result<u64, BucketError> {
+        let info = self.stream().get_info().await;
+        Ok(info.map_err(|source| nats(format!("look at {}", self.name()), source))?.state.last_sequence)
+    }
+
+    /// Whether nothing lies there, not even a mark.
+    ///
+    /// # Errors
+    /// NATS is away.
+    pub async fn is_empty(&self) -> Result<bool, BucketError> {
+        let info = self.stream().get_info().await;
+        Ok(info.map_err(|source| nats(format!("look at {}", self.name()), source))?.state.messages == 0)
+    }
+
     /// Removes a mark, and nothing that was written after it.
     ///
     /// # Errors

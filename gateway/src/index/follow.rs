@@ -129,6 +129,9 @@ async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
             Ok(Some(batch)) => batch,
             Ok(None) => return Err(FollowError::Broke(name)),
             Err(_) => {
+                // Marks of deletion that were purged are told of no more.
+                on_disk &= at.sequence >= last;
+                at.sequence = at.sequence.max(last);
                 caught_up.send_replace(true);
                 if !on_disk {
                     take_on_own_thread(&take, Vec::new(), at.clone(), Sync::Now).await?;
@@ -143,6 +146,9 @@ async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
             let entry = entry.map_err(|_| FollowError::Broke(name))?;
             at.sequence = at.sequence.max(entry.revision);
             current = entry.delta == 0;
+            if current {
+                at.sequence = at.sequence.max(last);
+            }
             changes.extend(change(bucket, &entry));
         }
         take_on_own_thread(&take, changes, at.clone(), Sync::Later).await?;

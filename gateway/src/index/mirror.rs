@@ -67,6 +67,10 @@ impl<T: Clone> Mirror<T> {
         self.position.load(Ordering::Acquire)
     }
 
+    fn saw(&self, sequence: u64) {
+        self.position.fetch_max(sequence, Ordering::AcqRel);
+    }
+
     /// Drops what was not told of again: its mark of deletion was purged while nobody followed.
     fn keep(&self, told: &HashSet<String>, before: u64) {
         let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
@@ -107,8 +111,14 @@ pub(crate) async fn follow<T: Serialize + DeserializeOwned + Clone>(
 ) {
     let following = async {
         loop {
-            if let Ok(mut news) = bucket.watch(0).await {
+            // Asked first: what is purged is told of no more, and counts as seen once all else was.
+            if let Ok(last) = bucket.last_sequence().await
+                && let Ok(mut news) = bucket.watch(0).await
+            {
                 let mut told = Some((HashSet::new(), mirror.position()));
+                if bucket.is_empty().await.unwrap_or(false) {
+                    mirror.saw(last);
+                }
                 while let Some(Ok(entry)) = news.next().await {
                     if let Some((told, _)) = &mut told {
                         told.insert(entry.key.clone());
@@ -116,11 +126,12 @@ pub(crate) async fn follow<T: Serialize + DeserializeOwned + Clone>(
                     if let Some(change) = change(&bucket, &entry) {
                         mirror.take(change);
                     }
-                    mirror.position.fetch_max(entry.revision, Ordering::AcqRel);
+                    mirror.saw(entry.revision);
                     if entry.delta == 0
                         && let Some((told, before)) = told.take()
                     {
                         mirror.keep(&told, before);
+                        mirror.saw(last);
                     }
                 }
             }

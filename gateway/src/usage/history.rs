@@ -10,7 +10,11 @@ use std::{
     time::Duration,
 };
 
-use jobs::{JobId, UserId, bucket::Entry, usage::Resource};
+use jobs::{
+    JobId, UserId,
+    bucket::Entry,
+    usage::{Kind, Resource},
+};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -181,6 +185,21 @@ impl Gateway {
     }
 }
 
+impl Gateway {
+    /// Says who has more of what is kept on purpose than a limit allows, since it was made smaller: nothing of
+    /// it goes, and no more is taken.
+    fn name_who_is_over(&self) {
+        for owner in self.users.find(|_| true).iter().map(|user| user.value.id) {
+            for of in Resource::ALL.into_iter().filter(|of| of.kind() == Kind::Kept) {
+                let (used, limit) = (self.kept(owner, of), self.limit_of(owner, of));
+                if used > limit {
+                    tracing::warn!(%owner, resource = %of, used, limit, "an owner has more than its limit allows");
+                }
+            }
+        }
+    }
+}
+
 /// Clears until `stop`.
 pub(crate) async fn clear(gateway: Arc<Gateway>, stop: CancellationToken) {
     let mut all_at = Instant::now();
@@ -196,6 +215,7 @@ pub(crate) async fn clear(gateway: Arc<Gateway>, stop: CancellationToken) {
             let mut owners = gateway.index.changed.take();
             if Instant::now() >= all_at {
                 owners.extend(gateway.index.owners().unwrap_or_default());
+                gateway.name_who_is_over();
                 all_at = Instant::now() + ALL;
             }
             for owner in owners {

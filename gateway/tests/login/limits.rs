@@ -40,3 +40,25 @@ async fn who_only_begins_leaves_nothing_behind() {
     let store = service.ledger.js.get_key_value(jobs::streams::LOGINS).await.unwrap();
     assert_eq!(store.status().await.unwrap().values(), 0);
 }
+
+#[tokio::test]
+async fn who_is_one_owner_too_many_is_told_so_and_who_was_there_signs_in() {
+    let double = crate::double::Double::start().await;
+    let service = crate::service(&double.issuer, &[("GITFAAS_MAX_OWNERS", "2")]).await;
+    service.user("b@example.com").await;
+    let admin = service.admin().await;
+    // Both are known to the gateway once it can show what they take up.
+    for email in ["b@example.com", "admin@example.com"] {
+        let path = format!("/api/v1/usage?user={email}");
+        let known =
+            async { while service.get(&path, &admin).send().await.unwrap().status() != StatusCode::OK {} };
+        tokio::time::timeout(crate::support::PATIENCE, known).await.unwrap();
+    }
+    let mut browser = crate::browser::Browser::new(&service);
+    let page = browser.visit("/oauth/authorize").await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(page.text.contains("there are 2 owners, and 2 fit"), "{}", page.text);
+    // One that an operator made is no new one.
+    double.moves_to("b@example.com");
+    assert_eq!(crate::browser::Browser::new(&service).visit("/oauth/authorize").await.status, StatusCode::OK);
+}

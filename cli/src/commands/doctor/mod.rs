@@ -4,6 +4,7 @@ mod docker;
 mod limits;
 mod machine;
 mod nats;
+mod owners;
 mod secrets;
 
 use std::process::ExitCode;
@@ -68,7 +69,7 @@ pub(super) async fn doctor(args: DoctorArgs) -> Done {
     tell(machine::checks(&data_dir))?;
     tell(secrets::checks(&config::var, &data_dir))?;
     tell(nats::checks(&config::var, &data_dir).await)?;
-    tell(vec![nats::limits(&config::var)])?;
+    tell(vec![owners::limits(&config::var)])?;
     tell(docker::checks(&config::var).await)?;
     if args.json.json {
         out.json(&checks)?;

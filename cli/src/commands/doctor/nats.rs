@@ -5,17 +5,16 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use jiff::Timestamp;
-use jobs::{env::Reader, stores::Stores, streams};
+use jobs::{env::Reader, streams};
 use serde_json::Value;
 
-use super::Check;
+use super::{Check, owners};
 use crate::{exit, nats::Nats};
 
 const WHAT: &str = "NATS";
 const REPLICAS: &str = "NATS replicas";
 const CLOCK: &str = "clock";
 const STORES: &str = "stores";
-const LIMITS: &str = "limits of owners";
 /// A store that is so full leaves time to do something, in percent.
 const NEARLY_FULL_PERCENT: u64 = 80;
 /// Clocks that differ more make times in lists confusing.
@@ -46,6 +45,7 @@ pub(super) async fn checks(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path
     let version = client.server_info().version;
     let mut checks = vec![Check::ok(WHAT, format!("{version}, with JetStream"))];
     checks.extend(streams_checks(&client, var).await);
+    checks.extend(owners::over(&client, var).await);
     checks
 }
 
@@ -93,17 +93,6 @@ fn fullest(percent: u64, name: &str) -> Check {
             let mend = "give it more with GITFAAS_STORE_…, or owners less with GITFAAS_MAX_…_PER_USER";
             Check::warn(STORES, format!("{sentence}: {mend}"))
         }
-    }
-}
-
-/// Whether owners at their limits fit, and how many of them there may be.
-pub(super) fn limits(var: &dyn Fn(&str) -> Option<String>) -> Check {
-    let mut env = Reader::new(var);
-    let stores = Stores::read(&mut env);
-    let limits = gateway::OwnerLimits::read(&mut env, &stores);
-    match env.finish(|| Some(limits)) {
-        Ok(limits) => Check::ok(LIMITS, format!("{} owners at their limits fit", limits.max_owners())),
-        Err(problems) => Check::fail(LIMITS, problems.to_string()),
     }
 }
 
@@ -164,15 +153,6 @@ mod tests {
         let check = fullest(80, "LOGS");
         assert_eq!(check.verdict, Verdict::Warn);
         assert!(check.sentence.starts_with("the fullest, LOGS, is at 80 %"), "{}", check.sentence);
-    }
-
-    #[test]
-    fn limits_that_do_not_fit_fail() {
-        let var = |name: &str| (name == "GITFAAS_MAX_LOGS_PER_USER").then(|| "4g".to_owned());
-        let check = limits(&var);
-        assert_eq!(check.verdict, Verdict::Fail);
-        assert!(check.sentence.contains("do not fit into GITFAAS_STORE_LOGS"), "{}", check.sentence);
-        assert_eq!(limits(&|_| None).verdict, Verdict::Ok);
     }
 
     #[test]
