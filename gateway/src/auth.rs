@@ -241,6 +241,16 @@ impl Gateway {
         Err(ApiError::Forbidden("only its owner may do that".to_owned()))
     }
 
+    /// Whether the key of a job's link opens it now: that of a bare URL's job always, that of a registration's
+    /// while the registration is there and says so. What it said last goes with it, so the links of one that is
+    /// gone open nothing: they must not open more than before.
+    pub(crate) async fn opens_with_link(&self, job: &Job) -> Result<bool, ApiError> {
+        match job.repo {
+            None => Ok(true),
+            Some(_) => Ok(self.repo_of(job).await?.is_some_and(|repo| repo.links == Links::Key)),
+        }
+    }
+
     /// A job for whoever has its link's key, else for a caller who may see it.
     pub(crate) async fn read_job(
         &self,
@@ -262,7 +272,7 @@ impl Gateway {
             let fits = id.parse::<JobId>().is_ok_and(|job| self.keys.is_link(job, key));
             if fits {
                 let entry = self.job(id).await?;
-                if self.repo_of(&entry.value).await?.is_none_or(|repo| repo.links == Links::Key) {
+                if self.opens_with_link(&entry.value).await? {
                     return Ok((entry, Way::Link));
                 }
             }

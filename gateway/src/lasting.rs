@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jobs::{Job, Links, UserId, accounts::Scope};
+use jobs::{Job, UserId, accounts::Scope};
 
 use crate::{error::ApiError, gateway::Gateway};
 
@@ -40,7 +40,7 @@ impl Gateway {
 
     async fn check_still(&self, way: &Way, job: &Job) -> Result<(), ApiError> {
         let is_shown = match way {
-            Way::Link => self.repo_of(job).await?.is_none_or(|repo| repo.links == Links::Key),
+            Way::Link => self.opens_with_link(job).await?,
             Way::Token { token, scope, .. } => {
                 let caller = self.identified(token).await?;
                 caller.needs(*scope)?;

@@ -5,6 +5,7 @@ mod approvals;
 mod audit;
 mod browsers;
 mod limits;
+mod links;
 mod rekey;
 mod secrets;
 #[path = "../support/mod.rs"]
