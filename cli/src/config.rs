@@ -1,5 +1,6 @@
 //! The environment: the only file of this program that reads it.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -22,6 +23,16 @@ pub(crate) fn names() -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "this is config.rs")]
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     names.filter(|name| name.starts_with("GITFAAS_")).collect()
+}
+
+/// What a program that we start needs of the environment: where programs, its home and temporary files are,
+/// what time it is here.
+const NEEDED: [&str; 4] = ["PATH", "HOME", "TMPDIR", "TZ"];
+
+/// The part of the environment that programs get which we start. It holds no setting, and so no secret.
+pub(crate) fn needed() -> Vec<(&'static str, OsString)> {
+    #[expect(clippy::disallowed_methods, reason = "this is config.rs")]
+    NEEDED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect()
 }
 
 /// The folders of `PATH`.

@@ -4,6 +4,7 @@
 
 mod api;
 mod args;
+mod child;
 mod commands;
 mod config;
 mod credentials;

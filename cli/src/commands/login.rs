@@ -2,7 +2,7 @@
 
 use std::{
     io::IsTerminal as _,
-    process::{Command, ExitCode, Stdio},
+    process::{ExitCode, Stdio},
     time::Duration,
 };
 
@@ -15,7 +15,7 @@ use url::Url;
 use crate::{
     api::{Api, words},
     args::JsonArgs,
-    config,
+    child, config,
     credentials::SignIn,
     exit::Done,
     out::Out,
@@ -117,7 +117,7 @@ fn open(address: &str) {
     let is_web = Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| config::var(name).is_some());
     if is_web && has_display && std::io::stderr().is_terminal() {
-        let mut command = Command::new("xdg-open");
+        let mut command = child::desktop_program("xdg-open");
         command.arg(address).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let _ = command.spawn();
     }

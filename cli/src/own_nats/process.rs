@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tokio::process::{Child, Command};
 
 use super::address::{Address, write_secret};
+use crate::child;
 
 /// A server that is asked to end has this long to write what it holds.
 const STOP_PATIENCE: Duration = Duration::from_secs(15);
@@ -33,7 +34,7 @@ pub(crate) enum Process {
 pub(crate) fn find() -> Option<PathBuf> {
     let programs = crate::config::path().into_iter().map(|dir| dir.join("nats-server"));
     programs.filter(|program| program.is_file()).find(|program| {
-        let output = std::process::Command::new(program).arg("--version").output();
+        let output = child::program(program).arg("--version").output();
         output.is_ok_and(|output| new_enough(&String::from_utf8_lossy(&output.stdout)))
     })
 }
@@ -87,7 +88,7 @@ impl Process {
             .mode(0o600)
             .open(dir(data_dir).join("nats.log"))
             .context("cannot write nats.log")?;
-        let child = Command::new(program)
+        let child = Command::from(child::program(program))
             .arg("-c")
             .arg(&config)
             .stdin(Stdio::null())

@@ -32,6 +32,7 @@ fn up(dir: &Path) -> Up {
         .arg("up")
         .env("GITFAAS_LISTEN", "127.0.0.1:0")
         .env("GITFAAS_WORKER_SLOTS", "1")
+        .env("GITFAAS_ADMIN_SECRET", "of-the-operator")
         .stdout(Stdio::piped())
         .stderr(log)
         .spawn()
@@ -68,6 +69,9 @@ fn it_comes_up_is_alone_survives_kill_9_and_leaves_nothing_behind() {
     assert!(first.url.starts_with("http://127.0.0.1:"), "{}", first.url);
     let nats = nats_pid(dir.path()).unwrap();
     assert!(is_running(nats));
+    let environment = String::from_utf8(std::fs::read(format!("/proc/{nats}/environ")).unwrap()).unwrap();
+    assert!(environment.contains("PATH=") && !environment.contains("GITFAAS_"), "{environment:?}");
+    assert!(!environment.contains("of-the-operator"), "{environment:?}");
 
     let second = gitfaas(dir.path()).arg("up").env("GITFAAS_LISTEN", "127.0.0.1:0").output().unwrap();
     assert_eq!(second.status.code(), Some(1));
