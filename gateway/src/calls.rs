@@ -50,7 +50,9 @@ pub(crate) async fn submit(
     let key = key.map(|key| key.to_str()).transpose();
     let key = key.map_err(|_| ApiError::BadRequest("Idempotency-Key: not ASCII".to_owned()))?;
     let mut entry = gateway.call(&caller, &call, key).await?;
-    if let Some(seconds) = wait {
+    // Who waits for too many jobs already is answered as if the time were up.
+    let waits = wait.and_then(|seconds| Some((seconds, gateway.limits.waits(caller.user.id)?)));
+    if let Some((seconds, _waits)) = waits {
         let wait = Duration::from_secs(seconds.min(MAX_WAIT_S));
         let (user, token) = (caller.user.id, shown(&headers).unwrap_or_default());
         let way = Way::Token { user, token, scope: Scope::JobsWrite };

@@ -5,7 +5,7 @@
 
 use std::{
     fmt,
-    net::{IpAddr, Ipv4Addr, SocketAddr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     str::FromStr,
 };
 
@@ -58,11 +58,25 @@ impl fmt::Display for Network {
     }
 }
 
+/// What an address is counted as: of version 6 a network of 64 bits is one customer.
+pub(crate) fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+/// Whether an address is that of a trusted proxy.
+pub(crate) fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|network| network.0.contains(&address))
+}
+
 impl Client {
     /// Who sent this request.
     pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap, trusted: &[Network]) -> Self {
         let peer = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-        let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.0.contains(&address));
+        let is_trusted = |address: IpAddr| is_trusted(address, trusted);
         let mut address = peer.to_canonical();
         if !is_trusted(address) {
             return Self { address, with_tls: None };

@@ -1,55 +1,64 @@
-//! Connections: how many, how slow, and how they end.
+//! Connections: how many, whose, how slow, and how they end.
 //!
 //! A client that sends its headers slowly, or none, is sent away; so is one that does not take its
-//! answer. What of a body comes slowly is [`crate::body`]'s. When the limit is reached new connections
-//! wait in the kernel's queue; none that is open is closed for a new one.
+//! answer (`moving.rs`). What of a body comes slowly is [`crate::body`]'s. When the limit is reached, the
+//! connection that has been idle longest makes room for a newcomer (`table.rs`); where every one is being
+//! answered, newcomers wait in the kernel's queue.
 
-use std::{
-    convert::Infallible,
-    io,
-    pin::Pin,
-    sync::Arc,
-    task::{Context, Poll, ready},
-    time::Duration,
-};
+mod moving;
+mod table;
+mod watched;
 
-use axum::{Router, body::Body};
+use std::{convert::Infallible, io, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, response::IntoResponse as _};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpListener, TcpStream},
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::{Instant, Sleep, sleep},
+    time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
 
-use crate::client::Peer;
+use crate::{
+    client::{Client, Peer},
+    error::ApiError,
+};
+use moving::Moving;
+pub(crate) use table::Connections;
+use table::{Admission, Place, Ticket};
+pub(crate) use watched::UntilSent;
+use watched::{Answer, Asked};
 
 /// For all headers of a request, and so for an idle connection too: hyper's own default.
 const HEADERS: Duration = Duration::from_secs(30);
 /// What a request line with its headers may have, in bytes; nginx allows 32 KiB.
 const HEADER_BYTES: usize = 64 * 1024;
-/// A client that takes not one byte for this long is gone. Live streams say something every 15 s.
-const STALLED: Duration = Duration::from_secs(60);
 /// Before the next connection is accepted after the kernel could not give one (no free descriptors).
 const PAUSE: Duration = Duration::from_secs(1);
+/// What a newcomer hears whose address is being answered on all the connections that it may have.
+const OVER_SHARE: &str = "too many connections of this address are open; close one";
 
 /// Serves until `stop`; then open requests may end. Whoever is tired of waiting drops this.
-pub(crate) async fn serve(listener: TcpListener, app: Router, most: usize, stop: CancellationToken) {
-    let room = Arc::new(Semaphore::new(most.clamp(1, Semaphore::MAX_PERMITS)));
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Router,
+    connections: Arc<Connections>,
+    stop: CancellationToken,
+) {
     let open = TaskTracker::new();
     // Dropped with this function: then every connection is closed.
     let given_up = CancellationToken::new();
     let _ends = given_up.clone().drop_guard();
     let accepting = async {
         loop {
-            let place =
-                Arc::clone(&room).acquire_owned().await.expect("nobody closes the semaphore of places");
             let (stream, peer) = accepted(&listener).await;
-            let app = app.clone();
-            let connection = connection(stream, Peer(peer), app, place, stop.clone());
+            let Some(place) = admitted(&connections, peer).await else {
+                turn_away(stream);
+                continue;
+            };
+            let connection = connection(stream, Peer(peer), app.clone(), place, stop.clone());
             let given_up = given_up.clone();
             open.spawn(async move { given_up.run_until_cancelled(connection).await });
         }
@@ -58,6 +67,32 @@ pub(crate) async fn serve(listener: TcpListener, app: Router, most: usize, stop:
     drop(listener);
     open.close();
     open.wait().await;
+}
+
+/// A place for a newcomer, as soon as there is one; `None` when its address has its share.
+async fn admitted(connections: &Arc<Connections>, peer: std::net::SocketAddr) -> Option<Place> {
+    loop {
+        match connections.admit(peer.ip()) {
+            Admission::Granted(place) => return Some(place),
+            Admission::OverShare => return None,
+            Admission::Full => connections.stirred().await,
+        }
+    }
+}
+
+/// Says in passing why nobody is served, without waiting for anything.
+fn turn_away(stream: TcpStream) {
+    use std::io::Write as _;
+    let body = format!(r#"{{"error":{{"code":"too_many","message":"{OVER_SHARE}"}}}}"#);
+    let answer = format!(
+        "HTTP/1.1 429 Too Many Requests\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\
+         retry-after: 5\r\nconnection: close\r\n\r\n{body}",
+        body.len()
+    );
+    // A fresh connection has room for so little; where it has not, the client sees that it is closed.
+    if let Ok(mut stream) = stream.into_std() {
+        let _ = stream.write_all(answer.as_bytes());
+    }
 }
 
 async fn accepted(listener: &TcpListener) -> (TcpStream, std::net::SocketAddr) {
@@ -79,23 +114,11 @@ fn is_the_clients(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(
-    stream: TcpStream,
-    peer: Peer,
-    app: Router,
-    _place: OwnedSemaphorePermit,
-    stop: CancellationToken,
-) {
+async fn connection(stream: TcpStream, peer: Peer, app: Router, place: Place, stop: CancellationToken) {
     // A log line must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: http::Request<Incoming>| {
-        let app = app.clone();
-        async move {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer);
-            Ok::<_, Infallible>(app.oneshot(request).await.unwrap_or_else(|never| match never {}))
-        }
-    });
+    let ticket = place.ticket.clone();
+    let service = service_fn(move |request| answered(request, peer, app.clone(), ticket.clone()));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS)
@@ -103,6 +126,7 @@ async fn connection(
         .serve_connection(TokioIo::new(Moving::new(stream)), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
+        () = place.is_taken() => return,
         ended = serving.as_mut() => ended,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
@@ -114,73 +138,24 @@ async fn connection(
     }
 }
 
-/// A connection on which something must move when something is to be written.
-struct Moving {
-    stream: TcpStream,
-    stalled: Pin<Box<Sleep>>,
-    waits: bool,
-}
-
-impl Moving {
-    fn new(stream: TcpStream) -> Self {
-        Self { stream, stalled: Box::pin(sleep(STALLED)), waits: false }
-    }
-
-    /// What a write came to, unless nothing moved for too long.
-    fn moved<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.waits = false;
-            return written;
+/// Answers one request, and tells the table how far it is.
+async fn answered(
+    mut request: http::Request<Incoming>,
+    peer: Peer,
+    app: Router,
+    ticket: Ticket,
+) -> Result<http::Response<Answer>, Infallible> {
+    request.extensions_mut().insert(peer);
+    let client = Client::of(request.extensions(), request.headers(), ticket.trusted());
+    let mut response = match ticket.begins(client.address) {
+        Ok(()) => {
+            let request = request.map(|body| Body::new(Asked::new(body, ticket.clone())));
+            app.oneshot(request).await.unwrap_or_else(|never| match never {})
         }
-        if !self.waits {
-            self.waits = true;
-            self.stalled.as_mut().reset(Instant::now() + STALLED);
-        }
-        ready!(self.stalled.as_mut().poll(context));
-        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
-    }
-}
-
-impl AsyncRead for Moving {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
-    }
-}
-
-impl AsyncWrite for Moving {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.moved(written, context)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        parts: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.moved(written, context)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
-    }
+        Err(_) => ApiError::TooMany(OVER_SHARE.to_owned()).into_response(),
+    };
+    let counted = response.extensions_mut().remove::<UntilSent>();
+    Ok(response.map(|body| Answer::new(body, ticket, counted)))
 }
 
 #[cfg(test)]
@@ -189,9 +164,11 @@ mod tests {
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
         task::JoinHandle,
+        time::Instant,
     };
 
     use super::*;
+    use crate::limits::Settings;
 
     struct Served {
         address: std::net::SocketAddr,
@@ -203,7 +180,9 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(listener, app, most, stop.clone()));
+        let settings = Settings { max_connections: most, ..Settings::default() };
+        let connections = Connections::new(&settings);
+        let serving = tokio::spawn(serve(listener, app, connections, stop.clone()));
         Served { address, stop, serving }
     }
 
@@ -250,17 +229,34 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn beyond_the_limit_a_connection_waits_for_another_to_end() {
+    async fn beyond_the_limit_an_idle_connection_makes_room() {
         let served = served(Router::new().route("/", get(|| async { "ok" })), 1).await;
         let mut first = asks(served.address).await;
         assert_eq!(first_line(&mut first).await, "HTTP/1.1 200 OK");
         let mut second = asks(served.address).await;
-        let mut byte = [0];
-        tokio::task::yield_now().await;
-        let early = second.try_read(&mut byte);
-        assert!(matches!(early, Err(error) if error.kind() == io::ErrorKind::WouldBlock));
-        drop(first);
         assert_eq!(first_line(&mut second).await, "HTTP/1.1 200 OK");
+        let mut rest = Vec::new();
+        // All of the answer, and then the end.
+        first.read_to_end(&mut rest).await.unwrap();
+        assert!(rest.ends_with(b"ok"));
+        served.stop.cancel();
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_being_answered_on_all_it_may_have_hears_so() {
+        let (begun, mut has_begun) = tokio::sync::mpsc::unbounded_channel();
+        let app = Router::new().route(
+            "/",
+            get(move || {
+                begun.send(()).unwrap();
+                std::future::pending::<&str>()
+            }),
+        );
+        let served = served(app, 1).await;
+        let _waits = asks(served.address).await;
+        has_begun.recv().await.unwrap();
+        let mut second = TcpStream::connect(served.address).await.unwrap();
+        assert_eq!(first_line(&mut second).await, "HTTP/1.1 429 Too Many Requests");
         served.stop.cancel();
     }
 

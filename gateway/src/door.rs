@@ -10,9 +10,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
+use jobs::RepoId;
 
 use crate::{
     auth::shown,
+    body::METER,
     client,
     error::{ApiError, Published},
     gateway::Gateway,
@@ -32,8 +34,15 @@ pub(crate) async fn pass(
 ) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let route = route.trim_end_matches('/').to_owned();
-    if FREE.contains(&route.as_str()) || route.starts_with(WEBHOOKS) {
+    if FREE.contains(&route.as_str()) {
         return next.run(request).await;
+    }
+    let is_webhook = route.starts_with(WEBHOOKS);
+    // Whose a body is, its sender has yet to prove; till then it counts for the address, and for the hook.
+    let repo = is_webhook.then(|| hook(request.uri().path())).flatten();
+    let meter = Arc::new(gateway.limits.body(client::address(), repo));
+    if is_webhook {
+        return METER.scope(meter, next.run(request)).await;
     }
     let published = ["/job/", "/observer/", "/oauth/"].iter().any(|prefix| route.starts_with(prefix));
     let refused = |error: ApiError| {
@@ -47,9 +56,14 @@ pub(crate) async fn pass(
     if let Err(error) = tried.and_then(|()| limits.at_door(slot, token.as_deref())) {
         return refused(error);
     }
-    let response = next.run(request).await;
+    let response = METER.scope(meter, next.run(request)).await;
     if response.status() == StatusCode::UNAUTHORIZED && (token.is_some() || in_body) {
         limits.failed(slot, token.as_deref());
     }
     response
+}
+
+/// The registration to whose webhook a path leads.
+fn hook(path: &str) -> Option<RepoId> {
+    path.strip_prefix(WEBHOOKS)?.trim_end_matches('/').parse().ok()
 }

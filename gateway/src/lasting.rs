@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jobs::{Job, UserId, accounts::Scope};
 
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{client, connections::UntilSent, error::ApiError, gateway::Gateway};
 
 /// Between an answer and the next look, so a slow NATS is asked less often. A look is four reads at
 /// most, and how many streams a user may have open is limited.
@@ -20,6 +20,14 @@ pub(crate) enum Way {
 }
 
 impl Gateway {
+    /// What is read this way: of whoever came by a link it is counted, beside the answer, until that was sent.
+    pub(crate) fn counted(&self, way: &Way) -> Result<Option<UntilSent>, ApiError> {
+        match way {
+            Way::Link => Ok(Some(UntilSent::new(self.limits.reads_by_link(client::address())?))),
+            Way::Token { .. } => Ok(None),
+        }
+    }
+
     /// Goes on until whoever came this way may not see the job any more; then says why.
     pub(crate) async fn until_over(&self, way: &Way, job: &Job) -> ApiError {
         loop {

@@ -10,7 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
 use jobs::Job;
 
-use crate::{body::Query, calls::LinkKey, error::ApiError, gateway::Gateway};
+use crate::{body::Query, calls::LinkKey, connections::UntilSent, error::ApiError, gateway::Gateway};
 
 /// `GET /api/v1/jobs/{id}/result`
 pub(crate) async fn result(
@@ -19,10 +19,12 @@ pub(crate) async fn result(
     Query(LinkKey { key }): Query<LinkKey>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let job = gateway.read_job(&headers, &id, key.as_deref()).await?.value;
+    let (entry, way) = gateway.read_job_as(&headers, &id, key.as_deref()).await?;
+    let counted = gateway.counted(&way)?;
+    let job = entry.value;
     let described = job.result.as_ref().ok_or(ApiError::NotFound("result"))?;
     let bytes = gateway.ledger.results.fetch(job.id, job.attempt, described).await?;
-    Ok(strange(&headers, bytes))
+    Ok(counting(strange(&headers, bytes), counted))
 }
 
 /// `GET /api/v1/jobs/{id}/log`: what there is so far.
@@ -32,11 +34,12 @@ pub(crate) async fn log(
     Query(LinkKey { key }): Query<LinkKey>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let job = gateway.read_job(&headers, &id, key.as_deref()).await?.value;
-    let bytes = whole_log(&gateway, &job).await?;
+    let (entry, way) = gateway.read_job_as(&headers, &id, key.as_deref()).await?;
+    let counted = gateway.counted(&way)?;
+    let bytes = whole_log(&gateway, &entry.value).await?;
     let total = bytes.len() as u64;
     let Some((first, last)) = range(&headers, total)? else {
-        return Ok(plain(bytes));
+        return Ok(counting(plain(bytes), counted));
     };
     // A log has at most 2 MiB and a line, so its length fits everywhere.
     let part = bytes.slice(usize::try_from(first).unwrap_or(0)..=usize::try_from(last).unwrap_or(0));
@@ -44,7 +47,15 @@ pub(crate) async fn log(
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let range = format!("bytes {first}-{last}/{total}").parse().expect("digits are a header");
     response.headers_mut().insert(header::CONTENT_RANGE, range);
-    Ok(response)
+    Ok(counting(response, counted))
+}
+
+/// An answer that counts until it was sent, where it counts.
+pub(crate) fn counting(mut response: Response, counted: Option<UntilSent>) -> Response {
+    if let Some(counted) = counted {
+        response.extensions_mut().insert(counted);
+    }
+    response
 }
 
 /// The log of the attempt that the record names, as far as it is stored.

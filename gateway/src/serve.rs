@@ -105,8 +105,8 @@ pub async fn serve(
         return Ok(());
     };
     let running = opened?;
-    let most = running.gateway.config.limits.max_connections;
-    let serving = connections::serve(listener, running.app(), most, stop.clone());
+    let connections = connections::Connections::new(&running.gateway.config.limits);
+    let serving = connections::serve(listener, running.app(), connections, stop.clone());
     ready(address);
     let overdue = async {
         stop.cancelled().await;

@@ -60,7 +60,6 @@ pub(crate) async fn github(
     let Some(secret) = gateway.config.github.webhook_secret.clone() else {
         return Err(ApiError::NotFound("webhook"));
     };
-    let _room = gateway.limits.room(length(&headers))?;
     let body = bounded(&gateway, Hook::Other(GITHUB), &headers, body).await?;
     let verified = signed(&gateway, Hook::Other(GITHUB), Forge::Github, &secret, &headers, &body)?;
     let told = within_patience(async {
@@ -103,7 +102,6 @@ pub(crate) async fn of_repo(
         .keys
         .open_sealed(&secret_place(repo.id), &repo.sealed_secret)
         .map_err(|error| ApiError::Internal(error.into()))?;
-    let _room = gateway.limits.room(length(&headers))?;
     let body = bounded(&gateway, hook, &headers, body).await?;
     let verified = signed(&gateway, hook, forge, &secret, &headers, &body)?;
     gateway.refused.believed(repo.id);

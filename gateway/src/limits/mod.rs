@@ -7,26 +7,30 @@
 //!
 //! Each gateway counts for itself: with three gateways behind one name a user has three times as much.
 
+mod bodies;
 mod counted;
+mod credit;
 mod known;
 mod rates;
 mod settings;
 mod streams;
 
 use std::{
-    hash::{BuildHasher as _, RandomState},
-    net::{IpAddr, Ipv6Addr},
+    hash::{BuildHasher as _, Hash, RandomState},
+    net::IpAddr,
     num::NonZeroU32,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use jobs::{RepoId, UserId};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use crate::error::ApiError;
+use crate::{client, error::ApiError};
+use bodies::Bodies;
+pub(crate) use bodies::Meter;
 use counted::Counted;
+pub(crate) use credit::Credit;
 use known::Known;
 use rates::Rates;
 pub(crate) use settings::Settings;
@@ -47,10 +51,9 @@ const MAX_DEVICES: u32 = 20;
 /// Questions to a forge about one registration in a minute, whatever its owner signs: without a credential
 /// GitHub answers 60 in an hour, and a repository that is renamed needs one.
 const MAX_ASKED: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
-/// A delivery of more than 1 MiB is rare; so many of them are held in memory at once.
-const LARGE_DELIVERIES: usize = 16;
-/// Up to this length a delivery needs no room of its own, in bytes.
-const SMALL_DELIVERY_BYTES: usize = 1 << 20;
+/// Jobs that one address reads at once with the keys of their links: the log of each, of 2 MiB at most, lies
+/// in memory until it was sent.
+const MAX_LINK_READS: usize = 16;
 /// Between two rounds of forgetting who has not been here lately.
 const ROUND: Duration = Duration::from_secs(60);
 
@@ -65,7 +68,9 @@ pub(crate) struct Limits {
     deliveries: Rates<RepoId>,
     known: Known,
     streams: Streams,
-    large: Arc<Semaphore>,
+    waiting: Streams,
+    bodies: Arc<Bodies>,
+    link_reads: Streams,
     slots: RandomState,
 }
 
@@ -81,18 +86,20 @@ impl Limits {
             deliveries: Rates::per_minute(settings.max_deliveries_per_minute),
             known: Known::default(),
             streams: Streams::at_most(settings.max_streams_per_user),
-            large: Arc::new(Semaphore::new(LARGE_DELIVERIES)),
+            waiting: Streams::at_most(settings.waiting_calls_per_user()),
+            bodies: Bodies::new(bodies::ROOM),
+            link_reads: Streams::at_most(MAX_LINK_READS),
             slots: RandomState::new(),
         }
     }
 
     /// Where an address is counted. Of version 6 a network of 64 bits is one customer.
     pub(crate) fn slot(&self, address: Option<IpAddr>) -> Slot {
-        let network = address.map(|address| match address.to_canonical() {
-            IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
-            address @ IpAddr::V4(_) => address,
-        });
-        let digest = self.slots.hash_one(network).to_le_bytes();
+        self.slot_of(address.map(client::network))
+    }
+
+    fn slot_of(&self, counted: impl Hash) -> Slot {
+        let digest = self.slots.hash_one(counted).to_le_bytes();
         Slot::from_le_bytes([digest[0], digest[1]])
     }
 
@@ -138,9 +145,11 @@ impl Limits {
         self.unsigned.take(self.slot(address), Instant::now()).map_err(too_fast)
     }
 
-    /// A device begins to sign in.
-    pub(crate) fn device(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
-        self.devices.take(self.slot(address), Instant::now()).map_err(too_fast)
+    /// A device begins to sign in; where it is counted.
+    pub(crate) fn device(&self, address: Option<IpAddr>) -> Result<Slot, ApiError> {
+        let slot = self.slot(address);
+        self.devices.take(slot, Instant::now()).map_err(too_fast)?;
+        Ok(slot)
     }
 
     /// A signed delivery of a registration came.
@@ -153,15 +162,21 @@ impl Limits {
         self.asked.take(&repo).is_ok()
     }
 
-    /// Room for a delivery of this length; one that does not tell its length may be large.
-    pub(crate) fn room(&self, length: Option<usize>) -> Result<Option<OwnedSemaphorePermit>, ApiError> {
-        if length.is_some_and(|length| length <= SMALL_DELIVERY_BYTES) {
-            return Ok(None);
-        }
-        let room = Arc::clone(&self.large).try_acquire_owned();
-        room.map(Some).map_err(|_| {
-            ApiError::Unavailable(anyhow::anyhow!("{LARGE_DELIVERIES} large deliveries are being read"))
-        })
+    /// Counts the body of a request from this address, to the hook of this registration.
+    pub(crate) fn body(&self, address: Option<IpAddr>, repo: Option<RepoId>) -> Meter {
+        self.bodies.open(address, repo)
+    }
+
+    /// What an address reads of a job with the key of its link, until it was sent.
+    pub(crate) fn reads_by_link(&self, address: Option<IpAddr>) -> Result<OpenStream, ApiError> {
+        let sentence = "too much is being sent to this address; try again";
+        let open = self.link_reads.open(Whose::Address(self.slot(address)));
+        open.ok_or_else(|| ApiError::TooMany(sentence.to_owned()))
+    }
+
+    /// A call waits for its job; `None` when its user waits for too many already.
+    pub(crate) fn waits(&self, user: UserId) -> Option<OpenStream> {
+        self.waiting.open(Whose::User(user))
     }
 
     /// Opens a live stream.
@@ -238,15 +253,5 @@ mod tests {
         assert!((0..100).all(|_| limits.at_door(1, Some("one")).is_ok()));
         assert!((0..20).all(|_| limits.at_door(1, None).is_ok()));
         assert!(matches!(limits.at_door(1, None), Err(ApiError::TooFast(_))));
-    }
-
-    #[test]
-    fn large_deliveries_need_room() {
-        let limits = limits();
-        let held: Vec<_> = (0..LARGE_DELIVERIES).map(|_| limits.room(None).unwrap()).collect();
-        assert!(limits.room(Some(SMALL_DELIVERY_BYTES)).is_ok());
-        assert!(limits.room(Some(SMALL_DELIVERY_BYTES + 1)).is_err());
-        drop(held);
-        assert!(limits.room(None).is_ok());
     }
 }

@@ -1,6 +1,6 @@
 //! The limits that an operator may move.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroUsize};
 
 use jobs::env::Reader;
 
@@ -19,6 +19,8 @@ pub struct Settings {
     pub max_deliveries_per_minute: NonZeroU32,
     /// Open connections of this gateway.
     pub max_connections: usize,
+    /// Of them, those of one address; absent means a quarter.
+    pub max_connections_per_address: Option<NonZeroUsize>,
     /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
     pub trusted_proxies: Vec<Network>,
 }
@@ -36,12 +38,29 @@ impl Default for Settings {
             // at the forge all the same.
             max_deliveries_per_minute: NonZeroU32::new(600).expect("not zero"),
             max_connections: 4096,
+            max_connections_per_address: None,
             trusted_proxies: Vec::new(),
         }
     }
 }
 
+/// Of all connections, one address may hold this part unless it is set: three hostile ones leave room.
+const PART_OF_ADDRESS: usize = 4;
+/// Of all connections, the part on which calls of one user may wait: more is no use, and they are kept open.
+const PART_OF_WAITING: usize = 8;
+
 impl Settings {
+    /// Connections of one address; never more than all.
+    pub(crate) fn connections_per_address(&self) -> usize {
+        let part = (self.max_connections / PART_OF_ADDRESS).max(1);
+        self.max_connections_per_address.map_or(part, NonZeroUsize::get)
+    }
+
+    /// Calls of one user that wait for their jobs at once.
+    pub(crate) fn waiting_calls_per_user(&self) -> usize {
+        (self.max_connections / PART_OF_WAITING).max(1)
+    }
+
     /// Reads all of them.
     pub(crate) fn read(env: &mut Reader<'_>) -> Self {
         let default = Self::default();
@@ -54,6 +73,7 @@ impl Settings {
             max_deliveries_per_minute: env
                 .or("GITFAAS_MAX_DELIVERIES_PER_MINUTE", default.max_deliveries_per_minute),
             max_connections: env.or("GITFAAS_MAX_CONNECTIONS", default.max_connections),
+            max_connections_per_address: env.optional("GITFAAS_MAX_CONNECTIONS_PER_ADDRESS"),
             trusted_proxies: env.list("GITFAAS_TRUSTED_PROXIES"),
         }
     }

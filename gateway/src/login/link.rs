@@ -7,7 +7,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Form,
     extract::State,
     response::{IntoResponse as _, Response},
 };
@@ -18,6 +17,7 @@ use serde::Deserialize;
 use super::{Offer, attempt::Attempt, error::LoginError};
 use crate::{
     auth::Caller,
+    body::Form,
     error::ApiError,
     gateway::Gateway,
     pages::{self, PageError},

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Form,
     extract::{Path, State},
     response::{IntoResponse as _, Redirect, Response},
 };
@@ -19,6 +18,7 @@ use serde::Deserialize;
 use super::{PageError, checked, html, show::second};
 use crate::{
     auth::{Caller, session},
+    body::Form,
     error::ApiError,
     gateway::Gateway,
     held::is_key,

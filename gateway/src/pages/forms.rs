@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Form,
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
@@ -23,6 +22,7 @@ use serde::Deserialize;
 use super::{LoginPage, PageError, cookie_of, html, signing_in::browser_cookie};
 use crate::{
     auth::{Caller, session},
+    body::Form,
     error::ApiError,
     gateway::Gateway,
     login::return_path::or_home,

@@ -32,6 +32,7 @@ use crate::{
     error::ApiError,
     gateway::Gateway,
     login::Offer,
+    output::counting,
 };
 
 /// Jobs on the first page.
@@ -140,13 +141,14 @@ pub(crate) async fn job(
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let shown = async {
-        let entry = gateway.read_job(&headers, &id, key.as_deref()).await?;
+        let (entry, way) = gateway.read_job_as(&headers, &id, key.as_deref()).await?;
+        let counted = gateway.counted(&way)?;
         let (log, from) = log(&gateway, &entry.value).await?;
         let form = word_of_owner(&gateway, &headers, &entry).await;
         let status = gateway.status_view(&entry).await?;
         let job = Shown::of(&entry).with_status(status.as_ref());
         let page = JobPage { job, log, from, key: key.unwrap_or_default(), form };
-        Ok(html(StatusCode::OK, &page))
+        Ok(counting(html(StatusCode::OK, &page), counted))
     };
     // The path comes from outside; only an id goes into the form.
     let is_id = id.parse::<jobs::JobId>().is_ok();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Form,
     extract::{Path, State},
     response::{Redirect, Response},
 };
@@ -15,6 +14,7 @@ use jobs::accounts::{ALL_SCOPES, Scope, TokenRecord};
 use super::{PageError, checked, forms::Word, html};
 use crate::{
     auth::{Caller, session},
+    body::Form,
     error::ApiError,
     gateway::Gateway,
     tokens::Wishes,

@@ -1,4 +1,5 @@
-//! Secrets, viewers, approvals, limits, the audit log, what browsers are told, and a new master key.
+//! Secrets, viewers, links, approvals, limits, strangers, the audit log, what browsers are told, and a new
+//! master key.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod approvals;
@@ -8,6 +9,7 @@ mod limits;
 mod links;
 mod rekey;
 mod secrets;
+mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
 mod viewers;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use axum::{
-    Form,
     extract::State,
     response::{IntoResponse, Response},
 };
@@ -14,7 +13,7 @@ use serde::Deserialize;
 use super::{Answer, Request, normal};
 use crate::{
     auth::session,
-    body::Query,
+    body::{Form, Query},
     error::ApiError,
     gateway::Gateway,
     pages::{self, DevicePage, PageError},
