@@ -66,24 +66,40 @@ pub(crate) const VARIABLES: &[Variable] = &[
         GATEWAY,
         "known branches and tags of one user's repositories",
     ),
+    variable(
         "GITFAAS_MAX_RECORDS_PER_USER",
+        "its share",
+        GATEWAY,
         "bytes of one user's job records; the oldest go",
     ),
+    variable(
         "GITFAAS_MAX_LOGS_PER_USER",
+        "its share",
+        GATEWAY,
         "bytes of one user's logs; the oldest jobs go",
     ),
+    variable(
         "GITFAAS_MAX_RESULTS_PER_USER",
+        "its share",
+        GATEWAY,
         "bytes of one user's long results; the oldest jobs go",
     ),
+    variable(
         "GITFAAS_MAX_DELIVERIES_PER_USER",
+        "its share",
+        GATEWAY,
         "bytes of one user's deliveries; the oldest go",
     ),
+    variable(
         "GITFAAS_MAX_DELIVERIES_PER_MINUTE",
         "600",
+        GATEWAY,
         "signed deliveries of one registration at one gateway",
     ),
+    variable(
         "GITFAAS_MAX_OWNERS",
         "32",
+        GATEWAY,
         "users and installations; the limits below are by default what so many at their limits fit with",
     ),
     variable("GITFAAS_STORE_RECORDS", "2g", GATEWAY, "job records of all owners"),
@@ -93,8 +109,10 @@ pub(crate) const VARIABLES: &[Variable] = &[
     variable("GITFAAS_STORE_SECRETS", "128m", GATEWAY, "sealed secrets of all owners"),
     variable("GITFAAS_STORE_REFS", "128m", GATEWAY, "each of: known refs, pushes, commits of all owners"),
     variable("GITFAAS_MAX_CONNECTIONS", "4096", GATEWAY, "open connections of one gateway"),
+    variable(
         "GITFAAS_MAX_CONNECTIONS_PER_ADDRESS",
         "a quarter of all",
+        GATEWAY,
         "open connections of one address at one gateway",
     ),
     variable(

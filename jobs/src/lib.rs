@@ -24,6 +24,7 @@ mod marks;
 mod outcome;
 mod phase;
 mod presence;
+pub mod purge;
 pub mod queue;
 pub mod reconcile;
 mod reconnect;

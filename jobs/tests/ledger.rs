@@ -9,11 +9,14 @@ use std::time::{Duration, Instant};
 use futures_util::StreamExt as _;
 use jobs::{
     Cause, Job, JobId, Label, Ledger, NewJob, Outcome, State, UserId, WorkerName,
+    accounts::OwnerKind,
     bucket::Entry,
     lock::Lock,
+    purge::purge,
     queue::{Picker, Waiting},
     reconcile::{Candidate, Patience, Reconciler},
     record::MAX_ATTEMPTS,
+    streams,
 };
 use support::Nats;
 
@@ -65,6 +68,20 @@ async fn a_submitted_job_is_claimed_once_and_its_end_is_final() {
     assert!(ended.started_at() <= ended.finished_at());
     assert!(ledger.finish(id, 1, &Outcome::function(Cause::Exit, "late"), &as_is).await.unwrap().is_none());
     assert!(ledger.running().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_purged_leaves_no_mark_and_its_key_is_free() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let (users, nobody) = (&ledger.accounts.users, UserId::new());
+    let one = ledger.accounts.find_or_make("p", "1", "a@example.com", OwnerKind::User).await.unwrap();
+    let other = ledger.accounts.find_or_make("p", "2", "b@example.com", OwnerKind::User).await.unwrap();
+    purge(&ledger.js, streams::USERS, &one.key).await.unwrap();
+    purge(&ledger.js, streams::USERS, &nobody.to_string()).await.unwrap();
+    assert_eq!(users.subjects().await.unwrap(), [other.key], "a deletion would leave a mark");
+    assert_eq!(users.last_revision(&one.key).await.unwrap(), 0);
+    users.create(&one.key, &one.value).await.unwrap();
 }
 
 #[tokio::test]

@@ -51,9 +51,17 @@ const MAX_DEVICES: u32 = 20;
 /// Questions to a forge about one registration in a minute, whatever its owner signs: without a credential
 /// GitHub answers 60 in an hour, and a repository that is renamed needs one.
 const MAX_ASKED: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
+/// Sign-ins with one account at once: whoever tries something out has fewer.
+const MAX_SIGN_INS: NonZeroU32 = NonZeroU32::new(20).expect("twenty is not zero");
+/// And then one in this time. Each leaves a session behind for 30 days: 4,320 of them are 2 MB of the 64 MiB
+/// that there are.
+const SIGN_IN_PERIOD: Duration = Duration::from_secs(600);
 /// Jobs that one address reads at once with the keys of their links: the log of each, of 2 MiB at most, lies
 /// in memory until it was sent.
 const MAX_LINK_READS: usize = 16;
+/// Sign-ins from one address in a minute that were refused, each of which may have cost the provider a
+/// question: an office on a bad day has fewer.
+const MAX_REFUSED_SIGN_INS: u32 = 30;
 /// Between two rounds of forgetting who has not been here lately.
 const ROUND: Duration = Duration::from_secs(60);
 
@@ -71,6 +79,8 @@ pub(crate) struct Limits {
     waiting: Streams,
     bodies: Arc<Bodies>,
     link_reads: Streams,
+    sign_ins: Rates<Slot>,
+    refused_sign_ins: Counted,
     slots: RandomState,
 }
 
@@ -89,6 +99,8 @@ impl Limits {
             waiting: Streams::at_most(settings.waiting_calls_per_user()),
             bodies: Bodies::new(bodies::ROOM),
             link_reads: Streams::at_most(MAX_LINK_READS),
+            sign_ins: Rates::with_burst(MAX_SIGN_INS, SIGN_IN_PERIOD),
+            refused_sign_ins: Counted::per_minute(MAX_REFUSED_SIGN_INS),
             slots: RandomState::new(),
         }
     }
@@ -167,6 +179,22 @@ impl Limits {
         self.bodies.open(address, repo)
     }
 
+    /// Somebody comes back from a provider.
+    pub(crate) fn comes_back(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+        let wait = self.refused_sign_ins.must_wait(self.slot(address), Instant::now());
+        wait.map_or(Ok(()), |wait| Err(too_fast(wait)))
+    }
+
+    /// A sign-in that came back from a provider was refused.
+    pub(crate) fn came_in_vain(&self, address: Option<IpAddr>) {
+        self.refused_sign_ins.note(self.slot(address), Instant::now());
+    }
+
+    /// Somebody signs in with this account, or says yes to a device.
+    pub(crate) fn signs_in(&self, provider: &str, subject: &str) -> Result<(), ApiError> {
+        self.sign_ins.take(&self.slot_of((provider, subject))).map_err(too_fast)
+    }
+
     /// What an address reads of a job with the key of its link, until it was sent.
     pub(crate) fn reads_by_link(&self, address: Option<IpAddr>) -> Result<OpenStream, ApiError> {
         let sentence = "too much is being sent to this address; try again";
@@ -194,6 +222,8 @@ impl Limits {
         self.failures.forget_idle(now);
         self.unsigned.forget_idle(now);
         self.devices.forget_idle(now);
+        self.sign_ins.forget_idle();
+        self.refused_sign_ins.forget_idle(now);
         self.known.forget_idle(now);
     }
 }

@@ -12,12 +12,18 @@ impl<K: Hash + Eq + Clone> Rates<K> {
         Self(RateLimiter::keyed(Quota::per_minute(requests)))
     }
 
+    /// So many at once, then one in each `period`.
+    pub(super) fn with_burst(most: NonZeroU32, period: Duration) -> Self {
+        let quota = Quota::with_period(period).expect("a period is not zero").allow_burst(most);
+        Self(RateLimiter::keyed(quota))
+    }
+
     /// Takes one; else says how long to wait for the next.
     pub(super) fn take(&self, key: &K) -> Result<(), Duration> {
         self.0.check_key(key).map_err(|until| until.wait_time_from(self.0.clock().now()))
     }
 
-    /// Forgets whoever has asked for nothing for a minute.
+    /// Forgets whoever has asked for nothing for so long that all of it may be asked for again.
     pub(super) fn forget_idle(&self) {
         self.0.retain_recent();
         self.0.shrink_to_fit();
@@ -32,6 +38,15 @@ impl<K: Hash + Eq + Clone> Rates<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_burst_is_followed_by_one_in_each_period() {
+        let rates = Rates::with_burst(NonZeroU32::new(2).unwrap(), Duration::from_secs(600));
+        assert!(rates.take(&1).is_ok() && rates.take(&1).is_ok());
+        let wait = rates.take(&1).unwrap_err();
+        assert!(wait > Duration::from_secs(500) && wait <= Duration::from_secs(600), "{wait:?}");
+        assert!(rates.take(&2).is_ok());
+    }
 
     #[test]
     fn each_key_has_its_own_and_is_told_how_long_to_wait() {

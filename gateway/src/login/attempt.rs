@@ -2,8 +2,8 @@
 //!
 //! All of it lies sealed in a cookie that lives ten minutes: state, nonce, the secret half of PKCE, and
 //! where to go. So whoever brings a state must bring the browser it was given to, any gateway can go
-//! on where another began, and nothing is stored for who only looks. What is stored is that a state
-//! was used, create-only, which makes it single-use over all gateways.
+//! on where another began, and nothing is stored for who only looks or is refused. What is stored is that
+//! a state let somebody in, create-only, which makes it single-use over all gateways.
 
 use axum_extra::extract::{
     CookieJar,
@@ -77,10 +77,21 @@ impl Attempt {
         if is_own && attempt.until > Timestamp::now() { Ok(attempt) } else { Err(LoginError::NotBegunHere) }
     }
 
+    /// Refuses a state that was used, before the provider is asked anything.
+    pub(super) async fn is_unused(&self, gateway: &Gateway) -> Result<(), LoginError> {
+        match gateway.login.states.get(&self.key()).await? {
+            Some(_) => Err(LoginError::Used),
+            None => Ok(()),
+        }
+    }
+
+    fn key(&self) -> String {
+        format!("state.{}", token_hash(&self.state))
+    }
+
     /// Uses the state up: of all who come with it, over all gateways, one gets past this.
     pub(super) async fn use_up(&self, gateway: &Gateway) -> Result<(), LoginError> {
-        let key = format!("state.{}", token_hash(&self.state));
-        match gateway.login.states.create(&key, &UsedState { other: Map::new() }).await {
+        match gateway.login.states.create(&self.key(), &UsedState { other: Map::new() }).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_conflict() => Err(LoginError::Used),
             Err(error) => Err(error.into()),

@@ -1,8 +1,8 @@
 //! `GET /oauth/callback`: a browser comes back from a provider.
 //!
 //! In this order: the state is this browser's own, it was never used, the provider said yes, the code
-//! is exchanged, the person is believed, the user is let in. Until the last step nothing is stored but
-//! that the state was used.
+//! is exchanged, the person is believed and on the list, the state is used up, the user is let in. Whoever
+//! is refused on the way leaves nothing in NATS: a count of the address, which limits how often it may try.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use super::{
     exchange::Proof,
     person::{Known, Vouches},
 };
-use crate::{auth::session, body::Query, error::ApiError, gateway::Gateway};
+use crate::{auth::session, body::Query, client, error::ApiError, gateway::Gateway};
 
 /// What the provider put into the address.
 #[derive(Deserialize)]
@@ -57,9 +57,16 @@ async fn came(
     let Query(came) = query?;
     gateway.login.chosen(None)?;
     let attempt = Attempt::of(gateway, headers, came.state.as_deref().unwrap_or_default())?;
-    attempt.use_up(gateway).await?;
-    let known = came.who(gateway, headers, &attempt).await?;
-    welcome(gateway, headers, known, attempt.next.as_deref()).await
+    gateway.limits.comes_back(client::address())?;
+    match came.who(gateway, headers, &attempt).await {
+        Ok(known) => welcome(gateway, headers, known, attempt.next.as_deref()).await,
+        // What is our own trouble says nothing about who came.
+        Err(error @ LoginError::Inside(_)) => Err(error),
+        Err(error) => {
+            gateway.limits.came_in_vain(client::address());
+            Err(error)
+        }
+    }
 }
 
 impl Came {
@@ -76,6 +83,7 @@ impl Came {
             (Which::Github, _, Some(github)) => (github.label(), Vouches::ForItsOwn),
             (Which::Oidc | Which::Github, _, _) => return Err(LoginError::NotConfigured),
         };
+        attempt.is_unused(gateway).await?;
         if let Some(code) = &self.error {
             let description = said(self.error_description.as_deref().unwrap_or_default());
             return Err(LoginError::Refused { provider: label, code: said(code), description });
@@ -93,6 +101,8 @@ impl Came {
         };
         // Who links an account begins a session with it too.
         let let_in = gateway.let_in(&person)?;
+        gateway.limits.signs_in(&person.provider, &person.subject)?;
+        attempt.use_up(gateway).await?;
         let user = match attempt.link {
             Some(user) => {
                 // The session must still be of the one who began.

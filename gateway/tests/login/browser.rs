@@ -118,6 +118,12 @@ impl Browser {
     }
 }
 
+/// One request without a browser, and no redirect.
+pub(crate) async fn once(request: RequestBuilder) -> Response {
+    let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    http.execute(request.build().unwrap()).await.unwrap()
+}
+
 /// Where a redirect leads.
 pub(crate) fn location(response: &Response) -> Option<Url> {
     let location = response.headers().get(header::LOCATION)?.to_str().unwrap();

@@ -1,8 +1,8 @@
 //! Nobody fills the ledger by beginning to sign in.
 
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, header};
 
-use crate::support::Service;
+use crate::{browser::Browser, double::Double, support::Service};
 
 /// Somebody at this address begins.
 async fn begins(service: &Service, address: &str) -> StatusCode {
@@ -23,22 +23,67 @@ async fn one_address_does_not_keep_devices_elsewhere_from_beginning() {
 }
 
 #[tokio::test]
-async fn only_so_many_devices_begin_in_a_minute_wherever_they_are() {
+async fn however_many_addresses_begin_another_one_may() {
     let service = Service::with(&[("GITFAAS_TRUSTED_PROXIES", "127.0.0.1")]).await;
-    for i in 0..120 {
+    for i in 0..250 {
         assert_eq!(begins(&service, &format!("192.0.2.{i}")).await, StatusCode::OK);
     }
-    assert_eq!(begins(&service, "192.0.2.200").await, StatusCode::TOO_MANY_REQUESTS);
+    assert_eq!(begins(&service, "192.0.2.251").await, StatusCode::OK);
+}
+
+/// What lies in the bucket of sign-ins under way.
+async fn stored(service: &Service) -> u64 {
+    let store = service.ledger.js.get_key_value(jobs::streams::LOGINS).await.unwrap();
+    store.status().await.unwrap().values()
+}
+
+/// A sign-in from this address that is begun, and refused with this answer of the provider's.
+async fn is_refused(service: &Service, address: &str, answer: &str) -> StatusCode {
+    let ask = |path: &str| service.request(Method::GET, path).header("x-forwarded-for", address);
+    let begun = crate::browser::once(ask("/oauth/authorize")).await;
+    let cookie = begun.headers()[header::SET_COOKIE].to_str().unwrap().split(';').next().unwrap().to_owned();
+    let at_provider = crate::browser::location(&begun).unwrap();
+    let state = at_provider.query_pairs().find(|(key, _)| key == "state").unwrap().1.into_owned();
+    let back = ask(&format!("/oauth/callback?state={state}&{answer}")).header(header::COOKIE, cookie);
+    crate::browser::once(back).await.status()
+}
+
+#[tokio::test]
+async fn sign_ins_that_are_refused_leave_nothing_and_shut_it_for_nobody_else() {
+    let double = Double::start().await;
+    let service = crate::service(&double.issuer, &[("GITFAAS_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let answers = ["error=access_denied", "code=made-up&iss=https://evil.example", ""];
+    for n in 0..30 {
+        let status = is_refused(&service, "192.0.2.1", answers[n % 3]).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{n}");
+    }
+    for _ in 0..20 {
+        let status = is_refused(&service, "192.0.2.1", answers[0]).await;
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert_eq!(stored(&service).await, 0);
+    assert_eq!(Browser::new(&service).visit("/oauth/authorize").await.status, StatusCode::OK);
+    assert_eq!(stored(&service).await, 1, "the state that let somebody in");
+}
+
+#[tokio::test]
+async fn one_account_signs_in_only_so_often() {
+    let double = Double::start().await;
+    let service = crate::service(&double.issuer, &[]).await;
+    for _ in 0..20 {
+        assert_eq!(Browser::new(&service).visit("/oauth/authorize").await.status, StatusCode::OK);
+    }
+    let page = Browser::new(&service).visit("/oauth/authorize").await;
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS, "{}", page.text);
+    assert_eq!(stored(&service).await, 20);
 }
 
 #[tokio::test]
 async fn who_only_begins_leaves_nothing_behind() {
-    let double = crate::double::Double::start().await;
+    let double = Double::start().await;
     let service = crate::service(&double.issuer, &[]).await;
-    let mut browser = crate::browser::Browser::new(&service);
-    browser.step("/oauth/authorize").await;
-    let store = service.ledger.js.get_key_value(jobs::streams::LOGINS).await.unwrap();
-    assert_eq!(store.status().await.unwrap().values(), 0);
+    Browser::new(&service).step("/oauth/authorize").await;
+    assert_eq!(stored(&service).await, 0);
 }
 
 #[tokio::test]

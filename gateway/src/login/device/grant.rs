@@ -34,7 +34,7 @@ use crate::{
 /// The one kind of grant that is given here.
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// How a session of a device is named in its record.
-const PROVIDER: &str = "device";
+pub(super) const PROVIDER: &str = "device";
 
 /// The fields of a form; JSON is taken too.
 async fn fields(body: Body) -> Result<HashMap<String, String>, ApiError> {
@@ -47,12 +47,8 @@ async fn fields(body: Body) -> Result<HashMap<String, String>, ApiError> {
 
 /// `POST /oauth/device`: anybody may ask; what he gets is worth nothing before a person says yes.
 pub(crate) async fn begin(State(gateway): State<Arc<Gateway>>) -> Result<Response, ApiError> {
-    gateway.limits.device(client::address())?;
-    let devices = &gateway.login.devices;
-    if devices.beginnings.note(Instant::now()) == Pace::TooFast {
-        return Err(ApiError::TooMany("too many devices begin to sign in; try again in a minute".to_owned()));
-    }
-    let begun = devices.begin().await?;
+    let slot = gateway.limits.device(client::address())?;
+    let begun = gateway.login.devices.begin(slot).await?;
     let mut page = gateway.public_url.join("device").expect("a word is a path");
     let uri = page.to_string();
     page.query_pairs_mut().append_pair("user_code", &begun.user_code);

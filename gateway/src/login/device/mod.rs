@@ -1,19 +1,24 @@
 //! Signing in on another device (RFC 8628): a program shows a code, a person who is signed in says yes.
 //!
 //! `logins/device.<sha256(device code)>` is the request, `logins/code.<user code>` leads to it; the
-//! device code itself is stored nowhere. A yes is used up by compare-and-set before a session begins,
+//! device code itself is stored nowhere. How many wait is bounded (`open.rs`). A yes is used up by compare-and-set before a session begins,
 //! so one yes makes one session over all gateways.
 
 mod grant;
+mod open;
 mod pace;
 mod page;
 
+use std::time::Instant;
+
 use async_nats::jetstream;
+use futures_util::future::join_all;
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
     TokenId, UserId,
     accounts::{Scope, token_hash},
     bucket::{Bucket, BucketError, Entry},
+    purge::purge,
     sessions::LetIn,
     streams,
 };
@@ -22,8 +27,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub(crate) use grant::{begin, token};
-use pace::{Beginnings, Polls};
+use open::{Given, Open};
+use pace::Polls;
 pub(crate) use page::{answer, show};
+
+use crate::limits::Slot;
 
 /// How long a code is good for: RFC 8628 has 1800 s in its example; ours is typed at once.
 const LIFE: SignedDuration = SignedDuration::from_mins(15);
@@ -79,10 +87,11 @@ struct Code {
 /// All requests of devices.
 #[derive(Debug)]
 pub(super) struct Devices {
+    js: jetstream::Context,
     requests: Bucket<Request>,
     codes: Bucket<Code>,
     polls: Polls,
-    beginnings: Beginnings,
+    open: Open,
 }
 
 /// A request as its device is told of it.
@@ -115,14 +124,16 @@ fn normal(typed: &str) -> Option<String> {
 impl Devices {
     pub(super) async fn open(js: &jetstream::Context) -> Result<Self, BucketError> {
         Ok(Self {
+            js: js.clone(),
             requests: Bucket::open(js, streams::LOGINS).await?,
             codes: Bucket::open(js, streams::LOGINS).await?,
             polls: Polls::default(),
-            beginnings: Beginnings::default(),
+            open: Open::default(),
         })
     }
 
-    async fn begin(&self) -> Result<Begun, BucketError> {
+    /// Gives a code out to this address, and takes away what makes room for it.
+    async fn begin(&self, slot: Slot) -> Result<Begun, BucketError> {
         let device_code = hex::encode(rand::random::<[u8; 32]>());
         let key = request_key(&device_code);
         let request = Request {
@@ -136,13 +147,30 @@ impl Devices {
             other: Map::new(),
         };
         self.requests.create(&key, &request).await?;
-        loop {
+        let (user_code, code_key) = loop {
             let user_code = user_code();
+            let code_key = format!("code.{user_code}");
             let code = Code { request: key.clone(), other: Map::new() };
-            match self.codes.create(&format!("code.{user_code}"), &code).await {
-                Ok(_) => return Ok(Begun { device_code, user_code }),
+            match self.codes.create(&code_key, &code).await {
+                Ok(_) => break (user_code, code_key),
                 Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error),
+            }
+        };
+        let now = Instant::now();
+        let given = Given { slot, keys: [code_key, key], until: now + LIFE.unsigned_abs() };
+        self.take_away(self.open.add(given, now)).await;
+        Ok(Begun { device_code, user_code })
+    }
+
+    /// What cannot be taken away goes with its age.
+    async fn take_away(&self, gone: Vec<Given>) {
+        let purges =
+            gone.iter().flat_map(|given| &given.keys).map(|key| purge(&self.js, streams::LOGINS, key));
+        for purged in join_all(purges).await {
+            if let Err(error) = purged {
+                let error: anyhow::Error = error.into();
+                tracing::debug!(error = format!("{error:#}"), "a device's code was not taken away");
             }
         }
     }

@@ -14,9 +14,6 @@ const SLOWER: Duration = Duration::from_secs(5);
 const FORGOTTEN_AFTER: Duration = Duration::from_secs(900);
 /// Devices remembered at once. Beyond it one polls as it likes, which costs a read each.
 const MAX_DEVICES: usize = 10_000;
-/// Requests begun in a minute at one gateway: anybody may begin, and each is two writes.
-const MAX_BEGINNINGS: u32 = 120;
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// Whether a device polls as slowly as it was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,23 +54,6 @@ impl Polls {
     }
 }
 
-/// Counts what was begun within a minute.
-#[derive(Debug, Default)]
-pub(super) struct Beginnings(Mutex<Option<(Instant, u32)>>);
-
-impl Beginnings {
-    pub(super) fn note(&self, now: Instant) -> Pace {
-        let mut window = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, count) =
-            window.filter(|(since, _)| now.duration_since(*since) < MINUTE).unwrap_or((now, 0));
-        if count >= MAX_BEGINNINGS {
-            return Pace::TooFast;
-        }
-        *window = Some((since, count + 1));
-        Pace::Fine
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,14 +71,5 @@ mod tests {
         assert_eq!(polls.note("a", at(31)), Pace::Fine);
         polls.forget("a");
         assert_eq!(polls.note("a", at(31)), Pace::Fine);
-    }
-
-    #[test]
-    fn only_so_many_are_begun_in_a_minute() {
-        let beginnings = Beginnings::default();
-        let start = Instant::now();
-        assert!((0..MAX_BEGINNINGS).all(|_| beginnings.note(start) == Pace::Fine));
-        assert_eq!(beginnings.note(start + Duration::from_secs(59)), Pace::TooFast);
-        assert_eq!(beginnings.note(start + MINUTE), Pace::Fine);
     }
 }

@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use jobs::accounts::ALL_SCOPES;
 use serde::Deserialize;
 
-use super::{Answer, Request, normal};
+use super::{Answer, Request, grant::PROVIDER, normal};
 use crate::{
     auth::session,
     body::{Form, Query},
@@ -80,6 +80,9 @@ pub(crate) async fn answer(
             return Ok(again("There is no such code, or it was used or has expired."));
         };
         let allows = said.answer == "allow";
+        if allows {
+            gateway.limits.signs_in(PROVIDER, &caller.user.id.to_string())?;
+        }
         let scopes = ALL_SCOPES.into_iter().filter(|scope| caller.needs(*scope).is_ok()).collect();
         let begun_by = match caller.session {
             Some(id) => gateway.login.sessions.get(id).await?,
