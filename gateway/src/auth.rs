@@ -75,7 +75,7 @@ impl Caller {
 
     /// Whether he sees a repository's jobs.
     pub(crate) fn sees(&self, repo: &Repo) -> bool {
-        self.owns(repo) || repo.viewers.contains(&self.user.id)
+        self.owns(repo) || repo.is_viewed_by(&self.user)
     }
 }
 

@@ -15,7 +15,7 @@ use serde_json::Map;
 
 use crate::{
     at_forge::WebhookTold, auth::Caller, error::ApiError, forge_kind::Wished, gateway::Gateway,
-    submit::clone_url, webhooks::forge_of,
+    submit::clone_url, viewers::Viewers, webhooks::forge_of,
 };
 
 /// Globs of one list: a registration stays small enough to be read with every delivery.
@@ -130,6 +130,7 @@ impl Gateway {
             id,
             owner,
             viewers: Vec::new(),
+            invited: Vec::new(),
             name: None,
             url: url.to_string(),
             forge: forge.to_string(),
@@ -173,9 +174,11 @@ impl Gateway {
         let (blank, secret) = self.blank(caller.user.id, &url, forge);
         let sealed_token = self.sealed_token(blank.id, wishes.token.as_deref());
         let webhook_wanted = wishes.webhook.unwrap_or(sealed_token.is_some() && forge != Forge::Plain);
-        let viewers = self.viewers_named(wishes.viewers.as_deref().unwrap_or_default()).await?;
+        let Viewers { viewers, invited } =
+            self.viewers_named(wishes.viewers.as_deref().unwrap_or_default()).await?;
         let mut repo = Repo {
             viewers,
+            invited,
             name: wishes.name.filter(|name| !name.is_empty()),
             events: wishes.events.unwrap_or(blank.events),
             branches: wishes.branches.unwrap_or_default(),
@@ -303,7 +306,7 @@ impl Gateway {
         }
         let mut repo = entry.value.clone();
         if let Some(viewers) = &wishes.viewers {
-            repo.viewers = self.viewers_named(viewers).await?;
+            Viewers { viewers: repo.viewers, invited: repo.invited } = self.viewers_named(viewers).await?;
         }
         let with_token = wishes.token.as_deref().is_some_and(|token| !token.trim().is_empty());
         if wishes.forge.is_some() || wishes.api_url.is_some() || with_token {

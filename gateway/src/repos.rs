@@ -137,7 +137,7 @@ impl Gateway {
     /// A repository, as its owners see it.
     fn shown_repo(&self, caller: &Caller, repo: &Repo) -> RepoView {
         let mut view = RepoView {
-            viewers: self.viewers_shown(&repo.viewers),
+            viewers: self.viewers_shown(repo),
             posts_reason: self.silent_because(repo, Some(caller)),
             ..RepoView::of(repo, &self.public_url)
         };

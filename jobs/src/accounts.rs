@@ -3,6 +3,10 @@
 //! An owner is known by id alone; a provider's subject leads to it through `identities`. A token is
 //! stored as its hash, so a copy of the ledger lets nobody in.
 
+mod user;
+
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -14,42 +18,14 @@ use crate::{
     usage::Overrides,
 };
 
+pub use user::{OwnerKind, User};
+
 /// The provider of identities that an operator made by hand.
 pub const OPERATOR: &str = "operator";
 /// What every API token begins with, so that scanners find one that leaked.
 pub const TOKEN_PREFIX: &str = "gft_";
 /// How exactly it is known when a token was used: one write an hour is all that a busy one costs.
 const USE_IS_NOTED_EVERY: SignedDuration = SignedDuration::from_hours(1);
-
-/// Person or machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum OwnerKind {
-    /// A person.
-    User,
-    /// An installation of the GitHub App.
-    Installation,
-}
-
-/// An owner of jobs and repositories.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct User {
-    /// Its id, also the key.
-    pub id: UserId,
-    /// Person or machine.
-    pub kind: OwnerKind,
-    /// Shown to people; identity is the id.
-    pub email: String,
-    /// May see and do everything.
-    #[serde(default)]
-    pub admin: bool,
-    /// Limits of its own, in place of the installation's.
-    #[serde(default, skip_serializing_if = "Overrides::is_empty")]
-    pub limits: Overrides,
-    /// What a newer program added.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
 
 /// `identities/<sha256(provider, subject)>`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -233,6 +209,7 @@ impl Accounts {
             id: UserId::new(),
             kind,
             email: email.to_owned(),
+            verified: BTreeMap::new(),
             admin: false,
             limits: Overrides::new(),
             other: Map::new(),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::{CommitSha, Filter, JobId, Label, RepoId, UserId};
+use crate::{CommitSha, Filter, JobId, Label, RepoId, UserId, accounts::User};
 
 /// Who may follow a status's link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,9 +95,12 @@ pub struct Repo {
     pub id: RepoId,
     /// Who registered it; owner of the jobs of its pushes.
     pub owner: UserId,
-    /// People who see its jobs.
+    /// Users who see its jobs.
     #[serde(default)]
     pub viewers: Vec<UserId>,
+    /// Addresses that are invited to see them: whoever proved one to a provider does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub invited: Vec<String>,
     /// What its owner calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -173,6 +176,13 @@ impl Repo {
     /// Whether it is being removed.
     pub fn is_removing(&self) -> bool {
         self.removing_since.is_some()
+    }
+
+    /// Whether a user was named as a viewer: by id, or by an address that is proved to be the user's.
+    pub fn is_viewed_by(&self, user: &User) -> bool {
+        let is_invited =
+            |address: &str| self.invited.iter().any(|invited| invited.eq_ignore_ascii_case(address));
+        self.viewers.contains(&user.id) || user.addresses().any(is_invited)
     }
 
     /// What is wrong with this.

@@ -48,6 +48,20 @@ pub(super) enum Vouches {
 impl Gateway {
     /// The user that this person, who is let in, is; made at his first sign-in.
     pub(super) async fn signed_in(&self, person: &Person, vouches: Vouches) -> Result<User, LoginError> {
+        let user = self.user_of(person, vouches).await?;
+        self.with_address(person, user.id).await
+    }
+
+    /// Keeps the address that was verified just now: it opens what it was invited to, and the one that the
+    /// provider verified before does not any more.
+    async fn with_address(&self, person: &Person, user: UserId) -> Result<User, LoginError> {
+        let kept = self.ledger.accounts.keep_address(user, &person.provider, &person.email).await?;
+        let entry = kept.ok_or(LoginError::LinkWithoutSession)?;
+        self.users.note(entry.clone());
+        Ok(entry.value)
+    }
+
+    async fn user_of(&self, person: &Person, vouches: Vouches) -> Result<User, LoginError> {
         let accounts = &self.ledger.accounts;
         let known = accounts.find(&person.provider, &person.subject).await?;
         if let Some(entry) = known {
@@ -79,8 +93,7 @@ impl Gateway {
             Linked::Before => {}
             Linked::ToAnother => return Err(LoginError::ToAnother { provider }),
         }
-        let found = accounts.users.get(&user.to_string()).await?;
-        Ok(found.ok_or(LoginError::LinkWithoutSession)?.value)
+        self.with_address(person, user).await
     }
 
     /// What lets this person in. Only what this sign-in proved counts: an address that is on record may

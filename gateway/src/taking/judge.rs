@@ -142,6 +142,7 @@ mod tests {
             id: RepoId::new(),
             owner: UserId::new(),
             viewers: Vec::new(),
+            invited: Vec::new(),
             name: None,
             url: "https://git.example.com/a/pi".to_owned(),
             forge: "plain".to_owned(),

@@ -7,6 +7,7 @@ mod device;
 mod double;
 mod github;
 mod hostile;
+mod invited;
 mod limits;
 mod provider;
 mod real;
