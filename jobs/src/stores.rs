@@ -5,12 +5,14 @@
 
 use crate::env::Reader;
 
-/// Records: a million of the usual length.
-const RECORDS_BYTES: u64 = 2 << 30;
-/// Deliveries: some hundred thousand.
-const DELIVERIES_BYTES: u64 = 1 << 30;
-/// Logs and results share the disk with everything else: 4 GiB each at most.
-const OUTPUT_BYTES: u64 = 4 << 30;
+/// Records: half a million of the usual length.
+const RECORDS_BYTES: u64 = 1 << 30;
+/// Deliveries: a quarter of a million.
+const DELIVERIES_BYTES: u64 = 512 << 20;
+/// A thousand logs that are as long as they may be.
+const LOGS_BYTES: u64 = 2 << 30;
+/// A thousand results of the usual longest. All together leave a small disk its half.
+const RESULTS_BYTES: u64 = 1 << 30;
 /// Secrets, refs, pushes and commits: 128 MiB each.
 const MEDIUM_BYTES: u64 = 128 << 20;
 /// A class of students, or a small company.
@@ -44,8 +46,8 @@ impl Default for Stores {
         Self {
             records: RECORDS_BYTES,
             deliveries: DELIVERIES_BYTES,
-            logs: OUTPUT_BYTES,
-            results: OUTPUT_BYTES,
+            logs: LOGS_BYTES,
+            results: RESULTS_BYTES,
             secrets: MEDIUM_BYTES,
             refs: MEDIUM_BYTES,
             max_owners: MAX_OWNERS,

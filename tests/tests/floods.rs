@@ -28,7 +28,7 @@ const KILLED_AFTER: usize = 400;
 const SETTINGS: [(&str, &str); 4] = [
     ("GITFAAS_WORKER_LABELS", "nobody"),
     ("GITFAAS_MAX_QUEUED_PER_USER", "10000"),
-    ("GITFAAS_MAX_OWNERS", "4"),
+    ("GITFAAS_MAX_OWNERS", "2"),
     ("GITFAAS_MAX_DELIVERIES_PER_MINUTE", "100000"),
 ];
 

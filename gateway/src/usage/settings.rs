@@ -210,7 +210,7 @@ mod tests {
     fn what_does_not_fit_says_what_would() {
         let problems = read(&[
             ("GITFAAS_MAX_OWNERS", "10"),
-            ("GITFAAS_MAX_LOGS_PER_USER", "500m"),
+            ("GITFAAS_MAX_LOGS_PER_USER", "250m"),
             ("GITFAAS_MAX_RESULTS_PER_USER", "0"),
             ("GITFAAS_MAX_REPOS_PER_USER", "0"),
             ("GITFAAS_MAX_QUEUED_PER_USER", "100000"),
@@ -218,9 +218,9 @@ mod tests {
         insta::assert_snapshot!(problems.unwrap_err(), @r"
         4 environment variables are wrong:
           GITFAAS_MAX_REPOS_PER_USER: must be 1 at least
-          GITFAAS_MAX_LOGS_PER_USER: 10 owners (GITFAAS_MAX_OWNERS) with 500m each do not fit into GITFAAS_STORE_LOGS; 368m each do
+          GITFAAS_MAX_LOGS_PER_USER: 10 owners (GITFAAS_MAX_OWNERS) with 250m each do not fit into GITFAAS_STORE_LOGS; 184m each do
           GITFAAS_MAX_RESULTS_PER_USER: must be 1m at least
-          GITFAAS_MAX_QUEUED_PER_USER: the records of 100000 waiting jobs do not fit into GITFAAS_MAX_RECORDS_PER_USER (184m); 7864 do
+          GITFAAS_MAX_QUEUED_PER_USER: the records of 100000 waiting jobs do not fit into GITFAAS_MAX_RECORDS_PER_USER (92m); 3932 do
         ");
     }
 
@@ -228,8 +228,8 @@ mod tests {
     fn an_override_must_fit_beside_the_others() {
         let settings = read(&[("GITFAAS_MAX_OWNERS", "10"), ("GITFAAS_MAX_LOGS_PER_USER", "50m")]).unwrap();
         let with = |bytes| Overrides::from([(Resource::Logs, bytes)]);
-        assert_eq!(settings.check_override(Resource::Logs, 2 << 30, &[]), Ok(()));
-        let why = settings.check_override(Resource::Logs, 2 << 30, &[with(2 << 30)]).unwrap_err();
+        assert_eq!(settings.check_override(Resource::Logs, 1 << 30, &[]), Ok(()));
+        let why = settings.check_override(Resource::Logs, 1 << 30, &[with(1 << 30)]).unwrap_err();
         assert!(why.contains("more than GITFAAS_STORE_LOGS holds"), "{why}");
         assert!(settings.check_override(Resource::Repos, 0, &[]).is_err());
         assert_eq!(settings.limit(Resource::Logs, &with(7)), 7);

@@ -84,7 +84,15 @@ mod tests {
 
     fn user(email: &str, limits: Overrides) -> Entry<User> {
         let (kind, other) = (OwnerKind::User, Map::new());
-        let user = User { id: UserId::new(), kind, email: email.to_owned(), verified: BTreeMap::new(), admin: false, limits, other };
+        let user = User {
+            id: UserId::new(),
+            kind,
+            email: email.to_owned(),
+            verified: BTreeMap::new(),
+            admin: false,
+            limits,
+            other,
+        };
         Entry { key: String::new(), value: user, revision: 1, written_at: Timestamp::UNIX_EPOCH }
     }
 
