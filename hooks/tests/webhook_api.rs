@@ -64,7 +64,7 @@ async fn a_webhook_is_made_in_each_forges_manner() {
     }
     insta::assert_snapshot!(asked(&server).await, @r#"
     POST /repos/gr%2Fa/pi/hooks authorization: Bearer t0ken
-    {"active":true,"config":{"content_type":"json","insecure_ssl":"0","secret":"hunter2","url":"https://faas.example.com/webhooks/1"},"events":["push","pull_request","check_run"],"name":"web"}
+    {"active":true,"config":{"content_type":"json","insecure_ssl":"0","secret":"hunter2","url":"https://faas.example.com/webhooks/1"},"events":["push","pull_request","check_run","merge_group"],"name":"web"}
     POST /api/v1/repos/gr%2Fa/pi/hooks authorization: token t0ken
     {"active":true,"config":{"content_type":"json","secret":"hunter2","url":"https://faas.example.com/webhooks/1"},"events":["push","delete","pull_request"],"type":"gitea"}
     POST /api/v4/projects/gr%2Fa%2Fpi/hooks private-token: t0ken
@@ -95,11 +95,36 @@ async fn a_webhook_that_exists_gets_the_secret() {
     assert_eq!(made, Ok(Made::Exists { id: 7 }));
     insta::assert_snapshot!(asked(&server).await, @r#"
     POST /repos/gr%2Fa/pi/hooks authorization: Bearer t0ken
-    {"active":true,"config":{"content_type":"json","insecure_ssl":"0","secret":"hunter2","url":"https://faas.example.com/webhooks/1"},"events":["push","pull_request","check_run"],"name":"web"}
+    {"active":true,"config":{"content_type":"json","insecure_ssl":"0","secret":"hunter2","url":"https://faas.example.com/webhooks/1"},"events":["push","pull_request","check_run","merge_group"],"name":"web"}
     GET /repos/gr%2Fa/pi/hooks authorization: Bearer t0ken
     PATCH /repos/gr%2Fa/pi/hooks/7 authorization: Bearer t0ken
-    {"active":true,"config":{"content_type":"json","insecure_ssl":"0","secret":"hunter2","url":"https://faas.example.com/webhooks/1"},"events":["push","pull_request","check_run"]}
+    {"active":true,"config":{"content_type":"json","insecure_ssl":"0","secret":"hunter2","url":"https://faas.example.com/webhooks/1"},"events":["push","pull_request","check_run","merge_group"]}
     "#);
+}
+
+#[tokio::test]
+async fn a_github_that_knows_no_merge_queues_gets_the_webhook_without_them() {
+    let server = MockServer::start().await;
+    let unknown = json!({
+        "message": "Validation Failed",
+        "errors": [{ "resource": "Hook", "field": "events", "message": "`merge_group` is no event" }],
+    });
+    let at = "/repos/gr%2Fa/pi/hooks";
+    let queues = wiremock::matchers::body_string_contains("merge_group");
+    Mock::given(method("POST"))
+        .and(path(at))
+        .and(queues)
+        .respond_with(json_of(422, &unknown))
+        .expect(1)
+        .with_priority(1)
+        .mount(&server)
+        .await;
+    answers(&server, "POST", at, json_of(201, &json!({ "id": 12 }))).await;
+    let made = api().make_webhook(&place(Forge::Github, &server, ""), &webhook()).await;
+    assert_eq!(made, Ok(Made::Created { id: 12 }));
+    let last = server.received_requests().await.expect("recorded").pop().expect("two");
+    let events = last.body_json::<Value>().expect("JSON")["events"].clone();
+    assert_eq!(events, json!(["push", "pull_request", "check_run"]));
 }
 
 #[test_case(401, "Bad credentials" => "the forge does not take the token: 401 Unauthorized: Bad credentials")]

@@ -10,8 +10,10 @@ use crate::api::Answer;
 use crate::forge::Forge;
 use crate::status::credential_for;
 
-/// What GitHub sends: a push tells of what was removed, too.
-const GITHUB_EVENTS: &[&str] = &["push", "pull_request", "check_run"];
+/// What GitHub sends: a push tells of what was removed, too, and a merge group of a queue that gave one up.
+const GITHUB_EVENTS: &[&str] = &["push", "pull_request", "check_run", "merge_group"];
+/// What a repository sends that knows no merge queues: an older GitHub Enterprise, for one.
+const GITHUB_EVENTS_WITHOUT_QUEUES: &[&str] = &["push", "pull_request", "check_run"];
 /// What Gitea sends; `pull_request` is all that can happen to one.
 const GITEA_EVENTS: &[&str] = &["push", "delete", "pull_request"];
 
@@ -79,7 +81,7 @@ struct Listed {
 impl ForgeApi {
     /// Makes the webhook. One that leads to the same address gets the secret instead.
     pub async fn make_webhook(&self, place: &Place, webhook: &Webhook) -> Result<Made, ForgeError> {
-        let answer = self.send(Method::POST, place, &["hooks"], webhook).await?;
+        let answer = self.subscribe(Method::POST, place, &["hooks"], webhook).await?;
         if answer.status.is_success() {
             return match serde_json::from_slice::<Listed>(&answer.body) {
                 Ok(made) => Ok(Made::Created { id: made.id }),
@@ -97,7 +99,7 @@ impl ForgeApi {
         let Some(id) = self.find_webhook(place, &webhook.url).await? else {
             return Err(ForgeError::of(&answer));
         };
-        let answer = self.send(Method::PATCH, place, &["hooks", &id.to_string()], webhook).await?;
+        let answer = self.subscribe(Method::PATCH, place, &["hooks", &id.to_string()], webhook).await?;
         if answer.status.is_success() { Ok(Made::Exists { id }) } else { Err(ForgeError::of(&answer)) }
     }
 
@@ -124,12 +126,29 @@ impl ForgeApi {
         Ok(listed.iter().find(leads_there).map(|hook| hook.id))
     }
 
+    /// Sends the webhook with all events that we take; where the repository does not know the newest of
+    /// them, without it.
+    async fn subscribe(
+        &self,
+        method: Method,
+        place: &Place,
+        path: &[&str],
+        webhook: &Webhook,
+    ) -> Result<Answer, ForgeError> {
+        let answer = self.send(method.clone(), place, path, webhook, GITHUB_EVENTS).await?;
+        if place.target.forge == Forge::Github && is_about_events(&answer) {
+            return self.send(method, place, path, webhook, GITHUB_EVENTS_WITHOUT_QUEUES).await;
+        }
+        Ok(answer)
+    }
+
     async fn send(
         &self,
         method: Method,
         place: &Place,
         path: &[&str],
         webhook: &Webhook,
+        github_events: &[&str],
     ) -> Result<Answer, ForgeError> {
         let credential = credential_for(&place.target)?;
         let url = place.url(path)?;
@@ -154,10 +173,18 @@ impl ForgeApi {
                 name: Some("web").filter(|_| method == Method::POST),
                 kind: None,
                 active: true,
-                events: GITHUB_EVENTS,
+                events: github_events,
                 config: Config { insecure_ssl: Some("0"), ..config },
             },
         };
         Ok(self.api.send(method, url, &credential, &body).await?)
     }
+}
+
+/// Whether GitHub refused the webhook for an event that it does not know.
+fn is_about_events(answer: &Answer) -> bool {
+    let said = String::from_utf8_lossy(&answer.body);
+    answer.status == StatusCode::UNPROCESSABLE_ENTITY
+        && !said.contains("already exists")
+        && said.contains("event")
 }
