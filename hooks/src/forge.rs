@@ -1,5 +1,7 @@
 //! Which kind of forge a repository lives on, and the URL it is cloned from.
 
+mod roots;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -115,31 +117,6 @@ impl CloneUrl {
         let path = decoded(self.bare_path());
         let (owner, name) = path.rsplit_once('/')?;
         Some((owner.to_owned(), name.to_owned()))
-    }
-
-    /// The same below the forge whose API is at `api`: what comes before the repository in the path of a
-    /// forge that lies below one is not the owner's.
-    pub fn owner_and_name_at(&self, api: &Url) -> Option<(String, String)> {
-        let (owner, name) = self.owner_and_name()?;
-        let root = api.path().rfind("/api/").map_or("", |end| &api.path()[..end]);
-        let root = decoded(root.trim_matches('/'));
-        let below = owner.strip_prefix(&root).and_then(|rest| rest.strip_prefix('/'));
-        Some((below.filter(|_| !root.is_empty()).map_or(owner.clone(), str::to_owned), name))
-    }
-
-    /// Where the forge may lie: the host itself, then every beginning of the path that leaves two segments
-    /// for owner and name. Each ends with a slash.
-    pub(crate) fn roots(&self) -> Vec<Url> {
-        let segments: Vec<&str> = self.bare_path().split('/').collect();
-        let root = |count: usize| {
-            let mut path = String::from("/");
-            for segment in &segments[..count] {
-                path.push_str(segment);
-                path.push('/');
-            }
-            self.0.join(&path).ok()
-        };
-        (0..=segments.len().saturating_sub(2)).filter_map(root).collect()
     }
 
     /// Host, port and path without scheme, case and `.git`: equal for two URLs of one repository.
@@ -355,25 +332,6 @@ mod tests {
     #[test_case("https://host/b.git" => None; "one segment")]
     fn owner_and_name(text: &str) -> Option<(String, String)> {
         text.parse::<CloneUrl>().unwrap().owner_and_name()
-    }
-
-    #[test_case("https://host/git/a/b", "https://host/git/api/v1/" => Some(("a".into(), "b".into())); "Gitea below a path")]
-    #[test_case("https://host/lab/gr/sub/b", "https://host/lab/api/v4/" => Some(("gr/sub".into(), "b".into())); "GitLab below a path")]
-    #[test_case("https://host/gr/sub/b", "https://host/api/v4/" => Some(("gr/sub".into(), "b".into())); "GitLab at the root")]
-    #[test_case("https://github.com/a/b", "https://api.github.com/" => Some(("a".into(), "b".into())); "GitHub")]
-    #[test_case("https://host/gitlab-org/b", "https://host/gitlab/api/v4/" => Some(("gitlab-org".into(), "b".into())); "a group that only begins alike")]
-    fn below_the_api(url: &str, api: &str) -> Option<(String, String)> {
-        url.parse::<CloneUrl>().unwrap().owner_and_name_at(&api.parse().unwrap())
-    }
-
-    #[test]
-    fn where_a_forge_may_lie() {
-        let roots = |url: &str| -> Vec<String> {
-            url.parse::<CloneUrl>().unwrap().roots().into_iter().map(String::from).collect()
-        };
-        assert_eq!(roots("https://host/a/b.git"), ["https://host/"]);
-        assert_eq!(roots("https://host/git/a/b"), ["https://host/", "https://host/git/"]);
-        assert_eq!(roots("https://host/b"), ["https://host/"]);
     }
 
     #[test_case(Forge::Github, "https://github.com/a/b" => Some("https://api.github.com/".into()))]
