@@ -17,7 +17,7 @@ use url::{Host, Url};
 use crate::{error::ApiError, gateway::Gateway, registration::secret_place, webhooks::forge_of};
 
 /// A forge that does not answer in this time says nothing: a delivery's sender waits for ten seconds.
-const ASKED_FOR: Duration = Duration::from_secs(3);
+pub(crate) const ASKED_FOR: Duration = Duration::from_secs(3);
 
 /// How it went with the webhook at the forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -46,7 +46,8 @@ impl WebhookTold {
 impl Gateway {
     /// Where the API of a registration's forge is.
     pub(crate) fn api_of(&self, repo: &Repo, forge: Forge, url: &CloneUrl) -> Option<Url> {
-        if let Some(api) = repo.api_url.as_deref().and_then(|api| api.parse().ok()) {
+        let given = repo.api_url.as_deref().and_then(|api| api.parse().ok());
+        if let Some(api) = given.filter(|api| url.may_have_api_at(api)) {
             return Some(api);
         }
         match forge {
@@ -113,7 +114,13 @@ impl Gateway {
             .open_sealed(&secret_place(repo.id), &repo.sealed_secret)
             .map_err(|error| ApiError::Internal(error.into()))?;
         let to = self.public_url.join(&format!("webhooks/{}", repo.id)).expect("an id is a path");
-        Ok(match self.forges.make_webhook(&place, &Webhook { url: to, secret }).await {
+        let webhook = Webhook { url: to, secret };
+        let making = tokio::time::timeout(ASKED_FOR, self.forges.make_webhook(&place, &webhook));
+        let Ok(made) = making.await else {
+            tracing::info!(repo = %repo.id, "a webhook was not made in time at the forge");
+            return not(&format!("the forge did not answer within {} s", ASKED_FOR.as_secs()));
+        };
+        Ok(match made {
             Ok(Made::Created { id }) => (WebhookTold::Created, Some(id)),
             Ok(Made::Exists { id }) => (WebhookTold::Exists, Some(id)),
             Err(error) => {

@@ -22,7 +22,9 @@ use crate::{
     gateway::Gateway,
     grants,
     index::{follow, mirror},
-    keyring, limits, missed, room, secrets, usage,
+    keyring, limits, missed,
+    proof::Retries,
+    room, secrets, usage,
 };
 
 /// A delivery without a verdict for this long is finished by the reconciler: its own gateway had
@@ -84,6 +86,7 @@ async fn reconcile(gateway: Arc<Gateway>, stop: CancellationToken) {
         deliveries: HashMap::new(),
         statuses: HashMap::new(),
         comparer: Comparer::new(Arc::clone(&gateway)),
+        retries: Retries::new(Arc::clone(&gateway)),
         // At a start after an outage workers have not renewed their leases yet: a job that is being worked
         // on is not taken from them.
         rest_until: Instant::now() + TAKEN_OVER_AFTER,
@@ -108,6 +111,7 @@ struct Mender {
     deliveries: HashMap<String, Instant>,
     statuses: HashMap<JobId, Waits>,
     comparer: Comparer,
+    retries: Retries,
     rest_until: Instant,
     connected: bool,
 }
@@ -163,6 +167,7 @@ impl Mender {
         self.jobs.round(&self.gateway.ledger, &candidates).await?;
         self.finish_deliveries().await?;
         self.gateway.remove_further().await?;
+        self.retries.round();
         self.look_at_statuses(Role::Mender).await?;
         Ok(self.comparer.round()?)
     }

@@ -1,14 +1,9 @@
 //! Which forge a registration is on, and whether a token may go there.
 
-use std::time::Duration;
-
 use hooks::{CloneUrl, Forge, address::may_send_credential, forge_api::Detected};
 use url::Url;
 
-use crate::{auth::Caller, error::ApiError, gateway::Gateway};
-
-/// A host that does not say in this time which forge it is, does not say it: somebody waits.
-const DETECT_TIMEOUT: Duration = Duration::from_secs(8);
+use crate::{at_forge::ASKED_FOR, auth::Caller, error::ApiError, gateway::Gateway};
 
 /// What a registration says of its forge.
 pub(crate) struct Wished<'a> {
@@ -49,7 +44,7 @@ impl Gateway {
                 ("gitlab.com", _) => Forge::Gitlab,
                 ("codeberg.org" | "gitea.com", _) => Forge::Gitea,
                 (_, false) => Forge::Plain,
-                (host, true) => match tokio::time::timeout(DETECT_TIMEOUT, self.forges.detect(url)).await {
+                (host, true) => match tokio::time::timeout(ASKED_FOR, self.forges.detect(url)).await {
                     Ok(Some(Detected { forge, api })) => {
                         tracing::info!(host, %forge, %api, "forge detected");
                         return Ok((forge, given.or(Some(api))));
@@ -86,6 +81,12 @@ fn api_url(url: &CloneUrl, text: &str) -> Result<Url, ApiError> {
     if !api.path().ends_with('/') {
         api.set_path(&format!("{}/", api.path()));
     }
+    // What lies elsewhere may be a file of a user's, who would answer for the forge.
+    if !url.may_have_api_at(&api) {
+        return Err(wrong(
+            "it must be api/v1, api/v3 or api/v4 at the host's root, or in a folder of the URL",
+        ));
+    }
     Ok(api)
 }
 
@@ -100,6 +101,7 @@ mod tests {
     #[test_case("http://host/api/v1" => Err("api_url: it must be on the repository's own host".to_owned()) ; "in clear")]
     #[test_case("https://u@host/api/v1" => Err("api_url: a user, a query or a fragment has no place there".to_owned()) ; "a user")]
     #[test_case("api" => Err("api_url: not a URL".to_owned()) ; "no address")]
+    #[test_case("https://host/x/y/raw/api/v1" => Err("api_url: it must be api/v1, api/v3 or api/v4 at the host's root, or in a folder of the URL".to_owned()) ; "a user's file")]
     fn where_an_api_may_be(text: &str) -> Result<String, String> {
         let url = "https://host/git/a/b".parse().unwrap();
         api_url(&url, text).map(String::from).map_err(|error| error.to_string())

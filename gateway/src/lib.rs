@@ -46,6 +46,7 @@ mod output;
 mod pages;
 mod places;
 mod problems;
+mod proof;
 mod published;
 mod refused;
 mod registration;

@@ -1,12 +1,18 @@
 //! What the owner of a registration has to mend, and who posts when one cannot.
 
 use jiff::Timestamp;
-use jobs::{ProblemKind, Repo, RepoId, bucket::Entry};
+use jobs::{ProblemKind, Repo, RepoId, Unproved, bucket::Entry};
 
 use hooks::CloneUrl;
 
 use crate::{
-    auth::Caller, compare::Doubt, error::ApiError, gateway::Gateway, grants::TOKEN_ENDED, places::are_others,
+    auth::Caller,
+    compare::Doubt,
+    error::ApiError,
+    gateway::Gateway,
+    grants::TOKEN_ENDED,
+    places::{are_others, is_refused},
+    proof::{Proof, rank, with_answer},
 };
 
 /// What mends a problem.
@@ -110,21 +116,16 @@ impl Gateway {
         self.hand_over(repo).await
     }
 
-    /// Another registration that can post takes the place of one that cannot. Where there is none it keeps
-    /// it, and is tried again.
+    /// Another registration that can post takes the place of one that the forge refuses. Where there is none
+    /// it keeps it, and is tried again.
     async fn hand_over(&self, repo: RepoId) -> Result<(), ApiError> {
         let Some(entry) = self.ledger.repos.get(&repo.to_string()).await? else { return Ok(()) };
         if !entry.value.posts || entry.value.is_removing() {
             return Ok(());
         }
-        let Some(other) = self.who_could_post(&entry.value).await? else { return Ok(()) };
-        tracing::info!(repo = %repo, by = %other.value.id, "status owner changed");
-        let silent = |now: &Entry<Repo>| now.value.posts.then(|| Repo { posts: false, ..now.value.clone() });
-        if let Some(entry) = self.ledger.repos.change(&entry.key, silent).await? {
-            self.leave_place(&entry.value).await?;
-            self.repos.note(entry);
+        if let Some(other) = self.who_could_post(&entry.value).await? {
+            self.settle(other).await?;
         }
-        self.settle(other).await?;
         Ok(())
     }
 
@@ -133,30 +134,35 @@ impl Gateway {
         if let Some(other) = self.who_could_post(of).await? {
             let settled = self.settle(other).await?;
             if settled.value.posts {
-                tracing::info!(repo = %settled.value.id, "status owner changed");
+                self.owner_changed(settled.value.id, of.id).await;
             }
         }
         Ok(())
     }
 
-    /// The oldest other registration of the same repository of which the forge says that it may push.
+    /// Another registration of the same repository of which the forge says that it may push: one of an
+    /// installation, else the oldest. One that the forge has not confirmed has its own time to be asked
+    /// about: whoever registers a repository of others makes nobody wait.
     async fn who_could_post(&self, of: &Repo) -> Result<Option<Entry<Repo>>, ApiError> {
-        for other in self.registrations_of(of) {
+        let mut others = self.registrations_of(of);
+        others.sort_by_key(|entry| rank(&entry.value));
+        for other in others {
             let Some(entry) = self.ledger.repos.get(&other.key).await? else { continue };
-            if entry.value.posts || entry.value.is_removing() || !self.has_credential(&entry.value) {
+            let is_waiting =
+                entry.value.unproved.is_some() || entry.value.problem(ProblemKind::Status).is_some();
+            let is_out = entry.value.posts || entry.value.is_removing() || !self.has_credential(&entry.value);
+            if is_waiting || is_out {
                 continue;
             }
-            let mut repo = entry.value.clone();
-            let learned = self.learn_at_forge(&mut repo).await;
-            let told = learned.as_ref().err().map(String::as_str);
+            let mut asked = entry.value.clone();
+            let proof = self.ask_for_proof(&mut asked).await;
             let noted = |now: &Entry<Repo>| {
-                let next = Repo { forge_id: repo.forge_id, ..now.value.clone() };
-                let next = next.with_problem(ProblemKind::Token, told, Timestamp::now());
-                (next != now.value).then_some(next)
+                let next = with_answer(&now.value, &asked, &proof);
+                (now.revision == entry.revision && next != now.value).then_some(next)
             };
             let Some(entry) = self.ledger.repos.change(&entry.key, noted).await? else { continue };
             self.repos.note(entry.clone());
-            if learned.is_ok() && entry.value.problem(ProblemKind::Status).is_none() {
+            if proof == Proof::Given {
                 return Ok(Some(entry));
             }
         }
@@ -166,10 +172,13 @@ impl Gateway {
     /// Other registrations of the same repository, oldest first.
     pub(crate) fn registrations_of(&self, of: &Repo) -> Vec<Entry<Repo>> {
         let Ok(url) = of.url.parse::<CloneUrl>() else { return Vec::new() };
+        let scope = self.number_scope(of);
         let is_same = |repo: &Repo| {
             let Ok(other) = repo.url.parse::<CloneUrl>() else { return false };
-            let same_number =
-                of.forge_id.is_some() && of.forge_id == repo.forge_id && other.authority() == url.authority();
+            let same_number = of.forge_id.is_some()
+                && of.forge_id == repo.forge_id
+                && other.authority() == url.authority()
+                && self.number_scope(repo) == scope;
             let same_path = other.same_repository(&url) && !are_others(of.forge_id, repo.forge_id);
             repo.id != of.id && (same_number || same_path)
         };
@@ -178,11 +187,9 @@ impl Gateway {
         found
     }
 
-    /// Whether a registration posts, as people are told: not while the forge refuses it.
+    /// Whether a registration posts, as its owners are told: not while the forge refuses it.
     pub(crate) fn is_posting(repo: &Repo) -> bool {
-        let is_refused =
-            [ProblemKind::Status, ProblemKind::Token].iter().any(|of| repo.problem(*of).is_some());
-        repo.posts && !is_refused && !repo.is_removing()
+        repo.posts && !is_refused(repo) && !repo.is_removing()
     }
 
     /// Why a registration posts no statuses; `None` when it does. Whose the other registration is, is told
@@ -205,6 +212,10 @@ impl Gateway {
         if !self.has_credential(repo) {
             return Some("there is no token".to_owned());
         }
+        if let Some(Unproved { reason, again_at, .. }) = &repo.unproved {
+            let at = again_at.strftime("%Y-%m-%d %H:%M:%S UTC");
+            return Some(format!("{reason}; it is asked again at {at}, and at the next delivery"));
+        }
         let other = self.registrations_of(repo).into_iter().find(|other| other.value.posts);
         let Some(other) = other else {
             let why = match repo.installation {
@@ -218,6 +229,9 @@ impl Gateway {
             found.first().map(|user| format!(" ({}, {})", other.value.id, user.value.email))
         });
         let what = match Self::is_posting(&other.value) {
+            true if other.value.installation.is_some() => {
+                "posts, with the GitHub App that is installed there"
+            }
             true => "posts",
             false => "has the place, and the forge refuses it",
         };

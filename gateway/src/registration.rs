@@ -1,10 +1,11 @@
 //! Registering a repository, and what that gives it.
 //!
 //! Credentials come in here alone: the operator's when an admin registers a repository of GitHub's,
-//! else the token that is given with the registration, sealed. The forge is asked which repository it is,
-//! and told the webhook; a registration stands whether or not it answers.
+//! else the token that is given with the registration, sealed. The forge is asked which repository it is and
+//! whether the token may push there ([`crate::proof`]), and told the webhook; a registration stands whether
+//! or not it answers, and posts only when it said yes.
 
-use hooks::{CloneUrl, Forge, forge_api::ForgeError};
+use hooks::{CloneUrl, Forge};
 use jiff::Timestamp;
 use jobs::{
     Filter, Forks, Label, Links, ProblemKind, PullRequests, Repo, RepoEvent, RepoId, Secret, SkipCi, UserId,
@@ -14,8 +15,15 @@ use serde::Deserialize;
 use serde_json::Map;
 
 use crate::{
-    at_forge::WebhookTold, auth::Caller, error::ApiError, forge_kind::Wished, gateway::Gateway,
-    submit::clone_url, viewers::Viewers, webhooks::forge_of,
+    at_forge::WebhookTold,
+    auth::Caller,
+    error::ApiError,
+    forge_kind::Wished,
+    gateway::Gateway,
+    proof::{undecided, with_answer},
+    submit::clone_url,
+    viewers::Viewers,
+    webhooks::forge_of,
 };
 
 /// Globs of one list: a registration stays small enough to be read with every delivery.
@@ -147,6 +155,7 @@ impl Gateway {
             webhook_id: None,
             former_urls: Vec::new(),
             posts: false,
+            unproved: None,
             forks: Forks::default(),
             skip_ci: SkipCi::default(),
             pull_requests: PullRequests::default(),
@@ -195,93 +204,45 @@ impl Gateway {
             ..blank
         };
         self.reserve(caller.user.id, repo.id, Resource::Repos, 1).await?;
-        let learned = self.learn_at_forge(&mut repo).await;
-        let told = learned.as_ref().err().filter(|_| self.has_credential(&repo)).cloned();
-        repo = repo.with_problem(ProblemKind::Token, told.as_deref(), Timestamp::now());
-        self.ledger.repos.create(&repo.id.to_string(), &repo).await?;
-        let mut webhook = None;
-        if webhook_wanted {
-            let (how, webhook_id) = self.make_webhook(&repo).await?;
-            repo.webhook_id = webhook_id;
-            repo = repo.with_problem(ProblemKind::Webhook, how.problem(), Timestamp::now());
-            webhook = Some(how);
+        if self.has_credential(&repo) || repo.operator_credential {
+            repo.unproved = Some(undecided());
         }
+        let before = repo.clone();
+        self.ledger.repos.create(&repo.id.to_string(), &repo).await?;
+        let asking = async {
+            let mut asked = repo.clone();
+            let proof = self.ask_for_proof(&mut asked).await;
+            (asked, proof)
+        };
+        let making = async {
+            match webhook_wanted {
+                true => self.make_webhook(&repo).await.map(Some),
+                false => Ok(None),
+            }
+        };
+        let ((asked, proof), made) = tokio::join!(asking, making);
+        let (webhook, webhook_id) = made?.unzip();
         if wishes.token_must_work
             && with_token
-            && let (Some(why), Some(WebhookTold::Error(_)) | None) = (&told, &webhook)
+            && let (Some(why), Some(WebhookTold::Error(_)) | None) = (proof.denial(), &webhook)
         {
-            let why = why.clone();
             if let Some(entry) = self.ledger.repos.get(&repo.id.to_string()).await? {
                 self.unregister_at_once(entry).await?;
             }
-            return Err(ApiError::TokenRefused(why));
+            return Err(ApiError::TokenRefused(why.to_owned()));
         }
-        repo.posts = learned.is_ok() && self.take_place(&repo).await?;
+        let problem = webhook.as_ref().and_then(WebhookTold::problem);
         let noted = |now: &Entry<Repo>| {
-            Some(Repo {
-                webhook_id: repo.webhook_id,
-                posts: repo.posts,
-                problems: repo.problems.clone(),
-                ..now.value.clone()
-            })
+            let hooked =
+                Repo { webhook_id: webhook_id.flatten().or(now.value.webhook_id), ..now.value.clone() };
+            let hooked = hooked.with_problem(ProblemKind::Webhook, problem, Timestamp::now());
+            Some(with_answer(&hooked, &asked, &proof))
         };
         let entry = self.ledger.repos.change(&repo.id.to_string(), noted).await?;
         let entry = entry.ok_or(ApiError::NotFound("repository"))?;
         self.repos.note(entry.clone());
-        Ok((entry, secret, webhook))
-    }
-
-    /// Notes what the forge says about a registration's repository, and whether it may post.
-    ///
-    /// # Errors
-    /// Why it may not, in one sentence: no credential, a token that the forge does not take or that sees or may
-    /// too little. A forge that cannot be asked stands in nobody's way.
-    pub(crate) async fn learn_at_forge(&self, repo: &mut Repo) -> Result<(), String> {
-        if repo.operator_credential
-            && let Some(app) = &self.app
-            && let Ok(url) = repo.url.parse::<CloneUrl>()
-            && url.authority() == self.config.github.authority()
-            && let Some((owner, name)) = url.owner_and_name()
-        {
-            match app.installed_on(&owner, &name).await {
-                Ok(Some(installed)) => {
-                    repo.installation = Some(installed.installation);
-                    repo.forge_id = Some(installed.repository_id);
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    tracing::info!(repo = %repo.id, %error, "GitHub does not tell about the installation");
-                }
-            }
-        }
-        if !self.has_credential(repo) {
-            if let Some(Ok(found)) = self.look_up_anyway(repo).await {
-                repo.forge_id = Some(found.id);
-            }
-            return Err("there is no token".to_owned());
-        }
-        match self.look_up(repo).await {
-            Some(Ok(found)) => {
-                repo.forge_id = Some(found.id);
-                // An installation pushes nothing; its right to post is its own.
-                if repo.installation.is_some() || found.may_push != Some(false) {
-                    Ok(())
-                } else {
-                    Err("the token may not push there, and so posts no statuses".to_owned())
-                }
-            }
-            Some(Err(error)) => {
-                tracing::info!(repo = %repo.id, %error, "the forge does not tell about a repository");
-                match error {
-                    ForgeError::Unavailable { .. } | ForgeError::Refused { .. } => Ok(()),
-                    ForgeError::Unauthorized { .. }
-                    | ForgeError::Forbidden { .. }
-                    | ForgeError::NotFound { .. }
-                    | ForgeError::Moved { .. } => Err(error.to_string()),
-                }
-            }
-            None => Ok(()),
-        }
+        let before = Entry { value: before, ..entry.clone() };
+        Ok((self.act_on(before, entry, &proof).await?, secret, webhook))
     }
 
     fn sealed_token(&self, repo: RepoId, token: Option<&str>) -> Option<String> {
@@ -334,20 +295,22 @@ impl Gateway {
         repo.skip_ci = wishes.skip_ci.unwrap_or(repo.skip_ci);
         repo.pull_requests = wishes.pull_requests.unwrap_or(repo.pull_requests);
         repo.label = wishes.label.unwrap_or(repo.label);
-        let credential_changed = wishes.token.is_some() || wishes.forge.is_some() || wishes.api_url.is_some();
-        if credential_changed || !repo.posts {
-            let learned = self.learn_at_forge(&mut repo).await;
-            repo.posts = learned.is_ok() && self.take_place(&repo).await?;
-            let told = learned.err().filter(|_| self.has_credential(&repo));
-            repo = repo.with_problem(ProblemKind::Token, told.as_deref(), Timestamp::now());
-        }
+        let at_another_api = repo.forge != entry.value.forge || repo.api_url != entry.value.api_url;
+        let credential_changed = wishes.token.is_some()
+            || at_another_api
+            || repo.operator_credential != entry.value.operator_credential;
+        let mut proof = None;
         if credential_changed {
-            // What was refused with the old one is said again.
-            repo = repo.with_problem(ProblemKind::Status, None, Timestamp::now());
-        }
-        let lost_place = entry.value.posts && !repo.posts;
-        if lost_place {
-            self.leave_place(&repo).await?;
+            // Numbers are each API's own.
+            repo.forge_id = repo.forge_id.filter(|_| !at_another_api);
+            let mut asked = repo.clone();
+            let answer = self.ask_for_proof(&mut asked).await;
+            // What was said of the old one, and refused with it, does not hold of the new one.
+            for about in [ProblemKind::Token, ProblemKind::Status] {
+                repo = repo.with_problem(about, None, Timestamp::now());
+            }
+            repo = with_answer(&repo, &asked, &answer);
+            proof = Some(answer);
         }
         repo.webhook_wanted = wishes.webhook.unwrap_or(repo.webhook_wanted);
         let is_missing = repo.webhook_wanted && repo.webhook_id.is_none();
@@ -367,14 +330,17 @@ impl Gateway {
             repo = repo.with_problem(ProblemKind::Webhook, None, Timestamp::now());
         }
         self.ledger.repos.update(&entry.key, &repo, entry.revision).await?;
-        let entry = self.ledger.repos.get(&entry.key).await?.ok_or(ApiError::NotFound("repository"))?;
+        let before = entry;
+        let entry = self.ledger.repos.get(&before.key).await?.ok_or(ApiError::NotFound("repository"))?;
         self.repos.note(entry.clone());
-        if lost_place {
-            self.let_another_post(&entry.value).await?;
-        }
-        if credential_changed {
-            self.say_refused_again(entry.value.id).await?;
-        }
+        let entry = match proof {
+            Some(proof) => {
+                let entry = self.act_on(before, entry, &proof).await?;
+                self.say_refused_again(entry.value.id).await?;
+                entry
+            }
+            None => entry,
+        };
         Ok((entry, told))
     }
 

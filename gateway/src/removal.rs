@@ -115,8 +115,11 @@ impl Gateway {
         self.ledger.heads.purge_under(&format!("{}.", entry.value.id)).await?;
         self.forget_filled(entry.value.id).await?;
         self.ref_counts.forget(entry.value.id);
-        self.leave_place(&entry.value).await?;
+        let had_place = self.leave_place(&entry.value).await?;
         self.forget_secrets(entry.value.id).await?;
-        self.let_another_post(&entry.value).await
+        match had_place {
+            true => self.let_another_post(&entry.value).await,
+            false => Ok(()),
+        }
     }
 }

@@ -42,13 +42,17 @@ impl Gateway {
             return Ok(repo);
         }
         if same_path {
-            // Without a credential the number was asked for at the registration, or is not to be had.
-            let may_ask = repo.forge_id.is_some() || self.has_credential(&repo);
-            let is_true = match signer {
-                Signer::App => repo.forge_id.is_none(),
-                Signer::Registrant => may_ask && self.is_at(&repo, &url, forge_id).await,
+            return match signer {
+                Signer::App if repo.forge_id.is_none() => self.learn(repo, forge_id).await,
+                Signer::App => Ok(repo),
+                // Whose repository the number is of, and whether it may push there, the forge says.
+                Signer::Registrant if self.has_credential(&repo) => self.prove_again(repo).await,
+                // Without a credential the number was asked for at the registration, or is not to be had.
+                Signer::Registrant if repo.forge_id.is_some() && self.is_at(&repo, &url, forge_id).await => {
+                    self.learn(repo, forge_id).await
+                }
+                Signer::Registrant => Ok(repo),
             };
-            return if is_true { self.learn(repo, forge_id).await } else { Ok(repo) };
         }
         let Some(to) = with_scheme_of(&url, &named.clone_url).filter(|_| same_number) else {
             return Ok(repo);
@@ -100,21 +104,24 @@ impl Gateway {
         Ok(entry.value)
     }
 
+    /// Asks the forge about a registration of which a delivery tells something else, or that the forge has
+    /// not confirmed.
+    pub(crate) async fn prove_again(&self, repo: Repo) -> Result<Repo, ApiError> {
+        let entry = self.ledger.repos.get(&repo.id.to_string()).await?;
+        let entry = entry.ok_or(ApiError::NotFound("repository"))?;
+        Ok(self.prove(entry).await?.value)
+    }
+
+    /// Notes a number that the forge told of a registration that had none, or has no credential.
     async fn learn(&self, repo: Repo, forge_id: u64) -> Result<Repo, ApiError> {
-        if repo.posts && repo.forge_id.is_some() {
-            self.leave_place(&repo).await?;
-        }
         let learned = |now: &Entry<Repo>| {
             (now.value.forge_id == repo.forge_id)
                 .then(|| Repo { forge_id: Some(forge_id), ..now.value.clone() })
         };
         let entry = self.ledger.repos.change(&repo.id.to_string(), learned).await?;
         let entry = entry.ok_or(ApiError::NotFound("repository"))?;
-        if !entry.value.posts {
-            self.repos.note(entry.clone());
-            return Ok(entry.value);
-        }
-        Ok(self.settle(entry).await?.value)
+        self.repos.note(entry.clone());
+        Ok(if entry.value.posts { self.settle(entry).await?.value } else { entry.value })
     }
 }
 

@@ -13,7 +13,7 @@ use axum::{
 };
 use bytes::Bytes;
 use hooks::{
-    Forge, Incoming,
+    CloneUrl, Forge, Incoming,
     incoming::{self, Malformed},
     verify::{self, Verified},
 };
@@ -109,6 +109,8 @@ pub(crate) async fn of_repo(
     let arrival = arrival(&hook.to_string(), forge, &headers, &verified);
     let told = within_patience(async {
         let repo = match arrival.incoming.as_ref().ok().and_then(named) {
+            // One question for each delivery: a forge that is slow has had its time then.
+            Some(_) if repo.unproved.is_some() => gateway.prove_again(repo).await?,
             Some(repository) => gateway.follow(repo, repository, Signer::Registrant).await?,
             None => repo,
         };
@@ -240,12 +242,53 @@ impl Gateway {
         incoming: &Incoming,
         named: &incoming::Repository,
     ) -> Result<Option<Repo>, ApiError> {
-        let Some(repo) = self.posting_repo(named).await? else { return Ok(None) };
-        let installation = through(incoming).filter(|_| self.app.is_some());
-        if installation.is_some() && repo.installation != installation {
-            return Ok(None);
+        let posting = self.posting_repo(named).await?;
+        let repo = match through(incoming).filter(|_| self.app.is_some()) {
+            Some(installation) => match posting.filter(|repo| repo.installation == Some(installation)) {
+                Some(repo) => Some(repo),
+                None => self.of_installation(installation, named).await?,
+            },
+            None => match posting {
+                Some(repo) => Some(repo),
+                None => self.unproved_of_operator(named).await?,
+            },
+        };
+        match repo {
+            Some(repo) => self.follow(repo, named, Signer::App).await.map(Some),
+            None => Ok(None),
         }
-        self.follow(repo, named, Signer::App).await.map(Some)
+    }
+
+    /// The registration that an installation brought, where another one posts in its place because GitHub
+    /// refuses the App's checks.
+    async fn of_installation(
+        &self,
+        installation: u64,
+        named: &incoming::Repository,
+    ) -> Result<Option<Repo>, ApiError> {
+        let is_its = |repo: &Repo| {
+            repo.installation == Some(installation)
+                && repo.forge_id.is_some()
+                && repo.forge_id == named.forge_id
+                && !repo.is_removing()
+        };
+        let found = self.repos.find(is_its).into_iter().min_by_key(|entry| entry.value.id);
+        let Some(found) = found else { return Ok(None) };
+        let entry = self.ledger.repos.get(&found.key).await?;
+        Ok(entry.map(|entry| entry.value).filter(is_its))
+    }
+
+    /// A registration of an admin's that GitHub has not confirmed yet, once it has.
+    async fn unproved_of_operator(&self, named: &incoming::Repository) -> Result<Option<Repo>, ApiError> {
+        let is_named = |repo: &Repo| {
+            let url = repo.url.parse::<CloneUrl>();
+            let is_open = repo.operator_credential && repo.unproved.is_some() && !repo.is_removing();
+            is_open && url.is_ok_and(|url| url.same_repository(&named.clone_url))
+        };
+        let found = self.repos.find(is_named).into_iter().min_by_key(|entry| entry.value.id);
+        let Some(found) = found else { return Ok(None) };
+        let repo = self.prove_again(found.value).await?;
+        Ok(Some(repo).filter(|repo| repo.posts))
     }
 }
 

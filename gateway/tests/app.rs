@@ -428,9 +428,10 @@ async fn a_repository_that_an_admin_registers_gets_the_tokens_of_its_installatio
     let job = job_of(&service, "1", &push(&github, 12, (99, "acme/pi"), "0", "a")).await;
     assert_eq!(json!(job.repo), repo["id"]);
     assert!(status_grant(&service, &job).await.unwrap().checks);
-    // The installation goes; what a person registered stays.
+    // The installation goes; what somebody registered stays.
     told(&service, "installation", "2", &installation(12, ACME, "created", &[])).await;
     assert_eq!(repos(&service).await.len(), 1);
+    github.known().installations.clear();
     told(&service, "installation", "3", &installation(12, ACME, "deleted", &[])).await;
     let left = repos(&service).await;
     assert_eq!((left.len(), &left[0]["posts"]), (1, &json!(false)));

@@ -40,6 +40,9 @@ pub enum Action {
     RepoChanged,
     /// A registration was removed; the target is the repository.
     RepoRemoved,
+    /// A registration posts a repository's statuses in place of another; the target is the one that posts
+    /// now, the detail the other.
+    StatusOwnerChanged,
     /// A secret was stored; the target is `<repository>.<NAME>`.
     SecretSet,
     /// A secret was removed; the target is `<repository>.<NAME>`.

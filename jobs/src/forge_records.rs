@@ -88,6 +88,19 @@ pub struct Problem {
     pub since: Timestamp,
 }
 
+/// A right to post that the forge has not confirmed: the registration posts nothing, and the forge is asked
+/// again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unproved {
+    /// Why it is not confirmed, in one sentence.
+    pub reason: String,
+    /// Questions that were not answered with yes, one after the other.
+    #[serde(default)]
+    pub tries: u32,
+    /// When the forge is asked again, by a gateway's clock.
+    pub again_at: Timestamp,
+}
+
 /// A registered repository.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Repo {
@@ -145,6 +158,10 @@ pub struct Repo {
     /// Whether this registration is the one that posts statuses.
     #[serde(default)]
     pub posts: bool,
+    /// That the forge has not confirmed yet that it may post; absent once it has, and where there is no
+    /// credential to ask with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproved: Option<Unproved>,
     /// What becomes of pull requests from forks.
     #[serde(default)]
     pub forks: Forks,

@@ -42,7 +42,7 @@ pub use commit::{Commit, Doubts, Posted};
 pub use filter::{Filter, NotAGlob};
 pub use forge_records::{
     Delivery, Forks, Head, Links, Problem, ProblemKind, PullRequests, PushSeen, Repo, RepoEvent, SkipCi,
-    Verdict, head_key, push_key,
+    Unproved, Verdict, head_key, push_key,
 };
 pub use id::{
     CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, SessionId, TokenId, UserId, WorkerName,

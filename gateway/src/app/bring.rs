@@ -1,18 +1,18 @@
 //! What an installation brings is registered, and what it takes away is not any more. Each can be
-//! done again.
+//! done again. A registration with a token of its own posts no more while an installation brings its
+//! repository, and gets its place back when that one goes.
 
 use hooks::{CloneUrl, Forge, incoming::InstalledRepository};
-use jobs::{Repo, UserId, bucket::Entry, usage::Resource};
+use jiff::Timestamp;
+use jobs::{ProblemKind, Repo, UserId, bucket::Entry, usage::Resource};
 
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, gateway::Gateway, proof::undecided};
 
 /// What became of a repository that an installation brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Brought {
     /// It is registered, perhaps since long.
     Registered,
-    /// A registration with a token of its own posts for it, and stays.
-    PostedByAnother,
     /// Its name makes no URL.
     Nameless,
     /// The installation has as many as an owner may.
@@ -35,28 +35,21 @@ impl Gateway {
     ) -> Result<Brought, ApiError> {
         let Some(url) = self.github_url(&item.full_name) else { return Ok(Brought::Nameless) };
         let posting = self.posting_at(&url, Some(item.forge_id)).await?;
-        let found = match posting {
-            Some(posting) => Some(posting),
-            // Registered, but its place was never taken: a crash, or it was suspended.
-            None => self
-                .repos
-                .find(|repo| {
-                    let is_its = repo.installation.is_some() && repo.forge_id == Some(item.forge_id);
-                    is_its && !repo.is_removing()
-                })
-                .into_iter()
-                .next()
-                .map(|entry| entry.value),
+        let is_apps = |repo: &Repo| repo.installation.is_some() || repo.operator_credential;
+        // Registered, but another one has its place: a crash, it was suspended, or GitHub refused its checks.
+        let is_its = |repo: &Repo| {
+            repo.installation.is_some() && repo.forge_id == Some(item.forge_id) && !repo.is_removing()
         };
+        let found = posting.filter(is_apps).or_else(|| {
+            let found = self.repos.find(is_its).into_iter().min_by_key(|entry| entry.value.id);
+            found.map(|entry| entry.value)
+        });
         match found {
-            Some(repo) if repo.installation.is_some() || repo.operator_credential => {
-                match self.bring_again(repo, installation, owner, item, &url).await {
-                    // It lost its place to another, and was removed in between.
-                    Err(ApiError::NotFound(_)) => Ok(Brought::Registered),
-                    done => done,
-                }
-            }
-            Some(_) => Ok(Brought::PostedByAnother),
+            Some(repo) => match self.bring_again(repo, installation, owner, item, &url).await {
+                // It lost its place to another, and was removed in between.
+                Err(ApiError::NotFound(_)) => Ok(Brought::Registered),
+                done => done,
+            },
             None => self.bring_first(installation, owner, item, &url).await,
         }
     }
@@ -76,7 +69,8 @@ impl Gateway {
                 installation: Some(installation),
                 forge_id: Some(item.forge_id),
                 owner: if is_brought(now) { owner } else { now.owner },
-                ..now.clone()
+                // Perhaps it is about the very right that GitHub refused.
+                ..now.with_problem(ProblemKind::Status, None, Timestamp::now())
             };
             (changed != *now).then_some(changed)
         };
@@ -95,7 +89,12 @@ impl Gateway {
         url: &CloneUrl,
     ) -> Result<Brought, ApiError> {
         let (blank, _) = self.blank(owner, url, Forge::Github);
-        let repo = Repo { installation: Some(installation), forge_id: Some(item.forge_id), ..blank };
+        let repo = Repo {
+            installation: Some(installation),
+            forge_id: Some(item.forge_id),
+            unproved: Some(undecided()),
+            ..blank
+        };
         let key = repo.id.to_string();
         match self.try_reserve(owner, repo.id, Resource::Repos, 1).await? {
             Ok(()) => {}
@@ -144,19 +143,28 @@ impl Gateway {
             return self.unregister_at_once(entry).await;
         }
         let without = |now: &Entry<Repo>| {
-            now.value.installation.is_some().then(|| Repo { installation: None, ..now.value.clone() })
+            now.value.installation.is_some().then(|| Repo {
+                installation: None,
+                posts: false,
+                unproved: Some(undecided()),
+                ..now.value.clone()
+            })
         };
         if let Some(entry) = self.ledger.repos.change(&entry.key, without).await? {
-            self.settle(entry).await?;
+            self.repos.note(entry.clone());
+            self.prove(entry).await?;
         }
         Ok(())
     }
 
-    /// A suspended installation posts nothing. The place is kept for the day when it may again.
+    /// A suspended installation posts nothing; meanwhile a registration with a token may.
     pub(super) async fn silence(&self, entry: Entry<Repo>) -> Result<(), ApiError> {
         let silent = |now: &Entry<Repo>| now.value.posts.then(|| Repo { posts: false, ..now.value.clone() });
         if let Some(entry) = self.ledger.repos.change(&entry.key, silent).await? {
-            self.repos.note(entry);
+            self.repos.note(entry.clone());
+            if self.leave_place(&entry.value).await? {
+                self.let_another_post(&entry.value).await?;
+            }
         }
         Ok(())
     }

@@ -159,6 +159,7 @@ mod tests {
             webhook_id: None,
             former_urls: Vec::new(),
             posts: false,
+            unproved: None,
             forks: Forks::default(),
             skip_ci: SkipCi::default(),
             pull_requests: jobs::PullRequests::default(),
