@@ -1,12 +1,15 @@
 //! A GitHub for one test: it believes the App's proof alone, mints tokens that it remembers, and knows
-//! installations, repositories and webhooks.
+//! installations, repositories and webhooks. The same repositories are Gitea's and GitLab's ([`repositories`]).
 
 #![expect(dead_code, reason = "each test file uses some of it")]
+
+pub(crate) mod repositories;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     process::Command,
     sync::{Arc, Mutex, MutexGuard, OnceLock},
+    time::Duration,
 };
 
 use axum::{
@@ -24,10 +27,12 @@ use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
 /// The App's id here.
 pub(crate) const APP_ID: u64 = 4711;
-/// A person's token that may do everything.
+/// A user's token that may do everything; so may each that begins with it.
 pub(crate) const ADMIN_TOKEN: &str = "ghp_may_do_all";
-/// A person's token that may only read.
+/// A user's token that may only read.
 pub(crate) const READER_TOKEN: &str = "ghp_reads";
+/// A user's token that sees no repository.
+pub(crate) const BLIND_TOKEN: &str = "ghp_sees_nothing";
 
 /// One installation token.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +71,16 @@ pub(crate) struct Known {
     pub(crate) asked_again: Vec<u64>,
     /// Whether every request is answered with 502.
     pub(crate) is_down: bool,
+    /// Every request is answered so late.
+    pub(crate) slow: Option<Duration>,
+    /// Tokens that may only read, besides the usual one.
+    pub(crate) readers: HashSet<String>,
+    /// How often it was asked about a repository, by whomever.
+    pub(crate) asked_about: usize,
+    /// The events of every request for a webhook, in order.
+    pub(crate) subscribed: Vec<Value>,
+    /// Whether it is too old to know merge queues.
+    pub(crate) knows_no_queues: bool,
 }
 
 struct Desk {
@@ -117,10 +132,10 @@ impl Github {
             .route("/app/hook/deliveries", get(deliveries))
             .route("/app/hook/deliveries/{id}/attempts", post(deliver_again))
             .route("/installation/repositories", get(list))
-            .route("/repos/{owner}/{name}", get(repository))
             .route("/repos/{owner}/{name}/installation", get(installed_on))
             .route("/repos/{owner}/{name}/hooks", post(make_webhook))
             .route("/repos/{owner}/{name}/hooks/{id}", delete(remove_webhook))
+            .merge(repositories::routes())
             .layer(from_fn_with_state(Arc::clone(&desk), unless_down))
             .with_state(Arc::clone(&desk));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -186,6 +201,17 @@ fn bearer(headers: &HeaderMap) -> &str {
     value.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default()
 }
 
+/// The token, in the header of whichever forge.
+fn credential(headers: &HeaderMap) -> &str {
+    let of = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let plain = of("private-token").or_else(|| of("authorization")?.strip_prefix("token "));
+    plain.unwrap_or_else(|| bearer(headers))
+}
+
+fn may_do_all(token: &str) -> bool {
+    token.starts_with(ADMIN_TOKEN)
+}
+
 fn said(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "message": message }))).into_response()
 }
@@ -213,8 +239,11 @@ impl Desk {
     /// The repositories that a bearer sees.
     fn seen_by(&self, headers: &HeaderMap) -> Option<Vec<(u64, String)>> {
         let known = self.known();
-        let token = bearer(headers);
-        if [ADMIN_TOKEN, READER_TOKEN].contains(&token) {
+        let token = credential(headers);
+        if token == BLIND_TOKEN {
+            return Some(Vec::new());
+        }
+        if may_do_all(token) || token == READER_TOKEN {
             return Some(known.installations.values().flatten().cloned().collect());
         }
         let minted = known.minted.iter().find(|minted| minted.token == token)?;
@@ -229,6 +258,10 @@ type At = State<Arc<Desk>>;
 async fn unless_down(State(desk): At, request: Request, next: Next) -> Response {
     if desk.known().is_down {
         return StatusCode::BAD_GATEWAY.into_response();
+    }
+    let slow = desk.known().slow;
+    if let Some(late) = slow {
+        tokio::time::sleep(late).await;
     }
     next.run(request).await
 }
@@ -308,28 +341,6 @@ async fn list(State(desk): At, Query(page): Query<HashMap<String, usize>>, heade
     Json(json!({ "total_count": described.len(), "repositories": some })).into_response()
 }
 
-async fn repository(
-    State(desk): At,
-    Path((owner, name)): Path<(String, String)>,
-    headers: HeaderMap,
-) -> Response {
-    let is_nobody = !headers.contains_key("authorization");
-    // Every repository is public here.
-    let all = || desk.known().installations.values().flatten().cloned().collect();
-    let Some(seen) = (if is_nobody { Some(all()) } else { desk.seen_by(&headers) }) else {
-        return said(StatusCode::UNAUTHORIZED, "Bad credentials");
-    };
-    let full_name = format!("{owner}/{name}");
-    let Some((id, _)) = seen.iter().find(|(_, name)| *name == full_name) else {
-        return said(StatusCode::NOT_FOUND, "Not Found");
-    };
-    let mut found = json!({ "id": id, "full_name": full_name });
-    if !is_nobody {
-        found["permissions"] = json!({ "push": bearer(&headers) != READER_TOKEN });
-    }
-    Json(found).into_response()
-}
-
 async fn installed_on(
     State(desk): At,
     Path((owner, name)): Path<(String, String)>,
@@ -348,12 +359,17 @@ async fn installed_on(
 }
 
 async fn make_webhook(State(desk): At, headers: HeaderMap, Json(body): Json<Value>) -> Response {
-    if bearer(&headers) != ADMIN_TOKEN {
+    if !may_do_all(credential(&headers)) {
         return said(StatusCode::FORBIDDEN, "Resource not accessible by personal access token");
     }
     let secret = body["config"]["secret"].as_str().unwrap_or_default();
     assert!(secret.len() >= 32 && body["config"]["content_type"] == "json", "{body}");
     let mut known = desk.known();
+    known.subscribed.push(body["events"].clone());
+    if known.knows_no_queues && body["events"].to_string().contains("merge_group") {
+        let message = "Validation Failed: `merge_group` is not an event of this webhook";
+        return said(StatusCode::UNPROCESSABLE_ENTITY, message);
+    }
     let id = 500 + known.webhooks.len() as u64;
     known.webhooks.insert(id, body["config"]["url"].as_str().unwrap().to_owned());
     (StatusCode::CREATED, Json(json!({ "id": id }))).into_response()
@@ -364,7 +380,7 @@ async fn remove_webhook(
     Path((_, _, id)): Path<(String, String, u64)>,
     headers: HeaderMap,
 ) -> Response {
-    if bearer(&headers) != ADMIN_TOKEN {
+    if !may_do_all(credential(&headers)) {
         return said(StatusCode::FORBIDDEN, "Resource not accessible by personal access token");
     }
     match desk.known().webhooks.remove(&id) {

@@ -1,6 +1,10 @@
-//! Who may do what: every route of the gateway for everyone, as one table; and what nobody is shown.
+//! Who may do what: every route of the gateway for everyone, as one table; what nobody is shown; and what one
+//! is not shown who claims another's repository.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod claims;
+#[path = "../github/mod.rs"]
+mod github;
 mod planted;
 mod scene;
 #[path = "../support/mod.rs"]
@@ -14,71 +18,72 @@ use scene::{Role, Scene};
 ///
 /// `repo`, `job`, `delivery`, `secret` and `token` are the owner's and made anew for each request;
 /// `done` is his job that is over. Pages are asked with a cookie, everything else with a bearer token.
-/// After the admin come a token of a sign-in of the owner's, one that has expired, and one whose sign-in
+/// The claimant has registered the owner's repository too: without a token, with one that its forge does not
+/// take, and asks the webhooks with a signature of that registration's secret. After the admin come a token of a sign-in of the owner's, one that has expired, and one whose sign-in
 /// has ended. Of the last four columns each is a token of the owner's with one scope alone.
 const TABLE: &str = "
-    route                                     about    | anonymous bad expired other viewer owner admin | signed-in expired ended | jobs:read jobs:write repos admin
-    POST   /job/send-job                      -        | 401 401 401 200 200 200 200 | 200 401 401 | 403 200 403 403
-    GET    /job/job-status                    done     | 401 401 401 404 200 200 200 | 200 401 401 | 200 403 403 403
-    GET    /job/result                        done     | 401 401 401 404 200 200 200 | 200 401 401 | 200 403 403 403
-    GET    /job/list-jobs                     -        | 401 401 401 200 200 200 200 | 200 401 401 | 200 403 403 403
-    GET    /observer/stats                    -        | 401 401 401 403 403 403 200 | 403 401 401 | 403 403 403 403
-    GET    /oauth/authorize                   -        | 503 503 503 503 503 503 503 | 503 503 503 | 503 503 503 503
-    GET    /oauth/callback                    -        | 503 503 503 503 503 503 503 | 503 503 503 | 503 503 503 503
-    POST   /oauth/device                      -        | 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
-    POST   /oauth/token                       -        | 400 400 400 400 400 400 400 | 400 400 400 | 400 400 400 400
-    POST   /api/v1/auth/refresh               -        | 401 401 401 401 401 401 401 | 401 401 401 | 401 401 401 401
-    POST   /api/v1/auth/logout                -        | 401 401 401 400 400 400 400 | 204 401 401 | 400 400 400 400
-    GET    /api/v1/whoami                     -        | 401 401 401 200 200 200 200 | 200 401 401 | 200 200 200 200
-    POST   /api/v1/jobs                       repo     | 401 401 401 404 202 202 202 | 202 401 401 | 403 202 403 403
-    GET    /api/v1/jobs                       -        | 401 401 401 200 200 200 200 | 200 401 401 | 200 403 403 403
-    GET    /api/v1/jobs/{id}                  done     | 401 401 401 404 200 200 200 | 200 401 401 | 200 403 403 403
-    DELETE /api/v1/jobs/{id}                  over     | 401 401 401 404 403 204 204 | 204 401 401 | 403 204 403 403
-    GET    /api/v1/jobs/{id}/result           done     | 401 401 401 404 200 200 200 | 200 401 401 | 200 403 403 403
-    GET    /api/v1/jobs/{id}/log              done     | 401 401 401 404 200 200 200 | 200 401 401 | 200 403 403 403
-    GET    /api/v1/jobs/{id}/events           done     | 401 401 401 404 200 200 200 | 200 401 401 | 200 403 403 403
-    POST   /api/v1/jobs/{id}/cancel           job      | 401 401 401 404 403 200 200 | 200 401 401 | 403 200 403 403
-    POST   /api/v1/jobs/{id}/rerun            job      | 401 401 401 404 403 202 202 | 202 401 401 | 403 202 403 403
-    POST   /api/v1/repos                      -        | 401 401 401 201 201 201 201 | 201 401 401 | 403 403 201 403
-    GET    /api/v1/repos                      -        | 401 401 401 200 200 200 200 | 200 401 401 | 200 403 403 403
-    GET    /api/v1/repos/{id}                 repo     | 401 401 401 404 200 200 200 | 200 401 401 | 200 403 403 403
-    PATCH  /api/v1/repos/{id}                 repo     | 401 401 401 404 403 200 200 | 200 401 401 | 403 403 200 403
-    DELETE /api/v1/repos/{id}                 repo     | 401 401 401 404 403 204 204 | 204 401 401 | 403 403 204 403
-    GET    /api/v1/repos/{id}/secrets         repo     | 401 401 401 404 403 200 200 | 200 401 401 | 403 403 200 403
-    PUT    /api/v1/repos/{id}/secrets/{name}  repo     | 401 401 401 404 403 201 201 | 201 401 401 | 403 403 201 403
-    DELETE /api/v1/repos/{id}/secrets/{name}  secret   | 401 401 401 404 403 204 204 | 204 401 401 | 403 403 204 403
-    GET    /api/v1/deliveries                 repo     | 401 401 401 404 403 200 200 | 200 401 401 | 200 403 403 403
-    GET    /api/v1/deliveries/{id}            delivery | 401 401 401 404 404 200 200 | 200 401 401 | 200 403 403 403
-    POST   /api/v1/deliveries/{id}/replay     delivery | 401 401 401 404 404 202 202 | 202 401 401 | 403 202 403 403
-    POST   /api/v1/deliveries/{id}/approve    delivery | 401 401 401 404 404 409 409 | 409 401 401 | 403 409 403 403
-    POST   /api/v1/tokens                     -        | 401 401 401 201 201 201 201 | 201 401 401 | 201 201 201 201
-    GET    /api/v1/tokens                     -        | 401 401 401 200 200 200 200 | 200 401 401 | 200 200 200 200
-    DELETE /api/v1/tokens/{id}                token    | 401 401 401 404 404 204 204 | 204 401 401 | 403 403 403 403
-    GET    /api/v1/usage                      -        | 401 401 401 200 200 200 200 | 200 401 401 | 200 403 403 403
-    GET    /api/v1/stats                      -        | 401 401 401 403 403 403 200 | 403 401 401 | 403 403 403 403
-    GET    /api/v1/audit                      -        | 401 401 401 403 403 403 200 | 403 401 401 | 403 403 403 403
-    POST   /webhooks/github                   -        | 401 401 401 401 401 401 401 | 401 401 401 | 401 401 401 401
-    POST   /webhooks/{id}                     repo     | 401 401 401 401 401 401 401 | 401 401 401 | 401 401 401 401
-    GET    /openapi.json                      -        | 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
-    GET    /schema/faas-manifest.json         -        | 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
-    GET    /healthz                           -        | 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
-    GET    /readyz                            -        | 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
-    GET    /metrics                           -        | 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
-    GET    /                                  -        | 401 401 401 200 200 200 200 | 200 401 401 | 200 403 403 403
-    GET    /jobs/{id}                         done     | 401 401 401 404 200 200 200 | 200 401 401 | 200 403 403 403
-    POST   /jobs/{id}/cancel                  job      | 401 403 403 404 403 303 303 | 303 403 403 | 403 403 403 403
-    POST   /jobs/{id}/rerun                   job      | 401 403 403 404 403 303 303 | 303 403 403 | 403 403 403 403
-    GET    /deliveries/{id}                   delivery | 401 401 401 404 404 200 200 | 200 401 401 | 200 403 403 403
-    POST   /deliveries/{id}/approve           delivery | 401 403 403 404 404 409 409 | 409 403 403 | 403 403 403 403
-    GET    /tokens                            -        | 401 401 401 200 200 200 200 | 200 401 401 | 200 200 200 200
-    POST   /tokens                            -        | 401 403 403 201 201 201 201 | 201 403 403 | 201 403 403 403
-    POST   /tokens/{id}/revoke                token    | 401 403 403 404 404 303 303 | 303 403 403 | 403 403 403 403
-    GET    /device                            -        | 401 401 401 200 200 200 200 | 200 401 401 | 200 200 200 200
-    POST   /device                            -        | 401 403 403 400 400 400 400 | 400 403 403 | 400 403 403 403
-    POST   /link                              -        | 401 403 403 503 503 503 503 | 503 403 403 | 403 403 403 403
-    POST   /login                             -        | 401 401 401 303 303 303 303 | 401 401 401 | 303 303 303 303
-    POST   /logout                            -        | 401 403 403 303 303 303 303 | 303 403 403 | 303 403 403 403
-    GET    /assets/{name}                     -        | 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
+    route                                     about    | anonymous bad expired other claimant viewer owner admin | signed-in expired ended | jobs:read jobs:write repos admin
+    POST   /job/send-job                      -        | 401 401 401 200 200 200 200 200 | 200 401 401 | 403 200 403 403
+    GET    /job/job-status                    done     | 401 401 401 404 404 200 200 200 | 200 401 401 | 200 403 403 403
+    GET    /job/result                        done     | 401 401 401 404 404 200 200 200 | 200 401 401 | 200 403 403 403
+    GET    /job/list-jobs                     -        | 401 401 401 200 200 200 200 200 | 200 401 401 | 200 403 403 403
+    GET    /observer/stats                    -        | 401 401 401 403 403 403 403 200 | 403 401 401 | 403 403 403 403
+    GET    /oauth/authorize                   -        | 503 503 503 503 503 503 503 503 | 503 503 503 | 503 503 503 503
+    GET    /oauth/callback                    -        | 503 503 503 503 503 503 503 503 | 503 503 503 | 503 503 503 503
+    POST   /oauth/device                      -        | 200 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
+    POST   /oauth/token                       -        | 400 400 400 400 400 400 400 400 | 400 400 400 | 400 400 400 400
+    POST   /api/v1/auth/refresh               -        | 401 401 401 401 401 401 401 401 | 401 401 401 | 401 401 401 401
+    POST   /api/v1/auth/logout                -        | 401 401 401 400 400 400 400 400 | 204 401 401 | 400 400 400 400
+    GET    /api/v1/whoami                     -        | 401 401 401 200 200 200 200 200 | 200 401 401 | 200 200 200 200
+    POST   /api/v1/jobs                       repo     | 401 401 401 404 404 202 202 202 | 202 401 401 | 403 202 403 403
+    GET    /api/v1/jobs                       -        | 401 401 401 200 200 200 200 200 | 200 401 401 | 200 403 403 403
+    GET    /api/v1/jobs/{id}                  done     | 401 401 401 404 404 200 200 200 | 200 401 401 | 200 403 403 403
+    DELETE /api/v1/jobs/{id}                  over     | 401 401 401 404 404 403 204 204 | 204 401 401 | 403 204 403 403
+    GET    /api/v1/jobs/{id}/result           done     | 401 401 401 404 404 200 200 200 | 200 401 401 | 200 403 403 403
+    GET    /api/v1/jobs/{id}/log              done     | 401 401 401 404 404 200 200 200 | 200 401 401 | 200 403 403 403
+    GET    /api/v1/jobs/{id}/events           done     | 401 401 401 404 404 200 200 200 | 200 401 401 | 200 403 403 403
+    POST   /api/v1/jobs/{id}/cancel           job      | 401 401 401 404 404 403 200 200 | 200 401 401 | 403 200 403 403
+    POST   /api/v1/jobs/{id}/rerun            job      | 401 401 401 404 404 403 202 202 | 202 401 401 | 403 202 403 403
+    POST   /api/v1/repos                      -        | 401 401 401 201 201 201 201 201 | 201 401 401 | 403 403 201 403
+    GET    /api/v1/repos                      -        | 401 401 401 200 200 200 200 200 | 200 401 401 | 200 403 403 403
+    GET    /api/v1/repos/{id}                 repo     | 401 401 401 404 404 200 200 200 | 200 401 401 | 200 403 403 403
+    PATCH  /api/v1/repos/{id}                 repo     | 401 401 401 404 404 403 200 200 | 200 401 401 | 403 403 200 403
+    DELETE /api/v1/repos/{id}                 repo     | 401 401 401 404 404 403 204 204 | 204 401 401 | 403 403 204 403
+    GET    /api/v1/repos/{id}/secrets         repo     | 401 401 401 404 404 403 200 200 | 200 401 401 | 403 403 200 403
+    PUT    /api/v1/repos/{id}/secrets/{name}  repo     | 401 401 401 404 404 403 201 201 | 201 401 401 | 403 403 201 403
+    DELETE /api/v1/repos/{id}/secrets/{name}  secret   | 401 401 401 404 404 403 204 204 | 204 401 401 | 403 403 204 403
+    GET    /api/v1/deliveries                 repo     | 401 401 401 404 404 403 200 200 | 200 401 401 | 200 403 403 403
+    GET    /api/v1/deliveries/{id}            delivery | 401 401 401 404 404 404 200 200 | 200 401 401 | 200 403 403 403
+    POST   /api/v1/deliveries/{id}/replay     delivery | 401 401 401 404 404 404 202 202 | 202 401 401 | 403 202 403 403
+    POST   /api/v1/deliveries/{id}/approve    delivery | 401 401 401 404 404 404 409 409 | 409 401 401 | 403 409 403 403
+    POST   /api/v1/tokens                     -        | 401 401 401 201 201 201 201 201 | 201 401 401 | 201 201 201 201
+    GET    /api/v1/tokens                     -        | 401 401 401 200 200 200 200 200 | 200 401 401 | 200 200 200 200
+    DELETE /api/v1/tokens/{id}                token    | 401 401 401 404 404 404 204 204 | 204 401 401 | 403 403 403 403
+    GET    /api/v1/usage                      -        | 401 401 401 200 200 200 200 200 | 200 401 401 | 200 403 403 403
+    GET    /api/v1/stats                      -        | 401 401 401 403 403 403 403 200 | 403 401 401 | 403 403 403 403
+    GET    /api/v1/audit                      -        | 401 401 401 403 403 403 403 200 | 403 401 401 | 403 403 403 403
+    POST   /webhooks/github                   -        | 401 401 401 401 401 401 401 401 | 401 401 401 | 401 401 401 401
+    POST   /webhooks/{id}                     repo     | 401 401 401 401 401 401 401 401 | 401 401 401 | 401 401 401 401
+    GET    /openapi.json                      -        | 200 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
+    GET    /schema/faas-manifest.json         -        | 200 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
+    GET    /healthz                           -        | 200 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
+    GET    /readyz                            -        | 200 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
+    GET    /metrics                           -        | 200 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
+    GET    /                                  -        | 401 401 401 200 200 200 200 200 | 200 401 401 | 200 403 403 403
+    GET    /jobs/{id}                         done     | 401 401 401 404 404 200 200 200 | 200 401 401 | 200 403 403 403
+    POST   /jobs/{id}/cancel                  job      | 401 403 403 404 404 403 303 303 | 303 403 403 | 403 403 403 403
+    POST   /jobs/{id}/rerun                   job      | 401 403 403 404 404 403 303 303 | 303 403 403 | 403 403 403 403
+    GET    /deliveries/{id}                   delivery | 401 401 401 404 404 404 200 200 | 200 401 401 | 200 403 403 403
+    POST   /deliveries/{id}/approve           delivery | 401 403 403 404 404 404 409 409 | 409 403 403 | 403 403 403 403
+    GET    /tokens                            -        | 401 401 401 200 200 200 200 200 | 200 401 401 | 200 200 200 200
+    POST   /tokens                            -        | 401 403 403 201 201 201 201 201 | 201 403 403 | 201 403 403 403
+    POST   /tokens/{id}/revoke                token    | 401 403 403 404 404 404 303 303 | 303 403 403 | 403 403 403 403
+    GET    /device                            -        | 401 401 401 200 200 200 200 200 | 200 401 401 | 200 200 200 200
+    POST   /device                            -        | 401 403 403 400 400 400 400 400 | 400 403 403 | 400 403 403 403
+    POST   /link                              -        | 401 403 403 503 503 503 503 503 | 503 403 403 | 403 403 403 403
+    POST   /login                             -        | 401 401 401 303 303 303 303 303 | 401 401 401 | 303 303 303 303
+    POST   /logout                            -        | 401 403 403 303 303 303 303 303 | 303 403 403 | 303 403 403 403
+    GET    /assets/{name}                     -        | 200 200 200 200 200 200 200 200 | 200 200 200 | 200 200 200 200
 ";
 
 /// One row of the table.

@@ -1,4 +1,4 @@
-//! The people and things of the matrix.
+//! The callers and things of the matrix.
 
 use std::{
     net::Ipv4Addr,
@@ -31,6 +31,7 @@ pub(crate) enum Role {
     Bad,
     Expired,
     Other,
+    Claimant,
     Viewer,
     Owner,
     Admin,
@@ -42,11 +43,12 @@ pub(crate) enum Role {
 
 impl Role {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::Anonymous,
         Self::Bad,
         Self::Expired,
         Self::Other,
+        Self::Claimant,
         Self::Viewer,
         Self::Owner,
         Self::Admin,
@@ -74,6 +76,8 @@ pub(crate) struct Scene {
     pub(crate) owner: String,
     viewer: UserId,
     done: JobId,
+    /// The secret of the claimant's registration.
+    claim: String,
     /// Every request comes from an address of its own, so that nobody is slowed down for others.
     from: AtomicU32,
 }
@@ -103,6 +107,7 @@ impl Scene {
                 Role::Bad => Some(format!("gft_{}_{}", "0".repeat(32), "0".repeat(40))),
                 Role::Expired => made(&ALL_SCOPES, Some(past)).await,
                 Role::Other => Some(service.user("other@example.com").await),
+                Role::Claimant => Some(service.user("claimant@example.com").await),
                 Role::Viewer => Some(viewer_token.clone()),
                 Role::Owner => Some(owner.clone()),
                 Role::Admin => Some(service.admin().await),
@@ -113,7 +118,9 @@ impl Scene {
         }
         let http = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build().unwrap();
         let from = AtomicU32::new(u32::from(Ipv4Addr::new(198, 18, 0, 0)));
-        let mut scene = Self { service, http, tokens, owner, viewer, done: JobId::new(), from };
+        let (done, claim) = (JobId::new(), String::new());
+        let mut scene = Self { service, http, tokens, owner, viewer, done, claim, from };
+        scene.claim = scene.claim().await;
         let repo = scene.repo().await["id"].as_str().unwrap().to_owned();
         scene.done = scene.service.submit(&scene.owner, &repo).await;
         scene.service.run(scene.done, "a line\n", b"3.14").await;
@@ -184,6 +191,16 @@ impl Scene {
         repo
     }
 
+    /// Registers the owner's repository for the claimant, in each way that there is; returns a secret.
+    async fn claim(&self) -> String {
+        let token = self.token(Role::Claimant).unwrap();
+        let with_token = json!({ "url": URL, "forge": "gitea", "token": "none-of-the-forge's" });
+        let claimed = self.service.register(token, with_token).await;
+        assert_eq!(claimed["posts"], false, "{claimed}");
+        let plain = self.service.register(token, json!({ "url": URL })).await;
+        plain["secret"].as_str().unwrap().to_owned()
+    }
+
     /// A job of the owner's repository that waits.
     async fn job(&self) -> String {
         let repo = self.repo().await;
@@ -250,6 +267,11 @@ impl Scene {
             (Role::SignedIn, "/api/v1/auth/logout") => Some(self.sign_in().await),
             _ => None,
         };
+        if role == Role::Claimant && path.starts_with("/webhooks/") {
+            let hook = if path.ends_with("/github") { "github" } else { &id };
+            let delivery = self.service.deliver(hook, &self.claim, "push", "claimed", &push(URL, "0", "9"));
+            return delivery.send().await.unwrap().status().as_u16();
+        }
         let token = fresh.as_deref().or(self.token(role));
         self.send(method, path, &id, token).await.status().as_u16()
     }
