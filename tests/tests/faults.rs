@@ -55,7 +55,7 @@ async fn a_webhook_that_cannot_be_made_is_told_and_the_registration_stands() {
 }
 
 #[tokio::test]
-async fn a_repository_that_the_forge_does_not_tell_about_is_registered_and_posts() {
+async fn a_repository_that_the_forge_does_not_tell_about_is_registered_and_posts_once_it_does() {
     let service = Service::start().await;
     service.forge.troubles_at(Part::LookUp, [Trouble::Answer(500, Vec::new())]);
     let repository = service.registered("unknown").await;

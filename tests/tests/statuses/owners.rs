@@ -2,7 +2,13 @@
 
 use http::{Method, StatusCode};
 use serde_json::json;
-use tests::{Api, Service, forge::Rights, waiting::STATUS};
+use test_case::test_case;
+use tests::{
+    Api, Delivery, Forge, Manner, Service,
+    delivery::{path, payload},
+    forge::{Hook, Kind, Rights},
+    waiting::STATUS,
+};
 
 use crate::{hello, registered, shown, told};
 
@@ -102,4 +108,71 @@ async fn a_token_that_cannot_see_the_repository_does_not_post() {
         reason.starts_with("the forge knows no such repository, or the token may not see it"),
         "{reason}"
     );
+}
+
+#[test_case(Kind::GitHub; "a fine-grained token of GitHub's")]
+#[test_case(Kind::Gitea; "gitea")]
+#[test_case(Kind::GitLab; "gitlab")]
+#[tokio::test]
+async fn at_every_forge_the_first_refused_status_lets_another_registration_post(kind: Kind) {
+    let forge = Forge::start().await;
+    forge.is_kind(kind);
+    let (url, elsewhere) = (forge.url(), "https://api.github.example/".to_owned());
+    let github = if kind == Kind::GitHub { url } else { elsewhere };
+    let wishes = [("GITFAAS_GITHUB_API_URL", &*github), ("GITFAAS_GITHUB_TOKEN", "")];
+    let service = Service::start_on(forge, &wishes).await;
+    // No forge tells of a token whether it may write statuses.
+    service.forge.grants(TOKENS[0], Rights { push: true, ..Rights::default() });
+    service.forge.grants(TOKENS[1], Rights::all());
+    let (first, second) = (service.user("first@example.com"), service.user("second@example.com"));
+    let repository = service.forge.repository("refused").await;
+    let other = json!({ "url": repository.url, "token": TOKENS[1], "webhook": false });
+    let repository = registered(&first, repository, json!({ "token": TOKENS[0], "webhook": false })).await;
+    let other = Api::json(second.post("/api/v1/repos", &other).await, StatusCode::CREATED).await;
+    let registration = repository.registration();
+    assert_eq!(shown(&first, &registration.id).await["posts"], true);
+    assert_eq!(other["posts"], false, "{other}");
+
+    let sha = repository.commit("main", hello(), "a change").await;
+    repository.receive(&sha).await;
+    let commit = tests::repository::Commit {
+        reference: "refs/heads/main".to_owned(),
+        before: tests::repository::NO_COMMIT.to_owned(),
+        ..crate::commit(&sha)
+    };
+    let hook = |url: &str, secret: &str| Hook {
+        id: 1,
+        repository: "acme/refused".to_owned(),
+        url: url.to_owned(),
+        events: Vec::new(),
+        secret: secret.to_owned(),
+    };
+    let tell = async |hook: Hook| match kind {
+        Kind::GitLab => Manner::Gitlab.tell(&service, &hook, &repository, &commit).await,
+        Kind::Gitea => Manner::Gitea.tell(&service, &hook, &repository, &commit).await,
+        Kind::GitHub | Kind::All => {
+            let delivery = Delivery::of("push", &payload(&repository, &commit), &hook.secret);
+            delivery.send(&service, &path(&hook.url)).await
+        }
+    };
+    let (status, answer) = tell(hook(&registration.webhook_url, &registration.secret)).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    let begun = std::time::Instant::now();
+    let view = loop {
+        let view = shown(&first, &registration.id).await;
+        if view["posts"] == false {
+            break view;
+        }
+        assert!(begun.elapsed() < STATUS, "{view}");
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    };
+    let message = view["problems"][0]["message"].as_str().unwrap();
+    assert!(message.starts_with("the forge refuses the status: 403"), "{view}");
+    let id = other["id"].as_str().unwrap();
+    assert_eq!(shown(&second, id).await["posts"], true);
+    // The same push, told to the other's hook, is told to the forge.
+    let text = |field: &str| other[field].as_str().unwrap().to_owned();
+    let (status, answer) = tell(hook(&text("webhook_url"), &text("secret"))).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
+    assert_eq!(service.forge.final_status(&commit).await.state, "success");
 }
