@@ -137,7 +137,7 @@ impl Gateway {
     /// Notes that a registration posts in place of another.
     pub(crate) async fn owner_changed(&self, now: RepoId, before: RepoId) {
         tracing::info!(repo = %now, %before, "status owner changed");
-        let forge = Doer { user: None, by: Some(By::Forge) };
+        let forge = Doer { user: None, by: Some(By::Forge), log: audit::Log::Users };
         self.audit_with(forge, Action::StatusOwnerChanged, now, Some(before.to_string())).await;
     }
 
