@@ -191,6 +191,12 @@ pub(crate) const VARIABLES: &[Variable] = &[
         WORKER,
         "names and CIDRs that functions reach besides public addresses",
     ),
+    variable(
+        "GITFAAS_EGRESS_DENY",
+        "",
+        "gateway, worker",
+        "names and CIDRs that neither clones, prepare nor functions reach, whatever is allowed",
+    ),
     variable("GITFAAS_PREPARE_HOSTS", "any public", WORKER, "patterns of hosts that prepare is narrowed to"),
     variable("GITFAAS_PREPARE_TIMEOUT", "10m", WORKER, "wall clock of prepare"),
     variable("GITFAAS_PREPARE_MEMORY", "2g", WORKER, "memory of prepare"),

@@ -4,7 +4,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use hooks::address::Allow;
+use hooks::address::{Allow, Deny, OwnAddresses};
 use jobs::{
     Secret,
     env::{Problems, Reader},
@@ -106,7 +106,9 @@ impl Config {
         let master_key_file = env.optional("GITFAAS_MASTER_KEY_FILE");
         let next_master_key_file = env.optional("GITFAAS_NEXT_MASTER_KEY_FILE");
         let limits = limits::Settings::read(&mut env);
-        let clone_allow = env.or("GITFAAS_CLONE_ALLOW", Allow::none());
+        let deny = env.or("GITFAAS_EGRESS_DENY", Deny::none());
+        let own = OwnAddresses::of_this_machine();
+        let clone_allow = env.or("GITFAAS_CLONE_ALLOW", Allow::none()).guarded(&deny, &own);
         let login = settings::Settings::read(&mut env, &clone_allow);
         let ca_bundle = env.optional("GITFAAS_CA_BUNDLE");
         let streams = streams::Settings::read(&mut env);

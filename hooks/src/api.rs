@@ -194,9 +194,7 @@ fn onward(from: &Url, location: Option<&HeaderValue>) -> Result<Url, StatusError
 fn unreachable(error: &(dyn std::error::Error + 'static)) -> StatusError {
     let mut cause = Some(error);
     while let Some(error) = cause {
-        if let Some(refused @ (AddressError::NotPublic { .. } | AddressError::NotAHost { .. })) =
-            error.downcast_ref()
-        {
+        if let Some(refused) = error.downcast_ref::<AddressError>().filter(|refused| !refused.may_pass()) {
             return StatusError::Refused { reason: refused.to_string() };
         }
         cause = error.source();

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use hooks::address::Allow;
+use hooks::address::{Allow, Deny, OwnAddresses};
 use jobs::{
     Label, WorkerName,
     env::{Problems, Reader},
@@ -47,7 +47,8 @@ pub struct Config {
     pub door_volume: Option<String>,
     /// Certificates for jobs and for our own clients.
     pub ca_bundle: Option<PathBuf>,
-    /// Reachable for clones, besides public addresses.
+    /// Reachable for clones, besides public addresses. This and the next two also refuse what
+    /// `GITFAAS_EGRESS_DENY` lists, and this machine's own addresses unless they name them.
     pub clone_allow: Allow,
     /// Reachable in the prepare phase, besides public addresses.
     pub prepare_allow: Allow,
@@ -102,6 +103,12 @@ impl Config {
         if labels.is_empty() {
             labels.push(Label::default());
         }
+        let deny = env.or("GITFAAS_EGRESS_DENY", Deny::none());
+        let own = OwnAddresses::of_this_machine();
+        let mut reach = |name| env.or(name, Allow::none()).guarded(&deny, &own);
+        let clone_allow = reach("GITFAAS_CLONE_ALLOW");
+        let prepare_allow = reach("GITFAAS_PREPARE_ALLOW");
+        let run_allow = reach("GITFAAS_RUN_ALLOW");
         let config = Self {
             data_dir: data_dir.to_owned(),
             name: env.optional("GITFAAS_WORKER_NAME"),
@@ -114,9 +121,9 @@ impl Config {
             runner_images: env.optional("GITFAAS_RUNNER_IMAGES"),
             door_volume: env.optional("GITFAAS_DOOR_VOLUME"),
             ca_bundle: env.optional("GITFAAS_CA_BUNDLE"),
-            clone_allow: env.or("GITFAAS_CLONE_ALLOW", Allow::none()),
-            prepare_allow: env.or("GITFAAS_PREPARE_ALLOW", Allow::none()),
-            run_allow: env.or("GITFAAS_RUN_ALLOW", Allow::none()),
+            clone_allow,
+            prepare_allow,
+            run_allow,
             prepare_hosts: env.list("GITFAAS_PREPARE_HOSTS"),
             prepare_timeout: env.duration("GITFAAS_PREPARE_TIMEOUT", Duration::from_secs(600)),
             prepare_memory_bytes: env.bytes("GITFAAS_PREPARE_MEMORY", 2 << 30),

@@ -37,7 +37,8 @@ impl GithubApp {
     pub(crate) fn open(config: &Config) -> Result<Option<Self>, AppError> {
         let Some(app) = &config.github.app else { return Ok(None) };
         let api = config.github.api_url.clone();
-        let app = App::new(app.id, &app.key, api, &config.clone_allow, config.ca_bundle.as_deref())?;
+        let reached = config.clone_allow.clone().unguarded();
+        let app = App::new(app.id, &app.key, api, &reached, config.ca_bundle.as_deref())?;
         Ok(Some(Self { app, owner: OnceCell::new(), tokens: Tokens::default() }))
     }
 

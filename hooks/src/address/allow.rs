@@ -1,13 +1,16 @@
 //! The operator's exceptions: names and networks reachable besides public addresses.
 //!
 //! Read from `GITFAAS_CLONE_ALLOW`, `GITFAAS_PREPARE_ALLOW` and `GITFAAS_RUN_ALLOW`; each phase has
-//! a list of its own, so what may be cloned from is not thereby reachable by a job.
+//! a list of its own, so what may be cloned from is not thereby reachable by a job. What is refused
+//! besides ([`Deny`], [`OwnAddresses`]) goes with the list to wherever a connection is judged.
 
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
+
+use super::{Deny, OwnAddresses};
 
 /// Names and networks that are reachable besides public addresses. The default is none.
 ///
@@ -16,6 +19,8 @@ use ipnet::IpNet;
 pub struct Allow {
     networks: Vec<IpNet>,
     names: Vec<Name>,
+    deny: Deny,
+    own: Option<OwnAddresses>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +39,29 @@ impl Allow {
     /// No exceptions: public addresses only.
     pub fn none() -> Self {
         Self::default()
+    }
+
+    /// The same exceptions, with what is refused whatever they say, and with the addresses of this machine,
+    /// which are reached only as exceptions.
+    #[must_use]
+    pub fn guarded(self, deny: &Deny, own: &OwnAddresses) -> Self {
+        Self { deny: deny.clone(), own: Some(own.clone()), ..self }
+    }
+
+    /// The same exceptions alone: for addresses that the operator set, not an owner.
+    #[must_use]
+    pub fn unguarded(self) -> Self {
+        Self { deny: Deny::none(), own: None, ..self }
+    }
+
+    /// What is refused whatever is listed here.
+    pub fn deny(&self) -> &Deny {
+        &self.deny
+    }
+
+    /// Whether the address is one of this machine's, where that makes a difference.
+    pub fn is_own(&self, ip: IpAddr) -> bool {
+        self.own.as_ref().is_some_and(|own| own.contains(ip))
     }
 
     /// Whether the address lies in a listed network. An IPv4-mapped IPv6 address counts as IPv4.

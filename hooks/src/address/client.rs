@@ -14,7 +14,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Proxy};
 use url::Host;
 
-use super::{AddressError, Allow, check_url, resolve};
+use super::{AddressError, Allow, check_host, check_url, resolve};
 
 /// Redirects followed at most; git and browsers are content with fewer than ten.
 const MAX_REDIRECTS: usize = 5;
@@ -120,7 +120,7 @@ impl Resolve for PublicOnly {
         let allow = Arc::clone(&self.allow);
         Box::pin(async move {
             if let Some(host) = name.as_str().strip_suffix(REFUSED_SUFFIX) {
-                return Err(AddressError::NotPublic { host: unlabelled(host) }.into());
+                return Err(refusal(host, &allow).into());
             }
             // Port 0: reqwest puts in the URL's.
             let found: Vec<SocketAddr> = resolve(name.as_str(), 0, &allow).await?;
@@ -130,11 +130,14 @@ impl Resolve for PublicOnly {
 }
 
 /// Stops literal addresses, which never reach a resolver: reqwest asks its proxy rule about every
-/// URL it is about to connect to, and a refused one is sent to a name that [`PublicOnly`] refuses.
+/// URL it is about to connect to, and a refused one is sent to a name that [`PublicOnly`] refuses. A name
+/// that is denied is the resolver's.
 pub fn literal_guard(allow: &Allow) -> Proxy {
     let allow = allow.clone();
     Proxy::custom(move |url| {
-        check_url(url, &allow).is_err().then(|| {
+        let refused = check_url(url, &allow).err()?;
+        let is_name = matches!(url.host(), Some(Host::Domain(_)));
+        (!is_name || !matches!(refused, AddressError::Denied { .. })).then(|| {
             let label = match url.host() {
                 Some(Host::Ipv4(ip)) => format!("v4-{:x}", ip.to_bits()),
                 Some(Host::Ipv6(ip)) => format!("v6-{:x}", ip.to_bits()),
@@ -143,6 +146,12 @@ pub fn literal_guard(allow: &Allow) -> Proxy {
             format!("http://{label}{REFUSED_SUFFIX}")
         })
     })
+}
+
+/// Why the address that [`literal_guard`] put into a label is refused.
+fn refusal(label: &str, allow: &Allow) -> AddressError {
+    let host = unlabelled(label);
+    check_host(&host, allow).err().unwrap_or(AddressError::NotPublic { host })
 }
 
 /// The address that [`literal_guard`] put into a label, as people write it.
@@ -178,6 +187,7 @@ pub fn redirects(allow: &Allow) -> Policy {
 
 #[cfg(test)]
 mod tests {
+    use super::super::OwnAddresses;
     use super::*;
     use test_case::test_case;
     use wiremock::matchers::path;
@@ -227,6 +237,30 @@ mod tests {
         assert_eq!(cause(&get("/v6").await.unwrap_err()), "[::1] has no public address");
         assert_eq!(cause(&get("/name").await.unwrap_err()), "169.254.169.254 has no public address");
         assert_eq!(cause(&get("/loop").await.unwrap_err()), "too many redirects");
+    }
+
+    #[tokio::test]
+    async fn what_is_denied_is_never_asked_by_address_name_or_redirect() {
+        let server = MockServer::start().await;
+        let port = server.address().port();
+        let onward =
+            ResponseTemplate::new(302).insert_header("location", format!("http://localhost:{port}/"));
+        Mock::given(path("/onward")).respond_with(onward).expect(1).mount(&server).await;
+        Mock::given(path("/")).respond_with(ResponseTemplate::new(200)).expect(0).mount(&server).await;
+        let own = OwnAddresses::given([]);
+        let by = |deny: &str| {
+            let allow = "localhost,127.0.0.0/8,::1".parse::<Allow>().unwrap();
+            client(&allow.guarded(&deny.parse().unwrap(), &own), None, Timeouts::default()).unwrap()
+        };
+        let get = async |deny: &str, url: String| cause(&by(deny).get(url).send().await.unwrap_err());
+        let denied = |host: &str| format!("{host} is denied by the operator of this service");
+
+        let literal = format!("http://127.0.0.1:{port}/");
+        assert_eq!(get("127.0.0.1", literal).await, denied("127.0.0.1"));
+        assert_eq!(get("localhost", format!("http://localhost:{port}/")).await, denied("localhost"));
+        let behind = get("127.0.0.0/8,::1", format!("http://localhost:{port}/")).await;
+        assert_eq!(behind, denied("localhost"), "by its addresses");
+        assert_eq!(get("localhost", format!("{}/onward", server.uri())).await, denied("localhost"));
     }
 
     #[tokio::test]

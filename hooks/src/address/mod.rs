@@ -1,7 +1,8 @@
 //! Which address is public, and how every connection of ours is held to it.
 //!
-//! Owns the rule, the exceptions an operator makes to it ([`Allow`]), the resolver that pins a name
-//! to the addresses that were judged, and a ready HTTP client. Does not own any connection.
+//! Owns the rule, the exceptions an operator makes to it ([`Allow`]), what is refused besides ([`Deny`],
+//! [`OwnAddresses`]), the resolver that pins a name to the addresses that were judged, and a ready HTTP
+//! client. Does not own any connection.
 //!
 //! Three rules hold in the whole service because they hold here:
 //! * an address is judged after resolving, and the address that was judged is the one connected to,
@@ -13,11 +14,16 @@
 mod allow;
 mod clear;
 mod client;
+mod deny;
+mod forms;
+mod own;
 mod public;
 mod resolve;
 
 pub use allow::{Allow, BadAllow};
 pub use clear::may_send_credential;
 pub use client::{ClientError, PublicOnly, Timeouts, builder, client, literal_guard, redirects};
+pub use deny::Deny;
+pub use own::OwnAddresses;
 pub use public::is_public;
 pub use resolve::{AddressError, check_host, check_url, permits, resolve};

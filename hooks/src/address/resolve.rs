@@ -22,6 +22,18 @@ pub enum AddressError {
         /// The host as it was asked for.
         host: String,
     },
+    /// The operator denies it.
+    #[error("{host} is denied by the operator of this service")]
+    Denied {
+        /// The host as it was asked for.
+        host: String,
+    },
+    /// It leads to the machine that asks, and the operator made no exception.
+    #[error("{host} is this service's own machine, and the operator made no exception for it")]
+    Own {
+        /// The host as it was asked for.
+        host: String,
+    },
     /// The name does not resolve.
     #[error("the name {host} does not resolve")]
     NotFound {
@@ -50,22 +62,24 @@ impl AddressError {
     pub fn may_pass(&self) -> bool {
         match self {
             Self::NotFound { .. } | Self::TimedOut { .. } => true,
-            Self::NotPublic { .. } | Self::NotAHost { .. } => false,
+            Self::NotPublic { .. } | Self::Denied { .. } | Self::Own { .. } | Self::NotAHost { .. } => false,
         }
     }
 }
 
-/// Whether an address may be connected to: it is public, or lies in a network of `allow`.
+/// Whether an address may be connected to: it is public and not of this machine, or lies in a network of
+/// `allow`; and it is not denied, which goes before everything.
 ///
 /// A *name* in `allow` permits more; see [`resolve`].
 pub fn permits(allow: &Allow, ip: IpAddr) -> bool {
-    is_public(ip) || allow.covers_ip(ip)
+    !allow.deny().covers_ip(ip) && (allow.covers_ip(ip) || (is_public(ip) && !allow.is_own(ip)))
 }
 
 /// The addresses of `host` that may be connected to, never none.
 ///
 /// Connect to these and to nothing else: resolving again may give others. Literal addresses (IPv6
-/// also in brackets) are judged as they are; a name listed in `allow` may resolve to anything.
+/// also in brackets) are judged as they are; a name listed in `allow` may resolve to anything that is not
+/// denied.
 pub async fn resolve(host: &str, port: u16, allow: &Allow) -> Result<Vec<SocketAddr>, AddressError> {
     if let Some(ip) = literal(host) {
         return judge(host, vec![SocketAddr::new(ip, port)], allow);
@@ -94,6 +108,9 @@ pub fn check_host(host: &str, allow: &Allow) -> Result<(), AddressError> {
     if host.is_empty() || host.len() > MAX_HOST_BYTES || !host.bytes().all(sound) {
         return Err(AddressError::NotAHost { host: host.to_owned() });
     }
+    if allow.deny().covers_name(host) {
+        return Err(AddressError::Denied { host: host.to_owned() });
+    }
     Ok(())
 }
 
@@ -117,17 +134,23 @@ fn literal(host: &str) -> Option<IpAddr> {
 }
 
 fn judge(host: &str, mut found: Vec<SocketAddr>, allow: &Allow) -> Result<Vec<SocketAddr>, AddressError> {
-    if !allow.covers_name(host) {
-        found.retain(|address| permits(allow, address.ip()));
+    let (any, host) = (found.clone(), host.to_owned());
+    let is_named = allow.covers_name(&host);
+    found.retain(|address| {
+        permits(allow, address.ip()) || (is_named && !allow.deny().covers_ip(address.ip()))
+    });
+    let among = |rule: &dyn Fn(IpAddr) -> bool| any.iter().any(|address| rule(address.ip()));
+    match found.as_slice() {
+        [_, ..] => Ok(found),
+        [] if among(&|ip| allow.deny().covers_ip(ip)) => Err(AddressError::Denied { host }),
+        [] if among(&|ip| is_public(ip) && allow.is_own(ip)) => Err(AddressError::Own { host }),
+        [] => Err(AddressError::NotPublic { host }),
     }
-    if found.is_empty() {
-        return Err(AddressError::NotPublic { host: host.to_owned() });
-    }
-    Ok(found)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::OwnAddresses;
     use super::*;
     use test_case::test_case;
 
@@ -188,6 +211,45 @@ mod tests {
     #[test_case("data:text/plain,x" => false; "no host")]
     fn urls(url: &str) -> bool {
         check_url(&url.parse().unwrap(), &Allow::none()).is_ok()
+    }
+
+    /// This machine has 11.22.33.44 and 2a00::9; 11.22.0.0/24, 10.9.0.0/16 and two names are denied.
+    fn guarded(allow: &str) -> Allow {
+        let deny = "11.22.0.0/24,10.9.0.0/16,localhost,*.evil.example".parse().unwrap();
+        let own = ["11.22.33.44", "2a00::9", "127.0.0.1", "10.0.0.5"].map(|ip| ip.parse().unwrap());
+        allow.parse::<Allow>().unwrap().guarded(&deny, &OwnAddresses::given(own))
+    }
+
+    #[test_case("11.22.33.44", "" => "11.22.33.44 is this service's own machine, and the operator made no exception for it"; "own")]
+    #[test_case("[2a00::9]", "" => "[2a00::9] is this service's own machine, and the operator made no exception for it"; "own v6")]
+    #[test_case("[64:ff9b::11.22.33.44]", "" => "[64:ff9b::11.22.33.44] is this service's own machine, and the operator made no exception for it"; "own in other clothes")]
+    #[test_case("11.22.33.44", "11.22.33.44" => "may"; "own by exception")]
+    #[test_case("11.22.33.45", "" => "may"; "a public neighbour")]
+    #[test_case("10.0.0.5", "" => "10.0.0.5 has no public address"; "own and private")]
+    #[test_case("10.0.0.5", "10.0.0.0/8" => "may"; "own and private by exception")]
+    #[test_case("127.0.0.1", "127.0.0.1/32" => "may"; "loopback by exception")]
+    #[test_case("11.22.0.7", "" => "11.22.0.7 is denied by the operator of this service"; "denied")]
+    #[test_case("[::ffff:11.22.0.7]", "" => "[::ffff:11.22.0.7] is denied by the operator of this service"; "denied, mapped")]
+    #[test_case("11.22.0.7", "11.0.0.0/8" => "11.22.0.7 is denied by the operator of this service"; "denied and allowed")]
+    #[test_case("10.9.1.1", "10.0.0.0/8" => "10.9.1.1 is denied by the operator of this service"; "a part of what is allowed")]
+    #[test_case("localhost", "localhost,127.0.0.1,::1" => "localhost is denied by the operator of this service"; "a denied name that is allowed")]
+    #[test_case("LOCALHOST.", "" => "LOCALHOST. is denied by the operator of this service"; "a denied name")]
+    #[test_case("git.evil.example", "" => "git.evil.example is denied by the operator of this service"; "below a denied name")]
+    #[tokio::test]
+    async fn deny_goes_before_allow_and_allow_before_own(host: &str, allow: &str) -> String {
+        let found = resolve(host, 443, &guarded(allow)).await;
+        found.map_or_else(|refused| refused.to_string(), |_| "may".to_owned())
+    }
+
+    #[tokio::test]
+    async fn a_name_that_leads_to_a_denied_address_is_refused_also_where_the_name_is_allowed() {
+        let deny = "127.0.0.0/8,::1".parse().unwrap();
+        let none = OwnAddresses::given([]);
+        let allow = "localhost".parse::<Allow>().unwrap().guarded(&deny, &none);
+        let refused = resolve("localhost", 80, &allow).await.unwrap_err();
+        assert!(matches!(refused, AddressError::Denied { .. }), "{refused}");
+        assert!(!refused.may_pass());
+        resolve("localhost", 80, &allow.unguarded()).await.unwrap();
     }
 
     #[test]

@@ -92,6 +92,7 @@ fn matches(pattern: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use hooks::address::OwnAddresses;
     use test_case::test_case;
 
     #[test_case("packages.example", "Packages.Example." => true)]
@@ -127,6 +128,25 @@ mod tests {
         packages.judge(Way::Connect, "93.184.215.14", 22).await.unwrap_err();
         packages.judge(Way::Connect, "93.184.215.14", 443).await.unwrap();
         packages.judge(Way::Http, "127.0.0.1", 3141).await.unwrap();
+    }
+
+    #[test_case("11.22.33.44", "" => false; "the worker's own public address")]
+    #[test_case("64:ff9b::11.22.33.44", "" => false; "the same through a translator")]
+    #[test_case("11.22.33.44", "11.22.33.44" => true; "by exception")]
+    #[test_case("11.22.33.45", "" => true; "a neighbour")]
+    #[test_case("11.99.0.1", "" => false; "denied")]
+    #[test_case("11.99.0.1", "11.0.0.0/8" => false; "denied and allowed")]
+    #[test_case("files.example", "files.example" => false; "a denied name, allowed")]
+    #[tokio::test]
+    async fn may_be_reached_while_preparing_and_running(host: &str, allow: &str) -> bool {
+        let deny = "11.99.0.0/16,*.example".parse().unwrap();
+        let own = OwnAddresses::given(["11.22.33.44".parse().unwrap()]);
+        let allow = allow.parse::<Allow>().unwrap().guarded(&deny, &own);
+        let packages = Policy::Packages { hosts: vec![host.to_owned()], allow: allow.clone() };
+        let preparing = packages.judge(Way::Connect, host, 443).await.is_ok();
+        let running = Policy::Public { allow }.judge(Way::Connect, host, 443).await.is_ok();
+        assert_eq!(preparing, running);
+        running
     }
 
     #[tokio::test]
