@@ -106,12 +106,10 @@ impl Desk {
             })
             .await;
         let fate = held.unwrap_or(Fate::Outdated);
-        match fate {
-            Fate::Ended => {}
-            Fate::HandedBack | Fate::NotOffered | Fate::PutOff | Fate::Outdated => {
-                stop.cancel();
-                let _ = (&mut running.task).await;
-            }
+        stop.cancel();
+        // Whose report was taken has nothing left to end, and must not be asked for it again.
+        if !running.task.is_finished() {
+            let _ = (&mut running.task).await;
         }
         if fate == Fate::PutOff
             && let Err(error) = ledger.put_off(job.id, job.attempt).await
