@@ -7,6 +7,7 @@ mod delivery;
 mod repo;
 mod token;
 mod usage;
+mod user;
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use jobs::JobId;
@@ -16,6 +17,7 @@ pub(crate) use delivery::{ApproveArgs, DeliveriesArgs, ReplayArgs};
 pub(crate) use repo::{ForgeToken, RepoAddArgs, RepoCommand, RepoSetArgs, RepoSettings, RepoShowArgs};
 pub(crate) use token::{TokenArgs, TokenCommand, TokenNewArgs};
 pub(crate) use usage::UsageArgs;
+pub(crate) use user::{AsCommand, UserCommand, UserSetArgs, UserShowArgs};
 
 const ABOUT: &str = "Functions as a service, straight from git";
 
@@ -90,6 +92,12 @@ Example:
     /// Make, list and revoke API tokens
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Show what a user may use, and change it (operator)
+    #[command(subcommand)]
+    User(UserCommand),
+    /// The same commands, said in another way
+    #[command(subcommand, hide = true)]
+    As(AsCommand),
     /// Register repositories whose pushes are run
     #[command(subcommand)]
     Repo(RepoCommand),

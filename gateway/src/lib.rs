@@ -34,6 +34,7 @@ mod index;
 mod key_file;
 mod keyring;
 mod keys;
+mod labels;
 mod last_used;
 mod lasting;
 mod limits;

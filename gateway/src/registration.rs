@@ -20,6 +20,7 @@ use crate::{
     error::ApiError,
     forge_kind::Wished,
     gateway::Gateway,
+    labels::check_given,
     proof::{undecided, with_answer},
     submit::clone_url,
     viewers::Viewers,
@@ -175,6 +176,9 @@ impl Gateway {
         wishes: Wishes,
     ) -> Result<(Entry<Repo>, Secret, Option<WebhookTold>), ApiError> {
         wishes.check()?;
+        if let Some(label) = &wishes.label {
+            check_given(caller, label)?;
+        }
         let url = wishes.url.as_deref().ok_or_else(|| ApiError::BadRequest("url is missing".to_owned()))?;
         let url = clone_url(url)?;
         let with_token = wishes.token.as_deref().is_some_and(|token| !token.trim().is_empty());
@@ -259,6 +263,10 @@ impl Gateway {
     ) -> Result<(Entry<Repo>, Option<WebhookTold>), ApiError> {
         wishes.check()?;
         let entry = self.own_repo(caller, id).await?;
+        // What it has it keeps, also where it was not given.
+        if let Some(label) = wishes.label.as_ref().filter(|label| **label != entry.value.label) {
+            check_given(caller, label)?;
+        }
         let url: CloneUrl = entry.value.url.parse().map_err(|_| ApiError::NotFound("repository"))?;
         if let Some(wanted) = wishes.url.as_deref()
             && !clone_url(wanted)?.same_repository(&url)

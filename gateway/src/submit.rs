@@ -11,7 +11,12 @@ use jobs::{
 use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
-use crate::{auth::Caller, error::ApiError, gateway::Gateway};
+use crate::{
+    auth::Caller,
+    error::ApiError,
+    gateway::Gateway,
+    labels::{Commit, check_call},
+};
 
 /// All arguments of a call together, in bytes: a record stays under 32 KiB with all it may hold.
 const MAX_ARGS_BYTES: usize = 12 * 1024;
@@ -87,6 +92,7 @@ impl Gateway {
 
     /// Repeats a job as a new one, for its original owner. The commit stays the same.
     pub(crate) async fn rerun(&self, of: &Job) -> Result<Entry<Job>, ApiError> {
+        self.check_again(of).await?;
         let new = again(of, JobId::new());
         self.check_queue(&new).await?;
         let entry = self.ledger.submit(new).await?;
@@ -118,14 +124,17 @@ impl Gateway {
         if name.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES) {
             return Err(ApiError::BadRequest(format!("name: longer than {MAX_NAME_BYTES} bytes")));
         }
+        let untrusted = reference.as_deref().is_some_and(|text| {
+            // A forge serves a fork's commit by its id too, and a viewer may not push here.
+            let is_viewers = repo.as_ref().is_some_and(|repo| !caller.owns(repo));
+            may_be_a_strangers(text) || (is_viewers && text.parse::<CommitSha>().is_ok())
+        });
+        let commit = if untrusted { Commit::Untrusted } else { Commit::Own };
+        check_call(caller, &label, repo.as_ref(), commit)?;
         Ok(NewJob {
             label,
             repo: repo.as_ref().map(|repo| repo.id),
-            untrusted: reference.as_deref().is_some_and(|text| {
-                // A forge serves a fork's commit by its id too, and a viewer may not push here.
-                let is_viewers = repo.as_ref().is_some_and(|repo| !caller.owns(repo));
-                may_be_a_strangers(text) || (is_viewers && text.parse::<CommitSha>().is_ok())
-            }),
+            untrusted,
             sha: reference.as_deref().and_then(|text| text.parse::<CommitSha>().ok()),
             reference,
             name,

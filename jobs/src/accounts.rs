@@ -3,6 +3,7 @@
 //! An owner is known by id alone; a provider's subject leads to it through `identities`. A token is
 //! stored as its hash, so a copy of the ledger lets nobody in.
 
+mod given;
 mod user;
 
 use std::collections::BTreeMap;
@@ -211,6 +212,7 @@ impl Accounts {
             email: email.to_owned(),
             verified: BTreeMap::new(),
             admin: false,
+            labels: Vec::new(),
             limits: Overrides::new(),
             other: Map::new(),
         };

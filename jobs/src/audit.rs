@@ -34,6 +34,8 @@ pub enum Action {
     TokenRevoked,
     /// A user was made an admin; the target is the user.
     AdminMade,
+    /// An operator changed what a user was given; the target is the user, the detail what it is now.
+    UserChanged,
     /// A repository was registered; the target is the repository.
     RepoAdded,
     /// A registration was changed; the target is the repository, the detail the names of the fields.

@@ -26,11 +26,12 @@ mod token;
 mod tokens;
 mod up;
 mod usage;
+mod user;
 mod viewers;
 mod worker;
 
 use crate::{
-    args::{Command, RepoCommand, SecretCommand, TokenCommand},
+    args::{AsCommand, Command, RepoCommand, SecretCommand, TokenCommand, UserCommand},
     exit::Done,
     signals::unless_interrupted,
 };
@@ -47,6 +48,12 @@ pub(crate) async fn run(command: Command) -> Done {
         Command::Token(TokenCommand::New(args)) => tokens::new(args).await,
         Command::Token(TokenCommand::List(args)) => tokens::list(args).await,
         Command::Token(TokenCommand::Revoke { id }) => tokens::revoke(id).await,
+        Command::User(UserCommand::Set(args)) | Command::As(AsCommand::User(UserCommand::Set(args))) => {
+            user::set(args).await
+        }
+        Command::User(UserCommand::Show(args)) | Command::As(AsCommand::User(UserCommand::Show(args))) => {
+            user::show(args).await
+        }
         Command::Repo(RepoCommand::Add(args)) => repo::add(args).await,
         Command::Repo(RepoCommand::Show(args)) => repo::show(args).await,
         Command::Repo(RepoCommand::Set(args)) => repo::set(args).await,

@@ -8,3 +8,4 @@ mod login;
 mod secret;
 mod token;
 mod up;
+mod user;

@@ -15,7 +15,7 @@ use wiremock::{Mock, MockServer, ResponseTemplate};
 
 const ID: &str = "0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10";
 
-async fn ledger(url: &str) -> Ledger {
+pub(crate) async fn ledger(url: &str) -> Ledger {
     let settings = NatsSettings {
         url: url.to_owned(),
         user: None,

@@ -9,7 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode};
-use jobs::{UserId, accounts::Scope, audit::Action, sessions::Refreshed};
+use jobs::{
+    Label, UserId,
+    accounts::{Scope, User},
+    audit::Action,
+    sessions::Refreshed,
+};
 use serde::{Deserialize, Serialize};
 
 use super::answer::Granted;
@@ -84,6 +89,8 @@ pub(crate) struct WhoAmI {
     id: UserId,
     email: String,
     admin: bool,
+    /// What it may use besides `default`; an admin needs none.
+    labels: Vec<Label>,
     /// Of the token that asks.
     scopes: Vec<Scope>,
 }
@@ -95,5 +102,6 @@ pub(crate) async fn whoami(
 ) -> Result<Json<WhoAmI>, ApiError> {
     let caller = gateway.caller(&headers).await?;
     let scopes = caller.scopes().to_vec();
-    Ok(Json(WhoAmI { id: caller.user.id, email: caller.user.email, admin: caller.user.admin, scopes }))
+    let User { id, email, admin, labels, .. } = caller.user;
+    Ok(Json(WhoAmI { id, email, admin, labels, scopes }))
 }

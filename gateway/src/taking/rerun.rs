@@ -57,6 +57,10 @@ impl Gateway {
         let mut all = Decided::because(Verdict::Ignored, "there is no job of this commit");
         for (id, original) in delivery.jobs.iter().zip(originals) {
             let Some(of) = self.ledger.job(original).await? else { continue };
+            if let Err(ApiError::Forbidden(why)) = self.check_again(&of.value).await {
+                all.reason = Some(why);
+                continue;
+            }
             let made = self.make(delivery, again(&of.value, *id), None).await?;
             all.jobs.extend(made.jobs);
             (all.verdict, all.reason) = (made.verdict, made.reason);

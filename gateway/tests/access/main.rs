@@ -5,6 +5,7 @@
 mod approvals;
 mod audit;
 mod browsers;
+mod labels;
 mod limits;
 mod links;
 mod rekey;

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Accounts;
 use crate::{
-    UserId,
+    Label, UserId,
     bucket::{BucketError, Entry},
     usage::Overrides,
 };
@@ -37,6 +37,9 @@ pub struct User {
     /// May see and do everything.
     #[serde(default)]
     pub admin: bool,
+    /// Labels besides `default` that it was given; an admin needs none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<Label>,
     /// Limits of its own, in place of the installation's.
     #[serde(default, skip_serializing_if = "Overrides::is_empty")]
     pub limits: Overrides,
@@ -93,6 +96,7 @@ mod tests {
             email: "first@example.com".to_owned(),
             verified: verified.iter().map(|(at, address)| ((*at).into(), (*address).into())).collect(),
             admin: false,
+            labels: Vec::new(),
             limits: Overrides::new(),
             other: Map::new(),
         };
