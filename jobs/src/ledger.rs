@@ -13,6 +13,7 @@ use async_nats::{
 use crate::{
     JobId, NewJob, Outcome, State, WorkerName,
     accounts::Accounts,
+    active_owners::ActiveOwners,
     bucket::{Bucket, BucketError, Entry},
     commit::{self, Commit},
     forge_records::{Delivery, Head, PushSeen, Repo},
@@ -41,6 +42,8 @@ pub struct Ledger {
     pub jobs: Bucket<Job>,
     /// Users, identities and tokens.
     pub accounts: Accounts,
+    /// Who had a job lately.
+    pub owners: ActiveOwners,
     /// Registered repositories, by id.
     pub repos: Bucket<Repo>,
     /// Deliveries, by [`Delivery::key`].
@@ -137,6 +140,7 @@ impl Ledger {
                 identities: Bucket::open(&js, streams::IDENTITIES).await?,
                 tokens: Bucket::open(&js, streams::TOKENS).await?,
             },
+            owners: ActiveOwners::open(&js).await?,
             repos: Bucket::open(&js, streams::REPOS).await?,
             deliveries: Bucket::open(&js, streams::DELIVERIES).await?,
             pushes: Bucket::open(&js, streams::PUSHES).await?,
@@ -181,7 +185,8 @@ impl Ledger {
     pub async fn record(&self, new: NewJob) -> Result<Entry<Job>, LedgerError> {
         let job = Job::new(new);
         let key = job.id.to_string();
-        match self.jobs.create(&key, &job).await {
+        let (created, ()) = tokio::join!(self.jobs.create(&key, &job), self.owners.note(job.owner));
+        match created {
             Ok(revision) => Ok(Entry::fresh(&key, job, revision)),
             Err(error) if error.is_conflict() => {
                 Ok(self.jobs.get(&key).await?.ok_or(BucketError::Conflict { key })?)

@@ -5,6 +5,7 @@
 //! compare-and-set. It knows nothing of HTTP, Docker or forges.
 
 pub mod accounts;
+pub mod active_owners;
 pub mod audit;
 pub mod bucket;
 mod commit;

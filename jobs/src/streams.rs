@@ -36,6 +36,8 @@ pub const SESSIONS: &str = "sessions";
 pub const LOGINS: &str = "logins";
 /// Sealed secrets of repositories.
 pub const SECRETS: &str = "secrets";
+/// Which owners had a job lately.
+pub const OWNERS: &str = "owners";
 /// Presence of workers.
 pub const WORKERS: &str = "workers";
 /// Who does a task that one process at a time may do.
@@ -69,6 +71,8 @@ pub const LEASE_LIFE: Duration = Duration::from_secs(20);
 const PRESENCE_LIFE: Duration = Duration::from_secs(60);
 /// Deliveries, pushes and observer snapshots are kept as long as people look back at them.
 const MONTH: Duration = Duration::from_secs(30 * 24 * 3600);
+/// Owners count as present for 30 days after a job; an entry may be a day old when that job comes.
+const OWNERS_LIFE: Duration = Duration::from_secs(31 * 24 * 3600);
 /// Longer than any sign-in under way may take ([`LOGINS`]), so that a used state is still known when
 /// the cookie that goes with it has expired.
 const HOUR: Duration = Duration::from_secs(3600);
@@ -234,6 +238,7 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
         bucket(SECRETS, forever, size(stores.secrets)),
         bucket(SESSIONS, MONTH, BUCKET_BYTES),
         bucket(LOGINS, HOUR, SMALL_BYTES),
+        bucket(OWNERS, OWNERS_LIFE, SMALL_BYTES),
         bucket(WORKERS, PRESENCE_LIFE, BUCKET_BYTES),
         bucket(LOCKS, forever, BUCKET_BYTES),
         bucket(META, forever, BUCKET_BYTES),
