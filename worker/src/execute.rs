@@ -6,9 +6,8 @@
 
 use std::{sync::Arc, time::Instant};
 
-use hooks::git_ref::merge_queue_target;
 use jobs::{
-    Cause, Filter, Outcome, Phase, Trigger,
+    Cause, Outcome, Phase,
     manifest::{Languages, MANIFEST_FILE, MAX_MANIFEST_BYTES, Manifest},
 };
 use tokio::sync::mpsc;
@@ -18,6 +17,7 @@ use crate::{
     checkout::{Mirrors, Request, Shown},
     config::Config,
     environments::Environment,
+    filtered::filtered,
     mask::{self, Mask},
     order::{From, Order, Outside, Report},
     output::LogSink,
@@ -25,7 +25,7 @@ use crate::{
     runner::Runner,
     sandbox::{Chunk, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot},
     sink::Sink,
-    source::{CommitFiles, Files, Found, Selection, SourceError, changed_paths},
+    source::{Files, Found, Selection, SourceError},
     twin::Twin,
     verdict,
 };
@@ -308,53 +308,6 @@ impl Workshop {
     }
 }
 
-/// Why the filters of registration and manifest say no, if they do. Calls are not filtered.
-///
-/// Two trees are compared, so a pull request is compared with what its target was then: where the
-/// target moved on, its changes count too, and the filter rather says yes.
-async fn filtered(
-    mirrors: &Mirrors,
-    order: &Order,
-    manifest: &Manifest,
-    files: &Files,
-    outside: &impl Outside,
-) -> Option<String> {
-    let From::Commit { url, reference, before, .. } = &order.from else { return None };
-    match order.trigger {
-        Trigger::Call | Trigger::Rerun | Trigger::Tag => return None,
-        Trigger::Push | Trigger::PullRequest => {}
-    }
-    if let Some(branch) = reference.as_deref().and_then(|reference| reference.strip_prefix("refs/heads/"))
-        // What waits in a merge queue is judged by the branch that it wants to get into.
-        && let branch = merge_queue_target(branch).unwrap_or(branch)
-        && !manifest.branches.lets_through(branch)
-    {
-        return Some(format!("branch {branch} is not listed"));
-    }
-    if manifest.paths.is_empty() && order.paths.is_empty() {
-        return None;
-    }
-    let (Some(before), Files::Commit(new)) = (before, files) else { return None };
-    let credential = outside.credential().await.ok().flatten();
-    let (sha, trust) = (Some(before.clone()), order.trust.clone());
-    let request = Request { url: url.clone(), sha, reference: None, credential, trust };
-    // Where the base commit cannot be had, a path filter says yes.
-    let old = mirrors.base(request).await?;
-    let (filters, new) = ([manifest.paths.clone(), order.paths.clone()], new.clone());
-    let matched = tokio::task::spawn_blocking(move || lets_through(&filters, &old, &new));
-    (!matched.await.unwrap_or(true)).then(|| "no matching path".to_owned())
-}
-
-/// Whether a path that differs passes all the filters. What cannot be compared does.
-fn lets_through(filters: &[Filter], old: &CommitFiles, new: &CommitFiles) -> bool {
-    let mut matched = false;
-    let compared = changed_paths(old, new, &mut |path| {
-        matched |= filters.iter().all(|filter| filter.lets_through(path));
-        matched
-    });
-    matched || compared.is_err()
-}
-
 /// The manifest's fields that the images' scripts read.
 fn fields(manifest: &Manifest) -> impl Iterator<Item = (String, String)> {
     let field = |name: &str, value: &Option<String>| value.clone().map(|value| (name.to_owned(), value));
@@ -402,6 +355,3 @@ struct Place<'a> {
     stop: &'a CancellationToken,
     sender: &'a mpsc::Sender<Chunk>,
 }
-
-#[cfg(test)]
-mod tests;

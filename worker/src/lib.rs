@@ -6,6 +6,7 @@ pub mod config;
 pub mod egress;
 pub mod environments;
 pub mod execute;
+mod filtered;
 pub mod grants;
 pub mod health;
 pub mod images;

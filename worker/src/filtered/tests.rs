@@ -1,14 +1,21 @@
 //! Which filters say no.
 
+use std::sync::Arc;
+
 use hooks::address::Allow;
-use jobs::{CommitSha, JobId, manifest::Ceilings};
+use jobs::{
+    CommitSha, JobId, Outcome,
+    manifest::{Ceilings, Languages},
+};
 use test_case::test_case;
 
 use super::*;
 use crate::{
     checkout::Credential,
+    output::LogSink,
     sandbox::{JobTag, Trust},
     source::test_repository::Repository,
+    twin::Twin,
 };
 
 struct Any;
