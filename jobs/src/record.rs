@@ -4,6 +4,8 @@
 //! state. Fields are added, never changed or reused; what a newer program added is kept in `other`
 //! and written back.
 
+mod message;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -12,6 +14,7 @@ use crate::{
     Cause, CommitSha, CommitState, Fault, Filter, JobId, Label, Outcome, RepoId, State, UserId, WorkerName,
     bucket::Entry, commit_state, log::MAX_LOG_BYTES, result::JobResult,
 };
+use message::message_of;
 
 /// A job that waits for another of its commit looks again after so many seconds.
 const PUT_OFF_S: u64 = 3;
@@ -20,8 +23,6 @@ pub const MAX_ATTEMPTS: u32 = 3;
 /// Bytes of a failed program's error output that are kept in the record, for the published
 /// `/job/result/`: some lines, so that a record stays under 32 KiB.
 pub const ERROR_TAIL_BYTES: usize = 2048;
-/// The longest sentence a record keeps; messages quote what users wrote.
-const MAX_MESSAGE_BYTES: usize = 4096;
 
 /// In which line of its owner a job waits: an owner's calls come before his pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -384,22 +385,6 @@ impl Job {
 /// A retry after our fault waits 10 s, then 60 s: a forge that restarts, then one that is repaired.
 fn retry_delay_s(failures: u32) -> u64 {
     if failures <= 1 { 10 } else { 60 }
-}
-
-fn message_of(outcome: &Outcome) -> Option<String> {
-    match outcome {
-        Outcome::Finished => None,
-        Outcome::Skipped { why } => Some(cut(why)),
-        Outcome::Failed { message, .. } => Some(cut(message)),
-    }
-}
-
-fn cut(text: &str) -> String {
-    let mut end = text.len().min(MAX_MESSAGE_BYTES);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }
 
 impl Entry<Job> {
