@@ -251,6 +251,12 @@ pub(crate) const VARIABLES: &[Variable] = &[
     variable("GITFAAS_MAX_QUEUE_TIME", "24h", GATEWAY, "a job that none took within this time is lost"),
     variable("GITFAAS_MAX_QUEUED_PER_USER", "1000", GATEWAY, "waiting jobs of one user"),
     variable("GITFAAS_MAX_RUNNING_PER_USER", "8", WORKER, "running jobs of one user"),
+    variable(
+        "GITFAAS_LAST_SLOT_TIMEOUT",
+        "60s",
+        WORKER,
+        "longest timeout, checkout and prepare in the last free slot, once two users had jobs",
+    ),
 ];
 
 /// The names that mean nothing to us: most often a slip of the pen.

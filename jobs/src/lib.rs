@@ -22,6 +22,7 @@ pub mod lock;
 pub mod log;
 pub mod manifest;
 mod marks;
+pub mod needs;
 mod outcome;
 mod phase;
 mod presence;

@@ -12,12 +12,16 @@ use serde::{Deserialize, Serialize};
 use crate::{
     JobId, Label, UserId, WorkerName,
     ledger::{Ledger, LedgerError},
+    needs::Room,
     record::{Class, Job},
     streams,
 };
 
 /// Messages of one owner that are looked at for one that this worker may take.
 const LOOK_AHEAD: usize = 32;
+/// Messages of one owner that are passed by at a time because they need longer than there is room for.
+/// Each is passed by once only, so this bounds one look, not what is found.
+const LONG_AHEAD: usize = 256;
 
 /// A message in JOBS.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +34,29 @@ pub struct Waiting {
     pub job: JobId,
     /// Which entry into the queue this was.
     pub times_queued: u32,
+    /// See [`Job::needs_s`].
+    pub needs_s: Option<u64>,
+}
+
+/// What a look at the queue came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Picked {
+    /// This one is next.
+    Next(Waiting),
+    /// There are only jobs that need longer than there is room for.
+    OnlyLong,
+    /// Nothing waits that may be taken.
+    Nothing,
+}
+
+impl Picked {
+    /// The message that is next, if any is.
+    pub fn next(self) -> Option<Waiting> {
+        match self {
+            Self::Next(waiting) => Some(waiting),
+            Self::OnlyLong | Self::Nothing => None,
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -37,11 +64,18 @@ struct Payload {
     v: u64,
     job: JobId,
     times_queued: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    needs_s: Option<u64>,
 }
 
 impl Waiting {
     pub(crate) fn payload(job: &Job) -> Bytes {
-        let payload = Payload { v: crate::bucket::VERSION, job: job.id, times_queued: job.times_queued };
+        let payload = Payload {
+            v: crate::bucket::VERSION,
+            job: job.id,
+            times_queued: job.times_queued,
+            needs_s: job.needs_s,
+        };
         serde_json::to_vec(&payload).expect("ids and numbers are JSON").into()
     }
 }
@@ -59,12 +93,26 @@ struct Load {
 pub struct Picker {
     turn: u64,
     served: HashMap<UserId, u64>,
+    /// Up to which message a queue holds only what needs longer than there was room for: a message never
+    /// changes, and a worker's limit neither.
+    long_until: HashMap<(Label, UserId, Class), u64>,
+}
+
+/// What a queue of one owner begins with.
+#[derive(Debug, Default)]
+struct Found {
+    waiting: Option<Waiting>,
+    /// The last of the messages at its beginning that need too long; 0 for none.
+    long_until: u64,
+    /// Whether any needs too long.
+    has_long: bool,
 }
 
 impl Picker {
     /// The first message of the owner with the fewest running jobs, then of the one served longest
     /// ago; calls before pushes. Owners at `max_running` are passed over, and so are jobs that
-    /// `may_take` does not want (a language that is not offered here).
+    /// `may_take` does not want (a language that is not offered here) and those that are known to need
+    /// longer than there is `room` for.
     ///
     /// # Errors
     /// NATS is away.
@@ -73,23 +121,36 @@ impl Picker {
         ledger: &Ledger,
         label: &Label,
         max_running: usize,
+        room: Room,
         may_take: impl Fn(JobId) -> bool,
-    ) -> Result<Option<Waiting>, LedgerError> {
+    ) -> Result<Picked, LedgerError> {
         let loads = ledger.loads(label).await?;
+        self.long_until.retain(|(of, owner, _), _| of != label || loads.contains_key(owner));
+        let mut picked = Picked::Nothing;
         for owner in self.order(&loads, max_running) {
             let load = loads[&owner];
             for (class, count) in [(Class::Call, load.calls), (Class::Push, load.pushes)] {
                 if count == 0 {
                     continue;
                 }
-                if let Some(waiting) = ledger.first_waiting(label, owner, class, &may_take).await? {
+                let queue = (label.clone(), owner, class);
+                let after = match room {
+                    Room::Unlimited => 0,
+                    Room::Within(_) => self.long_until.get(&queue).copied().unwrap_or(0),
+                };
+                let found = ledger.first_waiting(&queue, after, room, &may_take).await?;
+                if let Some(waiting) = found.waiting {
                     self.turn += 1;
                     self.served.insert(owner, self.turn);
-                    return Ok(Some(waiting));
+                    return Ok(Picked::Next(waiting));
+                }
+                if found.has_long {
+                    self.long_until.insert(queue, found.long_until);
+                    picked = Picked::OnlyLong;
                 }
             }
         }
-        Ok(None)
+        Ok(picked)
     }
 
     fn order(&mut self, loads: &HashMap<UserId, Load>, max_running: usize) -> Vec<UserId> {
@@ -175,34 +236,48 @@ impl Ledger {
         Ok(subjects.iter().map(|(_, count)| count).sum())
     }
 
+    /// The first message behind `after` that may be taken. All up to `after` are known to need too long.
     async fn first_waiting(
         &self,
-        label: &Label,
-        owner: UserId,
-        class: Class,
+        (label, owner, class): &(Label, UserId, Class),
+        after: u64,
+        room: Room,
         may_take: &impl Fn(JobId) -> bool,
-    ) -> Result<Option<Waiting>, LedgerError> {
+    ) -> Result<Found, LedgerError> {
         use async_nats::jetstream::stream::RawMessageErrorKind;
-        let subject = streams::waiting(label, owner, class);
-        let mut sequence = 1;
-        for _ in 0..LOOK_AHEAD {
+        let subject = streams::waiting(label, *owner, *class);
+        let (mut sequence, mut unwanted, mut long) = (after + 1, 0, 0);
+        let mut found = Found { waiting: None, long_until: after, has_long: after > 0 };
+        while unwanted < LOOK_AHEAD && long < LONG_AHEAD {
             let message = match self.waiting.get_first_raw_message_by_subject(&subject, sequence).await {
                 Ok(message) => message,
-                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => return Ok(None),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
                 Err(error) => return Err(LedgerError::nats("read the queue", error)),
             };
             sequence = message.sequence + 1;
-            let Ok(payload) = serde_json::from_slice::<Payload>(&message.payload) else { continue };
-            if payload.v <= crate::bucket::VERSION && may_take(payload.job) {
-                return Ok(Some(Waiting {
+            let payload = serde_json::from_slice::<Payload>(&message.payload);
+            let payload = payload.ok().filter(|payload| payload.v <= crate::bucket::VERSION);
+            if payload.as_ref().is_some_and(|payload| !room.has(payload.needs_s)) {
+                long += 1;
+                found.has_long = true;
+                if unwanted == 0 {
+                    found.long_until = message.sequence;
+                }
+                continue;
+            }
+            if let Some(payload) = payload.filter(|payload| may_take(payload.job)) {
+                found.waiting = Some(Waiting {
                     sequence: message.sequence,
-                    owner,
+                    owner: *owner,
                     job: payload.job,
                     times_queued: payload.times_queued,
-                }));
+                    needs_s: payload.needs_s,
+                });
+                break;
             }
+            unwanted += 1;
         }
-        Ok(None)
+        Ok(found)
     }
 
     /// Everything that waits, read through once: what the reconciler compares records with.
@@ -248,7 +323,7 @@ mod tests {
         let [busy, idle, served, full] = [UserId::new(), UserId::new(), UserId::new(), UserId::new()];
         let load = |running| Load { calls: 0, pushes: 5, running };
         let loads = HashMap::from([(busy, load(1)), (idle, load(0)), (served, load(0)), (full, load(9))]);
-        let mut picker = Picker { turn: 1, served: HashMap::from([(served, 1)]) };
+        let mut picker = Picker { turn: 1, served: HashMap::from([(served, 1)]), ..Picker::default() };
         assert_eq!(picker.order(&loads, 9), [idle, served, busy]);
     }
 }

@@ -151,6 +151,9 @@ pub struct Job {
     /// The manifest's language, once it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// How long it may take, in seconds, where a worker had no slot for that; see [`crate::needs`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needs_s: Option<u64>,
     /// Why it ended as it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -295,6 +298,7 @@ impl Job {
             retry_after_s: None,
             worker: None,
             language: None,
+            needs_s: None,
             cause: None,
             fault: None,
             message: None,
@@ -328,6 +332,8 @@ impl Job {
             state: State::Working,
             attempt: self.attempt + 1,
             worker: Some(worker.clone()),
+            // What it waited for is over; why it is tried again stays until its end.
+            message: self.message.clone().filter(|_| self.retry_after_s.is_some()),
             retry_after_s: None,
             started_at: None,
             log_bytes: Some(self.log_bytes.unwrap_or_default() + MAX_LOG_BYTES),

@@ -12,6 +12,7 @@ use jobs::{
     accounts::OwnerKind,
     bucket::Entry,
     lock::Lock,
+    needs::Room,
     purge::purge,
     queue::{Picker, Waiting},
     reconcile::{Candidate, Patience, Reconciler},
@@ -29,7 +30,7 @@ fn worker(name: &str) -> WorkerName {
 }
 
 async fn next(ledger: &Ledger) -> Option<Waiting> {
-    Picker::default().pick(ledger, &Label::default(), MANY, |_| true).await.unwrap()
+    Picker::default().pick(ledger, &Label::default(), MANY, Room::Unlimited, |_| true).await.unwrap().next()
 }
 
 async fn record(ledger: &Ledger, id: JobId) -> Entry<Job> {
@@ -219,7 +220,12 @@ async fn owners_take_turns_and_calls_come_before_pushes() {
     let mut order = Vec::new();
     let mut first_of_many = None;
     for _ in 0..4 {
-        let waiting = picker.pick(&ledger, &Label::default(), MANY, |_| true).await.unwrap().unwrap();
+        let waiting = picker
+            .pick(&ledger, &Label::default(), MANY, Room::Unlimited, |_| true)
+            .await
+            .unwrap()
+            .next()
+            .unwrap();
         if waiting.owner == many {
             first_of_many.get_or_insert(waiting.job);
         }
@@ -228,7 +234,10 @@ async fn owners_take_turns_and_calls_come_before_pushes() {
     }
     assert_eq!(order.iter().filter(|owner| **owner == few).count(), 2, "half of the slots for each");
     assert_eq!(first_of_many, Some(call));
-    assert!(picker.pick(&ledger, &Label::default(), 2, |_| true).await.unwrap().is_none(), "at their limit");
+    assert!(
+        picker.pick(&ledger, &Label::default(), 2, Room::Unlimited, |_| true).await.unwrap().next().is_none(),
+        "at their limit"
+    );
 }
 
 #[tokio::test]

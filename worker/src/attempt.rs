@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
     order::{From, Order, Report},
     sandbox::{JobTag, Slot, Trust},
+    seats::Seat,
     with_ledger::{WithLedger, superseded},
 };
 
@@ -46,6 +47,8 @@ pub enum Fate {
     NotOffered,
     /// It went back to the queue to wait for another job of its commit.
     PutOff,
+    /// It went back to the queue for a slot that may be held for so long.
+    NeedsLonger(Duration),
     /// It was cancelled, superseded, or taken from us.
     Outdated,
 }
@@ -68,8 +71,8 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// Works on a claim to its end.
-    pub async fn work(&self, slot: &Slot, claim: Claim) -> Fate {
+    /// Works on a claim to its end, or for as long as the seat is for.
+    pub async fn work(&self, slot: &Slot, claim: Claim, seat: &Arc<Seat>) -> Fate {
         let Claim { entry, lease } = claim;
         let (job, ledger) = (&entry.value, &self.ledger);
         let log = LogWriter::start(ledger.js.clone(), job.id, job.attempt);
@@ -83,6 +86,7 @@ impl Desk {
                     job: job.clone(),
                     log: log.handle(),
                     supersede: Arc::clone(&supersede),
+                    seat: Arc::clone(seat),
                 };
                 let (workshop, slot, stop) = (self.workshop.clone(), slot.clone(), stop.clone());
                 tokio::spawn(async move { workshop.execute(&slot, order, &outside, &stop).await })
@@ -111,14 +115,13 @@ impl Desk {
         if !running.task.is_finished() {
             let _ = (&mut running.task).await;
         }
-        if fate == Fate::PutOff
-            && let Err(error) = ledger.put_off(job.id, job.attempt).await
-        {
-            tracing::warn!(job.id = %job.id, %error, "the job goes back when its lease expires");
-        }
-        if matches!(fate, Fate::HandedBack | Fate::NotOffered)
-            && let Err(error) = ledger.hand_back(job.id, job.attempt).await
-        {
+        let given_back = match fate {
+            Fate::PutOff => ledger.put_off(job.id, job.attempt).await,
+            Fate::HandedBack | Fate::NotOffered => ledger.hand_back(job.id, job.attempt).await,
+            Fate::NeedsLonger(time) => ledger.hand_back_needing(job.id, job.attempt, time).await,
+            Fate::Ended | Fate::Outdated => Ok(None),
+        };
+        if let Err(error) = given_back {
             tracing::warn!(job.id = %job.id, %error, "the job goes back when its lease expires");
         }
         lease.give_up().await;
@@ -178,6 +181,9 @@ impl Desk {
     async fn deliver(&self, job: &Job, report: &Report, log: &LogHandle, writer: LogWriter) -> Fate {
         if report.is_put_off {
             return Fate::PutOff;
+        }
+        if let Some(time) = report.needs {
+            return Fate::NeedsLonger(time);
         }
         if self.is_offered_elsewhere(report).await {
             return Fate::NotOffered;

@@ -22,6 +22,9 @@ const DEFAULT_MAX_REPO_BYTES: u64 = 512 << 20;
 /// Enough for one person, and leaves room for others on a small machine.
 const DEFAULT_MAX_RUNNING_PER_USER: usize = 8;
 
+/// What everybody else waits for at most when all other slots are taken; the default of a manifest's timeout.
+const DEFAULT_LAST_SLOT_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A worker's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -72,6 +75,8 @@ pub struct Config {
     pub max_repo_bytes: u64,
     /// Running jobs of one owner, over all workers.
     pub max_running_per_user: usize,
+    /// The longest timeout, checkout and prepare of a job in the last free slot.
+    pub last_slot_timeout: Duration,
     /// How long running jobs may go on after a stop signal.
     pub shutdown_grace: Duration,
 }
@@ -138,10 +143,14 @@ impl Config {
             max_result_bytes: env.bytes("GITFAAS_MAX_RESULT", DEFAULT_MAX_RESULT_BYTES),
             max_repo_bytes: env.bytes("GITFAAS_MAX_REPO_SIZE", DEFAULT_MAX_REPO_BYTES),
             max_running_per_user: env.or("GITFAAS_MAX_RUNNING_PER_USER", DEFAULT_MAX_RUNNING_PER_USER),
+            last_slot_timeout: env.duration("GITFAAS_LAST_SLOT_TIMEOUT", DEFAULT_LAST_SLOT_TIMEOUT),
             shutdown_grace: env.duration("GITFAAS_SHUTDOWN_GRACE", Duration::from_secs(30)),
         };
         if config.slots == 0 {
             env.problem("GITFAAS_WORKER_SLOTS", "must be at least 1");
+        }
+        if config.last_slot_timeout < Duration::from_secs(1) {
+            env.problem("GITFAAS_LAST_SLOT_TIMEOUT", "must be at least 1s");
         }
         if let Some(path) = config.ca_bundle.as_ref().filter(|path| !path.is_file()) {
             env.problem("GITFAAS_CA_BUNDLE", format!("{} is not a file", path.display()));
@@ -167,13 +176,15 @@ mod tests {
             "GITFAAS_WORKER_SLOTS" => Some("0".to_owned()),
             "GITFAAS_WORKER_LABELS" => Some("gpu,a b".to_owned()),
             "GITFAAS_MAX_MEMORY" => Some("lots".to_owned()),
+            "GITFAAS_LAST_SLOT_TIMEOUT" => Some("0s".to_owned()),
             _ => None,
         };
         insta::assert_snapshot!(Config::read(&var, Path::new("/data")).unwrap_err(), @r#"
-        3 environment variables are wrong:
+        4 environment variables are wrong:
           GITFAAS_WORKER_LABELS: "a b": must be 1 to 48 letters, digits, `-` or `_`, beginning with a letter or digit
           GITFAAS_MAX_MEMORY: must be bytes, or a number with `k`, `m` or `g` (1024-based)
           GITFAAS_WORKER_SLOTS: must be at least 1
+          GITFAAS_LAST_SLOT_TIMEOUT: must be at least 1s
         "#);
     }
 }

@@ -4,7 +4,10 @@
 //! happened is always told. Nothing here knows of NATS: what an attempt asks of the outside is
 //! [`Outside`], which the queue and `gitfaas run` answer in their ways.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use jobs::{
     Cause, Outcome, Phase,
@@ -14,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checkout::{Mirrors, Request, Shown},
+    checkout::{FETCH_TIMEOUT, Mirrors, Request, Shown},
     config::Config,
     environments::Environment,
     filtered::filtered,
@@ -25,6 +28,7 @@ use crate::{
     runner::Runner,
     sandbox::{Chunk, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot},
     sink::Sink,
+    slot_time::{Ending, or_stopped, within},
     source::{Files, Found, Selection, SourceError},
     twin::Twin,
     verdict,
@@ -88,18 +92,10 @@ impl Workshop {
         report: &mut Report,
         mask: &mut Mask,
     ) -> Result<Outcome, Outcome> {
-        let begun = Instant::now();
-        let files = until(stop, self.files(order, outside, report)).await??;
-        let manifest = self.manifest(&files).await?;
-        report.language = Some(manifest.language.clone());
-        report.checkout = Some(begun.elapsed());
-        for warning in &manifest.warnings {
-            outside.log().note(Phase::Checkout, warning);
-        }
-        outside.learned(report.sha.as_ref(), &manifest.language).await;
-        if let Some(why) = filtered(&self.mirrors, order, &manifest, &files, outside).await {
-            return Ok(Outcome::Skipped { why });
-        }
+        let Some(read) = within(outside, self.read(order, outside, stop, report)).await else {
+            return Err(report.needs(self.longer_than_last(FETCH_TIMEOUT)));
+        };
+        let (files, manifest) = read?;
         if let Some(outcome) = outside.superseded(manifest.supersede).await {
             return Err(outcome);
         }
@@ -117,12 +113,15 @@ impl Workshop {
             }
         }
         let runner = self.runner(&manifest, &files).await?;
+        if !outside.may_run_for(manifest.timeout).await {
+            return Err(report.needs(manifest.timeout));
+        }
         let secrets = outside.secrets(&manifest.secrets).await?;
 
         *mask = hiding(&secrets, &*outside.log()).await?;
         let sink = Sink::start(outside.log(), self.config.max_result_bytes, mask.clone());
         let place = Place { slot, order, stop, sender: &sink.sender };
-        let environment = match self.prepare(&place, &runner, &manifest, &files, report).await {
+        let environment = match self.prepare(&place, outside, &runner, &manifest, &files, report).await {
             Ok(environment) => environment,
             Err(outcome) => {
                 report.error_tail = sink.finish().await.1;
@@ -130,6 +129,7 @@ impl Workshop {
             }
         };
 
+        outside.runs_for(manifest.timeout);
         let limits = self.limits(&manifest);
         let tree = self.pack(&files).await?;
         let mut env: Vec<(String, String)> = manifest.env.clone().into_iter().collect();
@@ -150,6 +150,29 @@ impl Workshop {
         report.exit_code = verdict::exit_code(&end);
         report.peak_memory_bytes = end.peak_memory_bytes;
         Ok(verdict::of_run(&end, &limits))
+    }
+
+    /// The commit's files and its manifest; `Err` also where the filters say no.
+    async fn read(
+        &self,
+        order: &Order,
+        outside: &impl Outside,
+        stop: &CancellationToken,
+        report: &mut Report,
+    ) -> Result<(Files, Manifest), Outcome> {
+        let begun = Instant::now();
+        let files = until(stop, self.files(order, outside, report)).await??;
+        let manifest = self.manifest(&files).await?;
+        report.language = Some(manifest.language.clone());
+        report.checkout = Some(begun.elapsed());
+        for warning in &manifest.warnings {
+            outside.log().note(Phase::Checkout, warning);
+        }
+        outside.learned(report.sha.as_ref(), &manifest.language).await;
+        match filtered(&self.mirrors, order, &manifest, &files, outside).await {
+            Some(why) => Err(Outcome::Skipped { why }),
+            None => Ok((files, manifest)),
+        }
     }
 
     async fn files(
@@ -228,6 +251,7 @@ impl Workshop {
     async fn prepare(
         &self,
         place: &Place<'_>,
+        outside: &impl Outside,
         runner: &Arc<Runner>,
         manifest: &Manifest,
         files: &Files,
@@ -247,8 +271,9 @@ impl Workshop {
             trust: place.order.trust.clone(),
             ages: inputs.ages,
         };
-        let prepared =
-            place.slot.prepare(&place.order.tag, request, place.sender.clone(), place.stop.clone()).await;
+        let stop = place.stop.child_token();
+        let preparing = place.slot.prepare(&place.order.tag, request, place.sender.clone(), stop.clone());
+        let (prepared, ending) = or_stopped(outside, &stop, preparing).await;
         report.prepare = Some(begun.elapsed());
         match prepared {
             Ok(prepared) => {
@@ -257,6 +282,9 @@ impl Workshop {
             }
             Err(PrepareError::Function { sentence, .. }) => {
                 Err(Outcome::function(Cause::Prepare, format!("prepare: {sentence}")))
+            }
+            Err(PrepareError::Stopped) if ending == Ending::Overdue && !place.stop.is_cancelled() => {
+                Err(report.needs(self.longer_than_last(self.config.prepare_timeout)))
             }
             Err(PrepareError::Stopped) => Err(Outcome::wished(Cause::Cancelled, "cancelled")),
             Err(PrepareError::Service(error)) => {
@@ -272,6 +300,12 @@ impl Workshop {
     async fn pack(&self, files: &Files) -> Result<crate::source::Tree, Outcome> {
         let (spool, max_bytes) = (self.spool(), self.config.max_repo_bytes);
         blocking(files, move |files| files.pack(Selection::All, max_bytes, &spool)).await
+    }
+
+    /// What is noted of a step that the last slot was too short for: with what it waited for, it may have
+    /// taken longer than its own bound.
+    fn longer_than_last(&self, bound: Duration) -> Duration {
+        bound.max(self.config.last_slot_timeout + Duration::from_secs(1))
     }
 
     fn spool(&self) -> std::path::PathBuf {

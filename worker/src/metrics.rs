@@ -152,6 +152,7 @@ impl Metrics {
             Fate::HandedBack => "handed_back",
             Fate::NotOffered => "not_offered",
             Fate::PutOff => "put_off",
+            Fate::NeedsLonger(_) => "needs_longer",
             Fate::Outdated => "outdated",
         };
         self.slots_busy.dec();

@@ -65,6 +65,17 @@ pub trait Outside: Send + Sync {
     fn superseded(&self, manifest: Option<bool>) -> impl Future<Output = Option<Outcome>> + Send;
     /// What another job of the same commit came to that may answer for this one.
     fn twin(&self) -> impl Future<Output = Twin> + Send;
+    /// Whether the slot may be held for this long; where not, the job goes back and waits for another.
+    /// Where nobody queues, it may.
+    fn may_run_for(&self, _time: Duration) -> impl Future<Output = bool> + Send {
+        std::future::ready(true)
+    }
+    /// Returns once a step before the run, which begins now, has held the slot for too long.
+    fn overdue(&self) -> impl Future<Output = ()> + Send {
+        std::future::pending()
+    }
+    /// Only the run is left, and takes this long at most.
+    fn runs_for(&self, _time: Duration) {}
 }
 
 /// What an attempt found out.
@@ -94,6 +105,8 @@ pub struct Report {
     pub error_tail: Option<String>,
     /// Nothing ended: it waits for another job of its commit.
     pub is_put_off: bool,
+    /// Nothing ended: it waits for a slot that may be held for so long.
+    pub needs: Option<Duration>,
 }
 
 impl Report {
@@ -111,7 +124,14 @@ impl Report {
             kept: None,
             error_tail: None,
             is_put_off: false,
+            needs: None,
         }
+    }
+
+    /// Notes that the slot is not to be had for this long. What is returned is never stored.
+    pub(crate) fn needs(&mut self, time: Duration) -> Outcome {
+        self.needs = Some(time);
+        Outcome::wished(Cause::Cancelled, jobs::needs::WAITS_FOR_A_SLOT)
     }
 
     /// An attempt that ended before it began.

@@ -9,11 +9,18 @@ use std::{
 };
 
 use futures_util::{StreamExt as _, stream::SelectAll};
-use jobs::{Claim, JobId, LedgerError, queue::Picker, streams};
+use jobs::{
+    Claim, JobId, LedgerError,
+    queue::{Picked, Picker},
+    streams,
+};
 use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::attempt::{Desk, Fate};
+use crate::{
+    attempt::{Desk, Fate},
+    seats::{Seat, Seats},
+};
 
 /// How often a free slot looks without having been woken.
 const SWEEP: Duration = Duration::from_secs(1);
@@ -25,7 +32,8 @@ const MAX_PASSED_OVER: usize = 10_000;
 pub struct Queue {
     desk: Desk,
     picker: tokio::sync::Mutex<Picker>,
-    awake: Notify,
+    awake: Arc<Notify>,
+    seats: Arc<Seats>,
     /// Jobs in a language that only others offer.
     passed_over: Mutex<HashSet<JobId>>,
 }
@@ -33,10 +41,15 @@ pub struct Queue {
 impl Queue {
     /// Nothing taken yet.
     pub fn new(desk: Desk) -> Arc<Self> {
+        let awake = Arc::new(Notify::new());
+        let config = &desk.workshop.config;
+        let (limit, owners) = (config.last_slot_timeout, desk.ledger.owners.clone());
+        let seats = Seats::new(config.slots, limit, owners, Arc::clone(&awake));
         Arc::new(Self {
             desk,
             picker: tokio::sync::Mutex::default(),
-            awake: Notify::new(),
+            awake,
+            seats,
             passed_over: Mutex::default(),
         })
     }
@@ -69,16 +82,21 @@ impl Queue {
         let slot = self.desk.workshop.sandbox.slot(index);
         while !stop.is_cancelled() {
             match self.next().await {
-                Ok(Some(claim)) => {
+                Ok(Some((claim, seat))) => {
                     // Where one job was, there may be more: another free slot looks.
                     self.awake.notify_one();
                     let job = claim.entry.value.id;
                     self.desk.metrics.taken();
-                    let fate = self.desk.work(&slot, claim).await;
+                    let fate = self.desk.work(&slot, claim, &seat).await;
+                    drop(seat);
                     self.desk.metrics.over(fate);
                     match fate {
                         Fate::NotOffered => self.pass_over(job),
-                        Fate::Ended | Fate::HandedBack | Fate::PutOff | Fate::Outdated => {}
+                        Fate::Ended
+                        | Fate::HandedBack
+                        | Fate::PutOff
+                        | Fate::NeedsLonger(_)
+                        | Fate::Outdated => {}
                     }
                 }
                 Ok(None) => self.rest(&stop).await,
@@ -95,18 +113,24 @@ impl Queue {
     }
 
     /// Picks and claims. One slot at a time, or all would pick the same message.
-    async fn next(&self) -> Result<Option<Claim>, LedgerError> {
+    async fn next(&self) -> Result<Option<(Claim, Arc<Seat>)>, LedgerError> {
         let mut picker = self.picker.lock().await;
         let config = &self.desk.workshop.config;
         let may_take =
             |job: JobId| !self.passed_over.lock().unwrap_or_else(PoisonError::into_inner).contains(&job);
+        let seat = Arc::new(self.seats.take());
         for label in &config.labels {
-            // A message that was outdated, or taken by another: the next one may be ours.
-            while let Some(waiting) =
-                picker.pick(&self.desk.ledger, label, config.max_running_per_user, &may_take).await?
-            {
-                if let Some(claim) = self.desk.ledger.claim(&waiting, &self.desk.name).await? {
-                    return Ok(Some(claim));
+            loop {
+                let (most, room) = (config.max_running_per_user, seat.room());
+                match picker.pick(&self.desk.ledger, label, most, room, &may_take).await? {
+                    Picked::Next(waiting) => {
+                        if let Some(claim) = self.desk.ledger.claim(&waiting, &self.desk.name).await? {
+                            return Ok(Some((claim, seat)));
+                        }
+                        // A message that was outdated, or taken by another: the next one may be ours.
+                    }
+                    Picked::OnlyLong if seat.widen().await => {}
+                    Picked::OnlyLong | Picked::Nothing => break,
                 }
             }
         }

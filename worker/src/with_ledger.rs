@@ -1,6 +1,9 @@
 //! How an attempt asks and tells with a ledger and gateways behind it.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use jobs::{Cause, CommitSha, Job, Ledger, Outcome, Trigger, grants::GrantRequest, head_key, log::LogHandle};
 
@@ -9,6 +12,7 @@ use crate::{
     grants::Grants,
     order::Outside,
     output::LogSink,
+    seats::Seat,
     twin::{Twin, twin},
 };
 
@@ -20,6 +24,8 @@ pub(crate) struct WithLedger {
     pub(crate) log: LogHandle,
     /// What the manifest says of superseding, once it was read.
     pub(crate) supersede: Arc<OnceLock<Option<bool>>>,
+    /// For how long its slot is to be had.
+    pub(crate) seat: Arc<Seat>,
 }
 
 impl Outside for WithLedger {
@@ -88,6 +94,19 @@ impl Outside for WithLedger {
 
     async fn twin(&self) -> Twin {
         twin(&self.ledger, &self.job).await
+    }
+
+    async fn may_run_for(&self, time: Duration) -> bool {
+        self.seat.room().has(Some(time.as_secs() + u64::from(time.subsec_nanos() > 0)))
+            || self.seat.widen().await
+    }
+
+    async fn overdue(&self) {
+        self.seat.overdue().await;
+    }
+
+    fn runs_for(&self, time: Duration) {
+        self.seat.settle(time);
     }
 }
 

@@ -22,6 +22,7 @@ use jobs::{
     accounts::{ALL_SCOPES, OPERATOR, OwnerKind},
     connect::{NatsSettings, connect},
     log::LogWriter,
+    needs::Room,
     queue::Picker,
 };
 use reqwest::{Method, StatusCode};
@@ -244,9 +245,10 @@ impl Service {
     /// Claims the job as the worker `w1` would.
     pub(crate) async fn claim(&self, job: JobId) -> Claim {
         let picked = Picker::default()
-            .pick(&self.ledger, &"default".parse().unwrap(), 10, |id| id == job)
+            .pick(&self.ledger, &"default".parse().unwrap(), 10, Room::Unlimited, |id| id == job)
             .await
             .unwrap()
+            .next()
             .expect("the job waits");
         self.ledger.claim(&picked, &"w1".parse().unwrap()).await.unwrap().expect("nobody else claims")
     }

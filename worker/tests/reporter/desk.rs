@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jobs::{
     Claim, Commit, Job, JobId, Label, Ledger, NewJob, Outcome, RepoId, Trigger, UserId, grants::StatusGrant,
-    queue::Picker, streams,
+    needs::Room, queue::Picker, streams,
 };
 use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -102,8 +102,12 @@ impl Desk {
     }
 
     pub(crate) async fn claim(&self) -> Claim {
-        let waiting =
-            Picker::default().pick(&self.ledger, &Label::default(), 100, |_| true).await.unwrap().unwrap();
+        let waiting = Picker::default()
+            .pick(&self.ledger, &Label::default(), 100, Room::Unlimited, |_| true)
+            .await
+            .unwrap()
+            .next()
+            .unwrap();
         self.ledger.claim(&waiting, &"w1".parse().unwrap()).await.unwrap().unwrap()
     }
 
