@@ -17,7 +17,7 @@ pub(crate) use delivery::{ApproveArgs, DeliveriesArgs, ReplayArgs};
 pub(crate) use repo::{ForgeToken, RepoAddArgs, RepoCommand, RepoSetArgs, RepoSettings, RepoShowArgs};
 pub(crate) use token::{TokenArgs, TokenCommand, TokenNewArgs};
 pub(crate) use usage::UsageArgs;
-pub(crate) use user::{AsCommand, UserCommand, UserSetArgs, UserShowArgs};
+pub(crate) use user::{AsCommand, Limit, UserCommand, UserSetArgs, UserShowArgs};
 
 const ABOUT: &str = "Functions as a service, straight from git";
 

@@ -9,7 +9,7 @@
 use hooks::{CloneUrl, incoming::Repository};
 use jobs::{
     ProblemKind, Repo, RepoId,
-    audit::{Action, By},
+    audit::{Action, By, Log},
     bucket::{BucketError, Entry},
 };
 use serde_json::Map;
@@ -137,7 +137,7 @@ impl Gateway {
     /// Notes that a registration posts in place of another.
     pub(crate) async fn owner_changed(&self, now: RepoId, before: RepoId) {
         tracing::info!(repo = %now, %before, "status owner changed");
-        let forge = Doer { user: None, by: Some(By::Forge), log: audit::Log::Users };
+        let forge = Doer { user: None, by: Some(By::Forge), log: Log::Users };
         self.audit_with(forge, Action::StatusOwnerChanged, now, Some(before.to_string())).await;
     }
 

@@ -1,7 +1,7 @@
 //! The command line of users: what an operator gives them.
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
-use jobs::Label;
+use jobs::{Label, units, usage::Resource};
 
 use super::JsonArgs;
 
@@ -14,10 +14,13 @@ pub(crate) enum UserCommand {
     #[command(after_help = "\
 Labels choose workers, which may have other rules. Everybody has `default`; an admin has all. What is
 given replaces what was given before. Registrations keep the label that they have.
+A limit goes before the installation's; `gitfaas usage` names them all.
 
 Examples:
   gitfaas user set you@example.com --labels gpu,inside
-  gitfaas user set you@example.com --labels ''          takes all back but `default`")]
+  gitfaas user set you@example.com --labels ''          takes all back but `default`
+  gitfaas user set you@example.com --limit logs=200m --limit repos=500
+  gitfaas user set you@example.com --limit logs=usual   the installation's again")]
     Set(UserSetArgs),
     /// Show a user and what was given (operator: talks to NATS directly)
     Show(UserShowArgs),
@@ -40,6 +43,29 @@ pub(crate) struct UserSetArgs {
     /// Labels besides `default` that jobs and registrations may have, separated by commas
     #[arg(long, value_name = "LABELS", value_parser = labels, group = "change")]
     pub(crate) labels: Option<Labels>,
+    /// A limit of its own, such as `logs=200m` or `repos=500`; `usual` is the installation's again. May be
+    /// given several times
+    #[arg(long = "limit", value_name = "NAME=VALUE", value_parser = limit, group = "change")]
+    pub(crate) limits: Vec<Limit>,
+}
+
+/// A limit that is given to one owner, or taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Limit {
+    pub(crate) of: Resource,
+    /// `None`: the installation's.
+    pub(crate) amount: Option<u64>,
+}
+
+fn limit(text: &str) -> Result<Limit, String> {
+    let (name, value) = text.split_once('=').ok_or("must be NAME=VALUE")?;
+    let of: Resource = name.parse()?;
+    let amount = match (value, of.is_in_bytes()) {
+        ("usual", _) => None,
+        (value, true) => Some(units::bytes(value).map_err(|error| error.to_string())?),
+        (value, false) => Some(value.parse().map_err(|_| "must be a number".to_owned())?),
+    };
+    Ok(Limit { of, amount })
 }
 
 #[derive(Debug, ClapArgs)]
@@ -81,6 +107,16 @@ mod tests {
             .iter()
             .map(|label| &text[text.find(label.as_str()).unwrap()..][..label.as_str().len()])
             .collect())
+    }
+
+    #[test_case("logs=200m" => Ok((Resource::Logs, Some(200 << 20))))]
+    #[test_case("repos=500" => Ok((Resource::Repos, Some(500))))]
+    #[test_case("repos=usual" => Ok((Resource::Repos, None)))]
+    #[test_case("repos=5k" => Err("must be a number".to_owned()) ; "no bytes")]
+    #[test_case("jobs=5" => matches Err(_) ; "no such limit")]
+    #[test_case("repos" => Err("must be NAME=VALUE".to_owned()) ; "no value")]
+    fn a_limit(text: &str) -> Result<(Resource, Option<u64>), String> {
+        limit(text).map(|limit| (limit.of, limit.amount))
     }
 
     #[test]

@@ -4,16 +4,19 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use gateway::OwnerLimits;
 use jobs::{
-    Label, Ledger,
+    Label, Ledger, UserId,
     accounts::User,
     audit::{self, Action, Deed},
     bucket::Entry,
+    env::Reader,
+    stores::Stores,
 };
 use serde_json::json;
 
 use crate::{
-    args::{UserSetArgs, UserShowArgs},
+    args::{Limit, UserSetArgs, UserShowArgs},
     config,
     exit::Done,
     nats::Nats,
@@ -31,8 +34,12 @@ pub(super) async fn set(args: UserSetArgs) -> Done {
         let changed = ledger.accounts.give_labels(user.value.id, &labels.0).await?;
         let changed = changed.context("the user is gone")?;
         if changed.revision != user.revision {
-            note(&ledger, &changed.value).await;
+            let given = format!("labels: {}", listed(&changed.value.labels));
+            note(&ledger, user.value.id, given).await;
         }
+    }
+    if !args.limits.is_empty() {
+        limit(&ledger, &user.value, &args.limits).await?;
     }
     ledger.client.flush().await?;
     Ok(ExitCode::SUCCESS)
@@ -40,10 +47,10 @@ pub(super) async fn set(args: UserSetArgs) -> Done {
 
 pub(super) async fn show(args: UserShowArgs) -> Done {
     let ledger = ledger().await?;
-    let User { id, kind, email, admin, labels, .. } = one(&ledger, &args.user).await?.value;
+    let User { id, kind, email, admin, labels, limits, .. } = one(&ledger, &args.user).await?.value;
     let out = Out::new();
     if args.json.json {
-        out.json(&json!({ "id": id, "kind": kind, "email": email, "admin": admin, "labels": labels }))?;
+        out.json(&json!({ "id": id, "kind": kind, "email": email, "admin": admin, "labels": labels, "limits": limits }))?;
         return Ok(ExitCode::SUCCESS);
     }
     out.line(&format!("id      {id}"))?;
@@ -51,6 +58,9 @@ pub(super) async fn show(args: UserShowArgs) -> Done {
     out.line(&format!("admin   {}", if admin { "yes" } else { "no" }))?;
     let given = if admin { "all".to_owned() } else { listed(&labels) };
     out.line(&format!("labels  {given}"))?;
+    for (resource, limit) in limits {
+        out.line(&format!("limit   {resource}={limit}"))?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -82,13 +92,53 @@ fn listed(labels: &[Label]) -> String {
     all.join(",")
 }
 
+/// Gives limits, if they fit beside those that others were given.
+async fn limit(ledger: &Ledger, user: &User, limits: &[Limit]) -> anyhow::Result<()> {
+    let settings = owner_limits()?;
+    let mut others = Vec::new();
+    for key in ledger.accounts.users.keys().await? {
+        let other = ledger.accounts.users.get(&key).await?;
+        others.extend(other.filter(|other| other.value.id != user.id).map(|other| other.value.limits));
+    }
+    for Limit { of, amount } in limits {
+        if let Some(amount) = amount
+            && let Err(why) = settings.check_override(*of, *amount, &others)
+        {
+            bail!("{why}");
+        }
+    }
+    let key = user.id.to_string();
+    let changed = ledger.accounts.users.change(&key, |entry| {
+        let mut given = entry.value.limits.clone();
+        for Limit { of, amount } in limits {
+            match amount {
+                Some(amount) => given.insert(*of, *amount),
+                None => given.remove(of),
+            };
+        }
+        (given != entry.value.limits).then(|| User { limits: given, ..entry.value.clone() })
+    });
+    let changed = changed.await?.context("the user is gone")?;
+    let given: Vec<String> = limits
+        .iter()
+        .map(|limit| format!("{}={}", limit.of, limit.amount.map_or("usual".to_owned(), |it| it.to_string())))
+        .collect();
+    note(ledger, changed.value.id, format!("limits: {}", given.join(" "))).await;
+    Ok(())
+}
+
+/// The installation's limits, as this command's environment says: the gateways' own.
+fn owner_limits() -> anyhow::Result<OwnerLimits> {
+    let mut env = Reader::new(&config::var);
+    let stores = Stores::read(&mut env);
+    let limits = OwnerLimits::read(&mut env, &stores);
+    Ok(env.finish(|| Some(limits))?)
+}
+
 /// It is done, whether or not it could be noted.
-async fn note(ledger: &Ledger, user: &User) {
-    let deed = Deed {
-        detail: Some(format!("labels: {}", listed(&user.labels))),
-        ..Deed::of_operator(Action::UserChanged, user.id)
-    };
-    if let Err(error) = audit::write(&ledger.js, &deed).await {
+async fn note(ledger: &Ledger, user: UserId, given: String) {
+    let deed = Deed { detail: Some(given), ..Deed::of_operator(Action::UserChanged, user) };
+    if let Err(error) = audit::write(&ledger.js, audit::Log::Admins, &deed).await {
         let error = anyhow::Error::from(error);
         tracing::warn!(error = format!("{error:#}"), "this is not in the audit log");
     }

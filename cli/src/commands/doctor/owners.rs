@@ -90,6 +90,7 @@ mod tests {
             email: email.to_owned(),
             verified: BTreeMap::new(),
             admin: false,
+            labels: Vec::new(),
             limits,
             other,
         };
