@@ -3,8 +3,14 @@
 //! Short ones lie in the record; longer ones in the object store RESULTS, written before the final
 //! state, with length, digest and the first bytes in the record.
 
-use async_nats::jetstream::{self, object_store::ObjectStore};
-use base64::{Engine as _, prelude::BASE64_STANDARD};
+use async_nats::jetstream::{
+    self,
+    object_store::{ObjectStore, PutErrorKind},
+};
+use base64::{
+    Engine as _,
+    prelude::{BASE64_STANDARD, BASE64_URL_SAFE},
+};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -92,18 +98,27 @@ impl Results {
         Ok(Self { store: js.get_object_store(streams::RESULTS).await? })
     }
 
-    /// Stores a result that does not fit the record, before the final state is written.
+    /// Stores a result that does not fit the record, before the final state is written. One that lies there
+    /// already is left.
     ///
     /// # Errors
     /// NATS is away or full.
     pub async fn store(&self, job: JobId, attempt: u32, kept: &[u8]) -> Result<(), ResultError> {
         let name = format!("{job}.{attempt}");
+        let digest = format!("SHA-256={}", BASE64_URL_SAFE.encode(Sha256::digest(kept)));
+        if self.store.info(name.as_str()).await.is_ok_and(|info| info.digest.as_ref() == Some(&digest)) {
+            return Ok(());
+        }
         let mut reader = kept;
-        self.store
-            .put(name.as_str(), &mut reader)
-            .await
-            .map_err(|source| ResultError::Nats { job, source: Box::new(source) })?;
-        Ok(())
+        match self.store.put(name.as_str(), &mut reader).await {
+            Ok(_) => Ok(()),
+            // It is stored. Workers may purge nothing, for they could purge the results of all.
+            Err(error) if error.kind() == PutErrorKind::PurgeOldChunks => {
+                tracing::debug!(job.id = %job, "an earlier result is left to its age");
+                Ok(())
+            }
+            Err(source) => Err(ResultError::Nats { job, source: Box::new(source) }),
+        }
     }
 
     /// Removes what an attempt stored, if it did.
