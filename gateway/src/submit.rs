@@ -259,6 +259,7 @@ pub(crate) fn again(of: &Job, id: JobId) -> NewJob {
         also_contexts: of.also_contexts.clone(),
         same_as: None,
         rerun_of: Some(of.id),
+        rerun_event: None,
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::{fmt, str::FromStr};
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 /// Makes an id type: a UUIDv7, so ids made later sort later and a listing by id is one by time.
@@ -72,6 +73,14 @@ uuid_id! {
 uuid_id! {
     /// Names an API token; the token itself is only stored as its hash.
     TokenId
+}
+
+impl JobId {
+    /// When it was made, by its maker's clock; `None` of an id that tells no time.
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let (seconds, nanoseconds) = self.0.get_timestamp()?.to_unix();
+        Timestamp::new(seconds.try_into().ok()?, nanoseconds.try_into().ok()?).ok()
+    }
 }
 
 /// The text is not one of our ids.

@@ -11,7 +11,7 @@ use async_nats::{
 };
 
 use crate::{
-    JobId, NewJob, Outcome, State, WorkerName,
+    JobId, NewJob, Outcome, RecordKey, State, WorkerName,
     accounts::Accounts,
     active_owners::ActiveOwners,
     bucket::{Bucket, BucketError, Entry},
@@ -69,6 +69,8 @@ pub struct Ledger {
     pub(crate) waiting: Stream<()>,
     pub(crate) leases: Stream<()>,
     logs: Stream<()>,
+    /// What the records of new jobs are signed with; only gateways have one.
+    pub(crate) signer: Option<RecordKey>,
 }
 
 /// A claim that holds: the record says that this attempt is ours.
@@ -157,6 +159,7 @@ impl Ledger {
             waiting: stream(streams::JOBS).await?,
             leases: stream(streams::LEASES).await?,
             logs: stream(streams::LOGS).await?,
+            signer: None,
             client: client.clone(),
             js,
         })
@@ -183,7 +186,7 @@ impl Ledger {
     /// # Errors
     /// NATS is away.
     pub async fn record(&self, new: NewJob) -> Result<Entry<Job>, LedgerError> {
-        let job = Job::new(new);
+        let job = self.first(new);
         let key = job.id.to_string();
         let (created, ()) = tokio::join!(self.jobs.create(&key, &job), self.owners.note(job.owner));
         match created {
@@ -201,7 +204,7 @@ impl Ledger {
     /// # Errors
     /// NATS is away.
     pub async fn record_ended(&self, new: NewJob, outcome: &Outcome) -> Result<Entry<Job>, LedgerError> {
-        let job = Job::new(new).ended(outcome);
+        let job = self.first(new).ended(outcome);
         let key = job.id.to_string();
         match self.jobs.create(&key, &job).await {
             Ok(_) => {}
@@ -344,29 +347,6 @@ impl Ledger {
     /// NATS is away; then the lease will expire and the reconciler does it.
     pub async fn put_off(&self, id: JobId, attempt: u32) -> Result<Option<Entry<Job>>, LedgerError> {
         self.change_attempt(id, attempt, |job| job.put_off()).await
-    }
-
-    /// Ends a job from outside, whatever it is doing: cancelled, superseded, refused or lost.
-    /// Returns the record, which may have ended otherwise before; `None` when there is no such job.
-    ///
-    /// # Errors
-    /// NATS is away.
-    pub async fn end(&self, id: JobId, outcome: &Outcome) -> Result<Option<Entry<Job>>, LedgerError> {
-        let ended = |entry: &Entry<Job>| {
-            let job = Job { failures: u32::MAX - 1, ..entry.value.clone() };
-            (!entry.value.state.is_final())
-                .then(|| Job { failures: entry.value.failures, ..entry.noted(job.ended(outcome)) })
-        };
-        let Some(entry) = self.jobs.change(&id.to_string(), ended).await? else { return Ok(None) };
-        self.touch_status(&entry).await?;
-        self.tell_worker(id).await;
-        Ok(Some(entry))
-    }
-
-    /// Tells whoever runs a job to look at its record again. A lost word is covered by the look at
-    /// every beat of the lease.
-    pub async fn tell_worker(&self, id: JobId) {
-        let _ = self.client.publish(streams::cancel(id), "".into()).await;
     }
 
     pub(crate) fn logs(&self) -> &Stream<()> {

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Cause, CommitSha, CommitState, Fault, Filter, JobId, Label, Outcome, RepoId, State, UserId, WorkerName,
-    bucket::Entry, commit_state, log::MAX_LOG_BYTES, result::JobResult,
+    Cause, CommitSha, CommitState, Fault, Filter, JobId, Label, NewJob, Outcome, RepoId, State, UserId,
+    WorkerName, bucket::Entry, commit_state, log::MAX_LOG_BYTES, result::JobResult, signed::Signature,
 };
 use message::message_of;
 
@@ -196,73 +196,13 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started_at: Option<Timestamp>,
 
+    /// A gateway's proof that it made the job, and what it said then; never shown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
+
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
-}
-
-/// What a new job needs; the rest of a record comes later.
-#[derive(Debug, Clone)]
-pub struct NewJob {
-    /// Its name; made by whoever must know it before it exists (a delivery's entry).
-    pub id: JobId,
-    /// See [`Job::owner`].
-    pub owner: UserId,
-    /// See [`Job::trigger`].
-    pub trigger: Trigger,
-    /// See [`Job::label`].
-    pub label: Label,
-    /// See [`Job::repo`].
-    pub repo: Option<RepoId>,
-    /// See [`Job::url`].
-    pub url: String,
-    /// See [`Job::reference`].
-    pub reference: Option<String>,
-    /// See [`Job::sha`].
-    pub sha: Option<CommitSha>,
-    /// See [`Job::before`].
-    pub before: Option<CommitSha>,
-    /// See [`Job::paths`].
-    pub paths: Filter,
-    /// See [`Job::untrusted`].
-    pub untrusted: bool,
-    /// See [`Job::name`].
-    pub name: Option<String>,
-    /// See [`Job::args`].
-    pub args: Option<Vec<String>>,
-    /// See [`Job::context`].
-    pub context: Option<String>,
-    /// See [`Job::also_contexts`].
-    pub also_contexts: Vec<String>,
-    /// See [`Job::same_as`].
-    pub same_as: Option<JobId>,
-    /// See [`Job::rerun_of`].
-    pub rerun_of: Option<JobId>,
-}
-
-impl NewJob {
-    /// A call of `url` by `owner`, with nothing else said.
-    pub fn call(owner: UserId, url: impl Into<String>) -> Self {
-        Self {
-            id: JobId::new(),
-            owner,
-            trigger: Trigger::Call,
-            label: Label::default(),
-            repo: None,
-            url: url.into(),
-            reference: None,
-            sha: None,
-            before: None,
-            paths: Filter::default(),
-            untrusted: false,
-            name: None,
-            args: None,
-            context: None,
-            also_contexts: Vec::new(),
-            same_as: None,
-            rerun_of: None,
-        }
-    }
 }
 
 impl Job {
@@ -312,6 +252,7 @@ impl Job {
             created_revision: None,
             created_at: None,
             started_at: None,
+            signature: None,
             other: Map::new(),
         }
     }

@@ -219,7 +219,8 @@ impl Desk {
             duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
         };
         let note = |job: Job| Job {
-            sha: report.sha.clone().or_else(|| job.sha.clone()),
+            // One that was given stays what it is, for it is signed.
+            sha: job.sha.clone().or_else(|| report.sha.clone()),
             language: report.language.clone().or_else(|| job.language.clone()),
             exit_code: report.exit_code,
             peak_memory_bytes: report.peak_memory_bytes,

@@ -75,7 +75,7 @@ impl Outside for WithLedger {
             return;
         }
         let learn = |job: Job| Job {
-            sha: sha.clone().or_else(|| job.sha.clone()),
+            sha: job.sha.clone().or_else(|| sha.clone()),
             language: Some(language.to_owned()),
             ..job
         };
