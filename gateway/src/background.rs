@@ -24,6 +24,7 @@ use crate::{
     index::{follow, mirror},
     keyring, limits, missed,
     proof::Retries,
+    records::{self, Upgrade},
     room, secrets, usage,
 };
 
@@ -54,6 +55,7 @@ pub(crate) fn start(
     tasks.spawn(mirror::follow(ledger.accounts.tokens.clone(), Arc::clone(&gateway.tokens), stop.clone()));
     tasks.spawn(mirror::follow(ledger.accounts.users.clone(), Arc::clone(&gateway.users), stop.clone()));
     tasks.spawn(keyring::follow(Arc::clone(gateway), stop.clone()));
+    tasks.spawn(records::follow(Arc::clone(gateway), stop.clone()));
     tasks.spawn(limits::forget(Arc::clone(gateway), stop.clone()));
     let sizes = Arc::clone(&gateway.secret_sizes);
     tasks.spawn(secrets::follow_sizes(gateway.ledger.js.clone(), sizes, stop.clone()));
@@ -85,6 +87,7 @@ async fn reconcile(gateway: Arc<Gateway>, stop: CancellationToken) {
         }),
         deliveries: HashMap::new(),
         statuses: HashMap::new(),
+        upgrade: Upgrade::default(),
         comparer: Comparer::new(Arc::clone(&gateway)),
         retries: Retries::new(Arc::clone(&gateway)),
         // At a start after an outage workers have not renewed their leases yet: a job that is being worked
@@ -110,6 +113,7 @@ struct Mender {
     jobs: Reconciler,
     deliveries: HashMap<String, Instant>,
     statuses: HashMap<JobId, Waits>,
+    upgrade: Upgrade,
     comparer: Comparer,
     retries: Retries,
     rest_until: Instant,
@@ -160,6 +164,8 @@ impl Mender {
             self.comparer.forget();
             return self.look_at_statuses(Role::Onlooker).await;
         }
+        self.upgrade.round(&self.gateway).await?;
+        self.gateway.end_all_doubted().await?;
         let mut candidates = self.gateway.index.open_jobs()?;
         if Instant::now() < self.rest_until {
             candidates.retain(|candidate| candidate.state != State::Working);
@@ -220,6 +226,8 @@ impl Mender {
     async fn look_at_status(&self, id: JobId, role: Role) -> Result<(), ApiError> {
         let ledger = &self.gateway.ledger;
         let Some(entry) = ledger.job(id).await? else { return Ok(self.gateway.index.forget_job(id)?) };
+        // Of what is not believed nothing is told.
+        let Some(entry) = self.gateway.believed(entry) else { return Ok(self.gateway.index.posted(id)?) };
         let (Some(repo), Some(sha)) = (entry.value.repo, &entry.value.sha) else {
             return Ok(self.gateway.index.posted(id)?);
         };

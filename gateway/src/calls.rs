@@ -73,7 +73,7 @@ async fn ended(gateway: &Gateway, mut entry: Entry<Job>, wait: Duration) -> Resu
     let id = entry.value.id;
     let mut news = gateway.index.follow(id);
     let deadline = tokio::time::Instant::now() + wait;
-    while let Some(now) = gateway.ledger.job(id).await? {
+    while let Some(now) = gateway.record(id).await? {
         entry = now;
         if entry.value.state.is_final() {
             break;
@@ -132,7 +132,12 @@ pub(crate) async fn page(
     for (id, entry) in ids.into_iter().zip(found) {
         match entry {
             // The index may be a moment behind the record.
-            Some(entry) if filter.state.is_none_or(|state| entry.value.state == state) => entries.push(entry),
+            Some(entry) if filter.state.is_none_or(|state| entry.value.state == state) => {
+                match filter.everyone {
+                    true => entries.push(entry),
+                    false => entries.extend(gateway.believed(entry)),
+                }
+            }
             Some(_) => {}
             None => gateway.index.forget_job(id)?,
         }
@@ -196,15 +201,15 @@ pub(crate) async fn rerun(
     let caller = gateway.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
     let entry = gateway.own_job(&caller, &id).await?;
-    let entry = gateway.rerun_for(&caller, &entry.value).await?;
+    let entry = gateway.rerun_for(&caller, &entry).await?;
     let location = format!("/api/v1/jobs/{}", entry.value.id);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobView::from(&entry))).into_response())
 }
 
 impl Gateway {
     /// Runs a job again at somebody's wish: a new call, for which that the old one was his is not enough.
-    pub(crate) async fn rerun_for(&self, caller: &Caller, of: &Job) -> Result<Entry<Job>, ApiError> {
-        let repo = self.repo_of(of).await?;
+    pub(crate) async fn rerun_for(&self, caller: &Caller, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
+        let repo = self.repo_of(&of.value).await?;
         if repo.as_ref().is_some_and(Repo::is_removing) {
             return Err(ApiError::Conflict("the job's repository is being removed".to_owned()));
         }
@@ -212,7 +217,7 @@ impl Gateway {
             return Err(ApiError::Forbidden("you may not call this job's repository any more".to_owned()));
         }
         let entry = self.rerun(of).await?;
-        self.audit_with(caller, Action::JobRerun, entry.value.id, Some(of.id.to_string())).await;
+        self.audit_with(caller, Action::JobRerun, entry.value.id, Some(of.key.clone())).await;
         Ok(entry)
     }
 

@@ -132,7 +132,7 @@ impl Teller<'_> {
                 }
             };
             if changed {
-                match self.gateway.ledger.job(id).await? {
+                match self.gateway.record(id).await? {
                     Some(now) => entry = now,
                     None => return Ok(()),
                 }

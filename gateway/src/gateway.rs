@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use hooks::{checks::CheckClient, forge_api::ForgeApi, heads::Heads, status::StatusClient};
 use jobs::{
-    Job, JobId, Ledger, Repo,
+    Job, JobId, Ledger, Repo, SecretEvent,
     accounts::{TokenRecord, User},
     bucket::{Bucket, Entry},
     streams,
@@ -26,9 +26,10 @@ use crate::{
     login::Login,
     metrics::Metrics,
     missed::Filled,
+    records::{self, Records},
     refused::LastRefused,
     room::Room,
-    secrets::{self, SecretEvent, SecretSize},
+    secrets::{self, SecretSize},
     usage::{RefCounts, Usage},
 };
 
@@ -64,6 +65,8 @@ pub struct Gateway {
     /// Asks git servers for their refs.
     pub(crate) git_heads: Heads,
     pub(crate) index: Arc<Index>,
+    /// Which records of jobs are believed.
+    pub(crate) records: Arc<Records>,
     pub(crate) repos: Arc<Mirror<Repo>>,
     pub(crate) tokens: Arc<Mirror<TokenRecord>>,
     pub(crate) users: Arc<Mirror<User>>,
@@ -113,8 +116,13 @@ impl Gateway {
         let (file, next) = (config.master_key_file.as_deref(), config.next_master_key_file.as_deref());
         let keys = Keyring::open(&ledger, file, next, &config.data_dir).await?;
         let limits = Limits::new(&config.limits);
+        let (metrics, secrets) = (Metrics::default(), Bucket::open(&ledger.js, streams::SECRETS).await?);
+        let (key, mark) = (records::open(&secrets, &keys).await?, records::mark(&ledger).await?);
+        let ledger = ledger.signing(key.clone());
+        let records = Arc::new(Records::new(key, mark, metrics.doubted.clone()));
         let index = Index::open(&config.data_dir)
-            .with_context(|| format!("cannot open the index in {}", config.data_dir.display()))?;
+            .with_context(|| format!("cannot open the index in {}", config.data_dir.display()))?
+            .believing(Arc::clone(&records));
         let app = GithubApp::open(&config)?;
         let forges = ForgeApi::new(&config.clone_allow, config.ca_bundle.as_deref())?;
         let statuses = StatusClient::new(&config.clone_allow, config.ca_bundle.as_deref())?;
@@ -124,15 +132,16 @@ impl Gateway {
         let (deliveries_read, deliveries_seen) = watch::channel(false);
         let gateway = Self {
             posting: Bucket::open(&ledger.js, streams::REPOS).await?,
-            secrets: Bucket::open(&ledger.js, streams::SECRETS).await?,
+            secrets,
             filled: Bucket::open(&ledger.js, streams::HEADS).await?,
             git_heads: Heads::new(&config.clone_allow, config.ca_bundle.as_deref())?,
             index: Arc::new(index),
+            records,
             repos: Arc::default(),
             tokens: Arc::default(),
             users: Arc::default(),
             last_used: LastUsed::default(),
-            metrics: Metrics::default(),
+            metrics,
             refused: LastRefused::default(),
             room: Room::default(),
             usage: Usage::default(),

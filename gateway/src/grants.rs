@@ -13,20 +13,14 @@ use hooks::{
     status::StatusError,
 };
 use jobs::{
-    Cause, Commit, Job, JobId, Links, Outcome, ProblemKind, Repo, Secret, State, WorkerName,
+    Cause, Commit, Job, JobId, Links, Outcome, ProblemKind, Repo, Secret, SecretEvent, WorkerName,
     grants::{Asked, CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},
 };
 use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{
-    error::ApiError,
-    gateway::Gateway,
-    registration::token_place,
-    secrets::{self, SecretEvent},
-    webhooks::forge_of,
-};
+use crate::{error::ApiError, gateway::Gateway, registration::token_place, secrets, webhooks::forge_of};
 
 /// The queue group that all gateways answer in.
 const GROUP: &str = "gateways";
@@ -172,23 +166,14 @@ impl Gateway {
         names: &[String],
         stale: Option<&str>,
     ) -> Result<JobGrant, NotGranted> {
-        let entry = self.ledger.job(id).await.map_err(unavailable)?;
-        let his = |job: &Job| {
-            job.state == State::Working && job.attempt == attempt && job.worker.as_ref() == Some(worker)
-        };
-        let Some(job) = entry.map(|entry| entry.value).filter(his) else {
-            return refused("this attempt is not the asker's");
-        };
+        let (job, event) = self.job_to_grant(worker, id, attempt).await?;
         let mut grant = JobGrant::default();
         let repo = self.repo_behind(&job).await?;
         if let Some(repo) = &repo {
-            self.check_owner(&job, repo).await?;
+            self.check_owner(&job, event, repo).await?;
             grant.clone = self.clone_credential(&job, repo, stale).await?;
         }
-        let event = match names.is_empty() || job.untrusted {
-            true => None,
-            false => self.event_of(&job).await.map_err(unavailable)?,
-        };
+        let event = event.filter(|_| !job.untrusted);
         for name in names {
             // Nobody who may write to the repository has seen what a stranger's commit does with them.
             match repo.as_ref().zip(event) {
@@ -204,11 +189,16 @@ impl Gateway {
 
     /// Whose call it is must own or view the repository now: he did when he called, but people leave.
     /// The job ends here, for another attempt would be refused too.
-    async fn check_owner(&self, job: &Job, repo: &Repo) -> Result<(), NotGranted> {
+    async fn check_owner(
+        &self,
+        job: &Job,
+        event: Option<SecretEvent>,
+        repo: &Repo,
+    ) -> Result<(), NotGranted> {
         if job.owner == repo.owner || repo.viewers.contains(&job.owner) {
             return Ok(());
         }
-        match self.event_of(job).await.map_err(unavailable)? {
+        match event {
             Some(SecretEvent::Push | SecretEvent::Tag | SecretEvent::PullRequest) => return Ok(()),
             // What began it may be forgotten.
             Some(SecretEvent::Call) | None => {}
@@ -316,13 +306,13 @@ impl Gateway {
         stale: Option<&str>,
     ) -> Result<StatusGrant, NotGranted> {
         let commit = self.taken_commit(commit).await?;
-        let entry = self.ledger.job(job).await.map_err(unavailable)?;
+        let found = self.job_to_post(job).await?;
         let of_commit = |job: &Job| {
             job.repo == Some(commit.repo)
                 && job.sha.as_ref() == Some(&commit.sha)
                 && job.contexts().any(|context| *context == commit.context)
         };
-        let Some(job) = entry.map(|entry| entry.value).filter(of_commit) else {
+        let Some(job) = found.filter(of_commit) else {
             return refused("the job is not of this commit");
         };
         let Some(repo) = self.repo_behind(&job).await? else {

@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::header;
-use jobs::Verdict;
+use jobs::{Doubt, Verdict};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -86,6 +86,18 @@ struct OfJob {
     state: Word,
 }
 
+/// Why a record was not believed.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct OfRecord {
+    reason: Word,
+}
+
+impl OfRecord {
+    pub(crate) fn of(doubt: Doubt) -> Self {
+        Self { reason: Word::of(doubt.as_str()) }
+    }
+}
+
 /// Everything that is counted.
 #[derive(Debug)]
 pub(crate) struct Metrics {
@@ -93,6 +105,8 @@ pub(crate) struct Metrics {
     requests: Family<OfRequest, Counter>,
     deliveries: Family<OfDelivery, Counter>,
     unsigned: Family<OfUnsigned, Counter>,
+    /// Counted by [`crate::records::Records`].
+    pub(crate) doubted: Family<OfRecord, Counter>,
     jobs: Family<OfJob, Gauge>,
     compared: Family<OfComparison, Counter>,
     statuses_waiting: Gauge,
@@ -116,6 +130,12 @@ impl Default for Metrics {
             "unsigned_deliveries",
             "Deliveries that were not believed, by reason",
             unsigned.clone(),
+        );
+        let doubted = Family::default();
+        registry.register(
+            "records_not_believed",
+            "Records of jobs that do not say what a gateway signed, by reason",
+            doubted.clone(),
         );
         let jobs = Family::default();
         registry.register("jobs", "Jobs that are not over, by state", jobs.clone());
@@ -161,6 +181,7 @@ impl Default for Metrics {
             requests,
             deliveries,
             unsigned,
+            doubted,
             jobs,
             compared,
             statuses_waiting,
@@ -272,6 +293,7 @@ mod tests {
         metrics.request("/api/v1/jobs", 202);
         metrics.delivery(Verdict::Accepted);
         metrics.unsigned(Word::of("wrong signature"));
+        metrics.doubted.get_or_create(&OfRecord::of(Doubt::Forged)).inc();
         metrics.compared(Compared::Same);
         metrics.longest_wait(Duration::from_millis(1500));
         let text = metrics.text(2, 1, 3);
@@ -284,6 +306,7 @@ mod tests {
         gitfaas_gateway_jobs{state="pending"} 2
         gitfaas_gateway_jobs{state="working"} 1
         gitfaas_gateway_made_up_pushes_total 0
+        gitfaas_gateway_records_not_believed_total{reason="forged"} 1
         gitfaas_gateway_redelivered_total 0
         gitfaas_gateway_requests_total{route="/api/v1/jobs",status="202"} 1
         gitfaas_gateway_statuses_compared_total{result="same"} 1

@@ -201,7 +201,7 @@ pub(crate) async fn list_jobs(
     let mine = JobFilter { owner: Some(caller.user.id), ..JobFilter::default() };
     let ids = gateway.index.jobs(&mine, None, MAX_LISTED)?;
     let found: Vec<Option<Entry<Job>>> =
-        stream::iter(ids).map(|id| gateway.ledger.job(id)).buffered(READ_AT_ONCE).try_collect().await?;
+        stream::iter(ids).map(|id| gateway.record(id)).buffered(READ_AT_ONCE).try_collect().await?;
     let list: Vec<ListedJob> =
         found.iter().flatten().map(|entry| listed(&entry.value, &caller.user.email)).collect();
     Ok(Json(list).into_response())

@@ -15,7 +15,7 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use jobs::{
-    Job, Repo, RepoId, Secret, Trigger,
+    Job, Repo, RepoId, Secret, SecretEvent, Trigger,
     accounts::Scope,
     audit::Action,
     bucket::{Bucket, BucketError, Entry},
@@ -72,20 +72,6 @@ pub(crate) async fn follow_sizes(
     if let Ok(bucket) = Bucket::open(&js, streams::SECRETS).await {
         mirror::follow(bucket, sizes, stop).await;
     }
-}
-
-/// What a secret may be given to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum SecretEvent {
-    /// Pushes to branches.
-    Push,
-    /// Pushes of tags.
-    Tag,
-    /// Pull requests from the repository itself; those from forks get none in any case.
-    PullRequest,
-    /// Calls over REST.
-    Call,
 }
 
 /// What a secret is for unless told: whoever makes these may write to the repository, or call it.
@@ -318,22 +304,16 @@ impl Gateway {
         Ok(true)
     }
 
-    /// What made the job in the first place, however often it was run again. `None` when that is not
-    /// known any more: then it gets no secrets.
+    /// What made a job in the first place, however often it was run again: of a record that nobody signed,
+    /// where it was made before records were. `None` when that is not known any more: then it gets no
+    /// secrets.
     pub(crate) async fn event_of(&self, job: &Job) -> Result<Option<SecretEvent>, ApiError> {
         let (mut trigger, mut before) = (job.trigger, job.rerun_of);
         for _ in 0..MAX_RERUNS {
-            match trigger {
-                Trigger::Push => return Ok(Some(SecretEvent::Push)),
-                Trigger::Tag => return Ok(Some(SecretEvent::Tag)),
-                Trigger::PullRequest => return Ok(Some(SecretEvent::PullRequest)),
-                Trigger::Call => return Ok(Some(SecretEvent::Call)),
-                Trigger::Rerun => {
-                    let Some(id) = before else { return Ok(None) };
-                    let Some(original) = self.ledger.job(id).await? else { return Ok(None) };
-                    (trigger, before) = (original.value.trigger, original.value.rerun_of);
-                }
-            }
+            let Trigger::Rerun = trigger else { return Ok(SecretEvent::of(trigger)) };
+            let Some(id) = before else { return Ok(None) };
+            let Some(original) = self.ledger.job(id).await? else { return Ok(None) };
+            (trigger, before) = (original.value.trigger, original.value.rerun_of);
         }
         Ok(None)
     }

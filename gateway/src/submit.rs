@@ -68,7 +68,8 @@ impl Gateway {
             new.id = entered.job;
             if entered.revision.is_none() && self.ledger.job(new.id).await?.is_some() {
                 // Finishes what an earlier try may have left between record and queue.
-                return Ok(self.ledger.submit(new).await?);
+                let entry = self.ledger.submit(new).await?;
+                return self.believed(entry).ok_or(ApiError::NotFound("job"));
             }
             key_entered = entered.revision.map(|revision| (entered.at, revision));
         }
@@ -91,9 +92,9 @@ impl Gateway {
     }
 
     /// Repeats a job as a new one, for its original owner. The commit stays the same.
-    pub(crate) async fn rerun(&self, of: &Job) -> Result<Entry<Job>, ApiError> {
-        self.check_again(of).await?;
-        let new = again(of, JobId::new());
+    pub(crate) async fn rerun(&self, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
+        self.check_again(&of.value).await?;
+        let new = self.again(of, JobId::new()).await?;
         self.check_queue(&new).await?;
         let entry = self.ledger.submit(new).await?;
         self.note(&entry);
@@ -236,30 +237,6 @@ impl Gateway {
             let job = first.ok_or_else(|| ApiError::NotFound("job"))?;
             return Ok(KeyEntered { job, at, revision: None });
         }
-    }
-}
-
-/// A job once more, under a new name. Its paths are not filtered, but a stranger's commit stays one.
-pub(crate) fn again(of: &Job, id: JobId) -> NewJob {
-    NewJob {
-        id,
-        owner: of.owner,
-        trigger: jobs::Trigger::Rerun,
-        label: of.label.clone(),
-        repo: of.repo,
-        url: of.url.clone(),
-        reference: of.reference.clone(),
-        sha: of.sha.clone(),
-        before: of.before.clone(),
-        paths: jobs::Filter::default(),
-        untrusted: of.untrusted,
-        name: of.name.clone(),
-        args: of.args.clone(),
-        context: of.context.clone(),
-        also_contexts: of.also_contexts.clone(),
-        same_as: None,
-        rerun_of: Some(of.id),
-        rerun_event: None,
     }
 }
 

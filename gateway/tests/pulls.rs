@@ -307,6 +307,24 @@ async fn a_check_that_is_asked_for_again_runs_the_newest_job_of_its_commit_once_
     service.request(Method::GET, "/healthz").says(StatusCode::OK).await;
 }
 
+#[tokio::test]
+async fn a_check_repeats_no_job_that_a_worker_put_in_the_place_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = app_key(folder.path());
+    let (service, first, url) = checked(&key).await;
+    let victim = service.user("victim@example.com").await;
+    let others = service.submit(&victim, "http://127.0.0.1:9/victim/private.git").await;
+    let first: Job = service.ledger.job(first.parse().unwrap()).await.unwrap().unwrap().value;
+    let at = jobs::streams::commit_key(first.repo.unwrap(), first.sha.as_ref().unwrap(), "gitfaas/push");
+    let put =
+        |entry: &jobs::bucket::Entry<jobs::Commit>| Some(jobs::Commit { job: others, ..entry.value.clone() });
+    service.ledger.commits.change(&at, put).await.unwrap().unwrap();
+    let body = rerequested(&url, "check_suite", APP, None);
+    let asked = service.deliver("github", GITHUB_SECRET, "check_suite", "6", &body);
+    assert_eq!(asked.answers(StatusCode::OK).await["reason"], "there is no job of this commit");
+    assert_eq!(service.all_jobs().await.len(), 2, "nothing was repeated");
+}
+
 /// An RSA key in PEM form.
 fn app_key(folder: &std::path::Path) -> std::path::PathBuf {
     let path = folder.join("app.pem");

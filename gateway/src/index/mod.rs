@@ -15,7 +15,7 @@ mod store;
 use std::{
     collections::HashMap,
     path::Path,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 pub(crate) use history::JobSize;
@@ -26,12 +26,12 @@ use redb::{
 };
 use tokio::sync::watch;
 
-use crate::{compare::Doubt, usage::Changed};
+use crate::{compare::Doubt, records::Records, usage::Changed};
 pub(crate) use lists::{DeliveryFilter, JobFilter};
-use rows::{DeliveryRow, JobRow, of_owner};
+use rows::{Belief, DeliveryRow, JobRow, of_owner};
 pub(crate) use store::IndexError;
 use store::{
-    BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTFUL, JOBS, OPEN, STREAMS,
+    BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS, OPEN, STREAMS,
     UNFINISHED, UNPOSTED,
 };
 
@@ -46,6 +46,8 @@ pub(crate) struct Index {
     followers: Mutex<HashMap<JobId, watch::Sender<u64>>>,
     /// Owners whose history grew.
     pub(crate) changed: Changed,
+    /// Which records are believed; without it all are.
+    records: Option<Arc<Records>>,
 }
 
 /// Where in a stream an index is: the stream's creation time tells it from another of that name.
@@ -91,9 +93,22 @@ impl Index {
                 Database::create(&path)?
             }
         };
-        let index = Self { database, followers: Mutex::default(), changed: Changed::default() };
+        let index =
+            Self { database, followers: Mutex::default(), changed: Changed::default(), records: None };
         index.make_tables()?;
         Ok(index)
+    }
+
+    /// The same, which enters under an owner and a repository only what is believed.
+    pub(crate) fn believing(self, records: Arc<Records>) -> Self {
+        Self { records: Some(records), ..self }
+    }
+
+    fn belief(&self, entry: &Entry<Job>) -> Belief {
+        match self.records.as_ref().and_then(|records| records.doubt(entry)) {
+            None => Belief::Believed,
+            Some(_) => Belief::Doubted,
+        }
     }
 
     fn make_tables(&self) -> Result<(), IndexError> {
@@ -101,7 +116,7 @@ impl Index {
         for name in [JOBS, DELIVERIES] {
             write.open_table(name)?;
         }
-        for name in [BY_OWNER, BY_REPO, UNPOSTED, UNFINISHED] {
+        for name in [BY_OWNER, BY_REPO, DOUBTED, UNPOSTED, UNFINISHED] {
             write.open_table(name)?;
         }
         write.open_table(OPEN)?;
@@ -121,7 +136,7 @@ impl Index {
             jobs::streams::JOBS_BUCKET => {
                 write.delete_table(JOBS)?;
                 write.delete_table(OPEN)?;
-                for name in [BY_OWNER, BY_REPO, UNPOSTED] {
+                for name in [BY_OWNER, BY_REPO, DOUBTED, UNPOSTED] {
                     write.delete_table(name)?;
                 }
             }
@@ -180,7 +195,7 @@ impl Index {
         let at = at.map(|position| (jobs::streams::JOBS_BUCKET, position));
         self.write(sync, at, |write| {
             changes.iter().try_for_each(|change| match change {
-                Change::Put(entry) => rows::put_job(write, entry),
+                Change::Put(entry) => rows::put_job(write, entry, self.belief(entry)),
                 Change::Gone(key) => key.parse().map_or(Ok(()), |job| rows::remove_job(write, job)),
             })
         })?;
@@ -273,6 +288,22 @@ impl Index {
             count += u64::from(found?.1.value().0 == rows::WAITS);
         }
         Ok(count)
+    }
+
+    /// Whether a job was seen to be over, whatever its record says by now.
+    pub(crate) fn is_over(&self, job: JobId) -> Result<bool, IndexError> {
+        let row = self.database.begin_read()?.open_table(JOBS)?.get(job.as_bytes().as_slice())?;
+        Ok(row.and_then(|row| JobRow::read(row.value())).is_some_and(|row| row.state.is_final()))
+    }
+
+    /// Jobs that go on by a record which is not believed, or after their end.
+    pub(crate) fn doubted(&self) -> Result<Vec<JobId>, IndexError> {
+        let read = self.database.begin_read()?;
+        let mut jobs = Vec::new();
+        for found in read.open_table(DOUBTED)?.iter()? {
+            jobs.extend(found?.0.value().try_into().map(JobId::from_bytes));
+        }
+        Ok(jobs)
     }
 
     /// Every job that is not final.

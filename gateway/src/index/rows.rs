@@ -10,7 +10,7 @@ use crate::compare::MAX_REFUSALS;
 use super::{
     IndexError,
     store::{
-        BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTFUL, JOBS, OPEN,
+        BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS, OPEN,
         UNFINISHED, UNPOSTED,
     },
 };
@@ -80,44 +80,92 @@ pub(super) fn second(key: &[u8]) -> Option<JobId> {
     key.get(16..).and_then(|id| id.try_into().ok()).map(JobId::from_bytes)
 }
 
+/// Whether a record says what a gateway signed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Belief {
+    Believed,
+    Doubted,
+}
+
 /// Changes come in any order, because a gateway also notes its own writes: the larger revision wins.
-pub(super) fn put_job(write: &WriteTransaction, entry: &Entry<Job>) -> Result<(), IndexError> {
+/// A job that was over stays so, whatever its record says later, and one that is not believed is
+/// nobody's.
+pub(super) fn put_job(
+    write: &WriteTransaction,
+    entry: &Entry<Job>,
+    belief: Belief,
+) -> Result<(), IndexError> {
     let job = &entry.value;
+    if entry.key != job.id.to_string() {
+        // A copy under another's key says nothing of either.
+        return Ok(());
+    }
     let id = job.id.as_bytes().as_slice();
     let mut jobs = write.open_table(JOBS)?;
     let known = jobs.get(id)?.and_then(|row| JobRow::read(row.value()));
-    if known.is_some_and(|known| known.revision >= entry.revision) {
+    if known.as_ref().is_some_and(|known| known.revision >= entry.revision) {
         return Ok(());
     }
+    let was_over = known.as_ref().is_some_and(|known| known.state.is_final());
+    let state = known.as_ref().filter(|known| known.state.is_final()).map_or(job.state, |known| known.state);
+    let (owner, repo) = match (belief, &known) {
+        (Belief::Doubted, Some(known)) => (known.owner, known.repo),
+        (Belief::Doubted, None) | (Belief::Believed, _) => (job.owner, job.repo),
+    };
+    let has_several_contexts = job.contexts().count() > 1;
+    let long_result = job.result.as_ref().filter(|result| !result.is_whole());
     let row = JobRow {
-        owner: job.owner,
-        repo: job.repo,
-        state: job.state,
+        owner,
+        repo,
+        state,
         revision: entry.revision,
-        has_several_contexts: job.contexts().count() > 1,
+        has_several_contexts,
         bytes: serde_json::to_vec(job).map_or(0, |bytes| bytes.len() as u64),
         log_bytes: job.log_bytes.unwrap_or_default(),
-        result_bytes: job
-            .result
-            .as_ref()
-            .filter(|result| !result.is_whole())
-            .map_or(0, |result| result.bytes),
+        result_bytes: long_result.map_or(0, |result| result.bytes),
     };
     let bytes = serde_json::to_vec(&row).expect("ids and words are JSON");
     jobs.insert(id, bytes.as_slice())?;
-    let its = pair(job.owner.as_bytes(), job.id.as_bytes());
-    write.open_table(BY_OWNER)?.insert(its.as_slice(), ())?;
+    drop(jobs);
+    let mut doubted = write.open_table(DOUBTED)?;
+    match !job.state.is_final() && (was_over || belief == Belief::Doubted) {
+        true => doubted.insert(id, ())?,
+        false => doubted.remove(id)?,
+    };
+    match belief {
+        Belief::Believed => enter_job(write, job, state, entry.revision),
+        Belief::Doubted => leave_job(write, job.id, &row),
+    }
+}
+
+/// Enters a job under its owner and repository, and where open ones are.
+fn enter_job(write: &WriteTransaction, job: &Job, state: State, revision: u64) -> Result<(), IndexError> {
+    let id = job.id.as_bytes().as_slice();
+    let of_owner = pair(job.owner.as_bytes(), job.id.as_bytes());
+    write.open_table(BY_OWNER)?.insert(of_owner.as_slice(), ())?;
     if let Some(repo) = job.repo {
         write.open_table(BY_REPO)?.insert(pair(repo.as_bytes(), job.id.as_bytes()).as_slice(), ())?;
     }
     let mut open = write.open_table(OPEN)?;
-    match job.state {
-        State::Pending => open.insert(its.as_slice(), (WAITS, entry.revision))?,
-        State::Working => open.insert(its.as_slice(), (WORKS, entry.revision))?,
-        State::Finish | State::Error => open.remove(its.as_slice())?,
+    match state {
+        State::Pending => open.insert(of_owner.as_slice(), (WAITS, revision))?,
+        State::Working => open.insert(of_owner.as_slice(), (WORKS, revision))?,
+        State::Finish | State::Error => open.remove(of_owner.as_slice())?,
     };
     if job.context.is_some() {
         write.open_table(UNPOSTED)?.insert(id, ())?;
+    }
+    Ok(())
+}
+
+/// Removes a job from wherever [`enter_job`] entered it.
+fn leave_job(write: &WriteTransaction, job: JobId, row: &JobRow) -> Result<(), IndexError> {
+    write.open_table(UNPOSTED)?.remove(job.as_bytes().as_slice())?;
+    let of_owner = pair(row.owner.as_bytes(), job.as_bytes());
+    write.open_table(BY_OWNER)?.remove(of_owner.as_slice())?;
+    write.open_table(OPEN)?.remove(of_owner.as_slice())?;
+    if let Some(repo) = row.repo {
+        write.open_table(BY_REPO)?.remove(pair(repo.as_bytes(), job.as_bytes()).as_slice())?;
     }
     Ok(())
 }
@@ -126,14 +174,11 @@ pub(super) fn remove_job(write: &WriteTransaction, job: JobId) -> Result<(), Ind
     let id = job.as_bytes().as_slice();
     let row = write.open_table(JOBS)?.remove(id)?.and_then(|row| JobRow::read(row.value()));
     write.open_table(UNPOSTED)?.remove(id)?;
-    let Some(row) = row else { return Ok(()) };
-    let its = pair(row.owner.as_bytes(), job.as_bytes());
-    write.open_table(BY_OWNER)?.remove(its.as_slice())?;
-    write.open_table(OPEN)?.remove(its.as_slice())?;
-    if let Some(repo) = row.repo {
-        write.open_table(BY_REPO)?.remove(pair(repo.as_bytes(), job.as_bytes()).as_slice())?;
+    write.open_table(DOUBTED)?.remove(id)?;
+    match row {
+        Some(row) => leave_job(write, job, &row),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 pub(super) fn put_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) -> Result<(), IndexError> {

@@ -12,6 +12,8 @@ pub(super) const BY_OWNER: Keys = TableDefinition::new("by_owner");
 pub(super) const BY_REPO: Keys = TableDefinition::new("by_repo");
 /// Owner and job id of every job that is not final → its state and revision.
 pub(super) const OPEN: TableDefinition<'static, &'static [u8], (u8, u64)> = TableDefinition::new("open");
+/// Ids of jobs that are to be ended, because their open record is not believed.
+pub(super) const DOUBTED: Keys = TableDefinition::new("doubted");
 /// Job ids whose status may not be at the forge.
 pub(super) const UNPOSTED: Keys = TableDefinition::new("unposted");
 /// Keys of commits of which the forge is to be asked or told again → how often it refused their end, and

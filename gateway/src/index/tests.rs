@@ -1,9 +1,11 @@
 //! The index on its own: what it takes in, and what it tells.
 
 use jiff::Timestamp;
-use jobs::{CommitState, Doubts, NewJob, Posted, RepoId};
+use jobs::{CommitState, Doubts, NewJob, Posted, RecordKey, RepoId};
+use prometheus_client::metrics::family::Family;
 
 use super::*;
+use crate::records::Mark;
 
 fn entry(owner: UserId, revision: u64, state: State, repo: Option<RepoId>) -> Change<Job> {
     let job = Job { state, repo, ..Job::new(NewJob::call(owner, "https://example.com/r")) };
@@ -160,4 +162,62 @@ fn a_job_is_unposted_until_its_commit_says_otherwise_and_again_when_its_end_is_t
     assert_eq!(unposted(commit(id, Some((5, CommitState::Success, true)))), 0);
     assert_eq!(unposted(commit(id, None)), 1, "it is to be said again");
     assert_eq!(unposted(commit(JobId::new(), None)), 1, "of a job that is not known nothing is said");
+}
+
+fn believing(folder: &std::path::Path, key: &RecordKey) -> Index {
+    let mark = Mark { sequence: 0, at: Timestamp::UNIX_EPOCH };
+    let records = Records::new(key.clone(), Some(mark), Family::default());
+    Index::open(folder).unwrap().believing(Arc::new(records))
+}
+
+#[test]
+fn what_is_not_believed_is_nobodys_and_waits_to_be_ended() {
+    let (folder, key) = (tempfile::tempdir().unwrap(), RecordKey::new([7; 32]));
+    let index = believing(folder.path(), &key);
+    let (me, other, repo) = (UserId::new(), UserId::new(), RepoId::new());
+    let change = entry(me, 5, State::Pending, Some(repo));
+    let Change::Put(put) = &change else { unreachable!("made as Put") };
+    let signed = Job { signature: Some(key.sign(&put.value, None)), ..put.value.clone() };
+    let at = |revision, job: &Job| {
+        let entry = Entry { value: job.clone(), revision, ..(**put).clone() };
+        index.take_jobs(&[Change::Put(Box::new(entry))], None, Sync::Later).unwrap();
+    };
+    let of = |owner| {
+        let filter = JobFilter { owner: Some(owner), ..JobFilter::default() };
+        index.jobs(&filter, None, 10).unwrap().len()
+    };
+    let everyones = JobFilter { everyone: true, ..JobFilter::default() };
+    at(5, &signed);
+    assert_eq!((of(me), index.waiting_of(me, 9).unwrap(), index.doubted().unwrap().len()), (1, 1, 0));
+
+    at(6, &Job { owner: other, ..signed.clone() });
+    assert_eq!((of(me), of(other), index.waiting_of(other, 9).unwrap()), (0, 0, 0));
+    assert!(index.open_jobs().unwrap().is_empty() && index.open_jobs_of(repo).unwrap().is_empty());
+    assert_eq!(index.doubted().unwrap(), [signed.id]);
+    assert_eq!(index.jobs(&everyones, None, 10).unwrap(), [signed.id], "admins see it");
+
+    at(7, &Job { owner: other, state: State::Error, ..signed.clone() });
+    assert!(index.doubted().unwrap().is_empty() && index.is_over(signed.id).unwrap());
+    at(8, &signed);
+    assert!(index.is_over(signed.id).unwrap(), "an end stays one");
+    assert_eq!((of(me), index.waiting_of(me, 9).unwrap()), (1, 0));
+    assert_eq!(index.doubted().unwrap(), [signed.id], "it goes on after its end");
+    index.take_jobs(&[Change::Gone(put.key.clone())], None, Sync::Later).unwrap();
+    assert!(index.doubted().unwrap().is_empty() && of(me) == 0);
+}
+
+#[test]
+fn a_copy_under_another_key_changes_neither_job() {
+    let (folder, key) = (tempfile::tempdir().unwrap(), RecordKey::new([7; 32]));
+    let index = believing(folder.path(), &key);
+    let change = entry(UserId::new(), 5, State::Pending, None);
+    let Change::Put(put) = &change else { unreachable!("made as Put") };
+    let signed = Job { signature: Some(key.sign(&put.value, None)), ..put.value.clone() };
+    let copy = Job { state: State::Finish, ..signed.clone() };
+    for (at, revision, job) in [(signed.id, 5, &signed), (JobId::new(), 6, &copy)] {
+        let entry = Entry { key: at.to_string(), value: job.clone(), revision, ..(**put).clone() };
+        index.take_jobs(&[Change::Put(Box::new(entry))], None, Sync::Later).unwrap();
+    }
+    assert!(!index.is_over(signed.id).unwrap());
+    assert_eq!(index.open_jobs().unwrap().len(), 1);
 }

@@ -147,7 +147,7 @@ pub(crate) async fn rerun(
 ) -> Result<Redirect, PageError> {
     let again = async {
         let (caller, entry) = own_job(&gateway, &headers, &word, &id).await?;
-        gateway.rerun_for(&caller, &entry.value).await
+        gateway.rerun_for(&caller, &entry).await
     };
     let entry = again.await.map_err(PageError::at(&gateway, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))

@@ -250,7 +250,7 @@ impl Gateway {
         jobs.sort_unstable();
         jobs.dedup();
         for id in jobs {
-            let Some(entry) = self.ledger.job(id).await? else { continue };
+            let Some(entry) = self.record(id).await? else { continue };
             let job = &entry.value;
             let of_event = match job.trigger {
                 Trigger::Push | Trigger::Tag | Trigger::PullRequest => true,

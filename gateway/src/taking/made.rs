@@ -55,7 +55,10 @@ impl Gateway {
             self.ledger.touch_status(&entry).await?;
             return Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Refused, QUEUE_FULL) });
         }
-        self.ledger.announce(&entry).await?;
+        // A record that was there already may have been changed since.
+        if let Some(entry) = self.believed(entry) {
+            self.ledger.announce(&entry).await?;
+        }
         Ok(Decided { verdict: Verdict::Accepted, reason: None, jobs: vec![job] })
     }
 }

@@ -76,8 +76,12 @@ impl Gateway {
         let Some(commit) = self.ledger.commits.get(&commit_key(repo.id, sha, context)).await? else {
             return Ok(None);
         };
-        let Some(entry) = self.ledger.job(commit.value.job).await? else { return Ok(None) };
+        // Workers write entries of commits too: which job one names is held against what was signed.
+        let Some(entry) = self.record(commit.value.job).await? else { return Ok(None) };
         let job = &entry.value;
+        if job.repo != Some(repo.id) || job.sha.as_ref() != Some(sha) {
+            return Ok(None);
+        }
         // A merge group's job is neither a push's nor a pull request's alone.
         let of_queue = job.reference.as_deref().and_then(|text| text.parse::<GitRef>().ok());
         let of_queue =

@@ -4,10 +4,10 @@
 //! stands for now, `commits` tells: the check that was clicked may show an older one.
 
 use hooks::incoming::Rerequested;
-use jobs::{Delivery, JobId, Repo, Verdict, streams::commit_key};
+use jobs::{CommitSha, Delivery, Job, JobId, Repo, Verdict, bucket::Entry, streams::commit_key};
 
 use super::made::Decided;
-use crate::{error::ApiError, gateway::Gateway, submit::again};
+use crate::{error::ApiError, gateway::Gateway};
 
 /// Field of an entry: the jobs that its own jobs repeat, in the same order.
 const RERUNS: &str = "reruns";
@@ -25,7 +25,11 @@ impl Gateway {
         let mut originals = Vec::new();
         for context in self.contexts(asked, repo).await? {
             let key = commit_key(repo.id, &asked.sha, &context);
-            originals.extend(self.ledger.commits.get(&key).await?.map(|commit| commit.value.job));
+            if let Some(commit) = self.ledger.commits.get(&key).await?
+                && self.job_of_commit(commit.value.job, repo, &asked.sha).await?.is_some()
+            {
+                originals.push(commit.value.job);
+            }
         }
         if originals.is_empty() {
             delivery.verdict = Some(Verdict::Ignored);
@@ -42,13 +46,23 @@ impl Gateway {
     async fn contexts(&self, asked: &Rerequested, repo: &Repo) -> Result<Vec<String>, ApiError> {
         if let Some(external_id) = &asked.external_id {
             let Ok(job) = external_id.parse::<JobId>() else { return Ok(Vec::new()) };
-            let found = self.ledger.job(job).await?.map(|entry| entry.value);
-            let of_commit =
-                found.filter(|job| job.repo == Some(repo.id) && job.sha.as_ref() == Some(&asked.sha));
-            return Ok(of_commit.and_then(|job| job.context).into_iter().collect());
+            let found = self.job_of_commit(job, repo, &asked.sha).await?;
+            return Ok(found.and_then(|entry| entry.value.context).into_iter().collect());
         }
         let meant = |context: &&str| asked.check_run.is_none() || asked.name.as_deref() == Some(*context);
         Ok(CONTEXTS.iter().filter(|context| meant(context)).map(|context| (*context).to_owned()).collect())
+    }
+
+    /// A job, where it is of this commit. Workers write the entries of commits that name it, so that is held
+    /// against what was signed.
+    async fn job_of_commit(
+        &self,
+        job: JobId,
+        repo: &Repo,
+        sha: &CommitSha,
+    ) -> Result<Option<Entry<Job>>, ApiError> {
+        let found = self.record(job).await?;
+        Ok(found.filter(|entry| entry.value.repo == Some(repo.id) && entry.value.sha.as_ref() == Some(sha)))
     }
 
     pub(super) async fn run_reruns(&self, delivery: &Delivery) -> Result<Decided, ApiError> {
@@ -61,7 +75,17 @@ impl Gateway {
                 all.reason = Some(why);
                 continue;
             }
-            let made = self.make(delivery, again(&of.value, *id), None).await?;
+            let new = match self.again(&of, *id).await {
+                Ok(new) => new,
+                Err(ApiError::Conflict(why)) => {
+                    all.reason = Some(why);
+                    continue;
+                }
+                // It is not believed.
+                Err(ApiError::NotFound(_)) => continue,
+                Err(error) => return Err(error),
+            };
+            let made = self.make(delivery, new, None).await?;
             all.jobs.extend(made.jobs);
             (all.verdict, all.reason) = (made.verdict, made.reason);
         }

@@ -61,9 +61,15 @@ async fn everything_sealed_is_sealed_anew_while_gateways_run() {
     };
     set(&service, "ONE").await;
     works(&service, "1", &["ONE"]).await;
+    let before = service.submit(&token, id).await;
+    let record = service.ledger.job(before).await.unwrap().unwrap();
 
     let done = rekey(&service.ledger, &files.old, &files.new).await.unwrap();
-    assert_eq!(done, Rekeyed { changed: 2, lost: Vec::new() });
+    assert_eq!(
+        done,
+        Rekeyed { changed: 3, lost: Vec::new() },
+        "a registration, a secret, the key of records"
+    );
     works(&service, "2", &["ONE"]).await;
     set(&service, "TWO").await;
     works(&service, "3", &["ONE", "TWO"]).await;
@@ -74,6 +80,12 @@ async fn everything_sealed_is_sealed_anew_while_gateways_run() {
     let fresh = service.beside(&files.variables(&[(KEY, &files.new)])).await;
     service.stopped().await;
     works(&fresh, "4", &["ONE", "TWO"]).await;
+    let now = fresh.ledger.job(before).await.unwrap().unwrap();
+    assert_eq!(now.revision, record.revision, "no record is written for a new master key");
+    let claim = fresh.claim(before).await;
+    let grant = granted(&fresh, before, &["ONE"]).await;
+    assert_eq!(grant.secrets.len(), 1, "what was signed under the old one is believed");
+    fresh.finish(claim, b"").await;
     let deeds = fresh.ledger.js.get_stream(jobs::streams::AUDIT_ADMIN).await.unwrap();
     let subject = jobs::streams::audit_admin(&Action::MasterKeyChanged.word());
     assert!(deeds.get_last_raw_message_by_subject(&subject).await.is_ok());

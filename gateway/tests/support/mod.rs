@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 pub(crate) mod forge;
+pub(crate) mod guarded;
 
 use std::{
     collections::HashMap,
@@ -41,6 +42,8 @@ pub(crate) struct Nats {
     process: Mutex<Child>,
     port: String,
     folder: TempDir,
+    /// As whom a gateway connects, where the server asks.
+    user: Option<&'static str>,
 }
 
 impl Nats {
@@ -48,13 +51,18 @@ impl Nats {
         let folder = tempfile::tempdir().unwrap();
         // -1: any port that is free.
         let (process, port) = launch(folder.path(), "-1");
-        Self { process: Mutex::new(process), port, folder }
+        Self { process: Mutex::new(process), port, folder, user: None }
     }
 
     pub(crate) async fn client(&self) -> Client {
+        self.client_as(self.user).await
+    }
+
+    /// The client of this user, whose password is the name.
+    pub(crate) async fn client_as(&self, user: Option<&str>) -> Client {
         let url = format!("nats://127.0.0.1:{}", self.port);
-        let settings =
-            NatsSettings { url, user: None, creds: None, ca_bundle: None, name: "test".to_owned() };
+        let user = user.map(|user| (user.to_owned(), user.parse().unwrap()));
+        let settings = NatsSettings { url, user, creds: None, ca_bundle: None, name: "test".to_owned() };
         connect(&settings).await.unwrap()
     }
 
@@ -93,12 +101,13 @@ impl Drop for Nats {
 
 /// Returns once the server says that it is ready, and where.
 fn launch(folder: &Path, port: &str) -> (Child, String) {
-    let mut process = Command::new(server())
-        .args(["-js", "-a", "127.0.0.1", "-p", port, "-sd"])
-        .arg(folder)
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = Command::new(server());
+    command.args(["-js", "-a", "127.0.0.1", "-p", port, "-sd"]).arg(folder);
+    run(command)
+}
+
+fn run(mut command: Command) -> (Child, String) {
+    let mut process = command.stderr(Stdio::piped()).spawn().unwrap();
     let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
     let mut found = None;
     for line in lines.by_ref() {
@@ -178,7 +187,7 @@ impl Service {
         tokio::time::timeout(PATIENCE, self.serving).await.unwrap().unwrap().unwrap();
     }
 
-    async fn on(nats: Arc<Nats>, data_dir: Arc<TempDir>, variables: &[(&str, &str)]) -> Self {
+    pub(crate) async fn on(nats: Arc<Nats>, data_dir: Arc<TempDir>, variables: &[(&str, &str)]) -> Self {
         let mut table: HashMap<String, String> = HashMap::from([
             ("GITFAAS_GITHUB_WEBHOOK_SECRET".to_owned(), GITHUB_SECRET.to_owned()),
             ("GITFAAS_SHUTDOWN_GRACE".to_owned(), "2s".to_owned()),
@@ -201,6 +210,11 @@ impl Service {
             ended = &mut serving => panic!("the gateway did not start: {:?}", ended.unwrap()),
         };
         let ledger = Ledger::open(&client, PATIENCE).await.unwrap();
+        // Jobs that tests make themselves are signed as a gateway's are.
+        let master = table.get("GITFAAS_MASTER_KEY_FILE").map(PathBuf::from);
+        let master = master.unwrap_or_else(|| data_dir.path().join("master.key"));
+        let key = gateway::record_key(&ledger, &master).await.unwrap();
+        let ledger = ledger.signing(key);
         Self { nats, ledger, address, http: reqwest::Client::new(), stop, serving, data_dir }
     }
 

@@ -1,0 +1,93 @@
+//! The key that records are signed with: random, and sealed in `secrets` as everything secret is.
+//!
+//! It does not come from the master key, so that changing that one seals this anew and rewrites no
+//! record. The first gateway makes it, create-only, and all others use what lies there.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use jobs::{
+    Ledger, RecordKey, Secret,
+    bucket::{Bucket, BucketError},
+    signed::KEY_BYTES,
+    streams,
+};
+use serde_json::Map;
+
+use crate::{
+    gateway::SealedSecret,
+    key_file::{KeyError, read},
+    keyring::Keyring,
+    keys::{Keys, SealError},
+};
+
+/// Its key in `secrets`, and what it is sealed for. No repository's id is such a word.
+const PLACE: &str = "records.key";
+
+/// The key cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RecordKeyError {
+    #[error(transparent)]
+    Bucket(#[from] BucketError),
+    #[error("the key that records are signed with cannot be opened")]
+    Sealed(#[from] SealError),
+    #[error("what is sealed as the key that records are signed with is no key")]
+    NotAKey,
+}
+
+/// Opens the key, or makes it when there is none yet.
+pub(crate) async fn open(
+    secrets: &Bucket<SealedSecret>,
+    keys: &Keyring,
+) -> Result<RecordKey, RecordKeyError> {
+    loop {
+        if let Some(found) = secrets.get(PLACE).await? {
+            return read_key(&keys.open_sealed(PLACE, &found.value.sealed)?);
+        }
+        let secret: Secret =
+            hex::encode(rand::random::<[u8; KEY_BYTES]>()).parse().expect("digits are not empty");
+        // It is for no event: no job is ever given it.
+        let value = SealedSecret { sealed: keys.seal(PLACE, &secret), events: Vec::new(), other: Map::new() };
+        match secrets.create(PLACE, &value).await {
+            Ok(_) => tracing::info!("the key that records are signed with was made"),
+            Err(error) if error.is_conflict() => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// The key of a running installation, for whoever holds its master key.
+///
+/// # Errors
+/// NATS is away; no gateway has made it yet; the file is not this installation's master key.
+pub async fn record_key(ledger: &Ledger, master: &Path) -> anyhow::Result<RecordKey> {
+    let missing = || KeyError::NotThere { path: master.to_owned() };
+    let keys = Keys::new(&read(master)?.ok_or_else(missing)?);
+    let secrets: Bucket<SealedSecret> = Bucket::open(&ledger.js, streams::SECRETS).await?;
+    let found = secrets.get(PLACE).await?.context("no gateway has made the key of the records yet")?;
+    Ok(read_key(&keys.open_sealed(PLACE, &found.value.sealed)?)?)
+}
+
+fn read_key(secret: &Secret) -> Result<RecordKey, RecordKeyError> {
+    let bytes = hex::decode(secret.expose()).map_err(|_| RecordKeyError::NotAKey)?;
+    Ok(RecordKey::new(bytes.try_into().map_err(|_| RecordKeyError::NotAKey)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn its_place_is_no_repositorys() {
+        let (first, _) = PLACE.split_once('.').unwrap();
+        assert!(first.parse::<jobs::RepoId>().is_err());
+    }
+
+    #[test]
+    fn only_thirty_two_bytes_are_a_key() {
+        for text in ["x", "00", &"0".repeat(63), &"0".repeat(66)] {
+            assert!(read_key(&text.parse().unwrap()).is_err(), "{text}");
+        }
+        assert!(read_key(&"0a".repeat(32).parse().unwrap()).is_ok());
+    }
+}

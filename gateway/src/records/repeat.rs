@@ -1,0 +1,93 @@
+//! A job once more: what was signed is copied, and nothing else.
+
+use jobs::{CommitSha, Job, JobId, NewJob, RepoId, SecretEvent, Trigger, bucket::Entry, head_key, push_key};
+
+use super::Standing;
+use crate::{error::ApiError, gateway::Gateway};
+
+/// Why a job is not repeated.
+const UNSIGNED: &str =
+    "the job was made before records were signed, so it cannot be repeated; make a new one";
+
+impl Gateway {
+    /// A job once more, under a new name. Its paths are not filtered, but a stranger's commit stays one.
+    ///
+    /// # Errors
+    /// Nobody signed it: then what it says may be anybody's.
+    pub(crate) async fn again(&self, of: &Entry<Job>, id: JobId) -> Result<NewJob, ApiError> {
+        let (event, sha) = match self.records.standing(of) {
+            Standing::Signed(signature) => (signature.event, signature.sha),
+            Standing::Upgrading => (self.event_of(&of.value).await?, of.value.sha.clone()),
+            Standing::Old => return Err(ApiError::Conflict(UNSIGNED.to_owned())),
+            Standing::Doubted(_) => return Err(ApiError::NotFound("job")),
+        };
+        let is_known = match (&sha, &of.value.sha, of.value.repo) {
+            // A worker says that this was the ref's commit. It may be a fork's, for all we know.
+            (None, Some(found), Some(repo)) => {
+                self.has_seen(repo, of.value.reference.as_deref(), found).await?
+            }
+            (Some(_), _, _) | (None, None, _) | (None, Some(_), None) => true,
+        };
+        let again = once_more(&of.value, id, event);
+        Ok(NewJob { untrusted: again.untrusted || !is_known, sha: sha.or(again.sha), ..again })
+    }
+
+    /// Whether a forge told a gateway that this commit was on this branch or tag; without a ref, that it is
+    /// the newest of a branch.
+    async fn has_seen(
+        &self,
+        repo: RepoId,
+        reference: Option<&str>,
+        sha: &CommitSha,
+    ) -> Result<bool, ApiError> {
+        let Some(reference) = reference else { return self.is_a_branchs_newest(repo, sha).await };
+        let full: Vec<String> = match reference.starts_with("refs/") {
+            true => vec![reference.to_owned()],
+            false => vec![format!("refs/heads/{reference}"), format!("refs/tags/{reference}")],
+        };
+        for full in full {
+            let head = self.ledger.heads.get(&head_key(repo, &full)).await?;
+            if head.is_some_and(|head| head.value.after == *sha)
+                || self.ledger.pushes.get(&push_key(repo, &full, sha)).await?.is_some()
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    async fn is_a_branchs_newest(&self, repo: RepoId, sha: &CommitSha) -> Result<bool, ApiError> {
+        for key in self.ledger.heads.subjects_under(&format!("{repo}.")).await? {
+            if let Some(head) = self.ledger.heads.get(&key).await?
+                && head.value.after == *sha
+                && head.value.reference.is_some_and(|reference| reference.starts_with("refs/heads/"))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn once_more(of: &Job, id: JobId, event: Option<SecretEvent>) -> NewJob {
+    NewJob {
+        id,
+        owner: of.owner,
+        trigger: Trigger::Rerun,
+        label: of.label.clone(),
+        repo: of.repo,
+        url: of.url.clone(),
+        reference: of.reference.clone(),
+        sha: of.sha.clone(),
+        before: of.before.clone(),
+        paths: jobs::Filter::default(),
+        untrusted: of.untrusted,
+        name: of.name.clone(),
+        args: of.args.clone(),
+        context: of.context.clone(),
+        also_contexts: of.also_contexts.clone(),
+        same_as: None,
+        rerun_of: Some(of.id),
+        rerun_event: event,
+    }
+}

@@ -1,0 +1,131 @@
+//! From a ledger without signatures to one with: what is open is signed once, and then it is noted that
+//! from here on nothing unsigned counts.
+//!
+//! Whoever reconciles does it, once its index has read all that lay there. Every step can be done again:
+//! a record is signed by compare-and-set, and `meta/records_signed` is create-only. Gateways are
+//! upgraded before workers, which write back a field that they do not know.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::StreamExt as _;
+use jiff::Timestamp;
+use jobs::{
+    Ledger,
+    bucket::{BucketError, Entry, from_watch},
+    streams,
+};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use super::Mark;
+use crate::{error::ApiError, gateway::Gateway};
+
+/// The key in `meta`.
+const META_KEY: &str = "records_signed";
+/// Before a watch that broke is made anew.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// How far one gateway is with it.
+#[derive(Debug, Default)]
+pub(crate) struct Upgrade {
+    /// The end of the bucket of jobs, as the leader told it in an earlier round.
+    end: Option<u64>,
+    /// Whether what is open was held against the mark, once there was one.
+    is_checked: bool,
+}
+
+impl Upgrade {
+    /// One round; it is over when the mark is set, and what is open was held against it once: the index may
+    /// have believed something just before.
+    pub(crate) async fn round(&mut self, gateway: &Gateway) -> Result<(), ApiError> {
+        if gateway.records.mark().is_some() {
+            if !self.is_checked {
+                let open = gateway.index.open_jobs()?;
+                gateway.end_doubted_of(open.into_iter().map(|candidate| candidate.job)).await?;
+                self.is_checked = true;
+            }
+            return Ok(());
+        }
+        let name = format!("KV_{}", streams::JOBS_BUCKET);
+        let stream = gateway.ledger.js.get_stream(&name).await;
+        let stream = stream.map_err(|error| ApiError::Unavailable(error.into()))?;
+        let state = &stream.cached_info().state;
+        let read = match gateway.index.position(streams::JOBS_BUCKET)? {
+            _ if state.messages == 0 => state.last_sequence,
+            Some(position) => position.sequence,
+            None => 0,
+        };
+        // The index must have read at least what lay there when this was first looked at.
+        let end = *self.end.get_or_insert(state.last_sequence);
+        if read < end || !gateway.sign_open_until(read).await? {
+            return Ok(());
+        }
+        let mark = Mark { sequence: read, at: Timestamp::now() };
+        let value = serde_json::to_value(mark).expect("a number and a time are JSON");
+        match gateway.ledger.meta.create(META_KEY, &value).await {
+            Ok(_) => {
+                tracing::info!(sequence = mark.sequence, "all open records are signed");
+                gateway.records.set_mark(mark);
+                Ok(())
+            }
+            // Another gateway did, and the watch will tell when.
+            Err(error) if error.is_conflict() => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Gateway {
+    /// Signs what is open. Tells whether every record that was written after `read` is signed, as far as
+    /// the index knew of its job.
+    async fn sign_open_until(&self, read: u64) -> Result<bool, ApiError> {
+        let mut is_all = true;
+        for candidate in self.index.open_jobs()? {
+            let Some(entry) = self.ledger.job(candidate.job).await? else { continue };
+            if entry.value.signature.is_some() {
+                continue;
+            }
+            let event = self.event_of(&entry.value).await?;
+            let Some(now) = self.ledger.sign_open(candidate.job, event).await? else { continue };
+            if now.value.signature.is_some() {
+                self.note(&now);
+            } else {
+                // It ended meanwhile, and must lie before the mark.
+                is_all &= now.revision <= read;
+            }
+        }
+        Ok(is_all)
+    }
+}
+
+/// The mark, if there is one yet.
+pub(crate) async fn mark(ledger: &Ledger) -> Result<Option<Mark>, BucketError> {
+    Ok(ledger.meta.get(META_KEY).await?.and_then(|entry| read(&entry)))
+}
+
+/// What cannot be read is a newer gateway's, which means that there is a mark: nothing before it is known.
+fn read(entry: &Entry<Value>) -> Option<Mark> {
+    let mark = serde_json::from_value(entry.value.clone());
+    Some(mark.unwrap_or(Mark { sequence: 0, at: Timestamp::UNIX_EPOCH }))
+}
+
+/// Learns of the mark as soon as another gateway sets it, until `stop`.
+pub(crate) async fn follow(gateway: Arc<Gateway>, stop: CancellationToken) {
+    let following = async {
+        while gateway.records.mark().is_none() {
+            if let Ok(mut news) = gateway.ledger.meta.watch(0).await {
+                while let Some(Ok(entry)) = news.next().await {
+                    if entry.key == META_KEY
+                        && let Ok(Some(entry)) = from_watch::<Value>(&entry)
+                        && let Some(mark) = read(&entry)
+                    {
+                        gateway.records.set_mark(mark);
+                        return;
+                    }
+                }
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    stop.run_until_cancelled(following).await;
+}
