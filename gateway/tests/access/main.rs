@@ -1,5 +1,5 @@
-//! Secrets, viewers, links, approvals, limits, strangers, the audit log, what browsers are told, and a new
-//! master key.
+//! Secrets, viewers, links, approvals, limits, strangers, the audit log, what browsers are told, a new master
+//! key, and what a worker's credential is good for.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod approvals;
@@ -10,6 +10,8 @@ mod limits;
 mod links;
 mod rekey;
 mod secrets;
+mod signing;
+mod stolen;
 mod strangers;
 #[path = "../support/mod.rs"]
 mod support;
