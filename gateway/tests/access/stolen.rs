@@ -4,13 +4,16 @@ mod scene;
 
 use std::time::Duration;
 
+use async_nats::jetstream::consumer::PullConsumer;
+use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    Cause, Commit, CommitSha, Fault, Job, JobId, NewJob, Repo, State, Trigger, WorkerName,
+    Cause, Commit, CommitSha, Fault, Job, JobId, NewJob, Outcome, Phase, Repo, State, Trigger, WorkerName,
     bucket::Entry,
     grants::{GrantReply, GrantRequest},
     head_key,
-    streams::commit_key,
+    log::LogWriter,
+    streams::{self, commit_key},
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -24,6 +27,9 @@ use scene::{Scene, THIEF, refusal};
 
 /// Longer than NATS takes to answer whoever may ask.
 const SILENCE: Duration = Duration::from_secs(2);
+
+/// What a record that was changed ends with.
+const FORGED: &str = "the job's record does not say what a gateway signed";
 
 /// What is changed, in a job of which trigger, whether of a stranger's commit, and how.
 type Rewritten<'a> = (&'static str, Trigger, bool, &'a dyn Fn(&mut Value));
@@ -48,18 +54,44 @@ async fn a_pending_record_that_was_rewritten_gets_nothing_and_is_nobodys() {
     ];
     for (what, trigger, untrusted, change) in changes {
         let id = scene.job(trigger, untrusted).await;
-        scene.write(id, change).await;
-        let claim = scene.claim(id).await;
+        // In the same write it is taken, so that nobody ends it before it is asked for.
+        scene
+            .write(id, |job| {
+                change(job);
+                job["state"] = json!("working");
+                job["attempt"] = json!(1);
+                job["worker"] = json!(THIEF);
+            })
+            .await;
         let reason = refusal(scene.ask_for_job(id, 1).await);
-        assert_eq!(reason, "the job's record does not say what a gateway signed", "{what}");
+        assert!([FORGED, "the job is over"].contains(&&*reason), "{what}: {reason}");
         let end = scene.end_of(id).await;
-        assert_eq!((end.cause, end.message), (Some(Cause::Refused), Some(reason)), "{what}");
-        claim.lease.give_up().await;
+        assert_eq!((end.cause, end.message.as_deref()), (Some(Cause::Refused), Some(FORGED)), "{what}");
         scene.is_nobodys(id).await;
     }
     let metrics = scene.service.request(Method::GET, "/metrics").says(StatusCode::OK).await;
     let counted = metrics.lines().find(|line| line.starts_with("gitfaas_gateway_records_not_believed_total"));
     assert!(counted.is_some_and(|line| line.contains("forged") && !line.ends_with(" 0")), "{metrics}");
+}
+
+#[tokio::test]
+async fn a_live_stream_ends_when_the_record_is_not_believed_any_more() {
+    let scene = Scene::start().await;
+    let id = scene.job(Trigger::Call, false).await;
+    let path = format!("/api/v1/jobs/{id}/events");
+    let mut stream = scene.service.get(&path, &scene.victim).send().await.unwrap();
+    let first = stream.chunk().await.unwrap().unwrap();
+    assert!(String::from_utf8_lossy(&first).contains("pending"));
+    scene.write(id, |job| job["args"] = json!(["--steal"])).await;
+    let reading = async {
+        let mut rest = Vec::new();
+        while let Some(chunk) = stream.chunk().await.unwrap() {
+            rest.extend_from_slice(&chunk);
+        }
+        String::from_utf8(rest).unwrap()
+    };
+    let rest = tokio::time::timeout(PATIENCE, reading).await.expect("the stream ends");
+    assert!(!rest.contains("--steal"), "{rest}");
 }
 
 #[tokio::test]
@@ -273,7 +305,7 @@ async fn what_a_stolen_credential_still_can_do_is_known() {
 #[tokio::test]
 async fn nats_lets_a_worker_do_no_more_than_it_needs() {
     let scene = Scene::start().await;
-    let id = scene.job(Trigger::Call, false).await;
+    let id = scene.job(Trigger::Push, false).await;
     let owner = scene.record(id).await.owner;
     let repo = &scene.repo;
     let refused = [
@@ -308,19 +340,31 @@ async fn nats_lets_a_worker_do_no_more_than_it_needs() {
         let asked = scene.thief.client.request(request, body.into());
         assert!(!matches!(tokio::time::timeout(SILENCE, asked).await, Ok(Ok(_))), "{request}");
     }
-    // What it needs, it can: a job from claim to end, with a result that lies in the store.
+    // What it needs, it can: a job from claim to end, with a log and a result that lies in the store.
     let claim = scene.claim(id).await;
+    scene.thief.hand_back(id, 1).await.unwrap().unwrap();
+    claim.lease.give_up().await;
+    let claim = scene.claim(id).await;
+    let log = LogWriter::start(scene.thief.js.clone(), id, 2);
+    log.handle().note(Phase::Run, "a line");
+    assert!(log.close(PATIENCE).await);
     let long = vec![7; jobs::result::INLINE_BYTES + 1];
     for _ in 0..2 {
-        scene.thief.results.store(id, 1, &long).await.unwrap();
+        scene.thief.results.store(id, 2, &long).await.unwrap();
     }
     let result = jobs::JobResult::of(&long, 0);
     let notes = |job: Job| Job { result: Some(result.clone()), ..job };
-    let worker: Result<_, _> = scene.thief.finish(id, 1, &jobs::Outcome::Finished, &notes).await;
-    worker.unwrap().unwrap();
+    scene.thief.finish(id, 2, &Outcome::Finished, &notes).await.unwrap().unwrap();
     claim.lease.give_up().await;
     assert!(scene.thief.held_by(&THIEF.parse().unwrap()).await.unwrap().is_empty());
+    assert!(scene.thief.log(id, 2).await.unwrap().next().await.unwrap().is_some());
     let path = format!("/api/v1/jobs/{id}/result");
     let got = scene.service.get(&path, &scene.victim).send().await.unwrap();
     assert_eq!(got.bytes().await.unwrap(), long);
+
+    let statuses = scene.thief.js.get_stream_no_info(streams::STATUSES).await.unwrap();
+    let posters: PullConsumer = statuses.get_consumer(streams::STATUS_POSTERS).await.unwrap();
+    let mut messages = posters.fetch().max_messages(1).messages().await.unwrap();
+    let message = messages.next().await.expect("a status is to be posted").unwrap();
+    message.double_ack().await.unwrap();
 }

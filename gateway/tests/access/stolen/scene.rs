@@ -60,11 +60,12 @@ impl Scene {
 
     /// Writes into a record whatever is liked, with no more than the worker's credential.
     pub(super) async fn write(&self, id: JobId, change: impl Fn(&mut Value)) {
-        let entry = self.thief.job(id).await.unwrap().unwrap();
-        let mut record = serde_json::to_value(&entry.value).unwrap();
-        change(&mut record);
-        let job: Job = serde_json::from_value(record).unwrap();
-        self.thief.jobs.update(&id.to_string(), &job, entry.revision).await.unwrap();
+        let changed = |entry: &Entry<Job>| {
+            let mut record = serde_json::to_value(&entry.value).unwrap();
+            change(&mut record);
+            Some(serde_json::from_value(record).unwrap())
+        };
+        self.thief.jobs.change(&id.to_string(), changed).await.unwrap().unwrap();
     }
 
     pub(super) async fn claim(&self, id: JobId) -> Claim {
