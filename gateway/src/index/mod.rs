@@ -31,8 +31,8 @@ pub(crate) use lists::{DeliveryFilter, JobFilter};
 use rows::{Belief, DeliveryRow, JobRow, of_owner};
 pub(crate) use store::IndexError;
 use store::{
-    BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS, OPEN, STREAMS,
-    UNFINISHED, UNPOSTED,
+    BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS, OPEN,
+    STREAMS, UNFINISHED, UNPOSTED,
 };
 
 /// The file of this set of tables.

@@ -128,7 +128,11 @@ impl Gateway {
         let mut jobs = 0;
         for id in surplus(&self.index.job_sizes(owner)?, &limits).into_iter().take(AT_ONCE) {
             match self.ledger.job(id).await? {
-                Some(entry) => jobs += usize::from(self.forget_job(&entry).await?),
+                Some(entry) if entry.value.owner == owner => {
+                    jobs += usize::from(self.forget_job(&entry).await?);
+                }
+                // Somebody rewrote it: it is nobody's.
+                Some(_) => {}
                 None => self.index.forget_job(id)?,
             }
         }

@@ -7,6 +7,7 @@ use jobs::{
     Claim, Job, JobId, Ledger, NewJob, Trigger, UserId,
     bucket::{Entry, from_watch},
     grants::{GrantReply, GrantRequest},
+    needs::Room,
     queue::Picker,
 };
 use reqwest::{Method, StatusCode};
@@ -70,8 +71,8 @@ impl Scene {
 
     pub(super) async fn claim(&self, id: JobId) -> Claim {
         let label = "default".parse().unwrap();
-        let waiting =
-            Picker::default().pick(&self.thief, &label, 10, |job| job == id).await.unwrap().unwrap();
+        let picked = Picker::default().pick(&self.thief, &label, 10, Room::Unlimited, |job| job == id).await;
+        let waiting = picked.unwrap().next().unwrap();
         self.thief.claim(&waiting, &THIEF.parse().unwrap()).await.unwrap().unwrap()
     }
 
