@@ -101,7 +101,7 @@ async fn a_registration_with_a_token_makes_its_webhook_at_the_forge_and_takes_it
         (hook.url.as_str(), hook.secret.as_str()),
         (made["webhook_url"].as_str().unwrap(), made["secret"].as_str().unwrap())
     );
-    assert_eq!(hook.events, ["push", "pull_request", "check_run"]);
+    assert_eq!(hook.events, ["push", "pull_request", "check_run", "merge_group"]);
     let path = format!("/api/v1/repos/{}", made["id"].as_str().unwrap());
     let gone = service.send(service.request(http::Method::DELETE, &path)).await;
     assert!(gone.status().is_success());
