@@ -39,7 +39,7 @@ impl Pushed {
     async fn to(service: &Service, token: &str, number: u64) -> Self {
         let url = format!("https://github.com/a/pi{number}");
         let repo = service.register(token, json!({ "url": url })).await;
-        assert_eq!(repo["posts"], true);
+        service.confirmed(&repo, 70 + number).await;
         let body = support::push(&url, "a", "b").replace("\"id\":7", &format!("\"id\":{}", 70 + number));
         let (id, secret) = (repo["id"].as_str().unwrap(), repo["secret"].as_str().unwrap());
         Self { repo: id.parse().unwrap(), secret: secret.to_owned(), url, body }

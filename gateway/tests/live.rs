@@ -137,6 +137,7 @@ async fn the_link_of_a_status_opens_one_job_and_nothing_else() {
     let admin = service.admin().await;
     let url = "https://github.com/a/pi";
     let repo = service.register(&admin, json!({ "url": url })).await;
+    service.confirmed(&repo, 7).await;
     let (id, secret) = (repo["id"].as_str().unwrap(), repo["secret"].as_str().unwrap());
     let taken =
         service.deliver(id, secret, "push", "1", &push(url, "0", "a")).answers(StatusCode::ACCEPTED).await;

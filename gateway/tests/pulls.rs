@@ -262,7 +262,8 @@ async fn checked(key: &std::path::Path) -> (Service, String, String) {
     .await;
     let admin = service.admin().await;
     let url = "http://127.0.0.1:9/a/pi.git";
-    service.register(&admin, json!({ "url": url })).await;
+    let repo = service.register(&admin, json!({ "url": url })).await;
+    service.confirmed(&repo, 7).await;
     let body = support::push(url, "0", "a");
     let taken =
         service.deliver("github", GITHUB_SECRET, "push", "1", &body).answers(StatusCode::ACCEPTED).await;

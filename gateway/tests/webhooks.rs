@@ -244,7 +244,7 @@ async fn the_operators_hook_finds_the_registration_that_posts() {
     assert_eq!((&users["forge"], &users["posts"]), (&json!("github"), &json!(false)));
     let admin = service.admin().await;
     let posting = service.register(&admin, json!({ "url": url })).await;
-    assert_eq!(posting["posts"], true);
+    service.confirmed(&posting, 7).await;
     let second = service.register(&admin, json!({ "url": url })).await;
     assert_eq!(second["posts"], false);
     let taken = service.deliver("github", GITHUB_SECRET, "push", "1", &push(url, "0", "a"));

@@ -27,13 +27,16 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 pub(crate) struct Retries {
     gateway: Arc<Gateway>,
     asking: JoinSet<()>,
-    asked: HashMap<Id, (RepoId, UserId)>,
+    asked: HashMap<Id, UserId>,
+    /// Found by the last look, and not asked about yet.
+    undecided: Vec<Entry<Repo>>,
     look_at: Instant,
 }
 
 impl Retries {
     pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, asking: JoinSet::new(), asked: HashMap::new(), look_at: Instant::now() }
+        let (asked, undecided) = (HashMap::new(), Vec::new());
+        Self { gateway, asking: JoinSet::new(), asked, undecided, look_at: Instant::now() }
     }
 
     /// Begins the questions whose time has come.
@@ -52,40 +55,47 @@ impl Retries {
         let mut due = self.gateway.repos.find(|repo| is_due(repo, now));
         if self.look_at <= Instant::now() {
             self.look_at = Instant::now() + LOOK_EVERY;
-            due.extend(self.undecided());
+            self.undecided = self.look_for_undecided();
         }
         due.sort_by_key(|entry| entry.value.unproved.as_ref().map(|unproved| unproved.again_at));
+        let found = std::mem::take(&mut self.undecided);
+        self.undecided = found.into_iter().filter(|entry| !self.begin(&entry.value)).collect();
         for entry in due {
-            let (repo, owner) = (entry.value.id, entry.value.owner);
-            if self.asking.len() >= AT_ONCE {
-                return;
-            }
-            if self.asked.values().any(|(_, busy)| *busy == owner) {
-                continue;
-            }
-            let gateway = Arc::clone(&self.gateway);
-            let task = self.asking.spawn(async move {
-                if let Err(error) = gateway.ask_again(repo).await {
-                    let error: anyhow::Error = error.into();
-                    tracing::warn!(%repo, error = format!("{error:#}"), "question to a forge not noted");
-                }
-            });
-            self.asked.insert(task.id(), (repo, owner));
+            self.begin(&entry.value);
         }
     }
 
+    /// Begins a question, unless there are too many; tells whether it did.
+    fn begin(&mut self, repo: &Repo) -> bool {
+        if self.asking.len() >= AT_ONCE || self.asked.values().any(|busy| *busy == repo.owner) {
+            return false;
+        }
+        let (gateway, id) = (Arc::clone(&self.gateway), repo.id);
+        let task = self.asking.spawn(async move {
+            if let Err(error) = gateway.ask_again(id).await {
+                let error: anyhow::Error = error.into();
+                tracing::warn!(repo = %id, error = format!("{error:#}"), "question to a forge not noted");
+            }
+        });
+        self.asked.insert(task.id(), repo.owner);
+        true
+    }
+
     /// Registrations of repositories for which not exactly one posts although more could: all that post,
-    /// or the one that may first.
-    fn undecided(&self) -> Vec<Entry<Repo>> {
+    /// or the one that may first. With them those that post without a number: an older gateway let them,
+    /// although the forge had not answered.
+    fn look_for_undecided(&self) -> Vec<Entry<Repo>> {
+        let mut found = Vec::new();
         let mut of_number: HashMap<(String, u64), Vec<Entry<Repo>>> = HashMap::new();
         for entry in self.gateway.repos.find(|repo| !repo.is_removing() && self.gateway.has_credential(repo))
         {
             let scope = self.gateway.number_scope(&entry.value);
-            if let Some(key) = scope.zip(entry.value.forge_id) {
-                of_number.entry(key).or_default().push(entry);
+            match scope.zip(entry.value.forge_id) {
+                Some(key) => of_number.entry(key).or_default().push(entry),
+                None if entry.value.posts => found.push(entry),
+                None => {}
             }
         }
-        let mut found = Vec::new();
         for registrations in of_number.into_values() {
             let (posting, others): (Vec<_>, Vec<_>) =
                 registrations.into_iter().partition(|entry| entry.value.posts);

@@ -19,8 +19,9 @@ use std::{
 use async_nats::Client;
 use gateway::Config;
 use jobs::{
-    Claim, Job, JobId, Ledger, LogSource, Outcome, Phase, Secret,
+    Claim, Job, JobId, Ledger, LogSource, Outcome, Phase, Repo, Secret,
     accounts::{ALL_SCOPES, OPERATOR, OwnerKind},
+    bucket::{Bucket, Entry},
     connect::{NatsSettings, connect},
     log::LogWriter,
     needs::Room,
@@ -28,6 +29,7 @@ use jobs::{
 };
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 use tempfile::TempDir;
 use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -314,6 +316,20 @@ impl Service {
     /// Registers a repository and returns its description, the secret in it.
     pub(crate) async fn register(&self, token: &str, wishes: Value) -> Value {
         self.post("/api/v1/repos", token, &wishes).answers(StatusCode::CREATED).await
+    }
+
+    /// What the ledger holds once the forge has said yes to a registration, where there is no forge to ask:
+    /// it posts, for the repository of this number.
+    pub(crate) async fn confirmed(&self, repo: &Value, number: u64) {
+        let (id, url) = (repo["id"].as_str().unwrap(), repo["url"].as_str().unwrap());
+        let yes = |now: &Entry<Repo>| {
+            Some(Repo { posts: true, forge_id: Some(number), unproved: None, ..now.value.clone() })
+        };
+        self.ledger.repos.change(id, yes).await.unwrap();
+        let path = url.parse::<hooks::CloneUrl>().unwrap().identity();
+        let places = Bucket::<Value>::open(&self.ledger.js, jobs::streams::REPOS).await.unwrap();
+        let at = format!("at.{}", hex::encode(Sha256::digest(path.as_bytes())));
+        places.create(&at, &serde_json::json!({ "repo": id })).await.unwrap();
     }
 
     /// All jobs in the ledger.
