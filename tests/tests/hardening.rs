@@ -56,7 +56,7 @@ fn no_program_is_started_with_our_environment() {
 }
 
 /// The lines of a block, deeper than the line that begins it.
-fn block<'a>(text: &'a str, begins: impl Fn(&str) -> bool) -> Vec<&'a str> {
+fn block(text: &str, begins: impl Fn(&str) -> bool) -> Vec<&str> {
     let depth = |line: &str| line.len() - line.trim_start().len();
     let mut lines = text.lines().skip_while(|line| !begins(line));
     let Some(first) = lines.next() else { return Vec::new() };
