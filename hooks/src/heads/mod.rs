@@ -20,8 +20,11 @@ use crate::forge::CloneUrl;
 use crate::git_ref::GitRef;
 use refs::{Advertisement, LS_REFS};
 
-/// The longest answer that is read, in bytes: some hundred thousand refs.
-const MAX_BYTES: usize = 16 << 20;
+/// The longest answer that is read, in bytes. It is held in memory until it is understood; servers of the old
+/// versions send their pull requests as well, so it is more than [`MAX_REFS`] need.
+const MAX_BYTES: usize = 8 << 20;
+/// Branches and tags of one repository; each takes up to 1 KiB of memory.
+const MAX_REFS: usize = 20_000;
 /// A server that takes longer is asked again later; the largest repositories answer within seconds.
 const WHOLE: Duration = Duration::from_secs(30);
 
@@ -60,6 +63,9 @@ pub enum HeadsError {
     /// Longer than is read.
     #[error("the list of refs is longer than {MAX_BYTES} bytes")]
     TooLong,
+    /// More than are kept.
+    #[error("the repository has more than {MAX_REFS} branches and tags")]
+    TooMany,
     /// Not as the protocol says.
     #[error("the answer is garbled: {0}")]
     Garbled(&'static str),

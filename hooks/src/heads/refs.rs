@@ -3,7 +3,7 @@
 use jobs::CommitSha;
 
 use super::pkt::{Pkt, next};
-use super::{HeadsError, RemoteRef};
+use super::{HeadsError, MAX_REFS, RemoteRef};
 use crate::git_ref::GitRef;
 
 /// The longest sentence of a server that is repeated, in characters.
@@ -63,7 +63,7 @@ pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, HeadsError> {
                 tag.tagged = tagged.id.parse().ok();
             }
         } else if !line.starts_with(b"shallow ") {
-            refs.extend(one(line)?);
+            add(&mut refs, line)?;
         }
     }
     Err(HeadsError::Garbled("it ends too early"))
@@ -76,13 +76,23 @@ pub(super) fn listed(bytes: &[u8]) -> Result<Vec<RemoteRef>, HeadsError> {
     while let Some((pkt, behind)) = next(rest)? {
         rest = behind;
         match pkt {
-            Pkt::Line(line) => refs.extend(one(line)?),
+            Pkt::Line(line) => add(&mut refs, line)?,
             Pkt::Flush => return Ok(refs),
             Pkt::Mark => return Err(HeadsError::Garbled("a mark among refs")),
         }
     }
     // What is cut off must not look like refs that were removed.
     Err(HeadsError::Garbled("it ends too early"))
+}
+
+fn add(refs: &mut Vec<RemoteRef>, line: &[u8]) -> Result<(), HeadsError> {
+    if let Some(found) = one(line)? {
+        if refs.len() >= MAX_REFS {
+            return Err(HeadsError::TooMany);
+        }
+        refs.push(found);
+    }
+    Ok(())
 }
 
 /// What the older versions say behind an annotated tag: `<id> <name>^{}`.
@@ -200,6 +210,18 @@ mod tests {
         assert!(matches!(listed(sha256.as_bytes()), Err(HeadsError::Garbled(_))));
         let refused = listed(pkt("ERR access denied\x1b[2J\n").as_bytes()).unwrap_err();
         assert_eq!(refused.to_string(), "the git server refused: access denied[2J");
+    }
+
+    #[test]
+    fn more_refs_than_are_kept_are_an_error_in_every_version() {
+        let listing = |count: usize| -> String {
+            let line = |n: usize| pkt(&format!("{} refs/heads/b{n}\n", id('a')));
+            (0..count).map(line).chain(["0000".to_owned()]).collect()
+        };
+        assert_eq!(listed(listing(MAX_REFS).as_bytes()).unwrap().len(), MAX_REFS);
+        let many = listing(MAX_REFS + 1);
+        assert!(matches!(listed(many.as_bytes()), Err(HeadsError::TooMany)));
+        assert!(matches!(advertisement(many.as_bytes()), Err(HeadsError::TooMany)));
     }
 
     #[test]
