@@ -248,6 +248,8 @@ pub(crate) const VARIABLES: &[Variable] = &[
     variable("GITFAAS_MAX_OUTPUT", "64m", WORKER, "all that a program may write to its outputs"),
     variable("GITFAAS_MAX_RESULT", "1m", WORKER, "what is kept of a result"),
     variable("GITFAAS_MAX_REPO_SIZE", "512m", WORKER, "what a clone may weigh"),
+    variable("GITFAAS_FETCH_TIMEOUT", "5m", WORKER, "how long a clone may take"),
+    variable("GITFAAS_OWNER_DISK", "8g", WORKER, "what one owner may have of a worker's disk"),
     variable("GITFAAS_MAX_QUEUE_TIME", "24h", GATEWAY, "a job that none took within this time is lost"),
     variable("GITFAAS_MAX_QUEUED_PER_USER", "1000", GATEWAY, "waiting jobs of one user"),
     variable("GITFAAS_MAX_RUNNING_PER_USER", "8", WORKER, "running jobs of one user"),

@@ -264,7 +264,7 @@ fn trust(job: &Job, url: &CloneUrl) -> Trust {
     let reference = job.reference.as_deref().unwrap_or_default();
     // By the ref, not the trigger: a rerun of a pull request's job is still the pull request's.
     let is_branchs = job.trigger != Trigger::PullRequest && !job.untrusted && !is_pull_request(reference);
-    Trust(if is_branchs { whose } else { format!("{whose} {reference}") })
+    Trust::new(job.owner, if is_branchs { whose } else { format!("{whose} {reference}") })
 }
 
 /// Whether a ref is where forges keep the commits of pull or merge requests.

@@ -19,6 +19,10 @@ const DEFAULT_MAX_OUTPUT_BYTES: u64 = 64 << 20;
 const DEFAULT_MAX_RESULT_BYTES: u64 = 1 << 20;
 /// Sources, not data: most repositories have a hundredth of this at depth 1.
 const DEFAULT_MAX_REPO_BYTES: u64 = 512 << 20;
+/// As much as five large repositories, or some environments with heavy packages.
+const DEFAULT_OWNER_DISK_BYTES: u64 = 8 << 30;
+/// Long enough for the largest repository over a slow line.
+const DEFAULT_FETCH_TIMEOUT: Duration = Duration::from_secs(300);
 /// Enough for one person, and leaves room for others on a small machine.
 const DEFAULT_MAX_RUNNING_PER_USER: usize = 8;
 
@@ -73,6 +77,10 @@ pub struct Config {
     pub max_result_bytes: u64,
     /// Bytes of a commit's files, and of one fetch.
     pub max_repo_bytes: u64,
+    /// One fetch, from the first byte to the last object.
+    pub fetch_timeout: Duration,
+    /// Mirrors, environments and spools of one owner on this worker's disk, together.
+    pub owner_disk_bytes: u64,
     /// Running jobs of one owner, over all workers.
     pub max_running_per_user: usize,
     /// The longest timeout, checkout and prepare of a job in the last free slot.
@@ -142,6 +150,8 @@ impl Config {
             max_output_bytes: env.bytes("GITFAAS_MAX_OUTPUT", DEFAULT_MAX_OUTPUT_BYTES),
             max_result_bytes: env.bytes("GITFAAS_MAX_RESULT", DEFAULT_MAX_RESULT_BYTES),
             max_repo_bytes: env.bytes("GITFAAS_MAX_REPO_SIZE", DEFAULT_MAX_REPO_BYTES),
+            fetch_timeout: env.duration("GITFAAS_FETCH_TIMEOUT", DEFAULT_FETCH_TIMEOUT),
+            owner_disk_bytes: env.bytes("GITFAAS_OWNER_DISK", DEFAULT_OWNER_DISK_BYTES),
             max_running_per_user: env.or("GITFAAS_MAX_RUNNING_PER_USER", DEFAULT_MAX_RUNNING_PER_USER),
             last_slot_timeout: env.duration("GITFAAS_LAST_SLOT_TIMEOUT", DEFAULT_LAST_SLOT_TIMEOUT),
             shutdown_grace: env.duration("GITFAAS_SHUTDOWN_GRACE", Duration::from_secs(30)),
@@ -152,6 +162,23 @@ impl Config {
         if config.last_slot_timeout < Duration::from_secs(1) {
             env.problem("GITFAAS_LAST_SLOT_TIMEOUT", "must be at least 1s");
         }
+        if config.max_repo_bytes == 0 {
+            env.problem("GITFAAS_MAX_REPO_SIZE", "must be more than 0: nothing could be fetched");
+        }
+        if config.fetch_timeout.is_zero() {
+            env.problem("GITFAAS_FETCH_TIMEOUT", "must be more than 0: nothing could be fetched");
+        }
+        // Else what one job needs would be over its owner's share.
+        let least = config.max_repo_bytes.max(config.prepare_disk_bytes);
+        if config.owner_disk_bytes < least {
+            env.problem(
+                "GITFAAS_OWNER_DISK",
+                format!(
+                    "must be at least {}, the larger of GITFAAS_MAX_REPO_SIZE and GITFAAS_PREPARE_DISK",
+                    jobs::units::show_bytes(least)
+                ),
+            );
+        }
         if let Some(path) = config.ca_bundle.as_ref().filter(|path| !path.is_file()) {
             env.problem("GITFAAS_CA_BUNDLE", format!("{} is not a file", path.display()));
         }
@@ -161,6 +188,8 @@ impl Config {
 
 #[cfg(test)]
 mod tests {
+    use test_case::test_case;
+
     use super::*;
 
     #[test]
@@ -168,6 +197,18 @@ mod tests {
         let config = Config::read(&|_| None, Path::new("/data")).unwrap();
         assert_eq!(config.labels, [Label::default()]);
         assert_eq!(config.ceilings, Ceilings::default());
+    }
+
+    #[test_case("GITFAAS_MAX_REPO_SIZE", "0" => "GITFAAS_MAX_REPO_SIZE: must be more than 0: nothing could be fetched" ; "no bytes")]
+    #[test_case("GITFAAS_MAX_REPO_SIZE", "-1" => "GITFAAS_MAX_REPO_SIZE: must be bytes, or a number with `k`, `m` or `g` (1024-based)" ; "nonsense")]
+    #[test_case("GITFAAS_FETCH_TIMEOUT", "0" => "GITFAAS_FETCH_TIMEOUT: must be more than 0: nothing could be fetched" ; "no time")]
+    #[test_case("GITFAAS_FETCH_TIMEOUT", "soon" => "GITFAAS_FETCH_TIMEOUT: must be seconds, or a number with `ms`, `s`, `m`, `h` or `d`" ; "no duration")]
+    #[test_case("GITFAAS_OWNER_DISK", "0" => "GITFAAS_OWNER_DISK: must be at least 2g, the larger of GITFAAS_MAX_REPO_SIZE and GITFAAS_PREPARE_DISK" ; "no disk")]
+    #[test_case("GITFAAS_MAX_REPO_SIZE", "9g" => "GITFAAS_OWNER_DISK: must be at least 9g, the larger of GITFAAS_MAX_REPO_SIZE and GITFAAS_PREPARE_DISK" ; "a repository beyond the share")]
+    fn a_limit_that_lets_nothing_through_is_told(name: &str, value: &str) -> String {
+        let problems = Config::read(&|asked| (asked == name).then(|| value.to_owned()), Path::new("/data"));
+        let Problems(problems) = problems.unwrap_err();
+        problems.iter().map(|(name, why)| format!("{name}: {why}")).collect::<Vec<_>>().join("; ")
     }
 
     #[test]

@@ -3,6 +3,9 @@
 //! The index is a file in the data directory. A volume is entered only once it is complete, and a
 //! volume that is not in the index is removed at start. One that somebody uses or may use is never
 //! given up: every [`Environment`] counts.
+//!
+//! Of an owner that has more than its share ([`Disk`]) the ones used least recently go first; of too many in
+//! all, those of the owner that has most. Nobody's go because of what another one has.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,9 +16,10 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::disk::{Disk, Part};
 use crate::sandbox::{Ages, Trust};
 
-/// How many are kept; the least recently used go first.
+/// How many are kept, each a volume of Docker's; of more the least recently used go first.
 const MAX_ENVIRONMENTS: usize = 100;
 
 /// How long one without a lockfile is used.
@@ -51,7 +55,7 @@ pub(crate) struct Key(String);
 impl Key {
     pub(crate) fn new(language: &str, image_id: &str, inputs: [u8; 32], trust: &Trust) -> Self {
         let mut digest = Sha256::new();
-        for part in [language.as_bytes(), image_id.as_bytes(), &inputs, trust.0.as_bytes()] {
+        for part in [language.as_bytes(), image_id.as_bytes(), &inputs, trust.scope().as_bytes()] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
@@ -71,6 +75,11 @@ struct Entry {
     volume: String,
     made_at_s: u64,
     used_at_s: u64,
+    /// Absent where it was made before owners had shares.
+    #[serde(default)]
+    owner: String,
+    #[serde(default)]
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -78,6 +87,18 @@ struct Kept {
     environment: Environment,
     made_at_s: u64,
     used_at_s: u64,
+    owner: String,
+    bytes: u64,
+}
+
+/// An environment that is complete.
+#[derive(Debug, Clone)]
+pub(crate) struct Made {
+    pub(crate) key: Key,
+    pub(crate) environment: Environment,
+    /// Who is charged.
+    pub(crate) owner: String,
+    pub(crate) bytes: u64,
 }
 
 /// The index, and who fills what at the moment.
@@ -86,24 +107,37 @@ pub(crate) struct Environments {
     path: PathBuf,
     kept: Mutex<HashMap<Key, Kept>>,
     filling: Mutex<HashMap<Key, Arc<tokio::sync::Mutex<()>>>>,
+    disk: Disk,
 }
 
 impl Environments {
     /// Reads the index. One that cannot be understood is as good as none: everything is made anew.
-    pub(crate) fn load(path: PathBuf) -> Self {
+    pub(crate) fn load(path: PathBuf, disk: Disk) -> Self {
         let file = std::fs::read(&path).ok().and_then(|bytes| serde_json::from_slice::<File>(&bytes).ok());
         let entries = file.filter(|file| file.v == VERSION).map(|file| file.environments).unwrap_or_default();
         let kept = entries.into_iter().map(|entry| {
-            let Entry { key, volume, made_at_s, used_at_s } = entry;
-            (key, Kept { environment: Environment::new(&volume), made_at_s, used_at_s })
+            let Entry { key, volume, made_at_s, used_at_s, owner, bytes } = entry;
+            (key, Kept { environment: Environment::new(&volume), made_at_s, used_at_s, owner, bytes })
         });
-        Self { path, kept: Mutex::new(kept.collect()), filling: Mutex::default() }
+        let kept: HashMap<_, _> = kept.collect();
+        for owner in kept.values().map(|kept| &kept.owner) {
+            disk.set(owner, Part::Environments, bytes_of(&kept, owner));
+        }
+        Self { path, kept: Mutex::new(kept), filling: Mutex::default(), disk }
     }
 
     /// Forgets what is not there any more, and tells which of `volumes` are of no use.
     pub(crate) fn reconcile(&self, volumes: Vec<String>) -> Vec<String> {
         let mut kept = self.kept();
-        kept.retain(|_, kept| volumes.iter().any(|volume| volume == kept.environment.volume()));
+        let mut gone = Vec::new();
+        kept.retain(|_, kept| {
+            let is_there = volumes.iter().any(|volume| volume == kept.environment.volume());
+            if !is_there {
+                gone.push(kept.owner.clone());
+            }
+            is_there
+        });
+        gone.iter().for_each(|owner| self.disk.set(owner, Part::Environments, bytes_of(&kept, owner)));
         let known = |volume: &String| kept.values().any(|kept| kept.environment.volume() == volume.as_str());
         volumes.into_iter().filter(|volume| !known(volume)).collect()
     }
@@ -122,26 +156,36 @@ impl Environments {
     }
 
     /// Enters a complete environment; returns the volumes that were given up for it.
-    pub(crate) fn enter(&self, key: Key, environment: Environment) -> io::Result<Vec<String>> {
+    pub(crate) fn enter(&self, made: Made) -> io::Result<Vec<String>> {
+        let Made { key, environment, owner, bytes } = made;
         let now_s = now_s();
         let mut kept = self.kept();
         let mut given_up = Vec::new();
-        if let Some(old) = kept.insert(key, Kept { environment, made_at_s: now_s, used_at_s: now_s }) {
+        let entry = Kept { environment, made_at_s: now_s, used_at_s: now_s, owner: owner.clone(), bytes };
+        if let Some(old) = kept.insert(key.clone(), entry) {
             given_up.push(old.environment.volume().to_owned());
         }
+        let room = self.disk.room(&owner, Part::Environments);
+        while bytes_of(&kept, &owner) > room {
+            // What was just made is about to be used.
+            let Some(oldest) = oldest(&kept, &owner, Some(&key)) else { break };
+            given_up.extend(kept.remove(&oldest).map(|kept| kept.environment.volume().to_owned()));
+        }
+        self.disk.set(&owner, Part::Environments, bytes_of(&kept, &owner));
         while kept.len() > MAX_ENVIRONMENTS {
-            let unused = kept.iter().filter(|(_, kept)| !kept.environment.is_used());
-            let Some(key) = unused.min_by_key(|(_, kept)| kept.used_at_s).map(|(key, _)| key.clone()) else {
-                break;
-            };
+            let Some((key, owner)) = of_most(&kept) else { break };
             given_up.extend(kept.remove(&key).map(|kept| kept.environment.volume().to_owned()));
+            self.disk.set(&owner, Part::Environments, bytes_of(&kept, &owner));
         }
         self.write(&kept).map(|()| given_up)
     }
 
     /// Forgets an environment whose volume is not there.
     pub(crate) fn forget(&self, key: &Key) {
-        self.kept().remove(key);
+        let mut kept = self.kept();
+        if let Some(gone) = kept.remove(key) {
+            self.disk.set(&gone.owner, Part::Environments, bytes_of(&kept, &gone.owner));
+        }
     }
 
     /// The right to fill this key; others wait for it and then find what was made.
@@ -166,6 +210,8 @@ impl Environments {
                 volume: kept.environment.volume().to_owned(),
                 made_at_s: kept.made_at_s,
                 used_at_s: kept.used_at_s,
+                owner: kept.owner.clone(),
+                bytes: kept.bytes,
             })
             .collect();
         environments.sort_by_key(|entry| entry.made_at_s);
@@ -175,6 +221,29 @@ impl Environments {
         std::fs::File::open(&new)?.sync_all()?;
         std::fs::rename(&new, &self.path)
     }
+}
+
+fn bytes_of(kept: &HashMap<Key, Kept>, owner: &str) -> u64 {
+    kept.values().filter(|kept| kept.owner == owner).map(|kept| kept.bytes).sum()
+}
+
+/// An owner's one that is not in use and was used least recently, but for `except`.
+fn oldest(kept: &HashMap<Key, Kept>, owner: &str, except: Option<&Key>) -> Option<Key> {
+    let unused = kept
+        .iter()
+        .filter(|(key, kept)| kept.owner == owner && !kept.environment.is_used() && Some(*key) != except);
+    unused.min_by_key(|(_, kept)| kept.used_at_s).map(|(key, _)| key.clone())
+}
+
+/// The oldest one of the owner with most of them, where any is not in use.
+fn of_most(kept: &HashMap<Key, Kept>) -> Option<(Key, String)> {
+    let mut counts: HashMap<&str, usize> = HashMap::new();
+    for kept in kept.values() {
+        *counts.entry(&kept.owner).or_default() += 1;
+    }
+    let mut owners: Vec<_> = counts.into_iter().collect();
+    owners.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    owners.into_iter().find_map(|(owner, _)| Some((oldest(kept, owner, None)?, owner.to_owned())))
 }
 
 /// This machine's clock, which is compared with itself only: it must outlast a restart.
@@ -187,40 +256,73 @@ mod tests {
     use super::*;
 
     fn key(text: &str) -> Key {
-        Key::new("python", "sha256:1", [0; 32], &Trust(text.to_owned()))
+        Key::new("python", "sha256:1", [0; 32], &Trust::new("a", text.to_owned()))
+    }
+
+    fn made(owner: &str, name: &str, bytes: u64) -> Made {
+        Made { key: key(name), environment: Environment::new(name), owner: owner.to_owned(), bytes }
+    }
+
+    fn load(dir: &tempfile::TempDir) -> Environments {
+        Environments::load(dir.path().join("environments.json"), Disk::new(1000))
     }
 
     #[test]
     fn what_was_entered_is_found_after_a_restart_and_by_its_own_trust_only() {
         let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("environments.json");
-        Environments::load(path.clone()).enter(key("a"), Environment::new("v1")).unwrap();
-        let again = Environments::load(path);
-        assert_eq!(again.find(&key("a"), Ages::Daily).unwrap().volume(), "v1");
+        load(&dir).enter(made("o", "a", 700)).unwrap();
+        let again = load(&dir);
+        assert_eq!(again.find(&key("a"), Ages::Daily).unwrap().volume(), "a");
         assert_eq!(again.find(&key("b"), Ages::Daily), None);
+        assert_eq!(again.disk.room("o", Part::Mirrors), 300, "it is charged again");
+        again.reconcile(Vec::new());
+        assert_eq!(again.disk.room("o", Part::Mirrors), 1000);
     }
 
     #[test]
     fn a_volume_without_an_entry_and_an_entry_without_a_volume_both_go() {
         let dir = tempfile::tempdir().unwrap();
-        let index = Environments::load(dir.path().join("environments.json"));
-        index.enter(key("a"), Environment::new("v1")).unwrap();
-        index.enter(key("b"), Environment::new("v2")).unwrap();
-        assert_eq!(index.reconcile(vec!["v2".into(), "half".into()]), ["half"]);
+        let index = load(&dir);
+        index.enter(made("o", "a", 1)).unwrap();
+        index.enter(made("o", "b", 1)).unwrap();
+        assert_eq!(index.reconcile(vec!["b".into(), "half".into()]), ["half"]);
         assert_eq!(index.find(&key("a"), Ages::Never), None);
     }
 
     #[test]
-    fn the_least_recently_used_goes_but_never_one_in_use() {
+    fn the_owner_with_most_loses_the_least_recently_used_but_never_one_in_use() {
         let dir = tempfile::tempdir().unwrap();
-        let index = Environments::load(dir.path().join("environments.json"));
+        let index = load(&dir);
         let used = Environment::new("used");
-        index.enter(key("used"), used.clone()).unwrap();
+        index.enter(Made { environment: used.clone(), ..made("o", "used", 1) }).unwrap();
+        index.enter(made("neighbour", "neighbour's", 1)).unwrap();
         let mut given_up = Vec::new();
-        for n in 0..MAX_ENVIRONMENTS + 1 {
-            given_up.extend(index.enter(key(&n.to_string()), Environment::new(&n.to_string())).unwrap());
+        for n in 0..MAX_ENVIRONMENTS {
+            given_up.extend(index.enter(made("o", &n.to_string(), 1)).unwrap());
         }
         assert_eq!(given_up.len(), 2);
         assert!(!given_up.contains(&"used".to_owned()));
+        assert!(!given_up.contains(&"neighbour's".to_owned()), "it is older than all others");
+    }
+
+    #[test]
+    fn an_owner_over_its_share_loses_its_own_oldest_and_nobody_else_loses_any() {
+        let dir = tempfile::tempdir().unwrap();
+        let index = load(&dir);
+        index.enter(made("neighbour", "n", 1000)).unwrap();
+        index.disk.set("o", Part::Mirrors, 300);
+        assert_eq!(index.enter(made("o", "1", 400)).unwrap(), [""; 0]);
+        assert_eq!(index.enter(made("o", "2", 400)).unwrap(), ["1"]);
+        assert_eq!(index.enter(made("o", "3", 2000)).unwrap(), ["2"], "what was just made stays");
+        assert_eq!(index.disk.room("o", Part::Mirrors), 0);
+        assert!(index.find(&key("n"), Ages::Never).is_some());
+    }
+
+    #[test]
+    fn an_index_of_before_owners_had_shares_is_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let old = r#"{"v":1,"environments":[{"key":"k","volume":"v","made_at_s":1,"used_at_s":2}]}"#;
+        std::fs::write(dir.path().join("environments.json"), old).unwrap();
+        assert!(load(&dir).find(&Key("k".to_owned()), Ages::Never).is_some());
     }
 }

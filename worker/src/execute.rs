@@ -29,7 +29,7 @@ use crate::{
     sandbox::{Chunk, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot},
     sink::Sink,
     slot_time::{Ending, or_stopped, within},
-    source::{Files, Found, Selection, SourceError},
+    source::{CommitFiles, Files, Found, Selection, SourceError, Spool, changed_paths},
     twin::Twin,
     verdict,
 };
@@ -131,7 +131,7 @@ impl Workshop {
 
         outside.runs_for(manifest.timeout);
         let limits = self.limits(&manifest);
-        let tree = self.pack(&files).await?;
+        let tree = self.pack(order, &files).await?;
         let mut env: Vec<(String, String)> = manifest.env.clone().into_iter().collect();
         env.extend(secrets);
         env.extend(self.variables(order, &manifest, report));
@@ -257,7 +257,7 @@ impl Workshop {
         files: &Files,
         report: &mut Report,
     ) -> Result<Option<Environment>, Outcome> {
-        let (spool, max_bytes) = (self.spool(), self.config.max_repo_bytes);
+        let (spool, max_bytes) = (self.spool(place.order), self.config.max_repo_bytes);
         let begun = Instant::now();
         let found = blocking(files, {
             let (runner, manifest) = (Arc::clone(runner), manifest.clone());
@@ -297,8 +297,8 @@ impl Workshop {
         }
     }
 
-    async fn pack(&self, files: &Files) -> Result<crate::source::Tree, Outcome> {
-        let (spool, max_bytes) = (self.spool(), self.config.max_repo_bytes);
+    async fn pack(&self, order: &Order, files: &Files) -> Result<crate::source::Tree, Outcome> {
+        let (spool, max_bytes) = (self.spool(order), self.config.max_repo_bytes);
         blocking(files, move |files| files.pack(Selection::All, max_bytes, &spool)).await
     }
 
@@ -308,8 +308,8 @@ impl Workshop {
         bound.max(self.config.last_slot_timeout + Duration::from_secs(1))
     }
 
-    fn spool(&self) -> std::path::PathBuf {
-        self.config.data_dir.join("spool")
+    fn spool(&self, order: &Order) -> Spool {
+        Spool::new(self.config.data_dir.join("spool"), self.mirrors.disk(), order.trust.owner())
     }
 
     fn limits(&self, manifest: &Manifest) -> Limits {

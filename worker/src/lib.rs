@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod checkout;
 pub mod config;
+pub mod disk;
 pub mod egress;
 pub mod environments;
 pub mod execute;
@@ -13,6 +14,7 @@ pub mod images;
 pub mod local;
 pub mod mask;
 pub mod metrics;
+mod objects;
 pub mod order;
 pub mod output;
 pub mod pool;

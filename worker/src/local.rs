@@ -116,7 +116,7 @@ pub async fn run(
         args: args.clone(),
         trigger: Trigger::Call,
         paths: jobs::Filter::default(),
-        trust: Trust(trust),
+        trust: Trust::new("local", trust),
     };
     let report = workshop.execute(&workshop.sandbox.slot(0), order, &Here { output }, &stop).await;
     workshop.sandbox.stop().await;

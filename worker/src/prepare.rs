@@ -2,14 +2,14 @@
 //!
 //! Prepare sees exactly the files that its key covers; where that cannot be told, all files.
 
-use std::{cell::RefCell, collections::BTreeSet, path::Path};
+use std::{cell::RefCell, collections::BTreeSet};
 
 use jobs::manifest::Manifest;
 
 use crate::{
     runner::{Condition, Facts, Inputs, Prepare, Runner},
     sandbox::Ages,
-    source::{Files, Found, Selection, SourceError, Tree},
+    source::{Files, Found, Selection, SourceError, Spool, Tree},
 };
 
 /// Files that are looked into while judging; a list of packages that is longer is not one.
@@ -78,7 +78,7 @@ pub fn inputs(
     manifest: &Manifest,
     files: &Files,
     max_bytes: u64,
-    spool: &Path,
+    spool: &Spool,
 ) -> Result<Option<PrepareInputs>, SourceError> {
     let Some(prepare) = &runner.prepare else { return Ok(None) };
     let mut facts = CommitFacts { manifest, files, reached: BTreeSet::new(), error: RefCell::new(None) };
@@ -113,11 +113,16 @@ fn reach(prepare: &Prepare, facts: &CommitFacts<'_>) -> BTreeSet<String> {
         {
             let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
             let text = String::from_utf8_lossy(&bytes);
-            todo.extend(
-                text.lines()
-                    .filter_map(|line| named(line.trim(), &prepare.follow))
-                    .filter_map(|name| join(folder, name)),
-            );
+            let names = text.lines().filter_map(|line| named(line.trim(), &prepare.follow));
+            for name in names.filter_map(|name| join(folder, name)) {
+                // A list may name a million files.
+                if todo.len() >= MAX_INPUTS {
+                    break;
+                }
+                if !reached.contains(&name) && !todo.contains(&name) {
+                    todo.push(name);
+                }
+            }
         }
         reached.insert(path);
     }
@@ -156,7 +161,7 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
-    use crate::source::DirectoryFiles;
+    use crate::{disk::Disk, source::DirectoryFiles};
 
     struct Any;
 
@@ -189,8 +194,9 @@ mod tests {
         let runner = Runner::parse(language, toml, String::new()).unwrap();
         let manifest = Manifest::parse(manifest.as_bytes(), &Ceilings::default(), &Any).unwrap();
         let source = Files::Directory(DirectoryFiles::new(dir.path().to_owned()));
-        let spool = tempfile::tempdir().unwrap();
-        let inputs = inputs(&runner, &manifest, &source, 1 << 20, spool.path()).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let spool = Spool::new(folder.path().to_owned(), &Disk::new(1 << 20), "a");
+        let inputs = inputs(&runner, &manifest, &source, 1 << 20, &spool).unwrap();
         (dir, inputs)
     }
 

@@ -12,8 +12,9 @@ use jobs::WorkerName;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::{
-    checkout::Mirrors,
+    checkout::{Mirrors, Settings},
     config::Config,
+    disk::Disk,
     execute::Workshop,
     sandbox::{Sandbox, SandboxConfig},
 };
@@ -121,6 +122,7 @@ pub async fn workshop(config: &Config, identity: &Identity) -> anyhow::Result<Wo
     // What an earlier process left there has no reader.
     let _ = std::fs::remove_dir_all(&spool);
     std::fs::create_dir_all(&spool).with_context(|| format!("cannot use {}", spool.display()))?;
+    let disk = Disk::new(config.owner_disk_bytes);
     let sandbox = Sandbox::start(SandboxConfig {
         docker_host: config.docker_host.clone(),
         runtime: config.runtime.clone(),
@@ -139,16 +141,19 @@ pub async fn workshop(config: &Config, identity: &Identity) -> anyhow::Result<Wo
         prepare_memory_bytes: config.prepare_memory_bytes,
         prepare_disk_bytes: config.prepare_disk_bytes,
         max_output_bytes: config.max_output_bytes,
+        disk: disk.clone(),
     })
     .await?;
     for (language, how) in sandbox.missing() {
         tracing::warn!("{language} is not offered: {how}");
     }
-    let mirrors = Mirrors::open(
-        identity.directory.join("mirrors"),
-        config.clone_allow.clone(),
-        config.ca_bundle.clone(),
-        config.max_repo_bytes,
-    )?;
+    let mirrors = Mirrors::open(Settings {
+        directory: identity.directory.join("mirrors"),
+        allow: config.clone_allow.clone(),
+        ca_bundle: config.ca_bundle.clone(),
+        max_bytes: config.max_repo_bytes,
+        timeout: config.fetch_timeout,
+        disk,
+    })?;
     Ok(Workshop { sandbox, mirrors, config: Arc::new(config.clone()) })
 }

@@ -94,6 +94,7 @@ mod tests {
             disk_full: false,
             output_exceeded: false,
             peak_memory_bytes: None,
+            filled_bytes: None,
             duration: Duration::ZERO,
         }
     }

@@ -101,7 +101,7 @@ async fn run(log: &Arc<Written>) -> Report {
         args: None,
         trigger: Trigger::Call,
         paths: jobs::Filter::default(),
-        trust: Trust("test".to_owned()),
+        trust: Trust::new("a", "test".to_owned()),
     };
     let outside = WithSecrets(Arc::clone(log));
     let stop = CancellationToken::new();

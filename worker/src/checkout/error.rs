@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use jobs::{Cause, Outcome};
 
-use crate::source::SourceError;
+use super::conversation::LISTING_BYTES;
+use crate::{objects::ObjectError, source::SourceError};
 
 /// Why there is no checkout.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,15 @@ pub enum CheckoutError {
     /// More bytes than the operator allows.
     #[error("the repository is larger than {}", jobs::units::show_bytes(*.0))]
     TooLarge(u64),
+    /// More refs than are read.
+    #[error(
+        "the server lists more than {} of refs; it should speak version 2 of git's protocol",
+        jobs::units::show_bytes(LISTING_BYTES)
+    )]
+    TooManyRefs,
+    /// What was sent is more than is expanded, or damaged.
+    #[error(transparent)]
+    Objects(ObjectError),
     /// Not an address that we fetch from.
     #[error("{0}")]
     Refused(String),
@@ -122,16 +132,40 @@ impl CheckoutError {
             | Self::Private
             | Self::ClearText
             | Self::TooLarge(_)
+            | Self::TooManyRefs
             | Self::Refused(_) => Outcome::function(Cause::Checkout, message),
             Self::Files(error) => match error {
                 SourceError::TooLarge { .. } | SourceError::TooMany | SourceError::Path { .. } => {
                     Outcome::function(Cause::Checkout, message)
                 }
-                SourceError::Object(_) | SourceError::Io(_) => Outcome::service(Cause::Checkout, message),
+                // It fits again when others of the owner's jobs are over.
+                SourceError::ShareIsFull(_) => Outcome::wished(Cause::Checkout, message),
+                // They were whole when they came.
+                SourceError::Object(ObjectError::Damaged(_)) => Outcome::service(Cause::Checkout, message),
+                SourceError::Object(error) => of_objects(error, message),
+                SourceError::Io(_) => Outcome::service(Cause::Checkout, message),
             },
+            Self::Objects(error) => of_objects(error, message),
             Self::Unreachable(_) | Self::TimedOut(_) | Self::Broken(_) => {
                 Outcome::service(Cause::Checkout, message)
             }
+        }
+    }
+
+    /// Of what happened while a commit was fetched.
+    pub(super) fn of_objects(error: ObjectError) -> Self {
+        match error {
+            ObjectError::TooLarge { limit_bytes } => Self::TooLarge(limit_bytes),
+            ObjectError::TooSlow(whole) => Self::TimedOut(whole),
+            ObjectError::Incoming(error) => Self::Unreachable(error.to_string()),
+            ObjectError::Io(error) => Self::Broken(error.to_string()),
+            ObjectError::TooMany
+            | ObjectError::TooDeep
+            | ObjectError::Oversized { .. }
+            | ObjectError::Garbled(_)
+            | ObjectError::Damaged(_)
+            | ObjectError::Missing(_)
+            | ObjectError::Stopped => Self::Objects(error),
         }
     }
 
@@ -165,6 +199,22 @@ impl CheckoutError {
                 Some(status) => Self::Rejected(status),
                 None => Self::Unreachable(last(error)),
             }
+        }
+    }
+}
+
+/// What a repository holds another try brings again; what breaks off or is missing, perhaps not.
+fn of_objects(error: &ObjectError, message: String) -> Outcome {
+    match error {
+        ObjectError::TooLarge { .. }
+        | ObjectError::TooMany
+        | ObjectError::TooDeep
+        | ObjectError::Oversized { .. }
+        | ObjectError::Garbled(_)
+        | ObjectError::Damaged(_)
+        | ObjectError::TooSlow(_) => Outcome::function(Cause::Checkout, message),
+        ObjectError::Missing(_) | ObjectError::Stopped | ObjectError::Incoming(_) | ObjectError::Io(_) => {
+            Outcome::service(Cause::Checkout, message)
         }
     }
 }

@@ -1,37 +1,75 @@
-//! Mirrors on disk: one folder for each clone URL, used least recently, removed first.
+//! Mirrors on disk: one folder for each clone URL and those who trust each other.
+//!
+//! Of an owner that has more than its share ([`Disk`]) the mirrors used least recently go first; of too many
+//! in all, those of the owner that has most. Nobody's mirrors go because of what another one has.
 
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use hooks::{address::Allow, forge::CloneUrl};
 use sha2::{Digest as _, Sha256};
 
-use crate::sandbox::Trust;
+use super::fetch::size;
+use crate::{
+    disk::{Disk, Part},
+    sandbox::Trust,
+};
 
 /// Mirrors kept; a fresh clone of what was dropped costs a second.
 const MAX_MIRRORS: usize = 200;
+/// The file in a mirror that says whose it is.
+const OWNER: &str = "gitfaas-owner";
+/// An owner's id is shorter; what is longer is not one, in bytes.
+const MAX_OWNER_BYTES: usize = 200;
 
 /// How mirrors are filled.
 #[derive(Debug)]
-pub(super) struct Settings {
-    pub(super) directory: PathBuf,
-    pub(super) allow: Allow,
-    pub(super) ca_bundle: Option<PathBuf>,
-    pub(super) max_bytes: u64,
+pub struct Settings {
+    /// Where they are.
+    pub directory: PathBuf,
+    /// Reachable besides public addresses.
+    pub allow: Allow,
+    /// Certificates besides the usual ones.
+    pub ca_bundle: Option<PathBuf>,
+    /// Of one fetch, as it is sent and once it is inflated.
+    pub max_bytes: u64,
+    /// Of one fetch.
+    pub timeout: Duration,
+    /// What each owner may have.
+    pub disk: Disk,
 }
 
 /// All mirrors of this worker. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Mirrors {
     pub(super) settings: Arc<Settings>,
-    locks: Arc<Mutex<Locks>>,
+    shelf: Arc<Mutex<Shelf>>,
 }
 
-type Locks = HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>;
+/// Which mirrors are in use, and what is known of each.
+#[derive(Debug, Default)]
+struct Shelf {
+    locks: HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>,
+    known: HashMap<PathBuf, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    owner: String,
+    bytes: u64,
+}
+
+impl Known {
+    fn look(path: &Path) -> Self {
+        let owner = std::fs::read_to_string(path.join(OWNER)).unwrap_or_default();
+        let owner = if owner.len() > MAX_OWNER_BYTES { String::new() } else { owner };
+        Self { owner, bytes: size(path) }
+    }
+}
 
 /// One mirror and the right to write to it.
 pub(super) struct Mirror {
@@ -40,64 +78,135 @@ pub(super) struct Mirror {
 }
 
 impl Mirrors {
-    /// Mirrors below `directory`, filled from public addresses and what `allow` adds, each from at
-    /// most `max_bytes` a fetch.
+    /// Mirrors that are filled by these settings, and what is there of them already.
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn open(
-        directory: PathBuf,
-        allow: Allow,
-        ca_bundle: Option<PathBuf>,
-        max_bytes: u64,
-    ) -> std::io::Result<Self> {
-        std::fs::create_dir_all(&directory)?;
-        let settings = Settings { directory, allow, ca_bundle, max_bytes };
-        let mirrors = Self { settings: Arc::new(settings), locks: Arc::default() };
+    pub fn open(settings: Settings) -> std::io::Result<Self> {
+        std::fs::create_dir_all(&settings.directory)?;
+        let mirrors = Self { settings: Arc::new(settings), shelf: Arc::default() };
         mirrors.tidy();
         Ok(mirrors)
+    }
+
+    /// What each owner has on the disk.
+    pub fn disk(&self) -> &Disk {
+        &self.settings.disk
     }
 
     /// The mirror of a URL for those who trust each other. The folder's name is a digest: nothing from
     /// outside becomes a path.
     pub(super) fn mirror(&self, trust: &Trust, url: &CloneUrl) -> Mirror {
         let mut digest = Sha256::new();
-        for part in [&trust.0, url.as_url().scheme(), &url.identity()] {
+        for part in [trust.scope(), url.as_url().scheme(), &url.identity()] {
             digest.update(part.as_bytes());
             digest.update([0]);
         }
         let path = self.settings.directory.join(&hex::encode(digest.finalize())[..32]);
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        let lock = Arc::clone(locks.entry(path.clone()).or_default());
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let lock = Arc::clone(shelf.locks.entry(path.clone()).or_default());
         Mirror { path, lock }
     }
 
-    /// Removes what was used least recently of more than `MAX_MIRRORS`, and forgets whose turn it was
-    /// where nobody waits. Blocking: mirrors can be large.
+    /// Notes whose a mirror is and how large it has become. Blocking.
+    pub(super) fn note(&self, path: &Path, trust: &Trust) {
+        if !path.is_dir() {
+            return;
+        }
+        let file = path.join(OWNER);
+        if std::fs::read_to_string(&file).is_ok_and(|owner| owner == trust.owner()) {
+            // As it was.
+        } else if let Err(error) = std::fs::write(&file, trust.owner()) {
+            tracing::warn!(error = %error, "a mirror's owner is not noted");
+        }
+        let known = Known { owner: trust.owner().to_owned(), bytes: size(path) };
+        self.shelf.lock().unwrap_or_else(PoisonError::into_inner).known.insert(path.to_owned(), known);
+    }
+
+    /// Removes what is too much, and forgets whose turn it was where nobody waits. Blocking: mirrors can be
+    /// large.
     pub(super) fn tidy(&self) {
-        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
-        locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        shelf.locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         // The locks stay locked meanwhile: a mirror that is removed is not taken into use.
-        if let Err(error) = remove_oldest(&self.settings.directory, &locks) {
+        if let Err(error) = shelf.remove_surplus(&self.settings) {
             tracing::warn!(error = %error, "old mirrors are not removed");
         }
     }
 }
 
-fn remove_oldest(directory: &Path, used: &Locks) -> std::io::Result<()> {
-    let mut mirrors: Vec<(SystemTime, PathBuf)> = std::fs::read_dir(directory)?
-        .filter_map(Result::ok)
-        .filter_map(|entry| Some((entry.metadata().ok()?.modified().ok()?, entry.path())))
-        .collect();
-    let surplus = mirrors.len().saturating_sub(MAX_MIRRORS);
-    if surplus == 0 {
-        return Ok(());
+impl Shelf {
+    fn remove_surplus(&mut self, settings: &Settings) -> std::io::Result<()> {
+        let mut there: Vec<(SystemTime, PathBuf)> = std::fs::read_dir(&settings.directory)?
+            .filter_map(Result::ok)
+            .filter_map(|entry| {
+                let metadata = entry.metadata().ok().filter(std::fs::Metadata::is_dir)?;
+                Some((metadata.modified().ok()?, entry.path()))
+            })
+            .collect();
+        there.sort();
+        self.known.retain(|path, known| {
+            let is_there = there.iter().any(|(_, other)| other == path);
+            if !is_there {
+                settings.disk.set(&known.owner, Part::Mirrors, 0);
+            }
+            is_there
+        });
+        let mut of_owner: HashMap<String, Vec<PathBuf>> = HashMap::new();
+        for (_, path) in there {
+            let known = self.known.entry(path.clone()).or_insert_with(|| Known::look(&path));
+            of_owner.entry(known.owner.clone()).or_default().push(path);
+        }
+        for (owner, paths) in &mut of_owner {
+            self.keep_to_share(settings, owner, paths)?;
+        }
+        while of_owner.values().map(Vec::len).sum::<usize>() > MAX_MIRRORS {
+            let most = of_owner
+                .iter_mut()
+                .filter_map(|(owner, paths)| {
+                    let unused = paths.iter().position(|path| !self.locks.contains_key(path))?;
+                    Some((paths.len(), owner, paths, unused))
+                })
+                .max_by_key(|(count, ..)| *count);
+            let Some((_, owner, paths, unused)) = most else { break };
+            self.remove(&paths.remove(unused))?;
+            settings.disk.set(owner, Part::Mirrors, self.bytes(paths));
+        }
+        Ok(())
     }
-    mirrors.sort();
-    for (_, path) in mirrors.iter().filter(|(_, path)| !used.contains_key(path)).take(surplus) {
+
+    /// Removes an owner's oldest ones until the rest fits, but for the newest.
+    fn keep_to_share(
+        &mut self,
+        settings: &Settings,
+        owner: &str,
+        paths: &mut Vec<PathBuf>,
+    ) -> std::io::Result<()> {
+        let room = settings.disk.room(owner, Part::Mirrors);
+        let mut bytes = self.bytes(paths);
+        let mut place = 0;
+        while bytes > room && place + 1 < paths.len() {
+            if self.locks.contains_key(&paths[place]) {
+                place += 1;
+                continue;
+            }
+            let path = paths.remove(place);
+            bytes -= self.bytes(std::slice::from_ref(&path));
+            self.remove(&path)?;
+        }
+        settings.disk.set(owner, Part::Mirrors, bytes);
+        Ok(())
+    }
+
+    fn bytes(&self, paths: &[PathBuf]) -> u64 {
+        paths.iter().filter_map(|path| self.known.get(path)).map(|known| known.bytes).sum()
+    }
+
+    fn remove(&mut self, path: &Path) -> std::io::Result<()> {
         std::fs::remove_dir_all(path)?;
+        self.known.remove(path);
+        Ok(())
     }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -105,13 +214,74 @@ mod tests {
     use super::*;
 
     fn trust(whose: &str) -> Trust {
-        Trust(whose.to_owned())
+        Trust::new("someone", whose.to_owned())
+    }
+
+    fn mirrors(folder: &Path, share_bytes: u64) -> Mirrors {
+        Mirrors::open(Settings {
+            directory: folder.to_owned(),
+            allow: Allow::default(),
+            ca_bundle: None,
+            max_bytes: 1 << 20,
+            timeout: Duration::from_secs(60),
+            disk: Disk::new(share_bytes),
+        })
+        .unwrap()
+    }
+
+    /// A mirror of so many bytes, used at this second.
+    fn used(mirrors: &Mirrors, owner: &str, n: u64, bytes: usize) -> PathBuf {
+        let trust = Trust::new(owner, owner.to_owned());
+        let path = mirrors.mirror(&trust, &format!("https://example.com/a/{n}.git").parse().unwrap()).path;
+        std::fs::create_dir(&path).unwrap();
+        std::fs::write(path.join("pack"), vec![0; bytes - owner.len()]).unwrap();
+        mirrors.note(&path, &trust);
+        std::fs::File::open(&path)
+            .unwrap()
+            .set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(n))
+            .unwrap();
+        path
+    }
+
+    fn left(paths: &[PathBuf]) -> Vec<bool> {
+        paths.iter().map(|path| path.exists()).collect()
+    }
+
+    #[test]
+    fn an_owner_over_its_share_loses_its_own_oldest_and_nobody_else_loses_any() {
+        let folder = tempfile::tempdir().unwrap();
+        let shelf = mirrors(folder.path(), 1000);
+        let neighbour = used(&shelf, "b", 1, 1000);
+        let paths: Vec<_> = (2..7).map(|n| used(&shelf, "a", n, 300)).collect();
+        shelf.tidy();
+        assert_eq!(left(&paths), [false, false, true, true, true]);
+        shelf.settings.disk.set("a", Part::Environments, 500);
+        shelf.tidy();
+        assert_eq!(left(&paths), [false, false, false, false, true], "the share is one for all");
+        // Whose they are and how large is known after a restart as well.
+        let again = mirrors(folder.path(), 200);
+        assert_eq!((left(&paths[4..]), neighbour.exists()), (vec![true], true), "the newest stays");
+        assert_eq!(again.settings.disk.room("a", Part::Environments), 0);
+        let newer = used(&again, "a", 8, 100);
+        again.tidy();
+        assert_eq!((left(&paths[4..]), newer.exists(), neighbour.exists()), (vec![false], true, true));
+    }
+
+    #[test]
+    fn of_too_many_those_of_the_owner_with_most_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let mirrors = mirrors(folder.path(), 1 << 30);
+        let neighbour = used(&mirrors, "b", 1, 10);
+        let paths: Vec<_> = (2..MAX_MIRRORS as u64 + 4).map(|n| used(&mirrors, "a", n, 10)).collect();
+        mirrors.tidy();
+        assert!(neighbour.exists(), "it is the oldest of all");
+        assert_eq!(left(&paths)[..5], [false, false, false, true, true]);
     }
 
     #[test]
     fn what_one_may_fetch_another_does_not_find() {
         let folder = tempfile::tempdir().unwrap();
-        let mirrors = Mirrors::open(folder.path().to_owned(), Allow::default(), None, 1 << 20).unwrap();
+        let mirrors = mirrors(folder.path(), 1 << 30);
         let of = |whose: &str, url: &str| mirrors.mirror(&trust(whose), &url.parse().unwrap()).path;
         let own = of("a", "https://example.com/a/private.git");
         assert_eq!(own, of("a", "https://EXAMPLE.com/a/private"));
@@ -123,7 +293,7 @@ mod tests {
     #[test]
     fn the_least_recently_used_go_but_none_that_is_in_use() {
         let folder = tempfile::tempdir().unwrap();
-        let mirrors = Mirrors::open(folder.path().to_owned(), Allow::default(), None, 1 << 20).unwrap();
+        let mirrors = mirrors(folder.path(), 1 << 30);
         let url = |n: usize| format!("https://example.com/a/{n}.git").parse::<CloneUrl>().unwrap();
         let in_use = mirrors.mirror(&trust("a"), &url(0));
         let mut paths = Vec::new();
@@ -138,9 +308,9 @@ mod tests {
         let left: Vec<bool> = paths.iter().map(|path| path.exists()).collect();
         assert_eq!(left[..5], [true, false, false, false, true]);
         assert_eq!(left.iter().filter(|there| **there).count(), MAX_MIRRORS);
-        assert_eq!(mirrors.locks.lock().unwrap().len(), 1);
+        assert_eq!(mirrors.shelf.lock().unwrap().locks.len(), 1);
         drop(in_use);
         mirrors.tidy();
-        assert!(mirrors.locks.lock().unwrap().is_empty());
+        assert!(mirrors.shelf.lock().unwrap().locks.is_empty());
     }
 }

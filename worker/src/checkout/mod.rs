@@ -1,23 +1,26 @@
 //! Brings a commit into a mirror on our disk, and reads it from there.
 //!
 //! A mirror belongs to one worker, one clone URL and those who trust each other: a registration, or one
-//! owner of calls; a pull request has its own. It is a bare repository that nothing of ours ever checks out; commits are fetched by id, one at a time for each mirror, bounded in bytes and
-//! time. Only http and https, only public addresses and what the operator allowed.
+//! owner of calls; a pull request has its own. It is a bare repository that nothing of ours ever checks out;
+//! commits are fetched by id, one at a time for each mirror, bounded in bytes and time before anything is
+//! expanded ([`crate::objects`]). Only http and https, only public addresses and what the operator allowed.
 
+mod bounded;
+mod conversation;
 mod error;
 mod fetch;
 mod mirrors;
 mod transport;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use gix::ObjectId;
 use jobs::{CommitSha, Secret};
 
 pub use error::{CheckoutError, NotGit, Shown};
-pub use mirrors::Mirrors;
+pub use mirrors::{Mirrors, Settings};
 
-use crate::{sandbox::Trust, source::CommitFiles};
+use crate::{objects::Patience, sandbox::Trust, source::CommitFiles};
 
 /// How a clone authenticates; sent to the clone URL's own host alone.
 #[derive(Debug, Clone)]
@@ -52,9 +55,6 @@ pub struct Checkout {
     pub files: CommitFiles,
 }
 
-/// A fetch that takes longer is the forge's failure.
-pub const FETCH_TIMEOUT: Duration = Duration::from_secs(300);
-
 impl Mirrors {
     /// Brings the commit that `request` names.
     ///
@@ -63,11 +63,14 @@ impl Mirrors {
     pub async fn checkout(&self, request: Request) -> Result<Checkout, CheckoutError> {
         let mirror = self.mirror(&request.trust, &request.url);
         let one_at_a_time = Arc::clone(&mirror.lock).lock_owned().await;
+        let timeout = self.settings.timeout;
         let interrupt = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let fetching = tokio::task::spawn_blocking({
-            let (mirrors, path, interrupt) = (self.clone(), mirror.path.clone(), Arc::clone(&interrupt));
+            let (mirrors, path) = (self.clone(), mirror.path.clone());
+            let patience = Patience::new(timeout, Arc::clone(&interrupt));
             move || {
-                let brought = fetch::bring(&mirrors.settings, &path, &request, &interrupt);
+                let brought = fetch::bring(&mirrors.settings, &path, &request, &patience);
+                mirrors.note(&path, &request.trust);
                 // Held until the fetch has ended, also one that nobody waits for any more.
                 drop(one_at_a_time);
                 mirrors.tidy();
@@ -76,10 +79,10 @@ impl Mirrors {
         });
         // Dropping this future must not leave a fetch running for ever either.
         let _stop_with_us = SetOnDrop(Arc::clone(&interrupt));
-        match tokio::time::timeout(FETCH_TIMEOUT, fetching).await {
+        match tokio::time::timeout(timeout, fetching).await {
             Ok(Ok(done)) => done,
             Ok(Err(panic)) => Err(CheckoutError::Broken(panic.to_string())),
-            Err(_) => Err(CheckoutError::TimedOut(FETCH_TIMEOUT)),
+            Err(_) => Err(CheckoutError::TimedOut(timeout)),
         }
     }
 

@@ -17,11 +17,12 @@ use reqwest::{
 };
 
 use super::{NotGit, Request};
+use crate::objects::Patience;
 
 /// What servers are told who asks; some let through only what begins like git's own.
-const USER_AGENT: &str = "git/gitfaas";
+pub(super) const USER_AGENT: &str = "git/gitfaas";
 /// How much of an answer is looked at that is none of git's, in bytes: the first line of a list of refs.
-const BEGINNING_BYTES: u64 = 512;
+const BEGINNING_BYTES: usize = 512;
 
 /// A forge that does not accept a connection in this time is out of reach.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -82,19 +83,32 @@ fn configure(
 }
 
 /// What a server answers with that does not answer as git does, asked once more as nobody.
-pub(super) fn what_is_there(allow: &Allow, ca_bundle: Option<&Path>, request: &Request) -> NotGit {
+pub(super) fn what_is_there(
+    allow: &Allow,
+    ca_bundle: Option<&Path>,
+    request: &Request,
+    patience: &Patience,
+) -> NotGit {
     let look = || -> Option<NotGit> {
         let client =
             configure(allow, ca_bundle).ok()?(Client::builder()).user_agent(USER_AGENT).build().ok()?;
         let url = format!("{}/info/refs?service=git-upload-pack", request.url.as_str());
-        let answer = client.get(url).send().ok()?;
+        let mut answer = client.get(url).send().ok()?;
         let kind = answer.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         if kind.starts_with("text/html") {
             return Some(NotGit::WebPage);
         }
-        let mut beginning = Vec::new();
-        answer.take(BEGINNING_BYTES).read_to_end(&mut beginning).ok()?;
-        let text = String::from_utf8_lossy(&beginning).to_lowercase();
+        let mut beginning = [0; BEGINNING_BYTES];
+        let mut len = 0;
+        // One read at a time: a server that sends a byte now and then is not waited for to the end.
+        while len < BEGINNING_BYTES && patience.check().is_ok() {
+            match answer.read(&mut beginning[len..]).ok()? {
+                0 => break,
+                read => len += read,
+            }
+        }
+        let beginning = &beginning[..len];
+        let text = String::from_utf8_lossy(beginning).to_lowercase();
         let is_page =
             text.trim_start().starts_with("<!doctype html") || text.trim_start().starts_with("<html");
         let is_list = text.split_once('\t').is_some_and(|(id, name)| {

@@ -1,6 +1,6 @@
 //! Which filters say no.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use hooks::address::Allow;
 use jobs::{
@@ -11,7 +11,8 @@ use test_case::test_case;
 
 use super::*;
 use crate::{
-    checkout::Credential,
+    checkout::{Credential, Settings},
+    disk::Disk,
     output::LogSink,
     sandbox::{JobTag, Trust},
     source::test_repository::Repository,
@@ -93,7 +94,15 @@ fn what_cannot_be_compared_passes() {
 async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     // Nothing may be reached, so no base can be had.
-    let mirrors = Mirrors::open(folder.path().to_owned(), Allow::none(), None, 1 << 20).unwrap();
+    let mirrors = Mirrors::open(Settings {
+        directory: folder.path().to_owned(),
+        allow: Allow::none(),
+        ca_bundle: None,
+        max_bytes: 1 << 20,
+        timeout: Duration::from_secs(60),
+        disk: Disk::new(1 << 30),
+    })
+    .unwrap();
     let text = format!(r#"{{"language": "python", {}"#, &fields[1..]);
     let manifest = Manifest::parse(text.as_bytes(), &Ceilings::default(), &Any).unwrap();
     let sha = |digit: &str| digit.repeat(40).parse().ok();
@@ -108,7 +117,7 @@ async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Op
         args: None,
         trigger,
         paths: Filter::default(),
-        trust: Trust(String::new()),
+        trust: Trust::new("a", String::new()),
     };
     let files = Files::Commit(Repository::new().first());
     filtered(&mirrors, &order, &manifest, &files, &Nobody).await

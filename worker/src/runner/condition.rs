@@ -2,6 +2,9 @@
 
 use std::str::FromStr;
 
+/// JSON that is looked into, in bytes: as values it takes up to twenty times as much memory.
+const MAX_JSON_BYTES: usize = 512 << 10;
+
 /// One or more parts; it holds if one of them does.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Condition(Vec<Part>);
@@ -58,6 +61,7 @@ impl Part {
             Self::File(path) => fill(path).is_some_and(|path| facts.file(&path).is_some()),
             Self::Json { path, keys } => fill(path)
                 .and_then(|path| facts.file(&path))
+                .filter(|bytes| bytes.len() <= MAX_JSON_BYTES)
                 .and_then(|bytes| serde_json::from_slice::<serde_json::Value>(&bytes).ok())
                 .is_some_and(|json| keys.iter().any(|key| has(&json, key))),
             Self::Lines { path, texts } => fill(path).is_some_and(|path| {

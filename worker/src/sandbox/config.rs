@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use hooks::address::Allow;
 
+use crate::disk::Disk;
+
 /// How this worker's containers are made, and what they may do.
 #[derive(Debug, Clone)]
 pub struct SandboxConfig {
@@ -42,4 +44,6 @@ pub struct SandboxConfig {
     pub prepare_disk_bytes: u64,
     /// What a *prepare* may write to its outputs.
     pub max_output_bytes: u64,
+    /// What each owner may have on this disk.
+    pub disk: Disk,
 }

@@ -15,7 +15,7 @@ use super::spec::{self, ENV, Spec, WORK};
 use super::talk::Call;
 use super::{PrepareError, SandboxConfig, SandboxError, Slot, volume};
 use crate::egress::Policy;
-use crate::environments::{Environment, Key};
+use crate::environments::{Environment, Key, Made};
 
 impl Slot {
     /// The environment for these inputs, made now or found. One fill per key at a time: others with
@@ -74,15 +74,16 @@ impl Slot {
             return Err(SandboxError::Launcher("the container vanished".to_owned()).into());
         }
         let environment = fresh.keep();
-        self.enter(key, environment.clone())?;
+        let bytes = end.filled_bytes.unwrap_or(config.prepare_disk_bytes);
+        self.enter(Made { key, environment: environment.clone(), owner: trust.owner().to_owned(), bytes })?;
         drop(filling);
         Ok(Prepared { environment, reused: false })
     }
 
     /// Enters what was made, and removes what was given up for it.
-    fn enter(&self, key: Key, environment: Environment) -> Result<(), SandboxError> {
+    fn enter(&self, made: Made) -> Result<(), SandboxError> {
         let environments = &self.inner.environments;
-        let given_up = environments.enter(key, environment).map_err(|source| SandboxError::File {
+        let given_up = environments.enter(made).map_err(|source| SandboxError::File {
             path: self.engine().config.data_dir.join(super::ENVIRONMENTS),
             source,
         })?;

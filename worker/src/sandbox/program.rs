@@ -91,10 +91,32 @@ pub struct PrepareRequest {
     pub ages: Ages,
 }
 
-/// Who may use an environment: those with the same value. It names the repository, and the pull
-/// request if it is one, so that nothing made by a stranger's change is used by a branch.
+/// Who may use a mirror or an environment, and whose share of the disk it takes.
+///
+/// Those with the same scope share. It names the repository, and the pull request if it is one, so that
+/// nothing made by a stranger's change is used by a branch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Trust(pub String);
+pub struct Trust {
+    owner: String,
+    scope: String,
+}
+
+impl Trust {
+    /// What `owner` has within `scope`.
+    pub fn new(owner: impl std::fmt::Display, scope: String) -> Self {
+        Self { owner: owner.to_string(), scope }
+    }
+
+    /// Who is charged.
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Who shares.
+    pub fn scope(&self) -> &str {
+        &self.scope
+    }
+}
 
 /// How long an environment may be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,6 +181,8 @@ pub struct End {
     pub output_exceeded: bool,
     /// The most memory it held at once, files in memory included.
     pub peak_memory_bytes: Option<u64>,
+    /// The size of the environment that it made, in *prepare*.
+    pub filled_bytes: Option<u64>,
     /// From the program's start to its end.
     pub duration: Duration,
 }
@@ -176,6 +200,7 @@ impl End {
             disk_full: false,
             output_exceeded: false,
             peak_memory_bytes: None,
+            filled_bytes: None,
             duration,
         }
     }
@@ -197,6 +222,7 @@ impl End {
             disk_full: end.disk_full,
             output_exceeded: end.output_exceeded,
             peak_memory_bytes: end.peak_memory_bytes,
+            filled_bytes: end.filled_bytes,
             duration,
         }
     }

@@ -43,7 +43,7 @@ pub(super) async fn start(config: SandboxConfig) -> Result<Sandbox, SandboxError
     let (runners, missing) = present(&engine.docker, runners, &engine.config.image_prefix).await;
 
     let index = engine.config.data_dir.join(ENVIRONMENTS);
-    let environments = Environments::load(index);
+    let environments = Environments::load(index, engine.config.disk.clone());
     reaper::clear_own(&engine, &environments).await?;
 
     // Without any image there is nothing to run, and no holder can be made.

@@ -1,83 +1,142 @@
 //! The files of a commit, read from git's objects and never checked out.
+//!
+//! Folders are counted with all their entries before one of them is entered, and those that lie open at
+//! the same time have [`MAX_TREE_BYTES`] together: trees that share their branches (ten names that all lead
+//! to the next of nine levels are 10⁹ paths in ten objects) end at [`super::MAX_FILES`].
 
 use std::sync::Arc;
 
 use gix::{
-    ObjectId, ThreadSafeRepository,
-    objs::tree::{EntryKind, EntryMode},
+    ObjectId,
+    objs::{
+        TreeRefIter,
+        tree::{EntryKind, EntryMode, EntryRef},
+    },
 };
 
 use super::{
-    Found, Selection, SourceError, is_safe,
+    Found, READ_TIMEOUT, Selection, SourceError, is_safe,
     spool::{Executable, Packer},
 };
+use crate::objects::{Kind, MAX_TREE_BYTES, ObjectError, Patience, Store};
 
 /// Trees nested deeper than this are an attack on whoever walks them.
-const MAX_DEPTH: usize = 100;
+pub(super) const MAX_DEPTH: usize = 100;
+/// Where a link leads, in bytes: what Linux takes.
+const MAX_LINK_BYTES: u64 = 4095;
 
 /// Files of one commit.
 #[derive(Debug, Clone)]
 pub struct CommitFiles {
-    repository: Arc<ThreadSafeRepository>,
-    tree: ObjectId,
+    pub(super) store: Arc<Store>,
+    pub(super) tree: ObjectId,
 }
 
-fn broken(error: impl std::fmt::Display) -> SourceError {
-    SourceError::Object(error.to_string())
+/// A folder's entries, as they are kept.
+pub(super) struct Folder {
+    bytes: Vec<u8>,
+}
+
+impl Folder {
+    /// Reads a folder, while `open` bytes of others are in memory.
+    pub(super) fn read(
+        store: &Store,
+        id: &ObjectId,
+        open: u64,
+        patience: &Patience,
+    ) -> Result<Self, SourceError> {
+        match store.read(id, Kind::Tree, MAX_TREE_BYTES.saturating_sub(open), patience) {
+            Ok(bytes) => Ok(Self { bytes }),
+            // The limit is one for all that are open.
+            Err(ObjectError::Oversized { kind, .. }) => {
+                Err(ObjectError::Oversized { kind, limit_bytes: MAX_TREE_BYTES }.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    pub(super) fn len_bytes(&self) -> u64 {
+        self.bytes.len() as u64
+    }
+
+    pub(super) fn entries(&self) -> impl Iterator<Item = Result<EntryRef<'_>, SourceError>> {
+        TreeRefIter::from_bytes(&self.bytes, gix::hash::Kind::Sha1)
+            .map(|entry| entry.map_err(|_| ObjectError::Garbled("a folder cannot be read").into()))
+    }
 }
 
 impl CommitFiles {
-    /// The files of `commit`, whose objects are all in `repository`. An annotated tag is followed to
-    /// its commit.
-    ///
-    /// # Errors
-    /// It is not a commit.
-    pub fn new(repository: Arc<ThreadSafeRepository>, commit: ObjectId) -> Result<Self, SourceError> {
-        let local = repository.to_thread_local();
-        let object = local.find_object(commit).map_err(broken)?;
-        let tree = object.peel_to_kind(gix::object::Kind::Tree).map_err(broken)?.id;
-        Ok(Self { repository, tree })
+    /// The files below `tree`, whose objects are all in `store`.
+    pub(crate) fn new(store: Arc<Store>, tree: ObjectId) -> Self {
+        Self { store, tree }
     }
 
-    fn entry(
-        &self,
-        local: &gix::Repository,
-        path: &str,
-    ) -> Result<Option<(EntryMode, ObjectId)>, SourceError> {
+    fn entry(&self, path: &str, patience: &Patience) -> Result<Option<(EntryMode, ObjectId)>, SourceError> {
         if !is_safe(path) {
             return Ok(None);
         }
-        let tree = local.find_tree(self.tree).map_err(broken)?;
-        let entry = tree.lookup_entry(path.split('/')).map_err(broken)?;
-        Ok(entry.map(|entry| (entry.mode(), entry.object_id())))
+        let (mut folder, mut names) = (self.tree, path.split('/').peekable());
+        while let Some(name) = names.next() {
+            let tree = Folder::read(&self.store, &folder, 0, patience)?;
+            let mut found = None;
+            for entry in tree.entries() {
+                let entry = entry?;
+                if entry.filename == name {
+                    found = Some((entry.mode, entry.oid.to_owned()));
+                }
+            }
+            match found {
+                Some((mode, id)) if names.peek().is_some() && mode.is_tree() => folder = id,
+                Some(entry) if names.peek().is_none() => return Ok(Some(entry)),
+                Some(_) | None => return Ok(None),
+            }
+        }
+        Ok(None)
     }
 
     pub(super) fn read(&self, path: &str, max_bytes: u64) -> Result<Found, SourceError> {
-        let local = self.repository.to_thread_local();
-        let Some((mode, id)) = self.entry(&local, path)? else { return Ok(Found::Absent) };
+        self.noting_damage(|| self.read_file(path, max_bytes))
+    }
+
+    pub(super) fn pack(&self, selection: Selection<'_>, packer: &mut Packer) -> Result<(), SourceError> {
+        self.noting_damage(|| self.pack_files(selection, packer))
+    }
+
+    /// All objects were whole when they came: what is not any more is fetched again by the next attempt.
+    fn noting_damage<T>(&self, act: impl FnOnce() -> Result<T, SourceError>) -> Result<T, SourceError> {
+        act().inspect_err(|error| {
+            if matches!(error, SourceError::Object(ObjectError::Damaged(_) | ObjectError::Missing(_))) {
+                self.store.note_damage();
+            }
+        })
+    }
+
+    fn read_file(&self, path: &str, max_bytes: u64) -> Result<Found, SourceError> {
+        let patience = Patience::of(READ_TIMEOUT);
+        let Some((mode, id)) = self.entry(path, &patience)? else { return Ok(Found::Absent) };
         match mode.kind() {
             EntryKind::Blob | EntryKind::BlobExecutable => {
-                let size = local.find_header(id).map_err(broken)?.size();
+                let (_, size) = self.store.header(&id)?;
                 if size > max_bytes {
                     return Ok(Found::TooLarge(size));
                 }
-                Ok(Found::File(local.find_object(id).map_err(broken)?.data.clone()))
+                let bytes = self.store.read(&id, Kind::Blob, max_bytes, &patience)?;
+                Ok(Found::File(bytes))
             }
             EntryKind::Link | EntryKind::Commit | EntryKind::Tree => Ok(Found::NotAFile),
         }
     }
 
-    pub(super) fn pack(&self, selection: Selection<'_>, packer: &mut Packer) -> Result<(), SourceError> {
-        let local = self.repository.to_thread_local();
+    fn pack_files(&self, selection: Selection<'_>, packer: &mut Packer) -> Result<(), SourceError> {
+        let patience = Patience::of(READ_TIMEOUT);
+        let mut walk = Walk { store: &self.store, packer, patience: &patience };
         match selection {
-            Selection::All => pack_tree(&local, self.tree, "", 0, packer),
+            Selection::All => walk.folder(&self.tree, "", 0, 0),
             Selection::Only(paths) => {
                 for path in paths {
-                    if let Some((mode, id)) = self.entry(&local, path)? {
+                    if let Some((mode, id)) = self.entry(path, &patience)? {
                         match mode.kind() {
-                            EntryKind::Blob | EntryKind::BlobExecutable => {
-                                pack_entry(&local, mode, id, path, 0, packer)?
-                            }
+                            EntryKind::Blob | EntryKind::BlobExecutable => walk.file(mode, &id, path)?,
                             EntryKind::Link | EntryKind::Commit | EntryKind::Tree => {}
                         }
                     }
@@ -88,185 +147,61 @@ impl CommitFiles {
     }
 }
 
-fn pack_tree(
-    local: &gix::Repository,
-    tree: ObjectId,
-    prefix: &str,
-    depth: usize,
-    packer: &mut Packer,
-) -> Result<(), SourceError> {
-    if depth > MAX_DEPTH {
-        return Err(SourceError::Path { path: prefix.to_owned() });
-    }
-    let tree = local.find_tree(tree).map_err(broken)?;
-    for entry in tree.iter() {
-        let entry = entry.map_err(broken)?;
-        let name = std::str::from_utf8(entry.filename())
-            .map_err(|_| SourceError::Path { path: entry.filename().to_string() })?;
-        if name.contains('/') {
-            return Err(SourceError::Path { path: name.to_owned() });
-        }
-        let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
-        pack_entry(local, entry.mode(), entry.object_id(), &path, depth, packer)?;
-    }
-    Ok(())
+/// Packing a tree, folder by folder.
+struct Walk<'a> {
+    store: &'a Store,
+    packer: &'a mut Packer,
+    patience: &'a Patience,
 }
 
-fn pack_entry(
-    local: &gix::Repository,
-    mode: EntryMode,
-    id: ObjectId,
-    path: &str,
-    depth: usize,
-    packer: &mut Packer,
-) -> Result<(), SourceError> {
-    match mode.kind() {
-        EntryKind::Tree => {
-            packer.directory(path)?;
-            pack_tree(local, id, path, depth + 1, packer)
+impl Walk<'_> {
+    /// `open` are the bytes of the folders around this one.
+    fn folder(&mut self, id: &ObjectId, prefix: &str, depth: usize, open: u64) -> Result<(), SourceError> {
+        if depth > MAX_DEPTH {
+            return Err(SourceError::path(prefix));
         }
-        // A submodule is an empty folder: its commands are never run.
-        EntryKind::Commit => packer.directory(path),
-        EntryKind::Link => packer.link(path, &local.find_object(id).map_err(broken)?.data),
-        kind @ (EntryKind::Blob | EntryKind::BlobExecutable) => {
-            packer.expect(local.find_header(id).map_err(broken)?.size())?;
-            let executable = if kind == EntryKind::BlobExecutable { Executable::Yes } else { Executable::No };
-            packer.file(path, executable, &local.find_object(id).map_err(broken)?.data)
+        let folder = Folder::read(self.store, id, open, self.patience)?;
+        self.packer.announce(folder.entries().count())?;
+        let open = open + folder.len_bytes();
+        for entry in folder.entries() {
+            let entry = entry?;
+            let name = std::str::from_utf8(entry.filename)
+                .map_err(|_| SourceError::path(&entry.filename.to_string()))?;
+            if name.contains('/') {
+                return Err(SourceError::path(name));
+            }
+            let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}/{name}") };
+            match entry.mode.kind() {
+                EntryKind::Tree => {
+                    self.packer.directory(&path)?;
+                    self.folder(&entry.oid.to_owned(), &path, depth + 1, open)?;
+                }
+                // A submodule is an empty folder: its commands are never run.
+                EntryKind::Commit => self.packer.directory(&path)?,
+                EntryKind::Link => self.link(&entry.oid.to_owned(), &path)?,
+                EntryKind::Blob | EntryKind::BlobExecutable => {
+                    self.file(entry.mode, &entry.oid.to_owned(), &path)?;
+                }
+            }
         }
+        Ok(())
     }
-}
 
-/// The paths in which two commits differ, found by comparing their trees; equal subtrees are not
-/// entered. Stops early when `enough` says so.
-///
-/// # Errors
-/// An object is missing, or the trees are nested too deeply.
-pub fn changed_paths(
-    old: &CommitFiles,
-    new: &CommitFiles,
-    enough: &mut dyn FnMut(&str) -> bool,
-) -> Result<(), SourceError> {
-    let local = new.repository.to_thread_local();
-    compare(&local, Some(old.tree), Some(new.tree), "", 0, enough).map(|_| ())
-}
+    fn link(&mut self, id: &ObjectId, path: &str) -> Result<(), SourceError> {
+        let target = match self.store.read(id, Kind::Blob, MAX_LINK_BYTES, self.patience) {
+            Err(ObjectError::Oversized { .. }) => return Err(SourceError::path(path)),
+            read => read?,
+        };
+        self.packer.link(path, &target)
+    }
 
-type Entries = std::collections::BTreeMap<Vec<u8>, (EntryMode, ObjectId)>;
-
-fn entries(local: &gix::Repository, tree: Option<ObjectId>) -> Result<Entries, SourceError> {
-    let Some(tree) = tree else { return Ok(Entries::new()) };
-    let tree = local.find_tree(tree).map_err(broken)?;
-    tree.iter()
-        .map(|entry| {
-            entry.map(|entry| (entry.filename().to_vec(), (entry.mode(), entry.object_id()))).map_err(broken)
+    fn file(&mut self, mode: EntryMode, id: &ObjectId, path: &str) -> Result<(), SourceError> {
+        let executable =
+            if mode.kind() == EntryKind::BlobExecutable { Executable::Yes } else { Executable::No };
+        let packer = &mut *self.packer;
+        self.store.with(id, self.patience, &mut |_, size, bytes| {
+            packer.expect(size)?;
+            packer.file(path, executable, size, bytes)
         })
-        .collect()
-}
-
-/// Returns whether it was enough.
-fn compare(
-    local: &gix::Repository,
-    old: Option<ObjectId>,
-    new: Option<ObjectId>,
-    prefix: &str,
-    depth: usize,
-    enough: &mut dyn FnMut(&str) -> bool,
-) -> Result<bool, SourceError> {
-    if old == new {
-        return Ok(false);
-    }
-    if depth > MAX_DEPTH {
-        return Err(SourceError::Path { path: prefix.to_owned() });
-    }
-    let (old, new) = (entries(local, old)?, entries(local, new)?);
-    let names: std::collections::BTreeSet<&Vec<u8>> = old.keys().chain(new.keys()).collect();
-    for name in names {
-        let (before, after) = (old.get(name), new.get(name));
-        if before == after {
-            continue;
-        }
-        let name = String::from_utf8_lossy(name);
-        let path = if prefix.is_empty() { name.into_owned() } else { format!("{prefix}/{name}") };
-        let tree_of = |entry: Option<&(EntryMode, ObjectId)>| {
-            entry.filter(|(mode, _)| mode.is_tree()).map(|(_, id)| *id)
-        };
-        let (tree_before, tree_after) = (tree_of(before), tree_of(after));
-        let file_changed =
-            (before.is_some() && tree_before.is_none()) || (after.is_some() && tree_after.is_none());
-        if file_changed && enough(&path) {
-            return Ok(true);
-        }
-        if compare(local, tree_before, tree_after, &path, depth + 1, enough)? {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-#[cfg(test)]
-mod tests {
-    use test_case::test_case;
-
-    use super::{super::test_repository::Repository, *};
-
-    fn changed(old: &CommitFiles, new: &CommitFiles) -> Vec<String> {
-        let mut paths = Vec::new();
-        let mut all = |path: &str| {
-            paths.push(path.to_owned());
-            false
-        };
-        changed_paths(old, new, &mut all).unwrap();
-        paths
-    }
-
-    #[test_case("" => Vec::<String>::new() ; "nothing")]
-    #[test_case("echo 2 > main.py" => vec!["main.py"] ; "a file at the top")]
-    #[test_case("echo 2 > docs/deep/b.md" => vec!["docs/deep/b.md"] ; "a file below folders")]
-    #[test_case("echo 2 > docs/deep/new" => vec!["docs/deep/new"] ; "a new file")]
-    #[test_case("rm -r docs" => vec!["docs/a.md", "docs/deep/b.md"] ; "a removed folder")]
-    #[test_case("mv lib source" => vec!["lib/c.py", "source/c.py"] ; "a renamed folder")]
-    #[test_case("chmod +x main.py" => vec!["main.py"] ; "a file that can be executed now")]
-    #[test_case("rm main.py; ln -s lib/c.py main.py" => vec!["main.py"] ; "a link instead of a file")]
-    #[test_case("rm main.py; mkdir main.py; echo 2 > main.py/x" => vec!["main.py", "main.py/x"] ; "a folder instead of a file")]
-    #[test_case("rm -r lib; echo 2 > lib" => vec!["lib", "lib/c.py"] ; "a file instead of a folder")]
-    #[test_case("echo 2 > 'a b é'" => vec!["a b é"] ; "a name that is not plain")]
-    fn what_differs_between_two_commits(script: &str) -> Vec<String> {
-        let repository = Repository::new();
-        let (old, new) = (repository.first(), repository.commit(script));
-        let paths = changed(&old, &new);
-        let mut back = changed(&new, &old);
-        back.sort();
-        assert_eq!(
-            {
-                let mut sorted = paths.clone();
-                sorted.sort();
-                sorted
-            },
-            back,
-            "seen from either side"
-        );
-        paths
-    }
-
-    #[test]
-    fn it_stops_when_it_was_enough() {
-        let repository = Repository::new();
-        let (old, new) = (repository.first(), repository.commit("rm -r docs lib main.py; echo 1 > z"));
-        let mut asked = Vec::new();
-        let mut enough = |path: &str| {
-            asked.push(path.to_owned());
-            path == "docs/deep/b.md"
-        };
-        changed_paths(&old, &new, &mut enough).unwrap();
-        assert_eq!(asked, ["docs/a.md", "docs/deep/b.md"]);
-    }
-
-    #[test]
-    fn equal_folders_are_not_read_and_a_missing_object_is_no_answer() {
-        let repository = Repository::new();
-        let (old, new) = (repository.first(), repository.commit("echo 2 > main.py; echo 2 > lib/c.py"));
-        std::fs::remove_file(repository.object(&repository.git(&["rev-parse", "HEAD:docs"]))).unwrap();
-        assert_eq!(changed(&old, &new), ["lib/c.py", "main.py"]);
-        std::fs::remove_file(repository.object(&repository.git(&["rev-parse", "HEAD:lib"]))).unwrap();
-        assert!(changed_paths(&old, &new, &mut |_| false).is_err());
     }
 }

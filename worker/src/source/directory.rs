@@ -1,7 +1,8 @@
 //! A directory as it is, less `.git` and what git ignores: what `gitfaas run DIR` runs.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, Read as _},
     os::unix::{ffi::OsStrExt as _, fs::PermissionsExt as _},
     path::{Path, PathBuf},
 };
@@ -41,7 +42,10 @@ impl DirectoryFiles {
         if metadata.len() > max_bytes {
             return Ok(Found::TooLarge(metadata.len()));
         }
-        Ok(Found::File(fs::read(full)?))
+        let mut bytes = Vec::new();
+        // It may have grown since.
+        fs::File::open(full)?.take(max_bytes).read_to_end(&mut bytes)?;
+        Ok(Found::File(bytes))
     }
 
     pub(super) fn pack(&self, selection: Selection<'_>, packer: &mut Packer) -> Result<(), SourceError> {
@@ -73,9 +77,7 @@ impl DirectoryFiles {
             if relative.as_os_str().is_empty() {
                 continue;
             }
-            let path = relative
-                .to_str()
-                .ok_or_else(|| SourceError::Path { path: relative.to_string_lossy().into_owned() })?;
+            let path = relative.to_str().ok_or_else(|| SourceError::path(&relative.to_string_lossy()))?;
             pack_one(packer, path, entry.path())?;
         }
         Ok(())
@@ -92,7 +94,7 @@ fn pack_one(packer: &mut Packer, path: &str, full: &Path) -> Result<(), SourceEr
         packer.expect(metadata.len())?;
         let executable =
             if metadata.permissions().mode() & 0o111 == 0 { Executable::No } else { Executable::Yes };
-        packer.file(path, executable, &fs::read(full)?)
+        packer.file(path, executable, metadata.len(), &mut fs::File::open(full)?)
     } else {
         // A socket or a device is nothing that a commit could hold.
         Ok(())
@@ -102,7 +104,10 @@ fn pack_one(packer: &mut Packer, path: &str, full: &Path) -> Result<(), SourceEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Files;
+    use crate::{
+        disk::Disk,
+        source::{Files, Spool},
+    };
 
     #[test]
     fn what_git_ignores_and_git_itself_stay_out_and_links_stay_links() {
@@ -118,8 +123,9 @@ mod tests {
         write("src/main.py", "print(1)");
         std::os::unix::fs::symlink("/etc/shadow", dir.path().join("link")).unwrap();
         let files = Files::Directory(DirectoryFiles::new(dir.path().to_owned()));
-        let tree = files.pack(Selection::All, 1 << 20, dir.path()).unwrap();
-        let again = files.pack(Selection::All, 1 << 20, dir.path()).unwrap();
+        let spool = Spool::new(dir.path().to_owned(), &Disk::new(1 << 20), "a");
+        let tree = files.pack(Selection::All, 1 << 20, &spool).unwrap();
+        let again = files.pack(Selection::All, 1 << 20, &spool).unwrap();
         assert_eq!(tree.sha256(), again.sha256());
         assert_eq!(files.read("link", 10).unwrap(), Found::NotAFile);
         assert_eq!(files.read("src/main.py", 3).unwrap(), Found::TooLarge(8));

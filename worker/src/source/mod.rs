@@ -4,19 +4,31 @@
 //! a link inside the container; in a directory, links are not followed.
 
 mod commit;
+mod compare;
 mod directory;
 mod spool;
 #[cfg(test)]
 pub(crate) mod test_repository;
 
-use std::{io, path::Path};
+use std::{io, time::Duration};
 
-pub use commit::{CommitFiles, changed_paths};
+pub use commit::CommitFiles;
+pub use compare::changed_paths;
 pub use directory::DirectoryFiles;
-pub use spool::Tree;
+pub use spool::{Spool, Tree};
+
+use crate::{disk::ShareIsFull, objects::ObjectError};
 
 /// More files than this would exhaust the inodes of `/work` and the time to unpack.
 pub const MAX_FILES: usize = 200_000;
+/// Reading or packing a commit takes no longer: the largest ones that are allowed take some seconds.
+pub const READ_TIMEOUT: Duration = Duration::from_secs(120);
+/// A path, in bytes: what Linux takes, less the folder that it is unpacked to.
+const MAX_PATH_BYTES: usize = 4000;
+/// A name, in bytes: what file systems take.
+const MAX_NAME_BYTES: usize = 255;
+/// How much of a path that cannot be used is repeated, in characters.
+const SHOWN_CHARS: usize = 200;
 
 /// Which files to take.
 #[derive(Debug, Clone, Copy)]
@@ -58,12 +70,33 @@ pub enum SourceError {
         /// The path.
         path: String,
     },
-    /// The commit's objects are damaged or missing.
-    #[error("an object of the commit cannot be read: {0}")]
-    Object(String),
+    /// The commit's objects are damaged or missing, or more than is read.
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    /// What runs of this owner takes too much of our disk.
+    #[error(transparent)]
+    ShareIsFull(#[from] ShareIsFull),
     /// Our disk.
     #[error("cannot read or write files")]
-    Io(#[from] io::Error),
+    Io(#[source] io::Error),
+}
+
+/// What was read or spooled may have its own reason within.
+impl From<io::Error> for SourceError {
+    fn from(error: io::Error) -> Self {
+        error
+            .downcast::<ObjectError>()
+            .map(Self::Object)
+            .or_else(|error| error.downcast::<ShareIsFull>().map(Self::ShareIsFull))
+            .unwrap_or_else(Self::Io)
+    }
+}
+
+impl SourceError {
+    /// A path that cannot be used; of a long one its beginning is told.
+    fn path(path: &str) -> Self {
+        Self::Path { path: path.chars().take(SHOWN_CHARS).collect() }
+    }
 }
 
 /// Files of a function.
@@ -88,11 +121,11 @@ impl Files {
     }
 
     /// Packs files into a tar whose bytes depend on the files alone. Blocking; what does not fit
-    /// memory is spooled below `spool`.
+    /// memory is spooled.
     ///
     /// # Errors
     /// A limit, an unsafe path, objects or our disk.
-    pub fn pack(&self, selection: Selection<'_>, max_bytes: u64, spool: &Path) -> Result<Tree, SourceError> {
+    pub fn pack(&self, selection: Selection<'_>, max_bytes: u64, spool: &Spool) -> Result<Tree, SourceError> {
         let mut packer = spool::Packer::new(max_bytes, spool);
         match self {
             Self::Commit(files) => files.pack(selection, &mut packer)?,
@@ -102,14 +135,18 @@ impl Files {
     }
 }
 
-/// A path that stays where it is unpacked: relative, no dots, no `.git` (in any case, and with the
-/// dots and spaces that some file systems drop), no NUL.
+/// A path that stays where it is unpacked and that file systems take: relative, not too long, no dots, no
+/// `.git` (in any case, and with the dots and spaces that some file systems drop), no NUL.
 fn is_safe(path: &str) -> bool {
     let safe = |part: &str| {
         let folded = part.trim_end_matches(['.', ' ']).to_ascii_lowercase();
-        !part.is_empty() && part != "." && part != ".." && folded != ".git" && folded != "git~1"
+        let is_short = !part.is_empty() && part.len() <= MAX_NAME_BYTES;
+        is_short && part != "." && part != ".." && folded != ".git" && folded != "git~1"
     };
-    !path.starts_with('/') && !path.contains('\0') && path.split('/').all(safe)
+    path.len() <= MAX_PATH_BYTES
+        && !path.starts_with('/')
+        && !path.contains('\0')
+        && path.split('/').all(safe)
 }
 
 #[cfg(test)]
@@ -124,6 +161,8 @@ mod tests {
     #[test_case("/etc/passwd" => false)]
     #[test_case("a//b" => false)]
     #[test_case("a/\0" => false)]
+    #[test_case(&"n".repeat(256) => false ; "a long name")]
+    #[test_case(&"n/".repeat(2001) => false ; "a long path")]
     fn is_safe(path: &str) -> bool {
         super::is_safe(path)
     }

@@ -1,8 +1,8 @@
 //! A tree of files as a tar, with its length and digest.
 
 use std::{
-    io::{self, Write},
-    path::{Path, PathBuf},
+    io::{self, Read, Write},
+    path::PathBuf,
     sync::Arc,
 };
 
@@ -12,9 +12,10 @@ use tempfile::TempPath;
 use tokio::io::AsyncRead;
 
 use super::{MAX_FILES, SourceError, is_safe};
+use crate::disk::{Disk, SpoolCharge};
 
-/// Trees up to this size stay in memory; a usual function has some kilobytes.
-const IN_MEMORY_BYTES: usize = 8 << 20;
+/// Trees up to this size stay in memory, once for each job that runs; a usual function has some kilobytes.
+const IN_MEMORY_BYTES: usize = 1 << 20;
 /// Every entry of a tar has this time, so that the same files give the same bytes. Not zero: some
 /// build tools take that for "unknown".
 const ENTRY_TIME_S: u64 = 946_684_800;
@@ -30,7 +31,7 @@ pub struct Tree {
 #[derive(Debug, Clone)]
 enum Tar {
     Memory(Bytes),
-    File(Arc<TempPath>),
+    File(Arc<Spooled<TempPath>>),
 }
 
 impl Tree {
@@ -57,31 +58,62 @@ impl Tree {
     pub async fn reader(&self) -> io::Result<Box<dyn AsyncRead + Send + Unpin>> {
         Ok(match &self.tar {
             Tar::Memory(bytes) => Box::new(io::Cursor::new(bytes.clone())),
-            Tar::File(path) => Box::new(tokio::fs::File::open(path.as_ref()).await?),
+            Tar::File(spooled) => Box::new(tokio::fs::File::open(&spooled.file).await?),
         })
+    }
+}
+
+/// Where trees go that do not fit memory, and on whose account. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Spool {
+    directory: PathBuf,
+    disk: Disk,
+    owner: String,
+}
+
+impl Spool {
+    /// Files below `directory`, charged to `owner` as long as they are there.
+    pub fn new(directory: PathBuf, disk: &Disk, owner: &str) -> Self {
+        Self { directory, disk: disk.clone(), owner: owner.to_owned() }
     }
 }
 
 /// Writes a tar into memory, and to a temporary file once it is large.
 #[derive(Debug)]
-struct Spool {
-    directory: PathBuf,
+struct Writer {
+    spool: Spool,
     memory: Vec<u8>,
-    file: Option<tempfile::NamedTempFile>,
+    file: Option<Spooled<tempfile::NamedTempFile>>,
     len_bytes: u64,
     hash: Sha256,
 }
 
-impl Write for Spool {
+/// A file, and what is charged for it.
+#[derive(Debug)]
+struct Spooled<F> {
+    file: F,
+    charge: SpoolCharge,
+}
+
+impl Spooled<tempfile::NamedTempFile> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.charge.add(bytes.len() as u64).map_err(io::Error::other)?;
+        self.file.write_all(bytes)
+    }
+}
+
+impl Write for Writer {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if self.file.is_none() && self.memory.len() + bytes.len() > IN_MEMORY_BYTES {
-            std::fs::create_dir_all(&self.directory)?;
-            let mut file = tempfile::NamedTempFile::new_in(&self.directory)?;
-            file.write_all(&std::mem::take(&mut self.memory))?;
-            self.file = Some(file);
+            let Spool { directory, disk, owner } = &self.spool;
+            std::fs::create_dir_all(directory)?;
+            let file = tempfile::NamedTempFile::new_in(directory)?;
+            let mut spooled = Spooled { file, charge: disk.spool(owner) };
+            spooled.write(&std::mem::take(&mut self.memory))?;
+            self.file = Some(spooled);
         }
         match &mut self.file {
-            Some(file) => file.write_all(bytes)?,
+            Some(spooled) => spooled.write(bytes)?,
             None => self.memory.extend_from_slice(bytes),
         }
         self.hash.update(bytes);
@@ -96,22 +128,40 @@ impl Write for Spool {
 
 /// Packs entries in the order they are given, within limits.
 pub(super) struct Packer {
-    tar: tar::Builder<Spool>,
+    tar: tar::Builder<Writer>,
     files: usize,
+    announced: usize,
     bytes: u64,
     limit_bytes: u64,
 }
 
+/// A file whose length was told before: no byte more or less, or the tar would be garbled.
+struct Exactly<'a> {
+    bytes: &'a mut dyn Read,
+    left: u64,
+}
+
+impl Read for Exactly<'_> {
+    fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
+        let read = self.bytes.read(out)?;
+        match self.left.checked_sub(read as u64) {
+            Some(left) if read > 0 || left == 0 || out.is_empty() => self.left = left,
+            Some(_) | None => return Err(io::Error::other("a file changed while it was read")),
+        }
+        Ok(read)
+    }
+}
+
 impl Packer {
-    pub(super) fn new(limit_bytes: u64, spool: &Path) -> Self {
-        let spool = Spool {
-            directory: spool.to_owned(),
+    pub(super) fn new(limit_bytes: u64, spool: &Spool) -> Self {
+        let writer = Writer {
+            spool: spool.clone(),
             memory: Vec::new(),
             file: None,
             len_bytes: 0,
             hash: Sha256::new(),
         };
-        Self { tar: tar::Builder::new(spool), files: 0, bytes: 0, limit_bytes }
+        Self { tar: tar::Builder::new(writer), files: 0, announced: 0, bytes: 0, limit_bytes }
     }
 
     fn header(
@@ -122,10 +172,11 @@ impl Packer {
         size: u64,
     ) -> Result<tar::Header, SourceError> {
         if !is_safe(path) {
-            return Err(SourceError::Path { path: path.to_owned() });
+            return Err(SourceError::path(path));
         }
         self.files += 1;
-        self.bytes += size;
+        // Names are written as well, and many long ones are more than their files.
+        self.bytes = self.bytes.saturating_add(size).saturating_add(path.len() as u64);
         if self.files > MAX_FILES {
             return Err(SourceError::TooMany);
         }
@@ -145,18 +196,21 @@ impl Packer {
         Ok(self.tar.append_data(&mut header, format!("{path}/"), io::empty())?)
     }
 
+    /// Packs what `bytes` gives, which must be `size` bytes.
     pub(super) fn file(
         &mut self,
         path: &str,
         executable: Executable,
-        bytes: &[u8],
+        size: u64,
+        bytes: &mut dyn Read,
     ) -> Result<(), SourceError> {
         let mode = match executable {
             Executable::Yes => 0o755,
             Executable::No => 0o644,
         };
-        let mut header = self.header(path, tar::EntryType::Regular, mode, bytes.len() as u64)?;
-        Ok(self.tar.append_data(&mut header, path, bytes)?)
+        let mut header = self.header(path, tar::EntryType::Regular, mode, size)?;
+        let packed = self.tar.append_data(&mut header, path, Exactly { bytes, left: size });
+        Ok(packed?)
     }
 
     /// A link is packed as it is; where it leads is the container's business.
@@ -164,26 +218,34 @@ impl Packer {
         use std::os::unix::ffi::OsStrExt as _;
         let mut header = self.header(path, tar::EntryType::Symlink, 0o777, 0)?;
         if target.is_empty() || target.contains(&0) {
-            return Err(SourceError::Path { path: path.to_owned() });
+            return Err(SourceError::path(path));
         }
         Ok(self.tar.append_link(&mut header, path, std::ffi::OsStr::from_bytes(target))?)
     }
 
+    /// Fails early, before a folder with so many entries is entered.
+    pub(super) fn announce(&mut self, entries: usize) -> Result<(), SourceError> {
+        self.announced = self.announced.saturating_add(entries);
+        if self.announced > MAX_FILES { Err(SourceError::TooMany) } else { Ok(()) }
+    }
+
     /// Fails early, before a large file is read.
     pub(super) fn expect(&self, bytes: u64) -> Result<(), SourceError> {
-        if self.bytes + bytes > self.limit_bytes {
+        if self.bytes.saturating_add(bytes) > self.limit_bytes {
             return Err(SourceError::TooLarge { limit_bytes: self.limit_bytes });
         }
         Ok(())
     }
 
     pub(super) fn finish(self) -> Result<Tree, SourceError> {
-        let spool = self.tar.into_inner()?;
-        let tar = match spool.file {
-            Some(file) => Tar::File(Arc::new(file.into_temp_path())),
-            None => Tar::Memory(spool.memory.into()),
+        let Writer { memory, file, len_bytes, hash, .. } = self.tar.into_inner()?;
+        let tar = match file {
+            Some(Spooled { file, charge }) => {
+                Tar::File(Arc::new(Spooled { file: file.into_temp_path(), charge }))
+            }
+            None => Tar::Memory(memory.into()),
         };
-        Ok(Tree { tar, len_bytes: spool.len_bytes, sha256: spool.hash.finalize().into() })
+        Ok(Tree { tar, len_bytes, sha256: hash.finalize().into() })
     }
 }
 
@@ -200,10 +262,40 @@ mod tests {
 
     use super::*;
 
+    fn spool(folder: &tempfile::TempDir, share_bytes: u64) -> Spool {
+        Spool::new(folder.path().to_owned(), &Disk::new(share_bytes), "a")
+    }
+
+    #[test]
+    fn what_does_not_fit_memory_is_charged_as_long_as_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let spool = spool(&folder, 3 * IN_MEMORY_BYTES as u64);
+        let pack = || {
+            let mut packer = Packer::new(64 << 20, &spool);
+            let bytes = vec![7; IN_MEMORY_BYTES * 2];
+            packer.file("a", Executable::No, bytes.len() as u64, &mut &bytes[..])?;
+            packer.finish()
+        };
+        let tree = pack().unwrap();
+        assert_eq!(
+            pack().unwrap_err().to_string(),
+            "the files of this owner's jobs would take more than 3m of a worker's disk at once; let fewer run at \
+             a time"
+        );
+        assert_eq!(
+            std::fs::read_dir(folder.path()).unwrap().count(),
+            1,
+            "of what was refused nothing is left"
+        );
+        drop(tree);
+        pack().unwrap();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
     async fn round_trip(bytes: &[u8]) -> Vec<u8> {
-        let spool = tempfile::tempdir().unwrap();
-        let mut packer = Packer::new(64 << 20, spool.path());
-        packer.file("a", Executable::No, bytes).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let mut packer = Packer::new(64 << 20, &spool(&folder, 64 << 20));
+        packer.file("a", Executable::No, bytes.len() as u64, &mut &bytes[..]).unwrap();
         let tree = packer.finish().unwrap();
         let mut tar = Vec::new();
         tree.reader().await.unwrap().read_to_end(&mut tar).await.unwrap();
@@ -225,12 +317,23 @@ mod tests {
 
     #[test]
     fn limits_and_unsafe_paths_are_errors() {
-        let spool = tempfile::tempdir().unwrap();
-        let mut packer = Packer::new(10, spool.path());
-        assert!(matches!(packer.file("../a", Executable::No, b""), Err(SourceError::Path { .. })));
-        assert!(matches!(
-            packer.file("a", Executable::No, b"12345678901"),
-            Err(SourceError::TooLarge { limit_bytes: 10 })
-        ));
+        let folder = tempfile::tempdir().unwrap();
+        let mut packer = Packer::new(10, &spool(&folder, 1 << 20));
+        let mut file = |path: &str, size, mut bytes: &[u8]| {
+            packer.file(path, Executable::No, size, &mut bytes).unwrap_err().to_string()
+        };
+        assert_eq!(file("../a", 0, b""), "the path \"../a\" cannot be unpacked");
+        assert_eq!(file("a", 11, b"12345678901"), "the files are larger than 10 bytes in all");
+        assert!(matches!(packer.announce(MAX_FILES + 1), Err(SourceError::TooMany)));
+    }
+
+    #[test]
+    fn a_file_that_is_not_as_long_as_it_was_told_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut packer = Packer::new(1 << 20, &spool(&folder, 1 << 20));
+        for size in [2, 4] {
+            let packed = packer.file("a", Executable::No, size, &mut &b"123"[..]);
+            assert!(matches!(packed, Err(SourceError::Io(_))), "{size}: {packed:?}");
+        }
     }
 }

@@ -6,7 +6,8 @@ use std::{
     sync::Arc,
 };
 
-use super::CommitFiles;
+use super::{CommitFiles, READ_TIMEOUT};
+use crate::objects::{Patience, Store};
 
 /// A working copy and its repository.
 pub(crate) struct Repository {
@@ -52,8 +53,10 @@ impl Repository {
         self.git(&["add", "--all", "."]);
         self.git(&["commit", "--quiet", "--allow-empty", "--message", "a change"]);
         let id = self.git(&["rev-parse", "HEAD"]);
-        let repository = gix::open_opts(self.path(), gix::open::Options::isolated()).unwrap();
-        CommitFiles::new(Arc::new(repository.into_sync()), id.parse().unwrap()).unwrap()
+        let store = Store::open(&self.path().join(".git/objects")).unwrap();
+        let id = gix::ObjectId::from_hex(id.as_bytes()).unwrap();
+        let (_, tree) = store.commit(id, &Patience::of(READ_TIMEOUT)).unwrap().unwrap();
+        CommitFiles::new(Arc::new(store), tree)
     }
 
     /// A commit with some files in folders.

@@ -132,6 +132,7 @@ impl House {
             prepare_memory_bytes: 512 << 20,
             prepare_disk_bytes: 256 << 20,
             max_output_bytes: 1 << 20,
+            disk: worker::disk::Disk::new(1 << 30),
         };
         let sweeper = Sweeper(format!("label=gitfaas.instance={}", config.instance));
         let sandbox = Sandbox::start(config.clone()).await.unwrap();
@@ -224,7 +225,7 @@ impl House {
             runner: self.runner(),
             inputs: tree("requirements.txt", requirements.as_bytes()),
             env: vec![("GITFAAS_REQUIREMENTS_FILE".to_owned(), "requirements.txt".to_owned())],
-            trust: Trust(trust.to_owned()),
+            trust: Trust::new("a", trust.to_owned()),
             ages,
         }
     }
@@ -279,7 +280,7 @@ impl House {
         let mut environment = None;
         if runner.prepare.as_ref().is_some_and(|prepare| prepare.inputs == Inputs::Tree) {
             let inputs = tree.clone();
-            let (env, trust) = (Vec::new(), Trust("main".to_owned()));
+            let (env, trust) = (Vec::new(), Trust::new("a", "main".to_owned()));
             let request = PrepareRequest { runner: runner.clone(), inputs, env, trust, ages: Ages::Never };
             let (prepared, log) = self.prepare(request).await;
             environment = Some(prepared.unwrap_or_else(|error| panic!("{error}: {log}")).environment);
