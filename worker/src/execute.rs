@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    checkout::{FETCH_TIMEOUT, Mirrors, Request, Shown},
+    checkout::{Mirrors, Request, Shown},
     config::Config,
     environments::Environment,
     filtered::filtered,
@@ -29,7 +29,7 @@ use crate::{
     sandbox::{Chunk, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot},
     sink::Sink,
     slot_time::{Ending, or_stopped, within},
-    source::{CommitFiles, Files, Found, Selection, SourceError, Spool, changed_paths},
+    source::{Files, Found, Selection, SourceError, Spool},
     twin::Twin,
     verdict,
 };
@@ -93,7 +93,7 @@ impl Workshop {
         mask: &mut Mask,
     ) -> Result<Outcome, Outcome> {
         let Some(read) = within(outside, self.read(order, outside, stop, report)).await else {
-            return Err(report.needs(self.longer_than_last(FETCH_TIMEOUT)));
+            return Err(report.needs(self.longer_than_last(self.config.fetch_timeout)));
         };
         let (files, manifest) = read?;
         if let Some(outcome) = outside.superseded(manifest.supersede).await {

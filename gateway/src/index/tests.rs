@@ -188,10 +188,10 @@ fn what_is_not_believed_is_nobodys_and_waits_to_be_ended() {
     };
     let everyones = JobFilter { everyone: true, ..JobFilter::default() };
     at(5, &signed);
-    assert_eq!((of(me), index.waiting_of(me, 9).unwrap(), index.doubted().unwrap().len()), (1, 1, 0));
+    assert_eq!((of(me), index.waiting_of(me).unwrap(), index.doubted().unwrap().len()), (1, 1, 0));
 
     at(6, &Job { owner: other, ..signed.clone() });
-    assert_eq!((of(me), of(other), index.waiting_of(other, 9).unwrap()), (0, 0, 0));
+    assert_eq!((of(me), of(other), index.waiting_of(other).unwrap()), (0, 0, 0));
     assert!(index.open_jobs().unwrap().is_empty() && index.open_jobs_of(repo).unwrap().is_empty());
     assert_eq!(index.doubted().unwrap(), [signed.id]);
     assert_eq!(index.jobs(&everyones, None, 10).unwrap(), [signed.id], "admins see it");
@@ -200,7 +200,7 @@ fn what_is_not_believed_is_nobodys_and_waits_to_be_ended() {
     assert!(index.doubted().unwrap().is_empty() && index.is_over(signed.id).unwrap());
     at(8, &signed);
     assert!(index.is_over(signed.id).unwrap(), "an end stays one");
-    assert_eq!((of(me), index.waiting_of(me, 9).unwrap()), (1, 0));
+    assert_eq!((of(me), index.waiting_of(me).unwrap()), (1, 0));
     assert_eq!(index.doubted().unwrap(), [signed.id], "it goes on after its end");
     index.take_jobs(&[Change::Gone(put.key.clone())], None, Sync::Later).unwrap();
     assert!(index.doubted().unwrap().is_empty() && of(me) == 0);
