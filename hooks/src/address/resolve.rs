@@ -213,7 +213,7 @@ mod tests {
         check_url(&url.parse().unwrap(), &Allow::none()).is_ok()
     }
 
-    /// This machine has 11.22.33.44 and 2a00::9; 11.22.0.0/24, 10.9.0.0/16 and two names are denied.
+    /// This machine has 11.22.33.44 and `2a00::9`; 11.22.0.0/24, 10.9.0.0/16 and two names are denied.
     fn guarded(allow: &str) -> Allow {
         let deny = "11.22.0.0/24,10.9.0.0/16,localhost,*.evil.example".parse().unwrap();
         let own = ["11.22.33.44", "2a00::9", "127.0.0.1", "10.0.0.5"].map(|ip| ip.parse().unwrap());
