@@ -1,7 +1,5 @@
 //! Who may hold a slot for how long, with owners counted by a real NATS.
 
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 #[path = "../../jobs/tests/support/mod.rs"]
 mod support;
 
