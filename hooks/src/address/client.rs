@@ -129,9 +129,10 @@ impl Resolve for PublicOnly {
     }
 }
 
-/// Stops literal addresses, which never reach a resolver: reqwest asks its proxy rule about every
-/// URL it is about to connect to, and a refused one is sent to a name that [`PublicOnly`] refuses. A name
-/// that is denied is the resolver's.
+/// Stops literal addresses, which never reach a resolver; a name that is denied is the resolver's.
+///
+/// reqwest asks its proxy rule about every URL it is about to connect to, and a refused one is sent to a
+/// name that [`PublicOnly`] refuses.
 pub fn literal_guard(allow: &Allow) -> Proxy {
     let allow = allow.clone();
     Proxy::custom(move |url| {
