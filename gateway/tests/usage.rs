@@ -370,3 +370,43 @@ async fn a_gateway_that_starts_after_marks_were_purged_counts_as_well() {
     fresh.post("/api/v1/tokens", &token, &json!({})).answers(StatusCode::CREATED).await;
     assert_eq!(usage(&fresh, &token).await["queued"].0, 2);
 }
+
+#[tokio::test]
+async fn at_full_size_a_hostile_owner_stays_within_its_share_and_the_neighbour_notices_nothing() {
+    let service = Service::start().await;
+    let (hostile, neighbour) = (service.user("a@example.com").await, service.user("b@example.com").await);
+    let kept = service.submit(&neighbour, URL).await;
+    service.run(kept, "the neighbour's log", &vec![b'n'; 100_000]).await;
+    // More than the owner's share of logs, and half as much again as that of results.
+    let (log, result) = ("x".repeat(2 << 20), vec![b'r'; 1 << 20]);
+    let mut slowest = Duration::ZERO;
+    for _ in 0..45 {
+        let job = service.submit(&hostile, URL).await;
+        service.run(job, &log, &result).await;
+        let asked = std::time::Instant::now();
+        let call = service.submit(&neighbour, URL).await;
+        slowest = slowest.max(asked.elapsed());
+        service
+            .request(Method::POST, &format!("/api/v1/jobs/{call}/cancel"))
+            .bearer_auth(&neighbour)
+            .says(StatusCode::OK)
+            .await;
+        let stored =
+            async |name: &str| service.ledger.js.get_stream(name).await.unwrap().cached_info().state.bytes;
+        // What is cleared once a second is over the limit by what one worker writes in that time.
+        assert!(stored("LOGS").await < 100 << 20 && stored("OBJ_RESULTS").await < 60 << 20);
+    }
+    until("the hostile owner is within its share", async || {
+        let used = usage(&service, &hostile).await;
+        used["logs"].0 <= used["logs"].1 && used["results"].0 <= used["results"].1
+    })
+    .await;
+    let used = usage(&service, &hostile).await;
+    println!(
+        "logs {:?}, results {:?}, the neighbour's slowest call {slowest:?}",
+        used["logs"], used["results"]
+    );
+    let get = |what: &str| service.get(&format!("/api/v1/jobs/{kept}{what}"), &neighbour);
+    assert_eq!(get("/log").says(StatusCode::OK).await, "the neighbour's log");
+    assert_eq!(get("/result").says(StatusCode::OK).await.len(), 100_000);
+}
