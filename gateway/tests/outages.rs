@@ -106,6 +106,7 @@ async fn a_status_whose_message_was_lost_is_queued_again_unless_the_forge_refuse
     let token = service.admin().await;
     let url = "https://github.com/a/pi";
     let repo = service.register(&token, json!({ "url": url })).await;
+    service.confirmed(&repo, 7).await;
     let (id, secret) = (repo["id"].as_str().unwrap(), repo["secret"].as_str().unwrap());
     let key = |digit: &str| {
         let sha = digit.repeat(40).parse().unwrap();
