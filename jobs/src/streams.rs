@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use async_nats::jetstream::{self, consumer::pull, stream};
+use async_nats::jetstream::{self, ErrorCode, consumer::pull, context::CreateStreamErrorKind, stream};
 
 use crate::{
     CommitSha, JobId, Label, RepoId, UserId, WorkerName, env::Reader, record::Class, stores::Stores,
@@ -284,10 +284,18 @@ fn posters(replicas: usize) -> pull::Config {
 pub async fn ensure(js: &jetstream::Context, settings: &Settings) -> Result<(), EnsureError> {
     for config in all(settings) {
         let name = config.name.clone();
-        let refused = |source| EnsureError { name: name.clone(), source };
-        js.create_or_update_stream(config).await.map_err(|error| refused(error.into()))?;
+        let bytes = u64::try_from(config.max_bytes).unwrap_or_default();
+        js.create_or_update_stream(config).await.map_err(|error| {
+            let kind = match &error.kind() {
+                CreateStreamErrorKind::JetStream(refused) if has_no_room(refused) => {
+                    Refusal::NoRoom { bytes }
+                }
+                _ => Refusal::Other,
+            };
+            EnsureError { name, kind, source: error.into() }
+        })?;
     }
-    let refused = |source| EnsureError { name: STATUS_POSTERS.to_owned(), source };
+    let refused = |source| EnsureError { name: STATUS_POSTERS.to_owned(), kind: Refusal::Other, source };
     let statuses = js.get_stream(STATUSES).await.map_err(|error| refused(error.into()))?;
     statuses.create_consumer(posters(settings.replicas)).await.map_err(|error| refused(error.into()))?;
     Ok(())
@@ -298,11 +306,39 @@ pub fn last() -> String {
     format!("OBJ_{RESULTS}")
 }
 
+/// Whether the server cannot promise so much.
+fn has_no_room(refused: &async_nats::jetstream::Error) -> bool {
+    [ErrorCode::STORAGE_RESOURCES_EXCEEDED, ErrorCode::INSUFFICIENT_RESOURCES].contains(&refused.error_code())
+}
+
+/// Why a stream was not made, as far as somebody can do something about it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Refusal {
+    /// The server does not promise so many bytes more.
+    NoRoom { bytes: u64 },
+    /// Anything else.
+    Other,
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NoRoom { bytes } => write!(
+                f,
+                ": NATS has no room to promise it {}; give JetStream more (max_file_store), or make the stores smaller (GITFAAS_STORE_…)",
+                crate::units::show_bytes(*bytes)
+            ),
+            Self::Other => Ok(()),
+        }
+    }
+}
+
 /// NATS did not make a stream.
 #[derive(Debug, thiserror::Error)]
-#[error("stream {name} cannot be made")]
+#[error("stream {name} cannot be made{kind}")]
 pub struct EnsureError {
     name: String,
+    kind: Refusal,
     #[source]
     source: Box<dyn std::error::Error + Send + Sync>,
 }

@@ -7,6 +7,7 @@ use jobs::{
     accounts::{OPERATOR, OwnerKind, User},
     audit::{Action, By, Deed},
     streams,
+    usage::Resource,
 };
 
 use crate::{
@@ -42,8 +43,8 @@ impl Installation {
 
     /// The newest entry of the audit log about users.
     async fn noted(&self) -> Option<Deed> {
-        let stream = self.ledger.js.get_stream(streams::AUDIT).await.unwrap();
-        let subject = streams::audit(&Action::UserChanged.word());
+        let stream = self.ledger.js.get_stream(streams::AUDIT_ADMIN).await.unwrap();
+        let subject = streams::audit_admin(&Action::UserChanged.word());
         let last = stream.get_last_raw_message_by_subject(&subject).await.ok()?;
         serde_json::from_slice(&last.payload).ok()
     }
@@ -83,7 +84,7 @@ async fn what_changes_nothing_is_not_noted_and_what_a_newer_program_added_stays(
     let here = Installation::start().await;
     let newer = |entry: &jobs::bucket::Entry<User>| {
         let mut user = entry.value.clone();
-        user.other.insert("limits".to_owned(), serde_json::json!({ "queue": 7 }));
+        user.other.insert("invented_later".to_owned(), serde_json::json!({ "queue": 7 }));
         Some(user)
     };
     let id = here.ada().await.id;
@@ -91,7 +92,7 @@ async fn what_changes_nothing_is_not_noted_and_what_a_newer_program_added_stays(
     assert!(here.gitfaas(&["user", "set", "ada@example.com", "--labels", "default"]).status.success());
     assert!(here.noted().await.is_none());
     assert!(here.gitfaas(&["user", "set", "ada@example.com", "--labels", "gpu"]).status.success());
-    assert_eq!(here.ada().await.other["limits"], serde_json::json!({ "queue": 7 }));
+    assert_eq!(here.ada().await.other["invented_later"], serde_json::json!({ "queue": 7 }));
 }
 
 #[tokio::test]
@@ -125,4 +126,29 @@ fn without_nats_it_is_said_what_to_do() {
     let output = gitfaas(dir.path()).args(["user", "show", "ada@example.com"]).output().unwrap();
     assert_eq!(output.status.code(), Some(64));
     assert!(stderr(&output).contains("GITFAAS_NATS_URL: not set"), "{}", stderr(&output));
+}
+
+#[tokio::test]
+async fn a_limit_is_given_where_it_fits_and_taken_back() {
+    let here = Installation::start().await;
+    let set = |limit: &str| here.gitfaas(&["user", "set", "ada@example.com", "--limit", limit]);
+    assert!(set("logs=100m").status.success());
+    assert!(set("repos=500").status.success());
+    let given = here.ada().await.limits;
+    assert_eq!((given[&Resource::Logs], given[&Resource::Repos]), (100 << 20, 500));
+    assert_eq!(here.noted().await.unwrap().detail.as_deref(), Some("limits: repos=500"));
+    let shown = stdout(&here.gitfaas(&["user", "show", "ada@example.com"]));
+    assert!(shown.ends_with("limit   repos=500\nlimit   logs=104857600\n"), "{shown}");
+    for (limit, why) in [
+        ("logs=50g", "more than GITFAAS_STORE_LOGS holds"),
+        ("logs=0", "must be 2"),
+        ("repos=0", "must be 1 at least"),
+        ("jobs=5", "is none of queued, repos"),
+    ] {
+        let refused = set(limit);
+        assert!(!refused.status.success() && stderr(&refused).contains(why), "{}", stderr(&refused));
+    }
+    assert_eq!(here.ada().await.limits, given, "what is refused changes nothing");
+    assert!(set("logs=usual").status.success());
+    assert!(!here.ada().await.limits.contains_key(&Resource::Logs));
 }

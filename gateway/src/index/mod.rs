@@ -9,6 +9,7 @@ pub(crate) mod follow;
 mod history;
 mod lists;
 pub(crate) mod mirror;
+mod open;
 mod rows;
 mod store;
 
@@ -19,7 +20,7 @@ use std::{
 };
 
 pub(crate) use history::JobSize;
-use jobs::{Commit, Delivery, Job, JobId, RepoId, State, UserId, bucket::Entry, reconcile::Candidate};
+use jobs::{Commit, Delivery, Job, JobId, RepoId, bucket::Entry};
 use redb::{
     Database, Durability, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
     TableDefinition,
@@ -28,7 +29,7 @@ use tokio::sync::watch;
 
 use crate::{compare::Doubt, records::Records, usage::Changed};
 pub(crate) use lists::{DeliveryFilter, JobFilter};
-use rows::{Belief, DeliveryRow, JobRow, of_owner};
+use rows::{Belief, DeliveryRow, JobRow};
 pub(crate) use store::IndexError;
 use store::{
     BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS, OPEN,
@@ -278,18 +279,6 @@ impl Index {
         Ok(row.map(|row| row.revision))
     }
 
-    /// Jobs of this owner that wait.
-    pub(crate) fn waiting_of(&self, owner: UserId) -> Result<u64, IndexError> {
-        let read = self.database.begin_read()?;
-        let open = read.open_table(OPEN)?;
-        let mut count = 0;
-        let (first, last) = of_owner(owner);
-        for found in open.range(first.as_slice()..=last.as_slice())? {
-            count += u64::from(found?.1.value().0 == rows::WAITS);
-        }
-        Ok(count)
-    }
-
     /// Whether a job was seen to be over, whatever its record says by now.
     pub(crate) fn is_over(&self, job: JobId) -> Result<bool, IndexError> {
         let row = self.database.begin_read()?.open_table(JOBS)?.get(job.as_bytes().as_slice())?;
@@ -302,37 +291,6 @@ impl Index {
         let mut jobs = Vec::new();
         for found in read.open_table(DOUBTED)?.iter()? {
             jobs.extend(found?.0.value().try_into().map(JobId::from_bytes));
-        }
-        Ok(jobs)
-    }
-
-    /// Every job that is not final.
-    pub(crate) fn open_jobs(&self) -> Result<Vec<Candidate>, IndexError> {
-        let read = self.database.begin_read()?;
-        let mut jobs = Vec::new();
-        for found in read.open_table(OPEN)?.iter()? {
-            let (key, value) = found?;
-            let (state, revision) = value.value();
-            let state = if state == rows::WAITS { State::Pending } else { State::Working };
-            if let Some(job) = rows::second(key.value()) {
-                jobs.push(Candidate { job, revision, state });
-            }
-        }
-        Ok(jobs)
-    }
-
-    /// Those of one repository.
-    pub(crate) fn open_jobs_of(&self, repo: RepoId) -> Result<Vec<JobId>, IndexError> {
-        let read = self.database.begin_read()?;
-        let rows = read.open_table(JOBS)?;
-        let mut jobs = Vec::new();
-        for found in read.open_table(OPEN)?.iter()? {
-            let (key, _) = found?;
-            let Some(job) = rows::second(key.value()) else { continue };
-            let row = rows.get(job.as_bytes().as_slice())?.and_then(|row| JobRow::read(row.value()));
-            if row.is_some_and(|row| row.repo == Some(repo)) {
-                jobs.push(job);
-            }
         }
         Ok(jobs)
     }
@@ -409,13 +367,6 @@ impl Index {
     /// Drops a job whose record is gone.
     pub(crate) fn forget_job(&self, job: JobId) -> Result<(), IndexError> {
         self.write(Sync::Later, None, |write| rows::remove_job(write, job))
-    }
-
-    /// How many jobs wait and work.
-    pub(crate) fn open_counts(&self) -> Result<(u64, u64), IndexError> {
-        let jobs = self.open_jobs()?;
-        let waiting = jobs.iter().filter(|job| job.state == State::Pending).count() as u64;
-        Ok((waiting, jobs.len() as u64 - waiting))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The index on its own: what it takes in, and what it tells.
 
 use jiff::Timestamp;
-use jobs::{CommitState, Doubts, NewJob, Posted, RecordKey, RepoId};
+use jobs::{CommitState, Doubts, NewJob, Posted, RecordKey, RepoId, State, UserId};
 use prometheus_client::metrics::family::Family;
 
 use super::*;

@@ -65,6 +65,10 @@ async fn every_mutation_of_a_push_has_its_verdict_and_what_nobody_signed_leaves_
         ("signature header empty", vec![(SIGNATURE, String::new())]),
         ("signature cut", vec![(SIGNATURE, right[..right.len() - 1].to_owned())]),
     ];
+    // The gateway notes once, some seconds after its start, that all records are signed.
+    while service.nats().messages("KV_meta").await < 3 {
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
     let before = service.nats().written().await;
     for (what, instead) in unsigned {
         let mut headers = good.headers();
