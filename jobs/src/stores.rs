@@ -84,9 +84,9 @@ impl Stores {
         size / 100 * (100 - RESERVE_PERCENT)
     }
 
-    /// What of a store of this size every owner may have.
+    /// What of a store of this size every owner may have, unless one was given more: the rest is for those.
     pub fn share(&self, size: u64) -> u64 {
-        Self::shared(size) / self.max_owners
+        Self::shared(size) / 4 * 3 / self.max_owners
     }
 }
 

@@ -226,6 +226,6 @@ impl Gateway {
 
 /// The sentence that an owner at a limit is told.
 pub(crate) fn too_many(Full { of, used, limit }: Full) -> ApiError {
-    let shown = |amount| if of.is_in_bytes() { settings::size(amount) } else { amount.to_string() };
-    ApiError::TooMany(format!("{of}: {} of {} are used; {}", shown(used), shown(limit), of.freed_by()))
+    let (used, limit) = (settings::shown(of, used), settings::shown(of, limit));
+    ApiError::TooMany(format!("{of}: {used} of {limit} are used; {}", of.freed_by()))
 }

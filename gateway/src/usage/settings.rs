@@ -1,7 +1,7 @@
 //! What every owner may take up, unless an operator gave one owner a limit of its own.
 //!
 //! Limits in bytes are by default the owner's share of the store, so that [`Stores::max_owners`] owners at
-//! their limits fit; limits that do not fit are refused at the start.
+//! their limits fit and some of them can be given more; limits that do not fit are refused at the start.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ const MAX_TOKENS: u64 = 100;
 /// Refs that are known of an owner's registrations together: a hundred repositories with a hundred branches.
 const MAX_REFS: u64 = 10_000;
 /// The longest record of a job that waits, in bytes: arguments, path filters and a name at their longest.
-const MAX_WAITING_RECORD_BYTES: u64 = 24 << 10;
+const MAX_WAITING_RECORD_BYTES: u64 = 20 << 10;
 /// What an entry of a ref takes up, in bytes, with its key.
 const REF_BYTES: u64 = 350;
 /// The longest result that workers keep unless told otherwise, in bytes: one of them fits at least.
@@ -121,19 +121,15 @@ impl Settings {
 
     /// Whether so many owners with this limit fit.
     fn fits(&self, resource: Resource, limit: u64, owners: u64) -> Result<(), String> {
-        let shown = |amount| if resource.is_in_bytes() { size(amount) } else { amount.to_string() };
-        let least = least(resource);
-        if limit < least {
-            return Err(format!("must be {} at least", shown(least)));
-        }
+        is_of_use(resource, limit)?;
         let Some((store, set_by)) = store(resource, &self.stores) else { return Ok(()) };
         let shared = Stores::shared(store);
         match limit.checked_mul(owners).is_some_and(|all| all <= shared) {
             true => Ok(()),
             false => Err(format!(
                 "{owners} owners (GITFAAS_MAX_OWNERS) with {} each do not fit into {set_by}; {} each do",
-                shown(limit),
-                shown(shared / owners.max(1)),
+                shown(resource, limit),
+                shown(resource, shared / owners.max(1)),
             )),
         }
     }
@@ -159,7 +155,7 @@ impl Settings {
     /// # Errors
     /// One sentence.
     pub fn check_override(&self, resource: Resource, limit: u64, others: &[Overrides]) -> Result<(), String> {
-        self.fits(resource, limit, 1).map_err(|why| format!("{resource}: {why}"))?;
+        is_of_use(resource, limit).map_err(|why| format!("{resource}: {why}"))?;
         let Some((store, set_by)) = store(resource, &self.stores) else { return Ok(()) };
         let given = others.iter().filter_map(|overrides| overrides.get(&resource));
         let usual = self.max_owners().saturating_sub(1 + given.clone().count() as u64);
@@ -174,8 +170,19 @@ impl Settings {
     }
 }
 
+/// Refuses a limit that nothing fits into.
+fn is_of_use(resource: Resource, limit: u64) -> Result<(), String> {
+    let least = least(resource);
+    if limit < least { Err(format!("must be {} at least", shown(resource, least))) } else { Ok(()) }
+}
+
+/// An amount of a resource as people read it.
+pub(crate) fn shown(resource: Resource, amount: u64) -> String {
+    if resource.is_in_bytes() { size(amount) } else { amount.to_string() }
+}
+
 /// Bytes as people read them.
-pub(crate) fn size(bytes: u64) -> String {
+fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")];
     match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, word)) => format!("{}{word}", bytes / unit),
@@ -220,7 +227,7 @@ mod tests {
           GITFAAS_MAX_REPOS_PER_USER: must be 1 at least
           GITFAAS_MAX_LOGS_PER_USER: 10 owners (GITFAAS_MAX_OWNERS) with 250m each do not fit into GITFAAS_STORE_LOGS; 184m each do
           GITFAAS_MAX_RESULTS_PER_USER: must be 1m at least
-          GITFAAS_MAX_QUEUED_PER_USER: the records of 100000 waiting jobs do not fit into GITFAAS_MAX_RECORDS_PER_USER (92m); 3932 do
+          GITFAAS_MAX_QUEUED_PER_USER: the records of 100000 waiting jobs do not fit into GITFAAS_MAX_RECORDS_PER_USER (69m); 3538 do
         ");
     }
 
