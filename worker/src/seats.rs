@@ -2,7 +2,7 @@
 //!
 //! A slot that takes a job takes a seat. Of n slots, n − 1 seats are for any job; whoever comes while
 //! those are taken gets the seat for short ones, whose jobs give it up after
-//! [`Seats::limit`] of each step. A job that turns out to be short gives its seat for any job to the next
+//! `Seats::limit` of each step. A job that turns out to be short gives its seat for any job to the next
 //! one, so that long jobs are never kept waiting by short ones. A worker with one slot, and an
 //! installation where one owner alone had jobs within 30 days, makes no difference.
 

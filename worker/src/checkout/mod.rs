@@ -3,7 +3,7 @@
 //! A mirror belongs to one worker, one clone URL and those who trust each other: a registration, or one
 //! owner of calls; a pull request has its own. It is a bare repository that nothing of ours ever checks out;
 //! commits are fetched by id, one at a time for each mirror, bounded in bytes and time before anything is
-//! expanded ([`crate::objects`]). Only http and https, only public addresses and what the operator allowed.
+//! expanded (`crate::objects`). Only http and https, only public addresses and what the operator allowed.
 
 mod bounded;
 mod conversation;

@@ -8,7 +8,7 @@ use jobs::{Ledger, UserId, accounts::User, bucket::Entry, env::Reader, stores::S
 
 use super::Check;
 
-const LIMITS: &str = "limits of owners";
+const LIMITS: &str = "owner limits";
 const OWNERS: &str = "owners";
 /// Streams that are there answer at once.
 const PATIENCE: Duration = Duration::from_secs(2);
