@@ -4,7 +4,7 @@
 //! is made of ([`NewJob`]) and the event by which its secrets are chosen. What comes later (state,
 //! attempt, the commit of a branch, timings, result) is not signed and decides nothing.
 //!
-//! The code is HMAC-SHA256 over the JSON of [`Signed`]: fixed fields in a fixed order, with a version.
+//! The code is HMAC-SHA256 over the JSON of `Signed`: fixed fields in a fixed order, with a version.
 //! A field that decides something and is added later makes a new version; a signature of the version
 //! before is good then only where that field is absent. Nothing of a version is ever changed.
 

@@ -25,7 +25,7 @@ pub const CHUNK_BYTES: usize = 64 << 10;
 /// What the server keeps besides of each chunk, in bytes: headers, subject and its own record of it.
 pub const CHUNK_OVERHEAD_BYTES: u64 = 320;
 /// The most that the log of an attempt takes up as a rule, in bytes. One that trickles for hours takes more,
-/// [`HEAD_CHUNKS`] at worst, and is charged for it at its end.
+/// `HEAD_CHUNKS` at worst, and is charged for it at its end.
 pub const MAX_LOG_BYTES: u64 = (HEAD_BYTES + TAIL_BYTES) as u64 + EAGER_CHUNKS * CHUNK_OVERHEAD_BYTES;
 /// So many chunks are stored as they come; further ones are at least [`CHUNK_SPACING`] apart, so that a
 /// program which writes letter by letter does not fill the log with headers.
