@@ -1,5 +1,7 @@
 //! Who of those that ask at the same moment gets place: a pure function over what is stored.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use jobs::usage::{Hold, Holds, Resource};
 
 /// What an owner asks place for.
@@ -35,18 +37,20 @@ pub(super) trait Known {
 
 /// Drops what has come or will not come, and adds what is wanted as far as there is place, in its order.
 pub(super) fn admit(stored: &Holds, wanted: &[Wanted], known: &impl Known) -> (Holds, Vec<Result<(), Full>>) {
+    let (there, used) = at_one_moment(stored, wanted, known);
     let mut next = stored.clone();
-    next.holds.retain(|id, hold| match known.has(id, hold.of) {
+    next.holds.retain(|id, hold| match there.contains(id) {
         true => !known.is_settled(id, hold.of),
         false => !known.is_stale(id),
     });
     let mut answers = Vec::with_capacity(wanted.len());
     for Wanted { id, hold } in wanted {
         let promised = |(other, held): (&String, &Hold)| {
-            let counts = held.of == hold.of && other != id && !known.has(other, held.of);
+            let counts = held.of == hold.of && other != id && !there.contains(other);
             if counts { held.amount } else { 0 }
         };
-        let used = known.used(hold.of) + next.holds.iter().map(promised).sum::<u64>();
+        let used =
+            used.get(&hold.of).copied().unwrap_or_default() + next.holds.iter().map(promised).sum::<u64>();
         let limit = known.limit(hold.of);
         answers.push(match used.checked_add(hold.amount).is_some_and(|sum| sum <= limit) {
             true => {
@@ -59,9 +63,34 @@ pub(super) fn admit(stored: &Holds, wanted: &[Wanted], known: &impl Known) -> (H
     (next, answers)
 }
 
+/// Which things have come, and what lies there with them: looked at again where one came in between, or it
+/// would be counted on neither side.
+fn at_one_moment(
+    stored: &Holds,
+    wanted: &[Wanted],
+    known: &impl Known,
+) -> (BTreeSet<String>, BTreeMap<Resource, u64>) {
+    let there = || {
+        let come = stored.holds.iter().filter(|(id, hold)| known.has(id, hold.of));
+        come.map(|(id, _)| id.clone()).collect::<BTreeSet<_>>()
+    };
+    let mut before = there();
+    loop {
+        let used = wanted.iter().map(|wanted| (wanted.hold.of, known.used(wanted.hold.of))).collect();
+        let after = there();
+        if after == before {
+            return (before, used);
+        }
+        before = after;
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeSet, HashMap};
+    use std::{
+        cell::Cell,
+        collections::{BTreeSet, HashMap},
+    };
 
     use super::*;
 
@@ -111,6 +140,35 @@ mod tests {
         let (holds, answers) = admit(&stored, &[job("c")], &never);
         assert_eq!(answers, [Ok(())]);
         assert_eq!(holds.holds.keys().collect::<Vec<_>>(), ["c"]);
+    }
+
+    /// A thing comes just after what lies there was counted.
+    #[derive(Default)]
+    struct Moving(Cell<bool>);
+
+    impl Known for Moving {
+        fn used(&self, _: Resource) -> u64 {
+            u64::from(self.0.replace(true))
+        }
+        fn has(&self, id: &str, _: Resource) -> bool {
+            id == "a" && self.0.get()
+        }
+        fn is_settled(&self, _: &str, _: Resource) -> bool {
+            false
+        }
+        fn limit(&self, _: Resource) -> u64 {
+            1
+        }
+        fn is_stale(&self, _: &str) -> bool {
+            false
+        }
+    }
+
+    #[test]
+    fn what_comes_between_two_looks_is_counted_all_the_same() {
+        let (stored, _) = admit(&Holds::default(), &[job("a")], &Ledger::default());
+        let full = Full { of: Resource::Queued, used: 1, limit: 1 };
+        assert_eq!(admit(&stored, &[job("b")], &Moving::default()).1, [Err(full)]);
     }
 
     #[test]
