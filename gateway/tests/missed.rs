@@ -241,4 +241,10 @@ async fn a_server_that_lists_thousands_of_refs_fills_its_share_alone_and_leaves_
         }
     };
     tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    let filled = async {
+        while !at.service.ledger.heads.subjects_under("filled.").await.unwrap().is_empty() {
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, filled).await.unwrap();
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hooks::heads::RemoteRef;
-use jobs::{Head, Repo, RepoId, head_key};
+use jobs::{Head, Repo, RepoId, head_key, purge::purge, streams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -62,15 +62,7 @@ impl Gateway {
 
     /// The repository is not registered any more.
     pub(crate) async fn forget_filled(&self, repo: RepoId) -> Result<(), ApiError> {
-        let key = filled_key(repo);
-        while let Some(entry) = self.filled.get(&key).await? {
-            match self.filled.delete(&key, entry.revision).await {
-                Ok(()) => break,
-                Err(error) if error.is_conflict() => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(())
+        Ok(purge(&self.ledger.js, streams::HEADS, &filled_key(repo)).await?)
     }
 
     /// Notes what a new registration's repository has, in the background. If that cannot be done now, the
