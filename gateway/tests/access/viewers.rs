@@ -72,7 +72,7 @@ async fn an_invitation_does_not_tell_which_addresses_are_users() {
     service.get(&path, &known).says(StatusCode::NOT_FOUND).await;
     assert_eq!(shown("known@example.com").await, of_nobody);
     service.get(&path, &known).says(StatusCode::OK).await;
-    // Made after the invitation, and one of an operator: he vouches for the address.
+    // Made after the invitation, and one of an operator, who vouches for the address.
     shown("later@example.com").await;
     let later = service.user("later@example.com").await;
     service.get(&path, &later).says(StatusCode::OK).await;
