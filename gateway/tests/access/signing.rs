@@ -73,7 +73,8 @@ async fn mark(service: &Service) {
     tokio::time::timeout(PATIENCE, marking).await.expect("the mark is set");
 }
 
-async fn end(ledger: &Ledger, id: JobId) -> Job {
+/// The record once it is over.
+pub(crate) async fn end(ledger: &Ledger, id: JobId) -> Job {
     let mut news = ledger.jobs.watch(0).await.unwrap();
     let ending = async {
         while let Some(entry) = news.next().await {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use jobs::{
     Claim, Job, JobId, Ledger, NewJob, Trigger, UserId,
-    bucket::{Entry, from_watch},
+    bucket::Entry,
     grants::{GrantReply, GrantRequest},
     needs::Room,
     queue::Picker,
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 
 use crate::{
     URL,
+    signing::end,
     support::{Answered as _, Nats, PATIENCE, Service},
 };
 
@@ -92,19 +93,7 @@ impl Scene {
 
     /// The record once it is over.
     pub(super) async fn end_of(&self, id: JobId) -> Job {
-        let mut news = self.service.ledger.jobs.watch(0).await.unwrap();
-        let ending = async {
-            while let Some(entry) = news.next().await {
-                let entry: Option<Entry<Job>> = from_watch(&entry.unwrap()).unwrap();
-                if let Some(entry) = entry.filter(|entry| entry.key == id.to_string())
-                    && entry.value.state.is_final()
-                {
-                    return entry.value;
-                }
-            }
-            panic!("the watch ended");
-        };
-        tokio::time::timeout(PATIENCE, ending).await.expect("the record ends")
+        end(&self.service.ledger, id).await
     }
 
     /// Nobody but an admin sees anything of the job, and nobody repeats it.
