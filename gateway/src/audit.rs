@@ -1,4 +1,4 @@
-//! The audit log, as requests write it. What it holds is [`jobs::audit`]'s; [`crate::audit_list`] shows it.
+//! The audit log, as requests write it. What it holds is [`jobs::audit`]'s; [`crate::api::audit`] shows it.
 //!
 //! The deed comes first. When its entry cannot be written, the deed stands, and an error in the log
 //! says what is missing: an answer "not done" would be a lie, and its client would do it twice.
@@ -9,7 +9,7 @@ use jobs::{
     audit::{self, Action, By, Deed, Log},
 };
 
-use crate::{auth::Caller, client, gateway::Gateway};
+use crate::{auth::caller::Caller, http::client_ip, state::Gateway};
 
 /// Who did it, and by what right.
 #[derive(Debug, Clone, Copy, Default)]
@@ -48,7 +48,8 @@ impl Gateway {
         detail: Option<String>,
     ) {
         let Doer { user, by, log } = who.into();
-        let deed = Deed { action, user, by, address: client::address(), target: target.to_string(), detail };
+        let deed =
+            Deed { action, user, by, address: client_ip::address(), target: target.to_string(), detail };
         if let Err(error) = audit::write(&self.ledger.js, log, &deed).await {
             let error = anyhow::Error::from(error);
             tracing::error!(error = format!("{error:#}"), ?deed, "a deed is not in the audit log");

@@ -12,7 +12,7 @@ use jobs::{
 };
 use url::Url;
 
-use crate::{app_key, limits, login::settings, usage};
+use crate::{http::rate_limit, login::settings, repos::installation::app_key, usage};
 
 /// The variable that names the file of the App's key.
 const APP_KEY_FILE: &str = "GITFAAS_GITHUB_APP_KEY_FILE";
@@ -77,7 +77,7 @@ pub struct Config {
     /// A second one, while the key is being changed.
     pub next_master_key_file: Option<PathBuf>,
     /// How much one user or address may ask for.
-    pub limits: limits::Settings,
+    pub limits: rate_limit::Settings,
     /// Forges inside, reachable besides public addresses.
     pub clone_allow: Allow,
     /// PEM file added to what our clients trust.
@@ -105,7 +105,7 @@ impl Config {
         let admin_secret = env.optional("GITFAAS_ADMIN_SECRET");
         let master_key_file = env.optional("GITFAAS_MASTER_KEY_FILE");
         let next_master_key_file = env.optional("GITFAAS_NEXT_MASTER_KEY_FILE");
-        let limits = limits::Settings::read(&mut env);
+        let limits = rate_limit::Settings::read(&mut env);
         let deny = env.or("GITFAAS_EGRESS_DENY", Deny::none());
         let own = OwnAddresses::of_this_machine();
         let clone_allow = env.or("GITFAAS_CLONE_ALLOW", Allow::none()).guarded(&deny, &own);

@@ -20,7 +20,12 @@ use sha2::{Digest as _, Sha256};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use crate::{error::ApiError, gateway::Gateway, registration::token_place, secrets, webhooks::forge_of};
+use crate::{
+    api::{secrets, webhooks::forge_of},
+    error::ApiError,
+    repos::register::token_place,
+    state::Gateway,
+};
 
 /// The queue group that all gateways answer in.
 const GROUP: &str = "gateways";

@@ -8,74 +8,37 @@
 //! makes jobs of pushes, `app/` speaks as the GitHub App, `login/` lets people in, `auth.rs`
 //! says who sees what, `door.rs` and `limits/` how much, `background.rs` puts right what a crash left.
 
-mod app;
-mod app_key;
-mod at_forge;
+mod api;
 mod audit;
-mod audit_list;
 mod auth;
-mod background;
-mod body;
-mod calls;
-mod client;
-mod compare;
 pub mod config;
-mod connections;
+mod crypto;
 mod deliveries;
-mod door;
 mod error;
-mod events;
-mod forge_kind;
-mod gateway;
+mod extract;
 mod grants;
-mod health;
-mod held;
+mod http;
 mod index;
-mod key_file;
-mod keyring;
-mod keys;
-mod labels;
-mod last_used;
-mod lasting;
-mod limits;
+mod jobs;
 mod login;
 pub mod meta;
 mod metrics;
-mod missed;
-mod openapi;
-mod output;
 mod pages;
-mod places;
-mod problems;
-mod proof;
-mod published;
+mod reconcile;
 mod records;
-mod refused;
-mod registration;
-mod rekey;
-mod removal;
-mod renames;
 mod repos;
-mod room;
-mod router;
-mod secrets;
 mod serve;
-mod status_view;
-mod submit;
-mod taking;
-mod tokens;
+mod state;
 mod usage;
-mod view;
-mod viewers;
-mod waiting;
-mod webhooks;
 
 pub use config::Config;
-pub use gateway::Gateway;
-pub use key_file::KeyError;
-pub use missed::Round;
+pub use crypto::{
+    key_file::KeyError,
+    rekey::{Rekeyed, make_key, rekey},
+};
+pub use http::router::{app, endpoints};
+pub use reconcile::ref_poll::Round;
 pub use records::record_key;
-pub use rekey::{Rekeyed, make_key, rekey};
-pub use router::{app, endpoints};
 pub use serve::{Running, open, serve};
+pub use state::Gateway;
 pub use usage::Settings as OwnerLimits;

@@ -18,7 +18,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, state::Gateway};
 
 /// A word from a closed set: labels must not grow with what strangers send.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -10,7 +10,13 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
-use crate::{background, config::Config, connections, gateway::Gateway, meta, router};
+use crate::{
+    config::Config,
+    http::{connections, router},
+    meta,
+    reconcile::background,
+    state::Gateway,
+};
 
 /// Between two tries to make the streams, while a cluster has no leader.
 const STREAMS_PAUSE: Duration = Duration::from_secs(1);
@@ -22,7 +28,7 @@ const INDEX_PATIENCE: Duration = Duration::from_secs(30);
 /// A gateway whose background work runs.
 #[derive(Debug)]
 pub struct Running {
-    /// Its parts, for [`crate::app`].
+    /// Its parts, for [`crate::repos::installation`].
     pub gateway: Arc<Gateway>,
     tasks: TaskTracker,
 }

@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, Index, IndexError, Position, Sync};
+use crate::index::{Change, Index, IndexError, Position, Sync};
 
 /// Changes taken in at once: one transaction each.
 const BATCH: usize = 256;

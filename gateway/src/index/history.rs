@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use jobs::{JobId, UserId};
 use redb::{ReadableDatabase as _, ReadableTable as _};
 
-use super::{
+use crate::index::{
     Change, Index, IndexError,
     rows::{JobRow, of_owner, second},
     store::{BY_OWNER, DELIVERIES_BY_OWNER, JOBS},

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use jobs::{JobId, RepoId, State, UserId};
 use redb::ReadableDatabase as _;
 
-use super::{
+use crate::index::{
     Index, IndexError, delivery_row,
     rows::{JobRow, pair, second},
     store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, JOBS},

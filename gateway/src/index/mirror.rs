@@ -16,7 +16,7 @@ use jobs::bucket::{Bucket, Entry};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
-use super::{Change, follow::change};
+use crate::index::{Change, follow::change};
 
 /// Before a watch that broke is made anew.
 const PAUSE: Duration = Duration::from_secs(1);

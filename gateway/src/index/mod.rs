@@ -21,20 +21,20 @@ use std::{
 
 pub(crate) use history::JobSize;
 use jobs::{Commit, Delivery, Job, JobId, RepoId, bucket::Entry};
+pub(crate) use lists::{DeliveryFilter, JobFilter};
 use redb::{
     Database, Durability, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
     TableDefinition,
 };
-use tokio::sync::watch;
-
-use crate::{compare::Doubt, records::Records, usage::Changed};
-pub(crate) use lists::{DeliveryFilter, JobFilter};
 use rows::{Belief, DeliveryRow, JobRow};
 pub(crate) use store::IndexError;
 use store::{
     BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS, OPEN,
     STREAMS, UNFINISHED, UNPOSTED,
 };
+use tokio::sync::watch;
+
+use crate::{reconcile::status_check::Doubt, records::Records, usage::Changed};
 
 /// The file of this set of tables.
 const FILE: &str = "index.2.redb";

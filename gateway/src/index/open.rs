@@ -3,9 +3,9 @@
 use jobs::{JobId, RepoId, State, UserId, reconcile::Candidate};
 use redb::{ReadableDatabase as _, ReadableTable as _};
 
-use super::{
-    Index, IndexError,
-    rows::{self, JobRow, of_owner},
+use crate::index::{
+    Index, IndexError, rows,
+    rows::{JobRow, of_owner},
     store::{JOBS, OPEN},
 };
 

@@ -2,7 +2,7 @@
 
 use redb::TableDefinition;
 
-use super::Keys;
+use crate::index::Keys;
 
 /// Job id → [`super::rows::JobRow`].
 pub(super) const JOBS: TableDefinition<'static, &'static [u8], &'static [u8]> = TableDefinition::new("jobs");

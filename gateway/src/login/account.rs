@@ -17,11 +17,11 @@ use jobs::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::answer::Granted;
 use crate::{
-    body::{MAX_BODY_BYTES, Wanted, json, read},
     error::ApiError,
-    gateway::Gateway,
+    extract::{MAX_BODY_BYTES, Wanted, json, read},
+    login::answer::Granted,
+    state::Gateway,
 };
 
 /// The body of both requests under `/api/v1/auth`.

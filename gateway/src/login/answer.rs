@@ -13,11 +13,11 @@ use jobs::{
 };
 use serde::Serialize;
 
-use super::{bearers, error::LoginError, person::Known};
 use crate::{
     error::{ApiError, Published},
-    gateway::Gateway,
+    login::{bearers, error::LoginError, person::Known},
     pages,
+    state::Gateway,
 };
 
 /// What the client would like to read.

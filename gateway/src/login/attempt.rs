@@ -15,8 +15,11 @@ use jobs::{UserId, accounts::token_hash};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Which, error::LoginError};
-use crate::{gateway::Gateway, keys::equal};
+use crate::{
+    crypto::keys::equal,
+    login::{Which, error::LoginError},
+    state::Gateway,
+};
 
 /// The cookie.
 const COOKIE: &str = "gitfaas_login";

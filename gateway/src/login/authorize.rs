@@ -9,8 +9,12 @@ use axum::{
 use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
-use super::{answer::Failed, attempt::Attempt, error::LoginError, return_path::return_path};
-use crate::{body::Query, error::ApiError, gateway::Gateway};
+use crate::{
+    error::ApiError,
+    extract::Query,
+    login::{answer::Failed, attempt::Attempt, error::LoginError, return_path::return_path},
+    state::Gateway,
+};
 
 /// Of the query.
 #[derive(Deserialize)]

@@ -13,7 +13,7 @@ use jobs::{
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{auth::Caller, error::ApiError, gateway::Gateway};
+use crate::{auth::caller::Caller, error::ApiError, state::Gateway};
 
 /// How long a bearer token is good for: long enough for a job, short enough to be lost.
 pub(super) const LIFE: SignedDuration = SignedDuration::from_hours(1);

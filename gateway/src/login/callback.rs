@@ -13,15 +13,21 @@ use axum::{
 use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 
-use super::{
-    Which,
-    answer::{Failed, welcome},
-    attempt::{Attempt, forget},
-    error::{LoginError, said},
-    exchange::Proof,
-    person::{Known, Vouches},
+use crate::{
+    auth::caller::session,
+    error::ApiError,
+    extract::Query,
+    http::client_ip,
+    login::{
+        Which,
+        answer::{Failed, welcome},
+        attempt::{Attempt, forget},
+        error::{LoginError, said},
+        exchange::Proof,
+        person::{Known, Vouches},
+    },
+    state::Gateway,
 };
-use crate::{auth::session, body::Query, client, error::ApiError, gateway::Gateway};
 
 /// What the provider put into the address.
 #[derive(Deserialize)]
@@ -57,13 +63,13 @@ async fn came(
     let Query(came) = query?;
     gateway.login.chosen(None)?;
     let attempt = Attempt::of(gateway, headers, came.state.as_deref().unwrap_or_default())?;
-    gateway.limits.comes_back(client::address())?;
+    gateway.limits.comes_back(client_ip::address())?;
     match came.who(gateway, headers, &attempt).await {
         Ok(known) => welcome(gateway, headers, known, attempt.next.as_deref()).await,
         // What is our own trouble says nothing about who came.
         Err(error @ LoginError::Inside(_)) => Err(error),
         Err(error) => {
-            gateway.limits.came_in_vain(client::address());
+            gateway.limits.came_in_vain(client_ip::address());
             Err(error)
         }
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::sync::Mutex;
 use url::Url;
 
-use super::http::{Away, Http};
+use crate::login::http::{Away, Http};
 
 /// A provider's description changes with its releases. Its keys are believed for as long: one that it
 /// withdrew is not known to be gone before.

@@ -1,8 +1,10 @@
 //! Why somebody was not let in, in a sentence for him; what only the operator can mend goes to the log.
 
-use crate::{error::ApiError, usage::NoMoreOwners};
-
-use super::{http::Away, id_token::Refusal};
+use crate::{
+    error::ApiError,
+    login::{http::Away, id_token::Refusal},
+    usage::NoMoreOwners,
+};
 
 /// The longest word of a provider that is shown, in characters.
 const MAX_SAID: usize = 200;

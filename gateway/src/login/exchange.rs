@@ -13,7 +13,7 @@ use oauth2::{
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{
+use crate::login::{
     error::{LoginError, said},
     http::Http,
     settings::Registration,

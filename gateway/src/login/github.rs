@@ -5,7 +5,7 @@ use oauth2::AuthType;
 use serde::Deserialize;
 use url::Url;
 
-use super::{
+use crate::login::{
     error::{LoginError, address},
     exchange::{Endpoints, Proof},
     http::{Away, Http},

@@ -13,7 +13,7 @@ use jsonwebtoken::{
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::keys::equal;
+use crate::crypto::keys::equal;
 
 /// What clocks may differ by, in seconds.
 pub(super) const LEEWAY_S: u64 = 60;

@@ -14,13 +14,14 @@ use http::{HeaderMap, header};
 use jobs::accounts::ALL_SCOPES;
 use serde::Deserialize;
 
-use super::{Offer, attempt::Attempt, error::LoginError};
 use crate::{
-    auth::Caller,
-    body::Form,
+    auth::caller::Caller,
     error::ApiError,
-    gateway::Gateway,
-    pages::{self, PageError},
+    extract::Form,
+    login::{Offer, attempt::Attempt, error::LoginError},
+    pages,
+    pages::PageError,
+    state::Gateway,
 };
 
 /// Of the form.

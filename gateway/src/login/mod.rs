@@ -23,19 +23,19 @@ mod person;
 pub(crate) mod return_path;
 pub(crate) mod settings;
 
-use jobs::{Ledger, bucket::Bucket, sessions::Sessions, streams};
-use serde::{Deserialize, Serialize};
-use url::Url;
-
-use crate::{config::Config, keys::Keys, meta};
 use attempt::Attempt;
 use bearers::Bearers;
 use device::Devices;
 use error::LoginError;
 use exchange::Proof;
 use github::Github;
+use jobs::{Ledger, bucket::Bucket, sessions::Sessions, streams};
 use oidc::Oidc;
+use serde::{Deserialize, Serialize};
 use settings::Settings;
+use url::Url;
+
+use crate::{config::Config, crypto::keys::Keys, meta};
 
 /// A kind of provider, as requests name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use url::Url;
 
-use super::{
+use crate::login::{
     discovery::{Description, Discovery, DiscoveryError},
     error::{LoginError, address},
     exchange::{Endpoints, Proof, Tokens},

@@ -11,8 +11,7 @@ use jobs::{
     sessions::{LetIn, Session},
 };
 
-use super::error::LoginError;
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, login::error::LoginError, state::Gateway};
 
 /// Who came back from a provider.
 #[derive(Debug)]

@@ -15,14 +15,14 @@ use http::{HeaderMap, StatusCode};
 use jobs::{CommitSha, Delivery, Verdict, accounts::Scope, bucket::Entry};
 use serde::Deserialize;
 
-use super::{PageError, checked, html, show::second};
 use crate::{
-    auth::{Caller, session},
-    body::Form,
+    api::view::DeliveryView,
+    auth::caller::{Caller, session},
+    deliveries::approval::is_key,
     error::ApiError,
-    gateway::Gateway,
-    held::is_key,
-    view::DeliveryView,
+    extract::Form,
+    pages::{PageError, checked, html, show::second},
+    state::Gateway,
 };
 
 #[derive(Template)]

@@ -19,13 +19,13 @@ use jobs::{
 };
 use serde::Deserialize;
 
-use super::{LoginPage, PageError, cookie_of, html, signing_in::browser_cookie};
 use crate::{
-    auth::{Caller, session},
-    body::Form,
+    auth::caller::{Caller, session},
     error::ApiError,
-    gateway::Gateway,
+    extract::Form,
     login::return_path::or_home,
+    pages::{LoginPage, PageError, cookie_of, html, signing_in::browser_cookie},
+    state::Gateway,
 };
 
 /// Of `POST /login`.

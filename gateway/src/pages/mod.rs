@@ -18,21 +18,22 @@ use axum::{
     extract::{Path, State},
     response::{Html, IntoResponse, Response},
 };
+pub(crate) use forms::{cancel, checked, login, logout, rerun};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
 use jobs::{Job, accounts::Scope, bucket::Entry};
-
-pub(crate) use forms::{cancel, checked, login, logout, rerun};
 use show::{Piece, Shown};
 pub(crate) use signing_in::{DevicePage, cookie_of, device, leaving, not_signed_in, said, signed_in};
 
 use crate::{
-    auth::session,
-    body::Query,
-    calls::{LinkKey, page},
+    api::{
+        job_output::counting,
+        jobs::{LinkKey, page},
+    },
+    auth::caller::session,
     error::ApiError,
-    gateway::Gateway,
+    extract::Query,
     login::Offer,
-    output::counting,
+    state::Gateway,
 };
 
 /// Jobs on the first page.

@@ -6,8 +6,11 @@ use axum_extra::extract::cookie::{Cookie, SameSite};
 use http::StatusCode;
 use jiff::SignedDuration;
 
-use super::{ErrorPage, html};
-use crate::{auth::SESSION, gateway::Gateway};
+use crate::{
+    auth::caller::SESSION,
+    pages::{ErrorPage, html},
+    state::Gateway,
+};
 
 #[derive(Template)]
 #[template(path = "signed_in.html")]

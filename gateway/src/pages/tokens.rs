@@ -11,13 +11,13 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use jobs::accounts::{ALL_SCOPES, Scope, TokenRecord};
 
-use super::{PageError, checked, forms::Word, html};
 use crate::{
-    auth::{Caller, session},
-    body::Form,
+    api::tokens::Wishes,
+    auth::caller::{Caller, session},
     error::ApiError,
-    gateway::Gateway,
-    tokens::Wishes,
+    extract::Form,
+    pages::{PageError, checked, forms::Word, html},
+    state::Gateway,
 };
 
 /// What the form offers as an end, besides none.

@@ -4,8 +4,7 @@
 
 use jobs::{Cause, Doubt, Job, JobId, LedgerError, Outcome, bucket::Entry};
 
-use super::Standing;
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, records::Standing, state::Gateway};
 
 /// Of a record that went on after its end.
 const REOPENED: &str = "the job's record was changed after its end, by something that is no gateway";

@@ -6,10 +6,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use jobs::{Doubt, Job, JobId, SecretEvent, State, WorkerName, bucket::Entry, record::MAX_ATTEMPTS};
 
-use super::{CLOCK_SKEW, Standing};
 use crate::{
-    gateway::Gateway,
     grants::{NotGranted, refused, unavailable},
+    records::{CLOCK_SKEW, Standing},
+    state::Gateway,
 };
 
 /// Above every ceiling of fetching, preparing and running that makes sense: workers set theirs

@@ -15,10 +15,12 @@ use jobs::{
 use serde_json::Map;
 
 use crate::{
-    gateway::SealedSecret,
-    key_file::{KeyError, read},
-    keyring::Keyring,
-    keys::{Keys, SealError},
+    crypto::{
+        key_file::{KeyError, read},
+        keyring::Keyring,
+        keys::{Keys, SealError},
+    },
+    state::SealedSecret,
 };
 
 /// Its key in `secrets`, and what it is sealed for. No repository's id is such a word.

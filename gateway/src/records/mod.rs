@@ -17,12 +17,12 @@ use std::sync::{PoisonError, RwLock};
 
 use jiff::{SignedDuration, Timestamp};
 use jobs::{Doubt, Job, JobId, LedgerError, RecordKey, Signature, bucket::Entry};
-use prometheus_client::metrics::{counter::Counter, family::Family};
-
-use crate::{gateway::Gateway, metrics::OfRecord};
 pub(crate) use key::open;
 pub use key::record_key;
+use prometheus_client::metrics::{counter::Counter, family::Family};
 pub(crate) use upgrade::{Upgrade, follow, mark};
+
+use crate::{metrics::OfRecord, state::Gateway};
 
 /// How far clocks of gateways may be apart: ids carry the time of the gateway that made them.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);

@@ -2,8 +2,7 @@
 
 use jobs::{CommitSha, Job, JobId, NewJob, RepoId, SecretEvent, Trigger, bucket::Entry, head_key, push_key};
 
-use super::Standing;
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, records::Standing, state::Gateway};
 
 /// Why a job is not repeated.
 const UNSIGNED: &str =

@@ -17,8 +17,7 @@ use jobs::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use super::Mark;
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, records::Mark, state::Gateway};
 
 /// The key in `meta`.
 const META_KEY: &str = "records_signed";

@@ -8,7 +8,7 @@ use std::{
 
 use jobs::{Repo, RepoId, usage::Resource};
 
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, state::Gateway};
 
 /// Refs of one registration. The largest projects at the forges have some hundred branches and a thousand
 /// tags.

@@ -18,7 +18,7 @@ use jobs::{
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ApiError, gateway::Gateway, index::JobSize};
+use crate::{error::ApiError, index::JobSize, state::Gateway};
 
 /// Between two looks at owners whose history grew: a reserve of every store is larger than what workers can
 /// write in this time.

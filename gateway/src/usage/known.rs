@@ -8,8 +8,11 @@ use jobs::{
 };
 use tokio::time::Instant;
 
-use super::{HOLD_LIFE, holds::Known};
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{
+    error::ApiError,
+    state::Gateway,
+    usage::{HOLD_LIFE, holds::Known},
+};
 
 /// Field of the stored promises: up to which sequence of which bucket those that came were counted there and
 /// dropped here. Whoever has not seen that far would not count them at all.

@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, state::Gateway};
 
 /// Between two sweeps.
 const EVERY: Duration = Duration::from_secs(3600);

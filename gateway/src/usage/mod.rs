@@ -20,23 +20,23 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use heads::{MAX_REFS, RefCounts};
+pub(crate) use history::{Changed, clear};
+pub(crate) use holds::Full;
+use holds::{Wanted, admit};
 use jobs::{
     UserId,
     bucket::{BucketError, Entry},
     usage::{Hold, Holds, Overrides, Resource},
 };
-use tokio::{sync::oneshot, time::Instant};
-
-use crate::{error::ApiError, gateway::Gateway};
-pub(crate) use heads::{MAX_REFS, RefCounts};
-pub(crate) use history::{Changed, clear};
-pub(crate) use holds::Full;
-use holds::{Wanted, admit};
 use known::Ours;
 pub(crate) use marks::sweep;
 pub(crate) use owners::NoMoreOwners;
 pub use settings::Settings;
+use tokio::{sync::oneshot, time::Instant};
 pub(crate) use view::show;
+
+use crate::{error::ApiError, state::Gateway};
 
 /// A promise whose thing did not come in this time belongs to a request that broke off: twice the longest
 /// request that stores anything.

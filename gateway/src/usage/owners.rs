@@ -5,7 +5,7 @@ use jobs::{
     bucket::Entry,
 };
 
-use crate::{error::ApiError, gateway::Gateway};
+use crate::{error::ApiError, state::Gateway};
 
 /// There are as many owners as fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

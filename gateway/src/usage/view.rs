@@ -11,7 +11,7 @@ use jobs::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::{body::Query, error::ApiError, gateway::Gateway, view::List};
+use crate::{api::view::List, error::ApiError, extract::Query, state::Gateway};
 
 /// What is shown of one resource.
 #[derive(Debug, Serialize)]

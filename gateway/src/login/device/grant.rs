@@ -18,17 +18,19 @@ use jobs::{
 };
 use serde_json::json;
 
-use super::{
-    Answer, LIFE, Request,
-    pace::{INTERVAL, Pace},
-    request_key,
-};
 use crate::{
-    body::{MAX_BODY_BYTES, read},
-    client,
     error::ApiError,
-    gateway::Gateway,
-    login::bearers::words,
+    extract::{MAX_BODY_BYTES, read},
+    http::client_ip,
+    login::{
+        bearers::words,
+        device::{
+            Answer, LIFE, Request,
+            pace::{INTERVAL, Pace},
+            request_key,
+        },
+    },
+    state::Gateway,
 };
 
 /// The one kind of grant that is given here.
@@ -40,14 +42,14 @@ pub(super) const PROVIDER: &str = "device";
 async fn fields(body: Body) -> Result<HashMap<String, String>, ApiError> {
     let bytes = read(body, MAX_BODY_BYTES).await?;
     if bytes.trim_ascii().first() == Some(&b'{') {
-        return crate::body::json(&bytes);
+        return crate::extract::json(&bytes);
     }
     Ok(url::form_urlencoded::parse(&bytes).into_owned().collect())
 }
 
 /// `POST /oauth/device`: anybody may ask; what he gets is worth nothing before a person says yes.
 pub(crate) async fn begin(State(gateway): State<Arc<Gateway>>) -> Result<Response, ApiError> {
-    let slot = gateway.limits.device(client::address())?;
+    let slot = gateway.limits.device(client_ip::address())?;
     let begun = gateway.login.devices.begin(slot).await?;
     let mut page = gateway.public_url.join("device").expect("a word is a path");
     let uri = page.to_string();

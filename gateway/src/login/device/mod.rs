@@ -13,6 +13,7 @@ use std::time::Instant;
 
 use async_nats::jetstream;
 use futures_util::future::join_all;
+pub(crate) use grant::{begin, token};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
     TokenId, UserId,
@@ -22,16 +23,14 @@ use jobs::{
     sessions::LetIn,
     streams,
 };
+use open::{Given, Open};
+use pace::Polls;
+pub(crate) use page::{answer, show};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub(crate) use grant::{begin, token};
-use open::{Given, Open};
-use pace::Polls;
-pub(crate) use page::{answer, show};
-
-use crate::limits::Slot;
+use crate::http::rate_limit::Slot;
 
 /// How long a code is good for: RFC 8628 has 1800 s in its example; ours is typed at once.
 const LIFE: SignedDuration = SignedDuration::from_mins(15);

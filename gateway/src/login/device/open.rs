@@ -10,7 +10,7 @@ use std::{
     time::Instant,
 };
 
-use crate::limits::Slot;
+use crate::http::rate_limit::Slot;
 
 /// Codes of one address that wait at once: a class that signs in together has fewer.
 const MOST_OF_ADDRESS: usize = 100;

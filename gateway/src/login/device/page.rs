@@ -10,13 +10,14 @@ use http::{HeaderMap, StatusCode};
 use jobs::accounts::ALL_SCOPES;
 use serde::Deserialize;
 
-use super::{Answer, Request, grant::PROVIDER, normal};
 use crate::{
-    auth::session,
-    body::{Form, Query},
+    auth::caller::session,
     error::ApiError,
-    gateway::Gateway,
-    pages::{self, DevicePage, PageError},
+    extract::{Form, Query},
+    login::device::{Answer, Request, grant::PROVIDER, normal},
+    pages,
+    pages::{DevicePage, PageError},
+    state::Gateway,
 };
 
 /// Of the query.

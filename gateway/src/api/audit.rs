@@ -1,0 +1,203 @@
+//! `GET /api/v1/audit`: both logs, users' and admins', as one list, newest first.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
+use axum::{Json, extract::State};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http::HeaderMap;
+use jiff::Timestamp;
+use jobs::{UserId, audit::Action, streams};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::{
+    api::{jobs::PAGE, view::List},
+    error::ApiError,
+    extract::Query,
+    state::Gateway,
+};
+
+/// Entries read at once.
+const READ_AT_ONCE: usize = 32;
+/// Entries looked at for one page that is filtered; the cursor goes on from there.
+const MAX_LOOKED_AT: usize = 2000;
+/// The logs, and what the ids of their entries begin with.
+const LOGS: [(&str, &str); 2] = [(streams::AUDIT, ""), (streams::AUDIT_ADMIN, "a")];
+
+/// An entry as it is shown.
+#[derive(Debug, Serialize)]
+pub(crate) struct DeedView {
+    /// Of a log of admins it begins with `a`.
+    id: String,
+    at: Timestamp,
+    /// Of the user, as far as it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// As it was written, also by a newer gateway.
+    #[serde(flatten)]
+    deed: Map<String, Value>,
+}
+
+/// Which of the logs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Which {
+    Users,
+    Admins,
+}
+
+/// What is asked for.
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    limit: Option<usize>,
+    cursor: Option<String>,
+    log: Option<Which>,
+    action: Option<Action>,
+    /// An id or an address.
+    user: Option<String>,
+    /// The target, or what it begins with.
+    target: Option<String>,
+}
+
+/// Where the next page begins in each log: the sequences that come first, 0 for none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Cursor([u64; 2]);
+
+impl Cursor {
+    /// `<of users>-<of admins>`; one number alone, as before there were two logs, is of users.
+    fn read(text: &str) -> Option<Self> {
+        let (users, admins) = text.split_once('-').unwrap_or((text, "0"));
+        match text.contains('-') {
+            true => Some(Self([users.parse().ok()?, admins.parse().ok()?])),
+            false => Some(Self([users.parse::<u64>().ok()?.saturating_sub(1), admins.parse().ok()?])),
+        }
+    }
+}
+
+/// One log, read backwards.
+struct Log {
+    stream: Stream,
+    prefix: &'static str,
+    /// What is read next.
+    next: u64,
+    first: u64,
+    read: VecDeque<DeedView>,
+}
+
+impl Log {
+    /// Reads on where nothing is left in memory.
+    async fn fill(&mut self) -> Result<(), ApiError> {
+        while self.read.is_empty() && self.next >= self.first && self.next > 0 {
+            let last = self.next.saturating_sub(READ_AT_ONCE as u64 - 1).max(self.first);
+            let (log, prefix) = (&self.stream, self.prefix);
+            let read = stream::iter((last..=self.next).rev()).map(|sequence| async move {
+                match log.get_raw_message(sequence).await {
+                    Ok(message) => Ok(view(prefix, &message)),
+                    // It grew a year old meanwhile.
+                    Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
+                    Err(error) => Err(ApiError::Unavailable(error.into())),
+                }
+            });
+            let found: Vec<Option<DeedView>> = read.buffered(READ_AT_ONCE).try_collect().await?;
+            self.read.extend(found.into_iter().flatten());
+            self.next = last - 1;
+        }
+        Ok(())
+    }
+
+    /// Where the next page begins in this log.
+    fn position(&self) -> u64 {
+        let unread = self.read.front().and_then(|deed| deed.id.trim_start_matches('a').parse().ok());
+        unread.unwrap_or(if self.next >= self.first { self.next } else { 0 })
+    }
+}
+
+fn view(prefix: &str, message: &async_nats::jetstream::message::StreamMessage) -> Option<DeedView> {
+    let mut deed: Map<String, Value> = serde_json::from_slice(&message.payload).ok()?;
+    deed.remove("v");
+    let at = Timestamp::from_nanosecond(message.time.unix_timestamp_nanos()).ok()?;
+    Some(DeedView { id: format!("{prefix}{}", message.sequence), at, email: None, deed })
+}
+
+/// `GET /api/v1/audit`: for admins.
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Json<List<DeedView>>, ApiError> {
+    let caller = gateway.reader(&headers).await?;
+    if !caller.is_admin() {
+        return Err(ApiError::Forbidden("an admin's token is needed".to_owned()));
+    }
+    let wrong = || ApiError::BadRequest("cursor: none of this list".to_owned());
+    let cursor = asked.cursor.as_deref().map(|text| Cursor::read(text).ok_or_else(wrong)).transpose()?;
+    let mut logs = gateway.logs(asked.log, cursor).await?;
+    let users: Option<Vec<String>> = asked.user.as_ref().map(|named| {
+        let found = gateway.users.find(|user| user.email == *named);
+        found.iter().map(|user| user.value.id.to_string()).chain([named.clone()]).collect()
+    });
+    let action = asked.action.map(Action::word);
+    let is_wanted = |deed: &DeedView| {
+        let field = |name: &str| deed.deed.get(name).and_then(Value::as_str).unwrap_or_default();
+        action.as_ref().is_none_or(|action| field("action") == action)
+            && users.as_ref().is_none_or(|users| users.iter().any(|user| user == field("user")))
+            && asked.target.as_ref().is_none_or(|target| field("target").starts_with(target.as_str()))
+    };
+    let limit = asked.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let mut items = Vec::new();
+    for _ in 0..MAX_LOOKED_AT {
+        for log in &mut logs {
+            log.fill().await?;
+        }
+        let newest = logs.iter_mut().max_by_key(|log| log.read.front().map(|deed| deed.at));
+        let Some(mut deed) = newest.and_then(|log| log.read.pop_front()) else { break };
+        if is_wanted(&deed) {
+            let user = deed.deed.get("user").and_then(|id| id.as_str()?.parse::<UserId>().ok());
+            deed.email = user.and_then(|id| gateway.users.get(&id.to_string())).map(|user| user.value.email);
+            items.push(deed);
+        }
+        if items.len() == limit {
+            break;
+        }
+    }
+    let [users, admins] = [0, 1]
+        .map(|which: usize| logs.iter().find(|log| log.prefix == LOGS[which].1).map_or(0, Log::position));
+    let next = (users + admins > 0).then(|| format!("{users}-{admins}"));
+    Ok(Json(List { items, next }))
+}
+
+impl Gateway {
+    async fn logs(&self, which: Option<Which>, cursor: Option<Cursor>) -> Result<Vec<Log>, ApiError> {
+        let mut logs = Vec::new();
+        for (index, (name, prefix)) in LOGS.into_iter().enumerate() {
+            let is_asked = match which {
+                None => true,
+                Some(Which::Users) => name == streams::AUDIT,
+                Some(Which::Admins) => name == streams::AUDIT_ADMIN,
+            };
+            if !is_asked {
+                continue;
+            }
+            let opened = self.ledger.js.get_stream(name).await;
+            let stream = opened.map_err(|error| ApiError::Unavailable(error.into()))?;
+            let state = &stream.cached_info().state;
+            let (first, last) = (state.first_sequence.max(1), state.last_sequence);
+            let next = cursor.map_or(last, |Cursor(next)| next[index].min(last));
+            logs.push(Log { stream, prefix, next, first, read: VecDeque::new() });
+        }
+        Ok(logs)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cursor_of_before_there_were_two_logs_goes_on_where_it_was() {
+        assert_eq!(Cursor::read("12-7"), Some(Cursor([12, 7])));
+        assert_eq!(Cursor::read("12"), Some(Cursor([11, 0])));
+        assert_eq!(Cursor::read("soon"), None);
+    }
+}

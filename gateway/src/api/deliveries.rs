@@ -1,0 +1,144 @@
+//! `/api/v1/deliveries`: what forges sent, what was decided, and once more.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http::{HeaderMap, StatusCode};
+use jobs::{CommitSha, Delivery, Verdict, accounts::Scope, audit::Action, bucket::Entry};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    api::{jobs::PAGE, view::DeliveryView},
+    auth::caller::Caller,
+    deliveries::rejected::Refused,
+    error::ApiError,
+    extract::{Query, Wanted},
+    index::DeliveryFilter,
+    state::Gateway,
+};
+
+/// Entries read at once for a list.
+const READ_AT_ONCE: usize = 32;
+
+/// Of `GET /api/v1/deliveries`.
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    repo: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<String>,
+}
+
+/// Signed deliveries, and the last that nobody signed, as far as they are the caller's to see.
+#[derive(Serialize)]
+pub(crate) struct Deliveries {
+    items: Vec<DeliveryView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unsigned: Option<Vec<Refused>>,
+}
+
+/// `GET /api/v1/deliveries`: newest first.
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Json<Deliveries>, ApiError> {
+    let caller = gateway.reader(&headers).await?;
+    caller.needs(Scope::JobsRead)?;
+    let filter = match &asked.repo {
+        Some(repo) => DeliveryFilter::Repos(vec![gateway.own_repo(&caller, repo).await?.value.id]),
+        None if caller.is_admin() => DeliveryFilter::Everyone,
+        None => {
+            let repos = gateway.repos.find(|repo| caller.owns(repo));
+            DeliveryFilter::Repos(repos.into_iter().map(|entry| entry.value.id).collect())
+        }
+    };
+    let limit = asked.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let keys = gateway.index.deliveries(&filter, asked.cursor.as_deref(), limit)?;
+    let next = keys.last().cloned().filter(|_| keys.len() == limit);
+    let bucket = &gateway.ledger.deliveries;
+    let read = stream::iter(keys).map(|key| async move { bucket.get(&key).await }).buffered(READ_AT_ONCE);
+    let found: Vec<Option<Entry<Delivery>>> = read.try_collect().await?;
+    let unsigned = match &filter {
+        DeliveryFilter::Everyone => Some(gateway.refused.all()),
+        DeliveryFilter::Repos(repos) => Some(gateway.refused.of(repos)).filter(|refused| !refused.is_empty()),
+    };
+    Ok(Json(Deliveries { items: found.iter().flatten().map(DeliveryView::from).collect(), next, unsigned }))
+}
+
+/// `GET /api/v1/deliveries/{id}`: for those who may decide about it.
+pub(crate) async fn get(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<DeliveryView>, ApiError> {
+    let caller = gateway.reader(&headers).await?;
+    caller.needs(Scope::JobsRead)?;
+    let entry = gateway.decidable(&caller, &id).await?;
+    Ok(Json(DeliveryView::from(&entry)))
+}
+
+/// `POST /api/v1/deliveries/{id}/replay`
+pub(crate) async fn replay(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::JobsWrite)?;
+    let entry = gateway.decidable(&caller, &id).await?;
+    let key = match entry.value.repo {
+        Some(repo) => {
+            let found = gateway.repo(&repo.to_string()).await?;
+            let repo = found.ok_or(ApiError::NotFound("delivery"))?;
+            gateway.replay(&entry, &repo.value).await?.key
+        }
+        None => gateway.replay_installation(&entry).await?,
+    };
+    gateway.audit_with(&caller, Action::DeliveryReplayed, &key, Some(entry.key.clone())).await;
+    let written = gateway.ledger.deliveries.get(&key).await?.ok_or(ApiError::NotFound("delivery"))?;
+    gateway.metrics.delivery(written.value.verdict.unwrap_or(Verdict::Accepted));
+    Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&written))).into_response())
+}
+
+/// Which commit is approved: a newer one needs another approval. An installation has none.
+#[derive(Deserialize)]
+pub(crate) struct Approval {
+    #[serde(default)]
+    sha: Option<CommitSha>,
+}
+
+/// `POST /api/v1/deliveries/{id}/approve`
+pub(crate) async fn approve(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Wanted(approval): Wanted<Approval>,
+) -> Result<Response, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::JobsWrite)?;
+    let held = gateway.decidable(&caller, &id).await?;
+    let done = gateway.approve_for(&caller, held, approval.sha.as_ref()).await?;
+    Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&done))).into_response())
+}
+
+impl Gateway {
+    /// Lets a held delivery run at somebody's wish.
+    pub(crate) async fn approve_for(
+        &self,
+        caller: &Caller,
+        held: Entry<Delivery>,
+        sha: Option<&CommitSha>,
+    ) -> Result<Entry<Delivery>, ApiError> {
+        let done = self.approve_held(caller, held, sha).await?;
+        self.audit_with(caller, Action::DeliveryApproved, &done.key, sha.map(ToString::to_string)).await;
+        self.metrics.delivery(done.value.verdict.unwrap_or(Verdict::Held));
+        Ok(done)
+    }
+}

@@ -1,0 +1,78 @@
+//! `/healthz`, `/readyz` and `/api/v1/stats`.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::State,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+use jobs::{accounts::Scope, streams};
+use serde::Serialize;
+
+use crate::{error::ApiError, state::Gateway};
+
+/// Whoever asks whether we are ready waits no longer than this.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// `GET /healthz`: the process lives.
+pub(crate) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /readyz`: NATS answers, its buckets take writes, and lists are complete.
+pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
+    let asked = tokio::time::timeout(PATIENCE, gateway.not_ready()).await;
+    match asked.unwrap_or_else(|_| Some("nats does not answer".to_owned())) {
+        None => "ready\n".into_response(),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")).into_response(),
+    }
+}
+
+impl Gateway {
+    /// Why this gateway cannot do its work now; `None` when it can.
+    async fn not_ready(&self) -> Option<String> {
+        if let Err(error) = self.ledger.js.get_stream(format!("KV_{}", streams::JOBS_BUCKET)).await {
+            return Some(format!("nats: {error}"));
+        }
+        if let Some(why) = self.room.lacking() {
+            return Some(why);
+        }
+        if self.keys.is_outdated() {
+            return Some(
+                "the master key was changed; this gateway must be started with the new one".to_owned(),
+            );
+        }
+        (!self.has_caught_up()).then(|| "the index is being filled".to_owned())
+    }
+}
+
+/// `GET /api/v1/stats`
+#[derive(Serialize)]
+pub(crate) struct Stats {
+    waiting: u64,
+    working: u64,
+    /// What the observer last wrote; absent when there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    observer: Option<serde_json::Value>,
+}
+
+/// How the service is doing; for admins.
+pub(crate) async fn stats(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+) -> Result<Json<Stats>, ApiError> {
+    let caller = gateway.reader(&headers).await?;
+    caller.needs(Scope::JobsRead)?;
+    if !caller.is_admin() {
+        return Err(ApiError::Forbidden("an admin's token is needed".to_owned()));
+    }
+    let (waiting, working) = gateway.index.open_counts()?;
+    let mut observer = gateway.ledger.observer.get("now").await?.map(|entry| entry.value);
+    if let Some(serde_json::Value::Object(fields)) = &mut observer {
+        fields.remove("nonce");
+        fields.remove("v");
+    }
+    Ok(Json(Stats { waiting, working, observer }))
+}

@@ -1,0 +1,237 @@
+//! `/api/v1/jobs`: submit, look, cancel, rerun.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http::{HeaderMap, StatusCode, header};
+use jobs::{Cause, Job, JobId, Outcome, Repo, accounts::Scope, audit::Action, bucket::Entry};
+use serde::Deserialize;
+
+use crate::{
+    api::view::{JobView, List},
+    auth::{
+        access_watch::Way,
+        caller::{Caller, shown},
+    },
+    error::ApiError,
+    extract::{Query, Wanted},
+    index::JobFilter,
+    jobs::submit::Call,
+    state::Gateway,
+};
+
+/// The longest `?wait`, in seconds: most proxies give up then.
+pub(crate) const MAX_WAIT_S: u64 = 300;
+/// The record is read again after this long without news, in case one got lost.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+/// Items of a page unless asked otherwise, and at most.
+pub(crate) const PAGE: (usize, usize) = (50, 200);
+/// Records read at once for a list.
+const READ_AT_ONCE: usize = 32;
+
+/// Of `POST /api/v1/jobs`.
+#[derive(Deserialize)]
+pub(crate) struct Waiting {
+    wait: Option<u64>,
+}
+
+/// `POST /api/v1/jobs`
+pub(crate) async fn submit(
+    State(gateway): State<Arc<Gateway>>,
+    Query(Waiting { wait }): Query<Waiting>,
+    headers: HeaderMap,
+    Wanted(call): Wanted<Call>,
+) -> Result<Response, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    let key = headers.get("idempotency-key");
+    let key = key.map(|key| key.to_str()).transpose();
+    let key = key.map_err(|_| ApiError::BadRequest("Idempotency-Key: not ASCII".to_owned()))?;
+    let mut entry = gateway.call(&caller, &call, key).await?;
+    // Who waits for too many jobs already is answered as if the time were up.
+    let waits = wait.and_then(|seconds| Some((seconds, gateway.limits.waits(caller.user.id)?)));
+    if let Some((seconds, _waits)) = waits {
+        let wait = Duration::from_secs(seconds.min(MAX_WAIT_S));
+        let (user, token) = (caller.user.id, shown(&headers).unwrap_or_default());
+        let way = Way::Token { user, token, scope: Scope::JobsWrite };
+        let job = entry.value.clone();
+        entry = tokio::select! {
+            ended = ended(&gateway, entry, wait) => ended?,
+            over = gateway.until_over(&way, &job) => return Err(over),
+        };
+    }
+    let done = wait.is_some() && entry.value.state.is_final();
+    let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
+    let location = format!("/api/v1/jobs/{}", entry.value.id);
+    Ok((status, [(header::LOCATION, location)], Json(JobView::from(&entry))).into_response())
+}
+
+/// The record once it is final, or as it is when `wait` is over.
+async fn ended(gateway: &Gateway, mut entry: Entry<Job>, wait: Duration) -> Result<Entry<Job>, ApiError> {
+    let id = entry.value.id;
+    let mut news = gateway.index.follow(id);
+    let deadline = tokio::time::Instant::now() + wait;
+    while let Some(now) = gateway.record(id).await? {
+        entry = now;
+        if entry.value.state.is_final() {
+            break;
+        }
+        tokio::select! {
+            _ = news.changed() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = tokio::time::sleep_until(deadline) => break,
+            () = gateway.stop.cancelled() => break,
+        }
+    }
+    Ok(entry)
+}
+
+/// Of `GET /api/v1/jobs`.
+#[derive(Deserialize)]
+pub(crate) struct Asked {
+    state: Option<jobs::State>,
+    repo: Option<String>,
+    limit: Option<usize>,
+    cursor: Option<JobId>,
+}
+
+/// `GET /api/v1/jobs`
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    Query(asked): Query<Asked>,
+    headers: HeaderMap,
+) -> Result<Json<List<JobView>>, ApiError> {
+    let caller = gateway.reader(&headers).await?;
+    caller.needs(Scope::JobsRead)?;
+    let mut filter = gateway.visible(&caller);
+    if let Some(repo) = &asked.repo {
+        let repo = gateway.seen_repo(&caller, repo).await?.value.id;
+        filter = JobFilter { repos: vec![repo], ..JobFilter::default() };
+    }
+    filter.state = asked.state;
+    let limit = asked.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let (entries, next) = page(&gateway, &filter, asked.cursor, limit).await?;
+    let items = entries.iter().map(JobView::from).collect();
+    Ok(Json(List { items, next: next.map(|id| id.to_string()) }))
+}
+
+/// A page of records, and the cursor of the next.
+pub(crate) async fn page(
+    gateway: &Gateway,
+    filter: &JobFilter,
+    cursor: Option<JobId>,
+    limit: usize,
+) -> Result<(Vec<Entry<Job>>, Option<JobId>), ApiError> {
+    let ids = gateway.index.jobs(filter, cursor, limit)?;
+    let next = ids.last().copied().filter(|_| ids.len() == limit);
+    let read = stream::iter(ids.iter().copied()).map(|id| gateway.ledger.job(id)).buffered(READ_AT_ONCE);
+    let found: Vec<Option<Entry<Job>>> = read.try_collect().await?;
+    let mut entries = Vec::with_capacity(found.len());
+    for (id, entry) in ids.into_iter().zip(found) {
+        match entry {
+            // The index may be a moment behind the record.
+            Some(entry) if filter.state.is_none_or(|state| entry.value.state == state) => {
+                match filter.everyone {
+                    true => entries.push(entry),
+                    false => entries.extend(gateway.believed(entry)),
+                }
+            }
+            Some(_) => {}
+            None => gateway.index.forget_job(id)?,
+        }
+    }
+    Ok((entries, next))
+}
+
+/// The key of a job's link.
+#[derive(Deserialize)]
+pub(crate) struct LinkKey {
+    pub(crate) key: Option<String>,
+}
+
+/// `GET /api/v1/jobs/{id}`
+pub(crate) async fn get(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    Query(LinkKey { key }): Query<LinkKey>,
+    headers: HeaderMap,
+) -> Result<Json<JobView>, ApiError> {
+    let entry = gateway.read_job(&headers, &id, key.as_deref()).await?;
+    let status = gateway.status_view(&entry).await?;
+    Ok(Json(JobView { status, ..JobView::from(&entry) }))
+}
+
+/// `POST /api/v1/jobs/{id}/cancel`: of one that is over already, the record as it is.
+pub(crate) async fn cancel(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<JobView>, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::JobsWrite)?;
+    let entry = gateway.own_job(&caller, &id).await?;
+    let ended = gateway.cancel_for(&caller, entry.value.id).await?;
+    Ok(Json(JobView::from(&ended)))
+}
+
+/// `DELETE /api/v1/jobs/{id}`: record, log and result of one that is over.
+pub(crate) async fn remove(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::JobsWrite)?;
+    let entry = gateway.own_job(&caller, &id).await?;
+    if !gateway.forget_job(&entry).await? {
+        return Err(ApiError::Conflict("the job is not over; cancel it first".to_owned()));
+    }
+    gateway.audit(&caller, Action::JobRemoved, entry.value.id).await;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// `POST /api/v1/jobs/{id}/rerun`
+pub(crate) async fn rerun(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::JobsWrite)?;
+    let entry = gateway.own_job(&caller, &id).await?;
+    let entry = gateway.rerun_for(&caller, &entry).await?;
+    let location = format!("/api/v1/jobs/{}", entry.value.id);
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobView::from(&entry))).into_response())
+}
+
+impl Gateway {
+    /// Runs a job again at somebody's wish: a new call, for which that the old one was his is not enough.
+    pub(crate) async fn rerun_for(&self, caller: &Caller, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
+        let repo = self.repo_of(&of.value).await?;
+        if repo.as_ref().is_some_and(Repo::is_removing) {
+            return Err(ApiError::Conflict("the job's repository is being removed".to_owned()));
+        }
+        if repo.is_some_and(|repo| !caller.sees(&repo)) {
+            return Err(ApiError::Forbidden("you may not call this job's repository any more".to_owned()));
+        }
+        let entry = self.rerun(of).await?;
+        self.audit_with(caller, Action::JobRerun, entry.value.id, Some(of.key.clone())).await;
+        Ok(entry)
+    }
+
+    /// Ends a job at somebody's wish.
+    pub(crate) async fn cancel_for(&self, caller: &Caller, job: JobId) -> Result<Entry<Job>, ApiError> {
+        let outcome = Outcome::wished(Cause::Cancelled, "cancelled");
+        let entry = self.ledger.end(job, &outcome).await?.ok_or(ApiError::NotFound("job"))?;
+        self.note(&entry);
+        // One that was over already is as it was.
+        if entry.value.cause == Some(Cause::Cancelled) {
+            self.audit(caller, Action::JobCancelled, job).await;
+        }
+        Ok(entry)
+    }
+}

@@ -1,0 +1,15 @@
+//! The handlers of /api/v1, of the webhooks and of the published interface.
+
+pub(crate) mod audit;
+pub(crate) mod deliveries;
+pub(crate) mod events;
+pub(crate) mod health;
+pub(crate) mod job_output;
+pub(crate) mod jobs;
+pub(crate) mod openapi;
+pub(crate) mod published;
+pub(crate) mod repos;
+pub(crate) mod secrets;
+pub(crate) mod tokens;
+pub(crate) mod view;
+pub(crate) mod webhooks;

@@ -1,0 +1,343 @@
+//! The published interface: endpoints whose every byte other programs rely on.
+//!
+//! Its `GET` requests carry a JSON body; the same fields are taken from the query string. Errors have
+//! their own shape ([`Published`]).
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{RawQuery, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use http::{HeaderMap, Method, StatusCode, header};
+use jobs::{Job, accounts::Scope, bucket::Entry};
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use crate::{
+    crypto::keys::equal,
+    error::{ApiError, Published},
+    extract::{MAX_BODY_BYTES, read},
+    http::client_ip,
+    index::JobFilter,
+    jobs::submit::{Call, clone_url},
+    state::Gateway,
+};
+
+/// Entries of `/job/list-jobs`.
+const MAX_LISTED: usize = 1000;
+/// Records read at once for a list.
+const READ_AT_ONCE: usize = 32;
+
+/// The fields of a request: those of the query string, and over them those of the JSON body.
+async fn fields(query: Option<&str>, body: Body) -> Result<Map<String, Value>, ApiError> {
+    let query = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes());
+    let mut fields: Map<String, Value> =
+        query.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect();
+    let bytes = read(body, MAX_BODY_BYTES).await?;
+    if bytes.trim_ascii().is_empty() {
+        return Ok(fields);
+    }
+    match serde_json::from_slice(&bytes) {
+        Ok(Value::Object(body)) => fields.extend(body),
+        Ok(_) | Err(_) => return Err(ApiError::BadRequest("the body must be a JSON object".to_owned())),
+    }
+    Ok(fields)
+}
+
+fn text(fields: &Map<String, Value>, name: &str) -> Result<Option<String>, ApiError> {
+    match fields.get(name) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(ApiError::BadRequest(format!("{name} must be a string"))),
+    }
+}
+
+fn needed(fields: &Map<String, Value>, name: &str) -> Result<String, ApiError> {
+    let found = text(fields, name)?.filter(|text| !text.is_empty());
+    found.ok_or_else(|| ApiError::BadRequest(format!("{name} is missing")))
+}
+
+/// `POST /job/send-job`
+pub(crate) async fn send_job(
+    State(gateway): State<Arc<Gateway>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Published> {
+    let caller = gateway.caller(&headers).await?;
+    let fields = fields(query.as_deref(), body).await?;
+    let url = needed(&fields, "URL")?;
+    let call = Call { repo: clone_url(&url)?.to_string(), name: text(&fields, "name")?, ..Call::default() };
+    let job = gateway.call(&caller, &call, None).await?.value.id;
+    Ok(Json(SentJob {
+        message: format!("job added to the queue, with ID = {job}"),
+        job_id: job.to_string(),
+        data: SentData { git_url: url },
+    })
+    .into_response())
+}
+
+#[derive(Serialize)]
+struct SentJob {
+    message: String,
+    #[serde(rename = "jobID")]
+    job_id: String,
+    data: SentData,
+}
+
+#[derive(Serialize)]
+struct SentData {
+    #[serde(rename = "gitURL")]
+    git_url: String,
+}
+
+async fn named_job(
+    gateway: &Gateway,
+    query: Option<&str>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Entry<Job>, ApiError> {
+    let caller = gateway.caller(headers).await?;
+    caller.needs(Scope::JobsRead)?;
+    let fields = fields(query, body).await?;
+    gateway.seen_job(&caller, &needed(&fields, "jobID")?).await
+}
+
+/// `GET /job/job-status/`
+pub(crate) async fn job_status(
+    State(gateway): State<Arc<Gateway>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<&'static str, Published> {
+    Ok(named_job(&gateway, query.as_deref(), &headers, body).await?.value.state.as_str())
+}
+
+/// `GET /job/result/`
+pub(crate) async fn result(
+    State(gateway): State<Arc<Gateway>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Published> {
+    let entry = named_job(&gateway, query.as_deref(), &headers, body).await?;
+    let bytes = published_result(&gateway, &entry.value).await?;
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "sandbox"),
+    ];
+    Ok((headers, bytes).into_response())
+}
+
+/// The program's output; of a failed job why it failed, then the last lines of its error output.
+async fn published_result(gateway: &Gateway, job: &Job) -> Result<Bytes, ApiError> {
+    match job.state {
+        jobs::State::Pending | jobs::State::Working => Ok(Bytes::new()),
+        jobs::State::Finish => match &job.result {
+            Some(result) => Ok(gateway.ledger.results.fetch(job.id, job.attempt, result).await?),
+            None => Ok(job.message.clone().unwrap_or_default().into()),
+        },
+        jobs::State::Error => Ok(failure(job).into()),
+    }
+}
+
+fn failure(job: &Job) -> String {
+    let lines = [job.message.as_deref(), job.error_tail.as_deref()];
+    lines.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
+}
+
+/// An entry of `/job/list-jobs`.
+#[derive(Serialize)]
+struct ListedJob {
+    #[serde(rename = "jobID")]
+    job_id: String,
+    status: &'static str,
+    #[serde(rename = "userID")]
+    user_id: String,
+    url: String,
+    name: String,
+    /// Of the run, in seconds.
+    #[serde(rename = "elapsedTime")]
+    elapsed_time: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    result: Option<String>,
+}
+
+fn listed(job: &Job, email: &str) -> ListedJob {
+    let result = match job.state {
+        jobs::State::Pending | jobs::State::Working => None,
+        // The beginning of a long one: all of it is at /job/result/.
+        jobs::State::Finish => Some(match &job.result {
+            Some(result) => String::from_utf8_lossy(&result.head()).into_owned(),
+            None => job.message.clone().unwrap_or_default(),
+        }),
+        jobs::State::Error => Some(failure(job)),
+    };
+    ListedJob {
+        job_id: job.id.to_string(),
+        status: job.state.as_str(),
+        user_id: email.to_owned(),
+        url: job.url.clone(),
+        name: job.name.clone().unwrap_or_default(),
+        #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run are far below 2^52")]
+        elapsed_time: job.timings_ms.run.unwrap_or(0) as f64 / 1000.0,
+        result,
+    }
+}
+
+/// `GET /job/list-jobs`
+pub(crate) async fn list_jobs(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+) -> Result<Response, Published> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::JobsRead)?;
+    let mine = JobFilter { owner: Some(caller.user.id), ..JobFilter::default() };
+    let ids = gateway.index.jobs(&mine, None, MAX_LISTED)?;
+    let found: Vec<Option<Entry<Job>>> =
+        stream::iter(ids).map(|id| gateway.record(id)).buffered(READ_AT_ONCE).try_collect().await?;
+    let list: Vec<ListedJob> =
+        found.iter().flatten().map(|entry| listed(&entry.value, &caller.user.email)).collect();
+    Ok(Json(list).into_response())
+}
+
+/// `GET /observer/stats`: what the observer last wrote.
+pub(crate) async fn stats(
+    State(gateway): State<Arc<Gateway>>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Published> {
+    let caller = gateway.caller(&headers).await?;
+    let fields = fields(query.as_deref(), body).await?;
+    match &gateway.config.admin_secret {
+        Some(secret) => {
+            let (limits, address) = (&gateway.limits, client_ip::address());
+            limits.tries(address)?;
+            let given = text(&fields, "secret")?.unwrap_or_default();
+            if !equal(given.as_bytes(), secret.expose().as_bytes()) {
+                limits.failed(limits.slot(address), None);
+                return Err(ApiError::BadRequest("wrong secret".to_owned()).into());
+            }
+        }
+        None if caller.is_admin() => {}
+        None => return Err(ApiError::Forbidden("an admin's token is needed".to_owned()).into()),
+    }
+    Ok(Json(averages(&gateway).await?).into_response())
+}
+
+/// Numbers as the observer wrote them; without an observer all are 0.
+#[derive(Serialize)]
+struct Averages {
+    /// Per minute.
+    #[serde(rename = "averageRequests")]
+    requests: Value,
+    /// Per minute.
+    #[serde(rename = "averageCompleted")]
+    completed: Value,
+    /// Of a run, in seconds.
+    #[serde(rename = "averageTime")]
+    time: Value,
+}
+
+async fn averages(gateway: &Gateway) -> Result<Averages, ApiError> {
+    let now = gateway.ledger.observer.get("now").await?.map(|entry| entry.value);
+    let number = |name: &str| {
+        let found = now.as_ref().and_then(|now| now.get(name)).filter(|value| value.is_number());
+        found.cloned().unwrap_or_else(|| 0.into())
+    };
+    Ok(Averages {
+        requests: number("averageRequests"),
+        completed: number("averageCompleted"),
+        time: number("averageTime"),
+    })
+}
+
+/// What is not there, in the shape of the interface that was asked.
+pub(crate) async fn no_such_path(method: Method, uri: http::Uri) -> Response {
+    if uri.path().starts_with("/job/") || uri.path().starts_with("/observer/") {
+        return Published(ApiError::NotFound("endpoint")).into_response();
+    }
+    if uri.path() == "/api" || uri.path().starts_with("/api/") {
+        return ApiError::NotFound("endpoint").into_response();
+    }
+    (StatusCode::NOT_FOUND, format!("nothing here for {method}\n")).into_response()
+}
+
+/// The path is there, the method is not.
+pub(crate) async fn no_such_method(method: Method, uri: http::Uri) -> Response {
+    if uri.path().starts_with("/job/") || uri.path().starts_with("/observer/") {
+        return Published(ApiError::NoSuchMethod(method)).into_response();
+    }
+    if uri.path().starts_with("/api/") {
+        return ApiError::NoSuchMethod(method).into_response();
+    }
+    (StatusCode::METHOD_NOT_ALLOWED, format!("not with {method}\n")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use jobs::{Cause, JobResult, NewJob, Outcome, State, Timings, UserId};
+    use serde_json::json;
+
+    use super::*;
+
+    fn job(state: State) -> Job {
+        let mut new = NewJob::call(UserId::new(), "https://example.com/r");
+        new.id = "0197a000-0000-7000-8000-000000000001".parse().unwrap();
+        Job { state, timings_ms: Timings { run: Some(1234), ..Timings::default() }, ..Job::new(new) }
+    }
+
+    #[test]
+    fn the_answer_to_a_sent_job() {
+        let sent = SentJob {
+            message: "job added to the queue, with ID = 7".to_owned(),
+            job_id: "7".to_owned(),
+            data: SentData { git_url: "example.com/r".to_owned() },
+        };
+        insta::assert_snapshot!(serde_json::to_string(&sent).unwrap(), @r#"{"message":"job added to the queue, with ID = 7","jobID":"7","data":{"gitURL":"example.com/r"}}"#);
+    }
+
+    #[test]
+    fn entries_of_a_list() {
+        let finished = Job {
+            result: Some(JobResult::of(b"3.14\n", 0)),
+            name: Some("pi".to_owned()),
+            ..job(State::Finish)
+        };
+        insta::assert_snapshot!(serde_json::to_string(&listed(&finished, "a@example.com")).unwrap(), @r#"{"jobID":"0197a000-0000-7000-8000-000000000001","status":"finish","userID":"a@example.com","url":"https://example.com/r","name":"pi","elapsedTime":1.234,"result":"3.14\n"}"#);
+        insta::assert_snapshot!(serde_json::to_string(&listed(&job(State::Pending), "a@example.com")).unwrap(), @r#"{"jobID":"0197a000-0000-7000-8000-000000000001","status":"pending","userID":"a@example.com","url":"https://example.com/r","name":"","elapsedTime":1.234}"#);
+    }
+
+    #[test]
+    fn a_failed_job_tells_why_and_then_its_last_lines() {
+        let Outcome::Failed { message, .. } = Outcome::function(Cause::Exit, "exit code 3") else {
+            unreachable!("a function's failure")
+        };
+        let failed = Job {
+            message: Some(message),
+            error_tail: Some("Traceback\nboom".to_owned()),
+            ..job(State::Error)
+        };
+        insta::assert_snapshot!(failure(&failed), @r"
+        exit code 3
+        Traceback
+        boom
+        ");
+    }
+
+    #[tokio::test]
+    async fn fields_come_from_the_body_and_else_from_the_query() {
+        let read = async |query, body: &'static str| fields(query, Body::from(body)).await.map(Value::Object);
+        assert_eq!(read(Some("jobID=1&x=a%20b"), "").await.unwrap(), json!({"jobID": "1", "x": "a b"}));
+        assert_eq!(read(Some("jobID=1"), r#"{"jobID": "2"}"#).await.unwrap(), json!({"jobID": "2"}));
+        assert!(read(None, "[1]").await.is_err());
+        assert!(read(None, "{").await.is_err());
+    }
+}

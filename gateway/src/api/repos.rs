@@ -1,0 +1,177 @@
+//! `/api/v1/repos`: registrations over REST. What one gives a repository is in [`crate::repos::register`].
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, StatusCode};
+use jobs::{Repo, accounts::Scope, audit::Action, bucket::Entry};
+use serde::Serialize;
+
+use crate::{
+    api::view::{List, OtherRegistration, ProblemView, RepoView, ViewedRepo},
+    auth::caller::Caller,
+    error::ApiError,
+    extract::Wanted,
+    repos::{forge_webhook::WebhookTold, problems::FIX_SECRET, register::Wishes, removal::Removal},
+    state::Gateway,
+};
+
+/// `POST /api/v1/repos`
+pub(crate) async fn add(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    Wanted(wishes): Wanted<Wishes>,
+) -> Result<Response, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::Repos)?;
+    let (entry, secret, webhook) = gateway.register(&caller, wishes).await?;
+    gateway.audit(&caller, Action::RepoAdded, entry.value.id).await;
+    tracing::info!(repo = %entry.value.id, user = %caller.user.id, "a repository was registered");
+    gateway.fill_soon(&entry.value);
+    let mut view = gateway.shown_repo(&caller, &entry.value);
+    view.also_registered = gateway.also_registered(&caller, &entry.value);
+    view.secret = Some(secret.expose().to_owned());
+    view.webhook = webhook;
+    Ok((StatusCode::CREATED, Json(view)).into_response())
+}
+
+/// What is shown of a repository: all of it to its owners, which one it is to its viewers.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(crate) enum Shown {
+    Owned(Box<RepoView>),
+    Viewed(ViewedRepo),
+}
+
+/// `GET /api/v1/repos`: newest first.
+pub(crate) async fn list(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+) -> Result<Json<List<Shown>>, ApiError> {
+    let caller = gateway.reader(&headers).await?;
+    caller.needs(Scope::JobsRead)?;
+    let mut found = gateway.repos.find(|repo| caller.sees(repo));
+    found.sort_by_key(|entry| std::cmp::Reverse(entry.value.id));
+    let items = found.iter().map(|entry| gateway.shown_to(&caller, &entry.value)).collect();
+    Ok(Json(List { items, next: None }))
+}
+
+/// `GET /api/v1/repos/{id}`
+pub(crate) async fn get(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Shown>, ApiError> {
+    let caller = gateway.reader(&headers).await?;
+    caller.needs(Scope::JobsRead)?;
+    let entry = gateway.shown_repo_entry(&caller, &id).await?;
+    Ok(Json(gateway.shown_to(&caller, &entry.value)))
+}
+
+/// `PATCH /api/v1/repos/{id}`
+pub(crate) async fn change(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    Wanted(wishes): Wanted<Wishes>,
+) -> Result<Json<RepoView>, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::Repos)?;
+    let fields = wishes.fields();
+    let (entry, webhook) = gateway.change(&caller, &id, wishes).await?;
+    gateway.audit_with(&caller, Action::RepoChanged, entry.value.id, Some(fields)).await;
+    Ok(Json(RepoView { webhook, ..gateway.shown_repo(&caller, &entry.value) }))
+}
+
+/// What became of the webhook at the forge, and of jobs that were not over.
+#[derive(Serialize)]
+struct Removed {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook: Option<WebhookTold>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    removing: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cancelled: Option<usize>,
+}
+
+/// `DELETE /api/v1/repos/{id}`: its jobs stay, its hook is unknown from now on. The webhook that was made
+/// for it at the forge is removed there. 202 while the forge is still to be told of jobs that were cancelled.
+pub(crate) async fn remove(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let caller = gateway.caller(&headers).await?;
+    caller.needs(Scope::Repos)?;
+    let entry = gateway.shown_repo_entry(&caller, &id).await?;
+    if !caller.owns(&entry.value) {
+        return Err(ApiError::Forbidden("only an owner of the repository may do that".to_owned()));
+    }
+    let webhook = match entry.value.is_removing() {
+        true => None,
+        false => gateway.remove_webhook(&entry.value).await,
+    };
+    let removal = gateway.unregister(entry.clone()).await?;
+    gateway.audit(&caller, Action::RepoRemoved, entry.value.id).await;
+    tracing::info!(repo = %entry.value.id, user = %caller.user.id, ?removal, "repository unregistered");
+    Ok(match (removal, webhook) {
+        (Removal::Removing { cancelled }, webhook) => {
+            let told = Removed { webhook, removing: true, cancelled: Some(cancelled) };
+            (StatusCode::ACCEPTED, Json(told)).into_response()
+        }
+        (Removal::Gone, webhook @ Some(_)) => {
+            Json(Removed { webhook, removing: false, cancelled: None }).into_response()
+        }
+        (Removal::Gone, None) => StatusCode::NO_CONTENT.into_response(),
+    })
+}
+
+impl Gateway {
+    /// A repository, as its owners see it.
+    fn shown_repo(&self, caller: &Caller, repo: &Repo) -> RepoView {
+        let mut view = RepoView {
+            viewers: self.viewers_shown(repo),
+            posts_reason: self.silent_because(repo, Some(caller)),
+            ..RepoView::of(repo, &self.public_url)
+        };
+        if let Some(unbelieved) = self.refused.unbelieved(repo.id) {
+            view.problems.push(ProblemView {
+                about: "signature",
+                message: format!(
+                    "{} deliveries were not believed, the last at {}: {}",
+                    unbelieved.count,
+                    unbelieved.last_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                    unbelieved.reason
+                ),
+                since: unbelieved.first_at,
+                fix: FIX_SECRET,
+            });
+        }
+        view
+    }
+
+    /// Other registrations of the same repository.
+    fn also_registered(&self, caller: &Caller, repo: &Repo) -> Vec<OtherRegistration> {
+        let shown = |entry: Entry<Repo>| {
+            let may_know = caller.sees(&entry.value);
+            let owner = self.users.find(|user| user.id == entry.value.owner);
+            OtherRegistration {
+                id: may_know.then_some(entry.value.id),
+                owner: owner.first().filter(|_| may_know).map(|user| user.value.email.clone()),
+                posts: Self::is_posting(&entry.value),
+            }
+        };
+        self.registrations_of(repo).into_iter().map(shown).collect()
+    }
+
+    fn shown_to(&self, caller: &Caller, repo: &Repo) -> Shown {
+        if caller.owns(repo) {
+            return Shown::Owned(Box::new(self.shown_repo(caller, repo)));
+        }
+        Shown::Viewed(ViewedRepo::of(repo))
+    }
+}

@@ -1,0 +1,307 @@
+//! `POST /webhooks/github` and `/webhooks/{repo id}`: check, understand, take, answer.
+//!
+//! The body is bounded before it is read, its signature checked before it is parsed. What nobody
+//! signed leaves nothing in NATS. 2xx is sent once JetStream has acknowledged.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    body::Body,
+    extract::{Path, State},
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use hooks::{
+    CloneUrl, Forge, Incoming,
+    incoming::{self, Malformed},
+    verify::{self, Verified},
+};
+use http::{HeaderMap, StatusCode, header};
+use jobs::{Repo, Secret, Verdict};
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    deliveries::{
+        ingest::{Arrival, Taken},
+        rejected::Hook,
+    },
+    error::ApiError,
+    extract,
+    http::client_ip,
+    metrics::Word,
+    repos::{register::secret_place, rename::Signer},
+    state::Gateway,
+};
+
+/// GitHub's own limit on a payload, in bytes.
+const MAX_DELIVERY_BYTES: usize = 25 << 20;
+/// A forge waits 10 s for an answer; NATS counts as silent before that.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// The hook's name in the ledger of what comes to `/webhooks/github`.
+pub(crate) const GITHUB: &str = "github";
+
+/// What a forge is told.
+#[derive(Serialize)]
+struct Answer {
+    delivery: String,
+    verdict: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    jobs: Option<Vec<jobs::JobId>>,
+}
+
+/// `POST /webhooks/github`
+pub(crate) async fn github(
+    State(gateway): State<Arc<Gateway>>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let Some(secret) = gateway.config.github.webhook_secret.clone() else {
+        return Err(ApiError::NotFound("webhook"));
+    };
+    let body = bounded(&gateway, Hook::Other(GITHUB), &headers, body).await?;
+    let verified = signed(&gateway, Hook::Other(GITHUB), Forge::Github, &secret, &headers, &body)?;
+    let told = within_patience(async {
+        let arrival = arrival(GITHUB, Forge::Github, &headers, &verified);
+        let repo = match &arrival.incoming {
+            Ok(incoming) => match named(incoming) {
+                Some(repository) => gateway.of_github(incoming, repository).await?,
+                None => None,
+            },
+            Err(_) => None,
+        };
+        if let Some(repo) = &repo {
+            gateway.limits.delivery(repo.id)?;
+        }
+        gateway.take(arrival, repo).await
+    });
+    answer(&gateway, told.await?)
+}
+
+/// `POST /webhooks/{repo id}`
+pub(crate) async fn of_repo(
+    State(gateway): State<Arc<Gateway>>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, ApiError> {
+    let found = within_patience(gateway.repo(&id)).await?;
+    let Some(repo) = found.map(|entry| entry.value) else {
+        // The name is from outside: only what could be an id is kept.
+        let hook: String = id.chars().filter(char::is_ascii_graphic).take(40).collect();
+        return Err(gateway.refuse(
+            Hook::Other(&hook),
+            "unknown repository",
+            ApiError::NotFound("repository"),
+        ));
+    };
+    let hook = Hook::Repo(repo.id);
+    let forge = forge_of(&repo);
+    let secret = gateway
+        .keys
+        .open_sealed(&secret_place(repo.id), &repo.sealed_secret)
+        .map_err(|error| ApiError::Internal(error.into()))?;
+    let body = bounded(&gateway, hook, &headers, body).await?;
+    let verified = signed(&gateway, hook, forge, &secret, &headers, &body)?;
+    gateway.refused.believed(repo.id);
+    gateway.limits.delivery(repo.id)?;
+    let arrival = arrival(&hook.to_string(), forge, &headers, &verified);
+    let told = within_patience(async {
+        let repo = match arrival.incoming.as_ref().ok().and_then(named) {
+            // One question for each delivery: a forge that is slow has had its time then.
+            Some(_) if repo.unproved.is_some() => gateway.prove_again(repo).await?,
+            Some(repository) => gateway.follow(repo, repository, Signer::Registrant).await?,
+            None => repo,
+        };
+        gateway.take(arrival, Some(repo)).await
+    });
+    answer(&gateway, told.await?)
+}
+
+/// The forge of a registration; a word we do not know is a plain server's.
+pub(crate) fn forge_of(repo: &Repo) -> Forge {
+    let word = serde_json::Value::String(repo.forge.clone());
+    serde_json::from_value(word).unwrap_or(Forge::Plain)
+}
+
+async fn within_patience<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
+    match tokio::time::timeout(PATIENCE, work).await {
+        Ok(done) => done,
+        // Every step is idempotent, so it may end between any two.
+        Err(_) => Err(ApiError::Unavailable(anyhow::anyhow!("nats was silent for {} s", PATIENCE.as_secs()))),
+    }
+}
+
+/// The body, unless it is too long; a length that is told is believed before a byte is kept.
+async fn bounded(
+    gateway: &Gateway,
+    hook: Hook<'_>,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Bytes, ApiError> {
+    let told = length(headers);
+    let read = match told {
+        Some(length) if length > MAX_DELIVERY_BYTES => {
+            // Who asks first has sent nothing yet, and will not.
+            if !headers.contains_key(header::EXPECT) {
+                extract::discard(body).await;
+            }
+            Err(ApiError::TooLarge(MAX_DELIVERY_BYTES))
+        }
+        Some(_) | None => extract::read(body, MAX_DELIVERY_BYTES).await,
+    };
+    match read {
+        Err(error @ ApiError::TooLarge(_)) => Err(gateway.refuse(hook, "larger than 25 MiB", error)),
+        read => read,
+    }
+}
+
+/// The length that is told of a body.
+fn length(headers: &HeaderMap) -> Option<usize> {
+    headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok())
+}
+
+fn signed<'a>(
+    gateway: &Gateway,
+    hook: Hook<'_>,
+    forge: Forge,
+    secret: &Secret,
+    headers: &HeaderMap,
+    body: &'a Bytes,
+) -> Result<Verified<'a>, ApiError> {
+    verify::verify_headers(forge, secret, headers, body).map_err(|why| {
+        let error = ApiError::Unauthorized("the delivery is not signed with this webhook's secret");
+        gateway.refuse(hook, &why.to_string(), error)
+    })
+}
+
+fn arrival(hook: &str, forge: Forge, headers: &HeaderMap, verified: &Verified<'_>) -> Arrival {
+    let digest = hex::encode(Sha256::digest(verified.raw()));
+    let event = incoming::event(forge, headers);
+    let parsed = match &event {
+        Ok(event) => incoming::parse(forge, event, verified),
+        Err(_) => Err(Malformed::NoEvent),
+    };
+    Arrival {
+        hook: hook.to_owned(),
+        delivery_id: incoming::delivery_id(forge, headers).unwrap_or(&digest).to_owned(),
+        digest,
+        event: event.map_or("", |event| event).chars().take(100).collect(),
+        incoming: parsed.map_err(|error| error.to_string()),
+        head_revision: None,
+    }
+}
+
+/// The repository that an event is about.
+pub(crate) fn named(incoming: &Incoming) -> Option<&incoming::Repository> {
+    match incoming {
+        Incoming::Push(push) => Some(&push.repository),
+        Incoming::PullRequest(pull) => Some(&pull.repository),
+        Incoming::Rerequested(asked) => Some(&asked.repository),
+        Incoming::Ping
+        | Incoming::Installation(_)
+        | Incoming::InstallationRepositories(_)
+        | Incoming::Ignored(_) => None,
+    }
+}
+
+fn answer(gateway: &Gateway, taken: Taken) -> Result<Response, ApiError> {
+    gateway.metrics.delivery(taken.verdict);
+    let status = match taken.verdict {
+        Verdict::Accepted | Verdict::Duplicate => StatusCode::ACCEPTED,
+        Verdict::Ignored | Verdict::Held => StatusCode::OK,
+        // A full queue is no fault of the delivery.
+        Verdict::Refused if !taken.jobs.is_empty() => StatusCode::ACCEPTED,
+        Verdict::Refused if taken.malformed => StatusCode::BAD_REQUEST,
+        Verdict::Refused => StatusCode::FORBIDDEN,
+    };
+    let jobs = (!taken.jobs.is_empty()).then_some(taken.jobs);
+    let answer = Answer { delivery: taken.key, verdict: taken.verdict, reason: taken.reason, jobs };
+    Ok((status, Json(answer)).into_response())
+}
+
+impl Gateway {
+    /// Counts and remembers a delivery that is not believed, and says what is answered: `error`, unless
+    /// too many came from there. Those leave nothing but a count, or they would push all others out.
+    fn refuse(&self, hook: Hook<'_>, reason: &str, error: ApiError) -> ApiError {
+        self.metrics.unsigned(Word::of(reason));
+        if let Err(too_fast) = self.limits.unsigned(client_ip::address()) {
+            return too_fast;
+        }
+        self.refused.note(hook, reason);
+        tracing::info!(%hook, reason, "a delivery was not believed");
+        error
+    }
+
+    /// The registration that posts for a repository of GitHub's, up to date with what is said of it. What
+    /// comes through an installation of the App concerns the registrations of that installation alone;
+    /// without an App the hook is an organisation's, and concerns whoever posts there.
+    async fn of_github(
+        &self,
+        incoming: &Incoming,
+        named: &incoming::Repository,
+    ) -> Result<Option<Repo>, ApiError> {
+        let posting = self.posting_repo(named).await?;
+        let repo = match through(incoming).filter(|_| self.app.is_some()) {
+            Some(installation) => match posting.filter(|repo| repo.installation == Some(installation)) {
+                Some(repo) => Some(repo),
+                None => self.of_installation(installation, named).await?,
+            },
+            None => match posting {
+                Some(repo) => Some(repo),
+                None => self.unproved_of_operator(named).await?,
+            },
+        };
+        match repo {
+            Some(repo) => self.follow(repo, named, Signer::App).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The registration that an installation brought, where another one posts in its place because GitHub
+    /// refuses the App's checks.
+    async fn of_installation(
+        &self,
+        installation: u64,
+        named: &incoming::Repository,
+    ) -> Result<Option<Repo>, ApiError> {
+        let is_its = |repo: &Repo| {
+            repo.installation == Some(installation)
+                && repo.forge_id.is_some()
+                && repo.forge_id == named.forge_id
+                && !repo.is_removing()
+        };
+        let found = self.repos.find(is_its).into_iter().min_by_key(|entry| entry.value.id);
+        let Some(found) = found else { return Ok(None) };
+        let entry = self.ledger.repos.get(&found.key).await?;
+        Ok(entry.map(|entry| entry.value).filter(is_its))
+    }
+
+    /// A registration of an admin's that GitHub has not confirmed yet, once it has.
+    async fn unproved_of_operator(&self, named: &incoming::Repository) -> Result<Option<Repo>, ApiError> {
+        let is_named = |repo: &Repo| {
+            let url = repo.url.parse::<CloneUrl>();
+            let is_open = repo.operator_credential && repo.unproved.is_some() && !repo.is_removing();
+            is_open && url.is_ok_and(|url| url.same_repository(&named.clone_url))
+        };
+        let found = self.repos.find(is_named).into_iter().min_by_key(|entry| entry.value.id);
+        let Some(found) = found else { return Ok(None) };
+        let repo = self.prove_again(found.value).await?;
+        Ok(Some(repo).filter(|repo| repo.posts))
+    }
+}
+
+/// The installation through which an event came.
+fn through(incoming: &Incoming) -> Option<u64> {
+    match incoming {
+        Incoming::Push(push) => push.installation,
+        Incoming::PullRequest(pull) => pull.installation,
+        Incoming::Rerequested(asked) => asked.installation,
+        Incoming::Installation(event) => Some(event.id),
+        Incoming::InstallationRepositories(event) => Some(event.id),
+        Incoming::Ping | Incoming::Ignored(_) => None,
+    }
+}

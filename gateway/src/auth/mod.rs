@@ -1,0 +1,5 @@
+//! Authenticates and authorizes API callers.
+
+pub(crate) mod access_watch;
+pub(crate) mod caller;
+pub(crate) mod last_used;

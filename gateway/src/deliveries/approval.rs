@@ -1,0 +1,95 @@
+//! Deliveries that wait for somebody's word.
+//!
+//! An approval takes the verdict `held` away and notes who gave it; then the delivery is finished like
+//! any other without a verdict, also after a crash in between.
+
+use hooks::Incoming;
+use jobs::{CommitSha, Delivery, Verdict, bucket::Entry};
+
+use crate::{auth::caller::Caller, error::ApiError, state::Gateway};
+
+/// The field of a delivery that names who approved it.
+const APPROVED_BY: &str = "approved_by";
+
+/// Whether somebody approved this delivery.
+pub(crate) fn is_approved(delivery: &Delivery) -> bool {
+    delivery.other.contains_key(APPROVED_BY)
+}
+
+/// Whether this could be the id of a delivery.
+pub(crate) fn is_key(id: &str) -> bool {
+    id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+impl Gateway {
+    /// A delivery that the caller may decide about: one to a repository that he owns; one that belongs to
+    /// no repository is an admin's.
+    pub(crate) async fn decidable(&self, caller: &Caller, id: &str) -> Result<Entry<Delivery>, ApiError> {
+        let missing = || ApiError::NotFound("delivery");
+        let entry = if is_key(id) { self.ledger.deliveries.get(id).await? } else { None };
+        let entry = entry.ok_or_else(missing)?;
+        let his = match entry.value.repo {
+            Some(repo) => {
+                let repo = self.ledger.repos.get(&repo.to_string()).await?;
+                repo.is_some_and(|repo| caller.owns(&repo.value))
+            }
+            None => caller.is_admin(),
+        };
+        if his { Ok(entry) } else { Err(missing()) }
+    }
+
+    /// Lets a held delivery do what it says. `sha` names the commit that is approved, where one is.
+    pub(crate) async fn approve_held(
+        &self,
+        caller: &Caller,
+        delivery: Entry<Delivery>,
+        sha: Option<&CommitSha>,
+    ) -> Result<Entry<Delivery>, ApiError> {
+        let kept = delivery.value.incoming.clone().map(serde_json::from_value::<Incoming>);
+        match kept {
+            Some(Ok(Incoming::Installation(_) | Incoming::InstallationRepositories(_))) => {
+                if !caller.is_admin() {
+                    return Err(ApiError::Forbidden("only an admin may accept an installation".to_owned()));
+                }
+                if sha.is_some() {
+                    return Err(ApiError::BadRequest("sha: an installation has no commit".to_owned()));
+                }
+            }
+            Some(Ok(Incoming::PullRequest(pull))) => {
+                return self.approve_pull(caller, delivery, &pull, sha).await;
+            }
+            Some(Ok(
+                Incoming::Push(_) | Incoming::Ping | Incoming::Rerequested(_) | Incoming::Ignored(_),
+            ))
+            | Some(Err(_))
+            | None => return Err(not_held()),
+        }
+        let approved = self.note_approval(caller, &delivery).await?;
+        self.finish_delivery(approved, None).await
+    }
+
+    async fn note_approval(
+        &self,
+        caller: &Caller,
+        delivery: &Entry<Delivery>,
+    ) -> Result<Entry<Delivery>, ApiError> {
+        if delivery.value.verdict != Some(Verdict::Held) {
+            return Err(not_held());
+        }
+        let mut approved = Delivery {
+            verdict: None,
+            reason: None,
+            received_at: delivery.value.received_at.or(Some(delivery.written_at)),
+            ..delivery.value.clone()
+        };
+        approved.other.insert(APPROVED_BY.to_owned(), caller.user.id.to_string().into());
+        self.ledger.deliveries.update(&delivery.key, &approved, delivery.revision).await?;
+        tracing::info!(delivery = delivery.key, user = %caller.user.id, "a delivery was approved");
+        let written = self.ledger.deliveries.get(&delivery.key).await?;
+        written.ok_or(ApiError::NotFound("delivery"))
+    }
+}
+
+fn not_held() -> ApiError {
+    ApiError::Conflict("this delivery is not held".to_owned())
+}

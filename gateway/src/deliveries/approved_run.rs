@@ -1,0 +1,83 @@
+//! An owner lets a held pull request run, at the commit that he looked at.
+//!
+//! The approval names a commit, and a newer one voids it: what runs is never what came after the look.
+
+use hooks::incoming::PullRequest;
+use jobs::{CommitSha, Delivery, JobId, Verdict, bucket::Entry};
+use serde_json::json;
+
+use crate::{
+    auth::caller::Caller,
+    deliveries::{create_job::QUEUE_FULL, pull_request::VOID},
+    error::ApiError,
+    state::Gateway,
+};
+
+/// Field of an entry: which commit was approved, and by whom.
+const APPROVED: &str = "approved";
+
+/// Whether this delivery was approved.
+pub(super) fn is_in(delivery: &Delivery) -> bool {
+    delivery.other.contains_key(APPROVED)
+}
+
+impl Gateway {
+    /// Makes the job of a held pull request; approving twice is the same job.
+    pub(crate) async fn approve_pull(
+        &self,
+        caller: &Caller,
+        entry: Entry<Delivery>,
+        pull: &PullRequest,
+        sha: Option<&CommitSha>,
+    ) -> Result<Entry<Delivery>, ApiError> {
+        let sha = sha.ok_or_else(|| ApiError::BadRequest("sha: the commit is missing".to_owned()))?;
+        let missing = || ApiError::NotFound("repository");
+        let id = entry.value.repo.ok_or_else(missing)?;
+        let repo = self.repo(&id.to_string()).await?.ok_or_else(missing)?.value;
+        let conflict = |why: String| Err(ApiError::Conflict(why));
+        if *sha != pull.head_sha {
+            return conflict(format!("this delivery is of commit {}, not of {sha}", pull.head_sha));
+        }
+        match (entry.value.verdict, is_in(&entry.value)) {
+            (Some(Verdict::Accepted | Verdict::Duplicate), true) => return Ok(entry),
+            // Refused: the queue was full then.
+            (Some(Verdict::Held), _) | (Some(Verdict::Refused) | None, true) => {}
+            (Some(Verdict::Ignored), true) => return conflict(VOID.to_owned()),
+            (
+                Some(Verdict::Accepted | Verdict::Duplicate | Verdict::Ignored | Verdict::Refused) | None,
+                false,
+            ) => return conflict("this delivery is not held".to_owned()),
+        }
+        match self.newest(&pull.reference(), &repo).await? {
+            Some(newest) if newest == *sha => {}
+            Some(newest) => {
+                return conflict(format!("{VOID}: {newest}; approve the delivery that brought it"));
+            }
+            None => return conflict("the pull request was closed".to_owned()),
+        }
+        let job = JobId::new();
+        let is_full = !self.reserve_all(repo.owner, &[job]).await?;
+        let approved = |now: &Entry<Delivery>| {
+            let waits = match now.value.verdict {
+                Some(Verdict::Held) => true,
+                Some(Verdict::Refused) => is_in(&now.value),
+                Some(Verdict::Accepted | Verdict::Duplicate | Verdict::Ignored) | None => false,
+            };
+            waits.then(|| {
+                let mut next = now.value.clone();
+                next.other.insert(APPROVED.to_owned(), json!({ "sha": sha, "by": caller.user.id }));
+                let reason = is_full.then(|| QUEUE_FULL.to_owned());
+                Delivery { verdict: None, jobs: vec![job], reason, ..next }
+            })
+        };
+        let changed = self.ledger.deliveries.change(&entry.key, approved).await?;
+        let entry = changed.ok_or(ApiError::NotFound("delivery"))?;
+        let done = self.finish_delivery(entry, Some(&repo)).await?;
+        tracing::info!(delivery = done.key, user = %caller.user.id, %sha, "a pull request was approved");
+        match done.value.verdict {
+            Some(Verdict::Ignored) => conflict(done.value.reason.unwrap_or_default()),
+            Some(Verdict::Refused) => Err(ApiError::TooMany(QUEUE_FULL.to_owned())),
+            Some(Verdict::Accepted | Verdict::Duplicate | Verdict::Held) | None => Ok(done),
+        }
+    }
+}

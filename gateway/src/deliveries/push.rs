@@ -1,0 +1,154 @@
+//! A push: one job, unless the same push made one before. One of a merge queue is a pull request's.
+
+use std::collections::VecDeque;
+
+use hooks::{Forge, GitRef, Push, git_ref::merge_queue_target};
+use jobs::{
+    CommitSha, Delivery, JobId, NewJob, Outcome, PullRequests, Repo, RepoEvent, Trigger, Verdict,
+    streams::commit_key,
+};
+
+use crate::{
+    api::webhooks::forge_of,
+    deliveries::{
+        approval_status::PULL_REQUEST,
+        create_job::{Decided, rerun_of},
+        ingest::HEAD_REVISION,
+        ref_heads::Moved,
+    },
+    error::ApiError,
+    state::Gateway,
+};
+
+/// The context of pushes to branches.
+pub(super) const PUSH: &str = "gitfaas/push";
+/// Why a job ended before it began.
+const SAYS_SO: &str = "the commit says so";
+
+impl Gateway {
+    pub(super) async fn run_push(
+        &self,
+        delivery: &Delivery,
+        push: &Push,
+        repo: &Repo,
+    ) -> Result<Decided, ApiError> {
+        let over = delivery.other.get(HEAD_REVISION).and_then(serde_json::Value::as_u64);
+        let moved = Moved::of_push(push).map(|moved| Moved { over, ..moved });
+        let (Some(moved), Some(job)) = (moved, delivery.jobs.first().copied()) else {
+            self.remove_ref(push.reference.as_str(), repo).await?;
+            return Ok(Decided::because(Verdict::Ignored, "the ref was removed"));
+        };
+        if delivery.replay_of.is_none()
+            && let Some(earlier) = self.seen_before(&moved, repo, job).await?
+        {
+            if push.made_up {
+                self.move_head(&moved, repo, Some(earlier)).await?;
+            }
+            return Ok(Decided::duplicate_of(earlier));
+        }
+        let new = new_job(delivery, push, repo, job);
+        if skips(repo, push) {
+            return self.make_skipped(new, &moved, repo).await;
+        }
+        let same_as = match (&new.sha, new.trigger) {
+            (Some(sha), Trigger::Push) => self.twin(repo, sha, PULL_REQUEST).await?,
+            (Some(_) | None, _) => None,
+        };
+        self.make(delivery, NewJob { same_as, ..new }, Some((&moved, repo))).await
+    }
+
+    /// A job that ends before it begins, because the commit says so; the older one of its ref goes on.
+    async fn make_skipped(&self, new: NewJob, moved: &Moved, repo: &Repo) -> Result<Decided, ApiError> {
+        let job = new.id;
+        let entry = self.ledger.record_ended(new, &Outcome::Skipped { why: SAYS_SO.to_owned() }).await?;
+        self.note(&entry);
+        self.move_head(moved, repo, None).await?;
+        self.ledger.touch_status(&entry).await?;
+        Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Accepted, SAYS_SO) })
+    }
+
+    /// The job of the same commit that may answer for one of the other event.
+    pub(super) async fn twin(
+        &self,
+        repo: &Repo,
+        sha: &CommitSha,
+        context: &str,
+    ) -> Result<Option<JobId>, ApiError> {
+        match repo.pull_requests {
+            PullRequests::Run => return Ok(None),
+            PullRequests::Reuse => {}
+        }
+        let Some(commit) = self.ledger.commits.get(&commit_key(repo.id, sha, context)).await? else {
+            return Ok(None);
+        };
+        // Workers write entries of commits too: which job one names is held against what was signed.
+        let Some(entry) = self.record(commit.value.job).await? else { return Ok(None) };
+        let job = &entry.value;
+        if job.repo != Some(repo.id) || job.sha.as_ref() != Some(sha) {
+            return Ok(None);
+        }
+        // A merge group's job is neither a push's nor a pull request's alone.
+        let of_queue = job.reference.as_deref().and_then(|text| text.parse::<GitRef>().ok());
+        let of_queue =
+            of_queue.is_some_and(|name| name.branch().is_some_and(|it| merge_queue_target(it).is_some()));
+        let is_plain = match job.trigger {
+            Trigger::Push | Trigger::PullRequest => !job.untrusted && job.same_as.is_none() && !of_queue,
+            Trigger::Tag | Trigger::Call | Trigger::Rerun => false,
+        };
+        let agrees = is_plain && self.secrets_agree(repo.id).await?;
+        Ok(agrees.then_some(job.id))
+    }
+}
+
+/// Whether a push only leaves a job that was skipped. What waits in a merge queue is never skipped: it
+/// would merge untested.
+pub(super) fn skips(repo: &Repo, push: &Push) -> bool {
+    push.asks_to_skip() && queue_target(repo, push).is_none()
+}
+
+/// The branch that a push of GitHub's merge queue wants to get into.
+pub(super) fn queue_target<'a>(repo: &Repo, push: &'a Push) -> Option<&'a str> {
+    match forge_of(repo) {
+        Forge::Github => merge_queue_target(push.reference.branch()?),
+        Forge::Gitea | Forge::Gitlab | Forge::Plain => None,
+    }
+}
+
+fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
+    let (trigger, mut contexts) = match queue_target(repo, push) {
+        // Forks' code may be inside: it gets what a pull request gets. It answers for whatever a required
+        // check may be asked for.
+        Some(_) => {
+            let asked = [(RepoEvent::Push, PUSH), (RepoEvent::PullRequest, PULL_REQUEST)];
+            let contexts = asked.into_iter().filter(|(event, _)| repo.events.contains(event));
+            (Trigger::PullRequest, contexts.map(|(_, context)| context.to_owned()).collect())
+        }
+        None => {
+            let (trigger, context) = kind(&push.reference);
+            (trigger, VecDeque::from([context.to_owned()]))
+        }
+    };
+    let context = contexts.pop_front().filter(|_| repo.posts);
+    NewJob {
+        id,
+        trigger,
+        label: repo.label.clone(),
+        repo: Some(repo.id),
+        reference: Some(push.reference.to_string()),
+        sha: push.commit().cloned(),
+        before: push.before.clone(),
+        paths: repo.paths.clone(),
+        name: repo.name.clone(),
+        also_contexts: context.as_ref().map(|_| contexts.into()).unwrap_or_default(),
+        context,
+        rerun_of: rerun_of(delivery),
+        ..NewJob::call(repo.owner, repo.url.clone())
+    }
+}
+
+fn kind(reference: &GitRef) -> (Trigger, &'static str) {
+    match reference.tag() {
+        Some(_) => (Trigger::Tag, "gitfaas/tag"),
+        None => (Trigger::Push, PUSH),
+    }
+}

@@ -1,0 +1,237 @@
+//! Bodies of requests: bounded in length, in time and in what lies in memory, and understood or refused with
+//! a sentence.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    body::Body,
+    extract::{FromRequest, FromRequestParts},
+    response::{IntoResponse as _, Response},
+};
+use bytes::{Bytes, BytesMut};
+use http::{Request, request::Parts};
+use http_body_util::BodyExt as _;
+use serde::de::DeserializeOwned;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::{
+    error::ApiError,
+    http::rate_limit::{Credit, Meter},
+};
+
+/// The largest JSON body, in bytes: far above what any request of ours needs.
+pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;
+
+/// A body that takes longer than this is held back on purpose. 25 MiB come in time at 10 Mbit/s.
+const TIME: Duration = Duration::from_secs(25);
+
+/// What a body can save of the time that its bytes buy; it begins with so much.
+const SAVED: Duration = Duration::from_secs(5);
+
+/// What is read of a body that is refused, so that its sender hears why: twice the largest delivery.
+const DISCARD_BYTES: usize = 50 << 20;
+
+/// For how long that is read at most.
+const DISCARD_TIME: Duration = Duration::from_secs(5);
+
+tokio::task_local! {
+    /// Counts the body of the request that is being answered.
+    pub(crate) static METER: Arc<Meter>;
+}
+
+/// A JSON body, whatever its content type says: programs of the published interface send none.
+pub(crate) struct Wanted<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Wanted<T> {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, ApiError> {
+        let bytes = read(request.into_body(), MAX_BODY_BYTES).await?;
+        Ok(Self(json(&bytes)?))
+    }
+}
+
+/// A form, read as every other body is. What is wrong with it is said as axum says it.
+pub(crate) struct Form<T>(pub(crate) T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request<Body>, state: &S) -> Result<Self, Response> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body, MAX_BODY_BYTES).await.map_err(ApiError::into_response)?;
+        let whole = Request::from_parts(parts, Body::from(bytes));
+        let form = axum::Form::from_request(whole, state).await;
+        form.map(|axum::Form(form)| Self(form)).map_err(|rejection| rejection.into_response())
+    }
+}
+
+/// The fields of a query string.
+pub(crate) struct Query<T>(pub(crate) T);
+
+impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri);
+        query.map(|query| Self(query.0)).map_err(|error| ApiError::BadRequest(error.body_text()))
+    }
+}
+
+/// The whole body, if it is not longer than `limit` bytes, comes in time, and there is room for it.
+pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
+    let meter = METER.try_with(Arc::clone).ok();
+    let credit = Mutex::new(Credit::new(SAVED));
+    if let Some(meter) = &meter {
+        meter.begins();
+    }
+    let gave_way = async {
+        match &meter {
+            Some(meter) => meter.gave_way().await,
+            None => std::future::pending().await,
+        }
+    };
+    let read = tokio::select! {
+        read = timeout(TIME, collect(&mut body, limit, meter.as_deref(), &credit)) => {
+            read.unwrap_or(Err(ApiError::TooSlow(TIME.as_secs())))
+        }
+        slow = too_slow(&credit) => Err(slow),
+        gave_way = gave_way => Err(gave_way),
+    };
+    if matches!(read, Err(ApiError::TooLarge(_))) {
+        discard(body).await;
+    }
+    read
+}
+
+/// Puts a body together; what it is longer than `limit` is not kept.
+async fn collect(
+    body: &mut Body,
+    limit: usize,
+    meter: Option<&Meter>,
+    credit: &Mutex<Credit>,
+) -> Result<Bytes, ApiError> {
+    let mut whole = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::BadRequest("the body broke off".to_owned()))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if whole.len() + data.len() > limit {
+            return Err(ApiError::TooLarge(limit));
+        }
+        if let Some(meter) = meter {
+            meter.take(data.len())?;
+        }
+        // Copied: a piece keeps alive all that was read together with it.
+        whole.extend_from_slice(data);
+        locked(credit).earn(data.len());
+    }
+    if let Some(meter) = meter {
+        meter.is_whole();
+    }
+    Ok(whole.freeze())
+}
+
+/// Returns when a body comes too slowly.
+async fn too_slow(credit: &Mutex<Credit>) -> ApiError {
+    let began = Instant::now();
+    loop {
+        let left = *locked(credit);
+        if left.is_used_up() {
+            return ApiError::TooSlow(began.elapsed().as_secs());
+        }
+        sleep_until(left.until()).await;
+    }
+}
+
+fn locked(credit: &Mutex<Credit>) -> MutexGuard<'_, Credit> {
+    credit.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Reads what is left of a body and forgets it, within bounds. Who is still sending when the connection is
+/// closed sees that it broke, not the answer: RFC 9112, section 9.6.
+pub(crate) async fn discard(mut body: Body) {
+    let mut left = DISCARD_BYTES;
+    let reading = async {
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(less) => left = less,
+                None => break,
+            }
+        }
+    };
+    // Whether it came to its end or not, the answer is the same.
+    let _: Result<(), tokio::time::error::Elapsed> = timeout(DISCARD_TIME, reading).await;
+}
+
+/// Reads JSON.
+pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::BadRequest(format!("the body is not as expected: {error}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::stream;
+    use tokio::time::sleep;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_is_held_back_is_not_waited_for() {
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"{"))]);
+        let body = Body::from_stream(futures_util::StreamExt::chain(first, stream::pending()));
+        assert!(matches!(read(body, 100).await, Err(ApiError::TooSlow(5))));
+    }
+
+    /// A body of so many bytes each second.
+    fn dripping(bytes: usize) -> Body {
+        Body::from_stream(stream::unfold((), move |()| async move {
+            sleep(Duration::from_secs(1)).await;
+            Some((Ok::<_, std::io::Error>(Bytes::from(vec![0; bytes])), ()))
+        }))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_body_has_a_slowest_rate_and_a_longest_time() {
+        assert!(matches!(read(dripping(8 << 10), 1 << 20).await, Err(ApiError::TooSlow(9))));
+        assert!(matches!(read(dripping(32 << 10), 1 << 20).await, Err(ApiError::TooSlow(25))));
+        assert!(matches!(read(dripping(100 << 10), 1 << 20).await, Err(ApiError::TooLarge(_))));
+    }
+
+    #[tokio::test]
+    async fn a_body_is_bounded() {
+        assert_eq!(read(Body::from("abc"), 3).await.unwrap(), "abc");
+        assert!(matches!(read(Body::from("abcd"), 3).await, Err(ApiError::TooLarge(3))));
+    }
+
+    /// An endless body of such chunks that counts what is taken of it.
+    fn counted(taken: &Arc<AtomicUsize>, chunk: usize) -> Body {
+        let taken = Arc::clone(taken);
+        Body::from_stream(stream::repeat_with(move || {
+            taken.fetch_add(chunk, Ordering::Relaxed);
+            Ok::<_, std::io::Error>(Bytes::from(vec![0; chunk]))
+        }))
+    }
+
+    #[tokio::test]
+    async fn what_is_refused_is_read_on_within_bounds() {
+        let taken = Arc::default();
+        let endless = counted(&taken, 1 << 20);
+        assert!(matches!(read(endless, 3).await, Err(ApiError::TooLarge(3))));
+        let taken = taken.load(Ordering::Relaxed);
+        assert!((DISCARD_BYTES..DISCARD_BYTES + (4 << 20)).contains(&taken), "{taken}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_refused_and_held_back_is_not_waited_for_long() {
+        let before = tokio::time::Instant::now();
+        discard(Body::from_stream(stream::pending::<std::io::Result<Bytes>>())).await;
+        assert_eq!(before.elapsed().as_secs(), DISCARD_TIME.as_secs());
+    }
+}

@@ -1,0 +1,301 @@
+//! Making a job from a call: what was asked is checked at the door, then it is the ledger's.
+
+use hooks::CloneUrl;
+use jiff::{SignedDuration, Timestamp};
+use jobs::{
+    CommitSha, Delivery, Job, JobId, Label, NewJob, Repo, RepoId, UserId,
+    accounts::Scope,
+    bucket::{BucketError, Entry},
+    usage::Resource,
+};
+use serde_json::Map;
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    auth::caller::Caller,
+    error::ApiError,
+    jobs::labels::{Commit, check_call},
+    state::Gateway,
+};
+
+/// All arguments of a call together, in bytes: a record stays under 32 KiB with all it may hold.
+const MAX_ARGS_BYTES: usize = 12 * 1024;
+/// The longest name of a job, in bytes; it is shown in lists.
+const MAX_NAME_BYTES: usize = 200;
+/// The longest ref, in bytes; that of the forges.
+const MAX_REF_BYTES: usize = 512;
+/// The longest idempotency key, in bytes; a UUID has 36.
+const MAX_KEY_BYTES: usize = 255;
+/// For so long a repeated request is the same job.
+const KEY_LIFE: SignedDuration = SignedDuration::from_hours(24);
+
+/// An idempotency key, in the ledger.
+struct KeyEntered {
+    job: JobId,
+    at: String,
+    /// Of the write that entered it, if this request is the first.
+    revision: Option<u64>,
+}
+
+/// What a caller asks for.
+#[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize)]
+pub(crate) struct Call {
+    /// A registered repository's id, or a URL.
+    pub(crate) repo: String,
+    #[serde(default, rename = "ref")]
+    pub(crate) reference: Option<String>,
+    #[serde(default)]
+    pub(crate) args: Option<Vec<String>>,
+    #[serde(default)]
+    pub(crate) name: Option<String>,
+    #[serde(default)]
+    pub(crate) label: Option<String>,
+}
+
+impl Gateway {
+    /// Submits a call; a repeated one with the same idempotency key is the same job.
+    pub(crate) async fn call(
+        &self,
+        caller: &Caller,
+        call: &Call,
+        idempotency_key: Option<&str>,
+    ) -> Result<Entry<Job>, ApiError> {
+        caller.needs(Scope::JobsWrite)?;
+        let mut new = self.checked(caller, call).await?;
+        let mut key_entered = None;
+        if let Some(key) = idempotency_key {
+            let entered = self.idempotent(caller, key, call, new.id).await?;
+            new.id = entered.job;
+            if entered.revision.is_none() && self.ledger.job(new.id).await?.is_some() {
+                // Finishes what an earlier try may have left between record and queue.
+                let entry = self.ledger.submit(new).await?;
+                return self.believed(entry).ok_or(ApiError::NotFound("job"));
+            }
+            key_entered = entered.revision.map(|revision| (entered.at, revision));
+        }
+        if let Err(error) = self.check_new(&new).await {
+            // A key of what was refused is worth nothing: the same request is judged anew.
+            if let Some((at, revision)) = key_entered {
+                let _ = self.ledger.deliveries.delete(&at, revision).await;
+            }
+            return Err(error);
+        }
+        let entry = self.ledger.submit(new).await?;
+        self.note(&entry);
+        Ok(entry)
+    }
+
+    /// Refuses what nobody would run, and what goes over the owner's limit; else place is held for it.
+    async fn check_new(&self, new: &NewJob) -> Result<(), ApiError> {
+        self.check_label(&new.label).await?;
+        self.check_queue(new).await
+    }
+
+    /// Repeats a job as a new one, for its original owner. The commit stays the same.
+    pub(crate) async fn rerun(&self, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
+        self.check_again(&of.value).await?;
+        let new = self.again(of, JobId::new()).await?;
+        self.check_queue(&new).await?;
+        let entry = self.ledger.submit(new).await?;
+        self.note(&entry);
+        Ok(entry)
+    }
+
+    async fn checked(&self, caller: &Caller, call: &Call) -> Result<NewJob, ApiError> {
+        let repo = self.named_repo(caller, &call.repo).await?;
+        let url = match &repo {
+            Some(repo) => repo.url.clone(),
+            None => clone_url(&call.repo)?.to_string(),
+        };
+        let reference = call.reference.as_deref().map(reference).transpose()?;
+        let label = match (&call.label, &repo) {
+            (Some(label), _) => {
+                label.parse().map_err(|error| ApiError::BadRequest(format!("label: {error}")))?
+            }
+            (None, Some(repo)) => repo.label.clone(),
+            (None, None) => Label::default(),
+        };
+        if call.args.iter().flatten().map(String::len).sum::<usize>() > MAX_ARGS_BYTES {
+            return Err(ApiError::BadRequest(format!("args: more than {MAX_ARGS_BYTES} bytes together")));
+        }
+        if call.args.iter().flatten().any(|arg| arg.contains('\0')) {
+            return Err(ApiError::BadRequest("args: an argument cannot hold a NUL".to_owned()));
+        }
+        let name = call.name.clone().filter(|name| !name.is_empty());
+        if name.as_ref().is_some_and(|name| name.len() > MAX_NAME_BYTES) {
+            return Err(ApiError::BadRequest(format!("name: longer than {MAX_NAME_BYTES} bytes")));
+        }
+        let untrusted = reference.as_deref().is_some_and(|text| {
+            // A forge serves a fork's commit by its id too, and a viewer may not push here.
+            let is_viewers = repo.as_ref().is_some_and(|repo| !caller.owns(repo));
+            may_be_a_strangers(text) || (is_viewers && text.parse::<CommitSha>().is_ok())
+        });
+        let commit = if untrusted { Commit::Untrusted } else { Commit::Own };
+        check_call(caller, &label, repo.as_ref(), commit)?;
+        Ok(NewJob {
+            label,
+            repo: repo.as_ref().map(|repo| repo.id),
+            untrusted,
+            sha: reference.as_deref().and_then(|text| text.parse::<CommitSha>().ok()),
+            reference,
+            name,
+            args: call.args.clone(),
+            ..NewJob::call(caller.user.id, url)
+        })
+    }
+
+    /// The registered repository, when the call names one by its id.
+    async fn named_repo(&self, caller: &Caller, repo: &str) -> Result<Option<Repo>, ApiError> {
+        if repo.parse::<RepoId>().is_err() {
+            return Ok(None);
+        }
+        Ok(Some(self.seen_repo(caller, repo).await?.value))
+    }
+
+    /// Refuses what goes over the owner's limit.
+    async fn check_queue(&self, new: &NewJob) -> Result<(), ApiError> {
+        self.check_room()?;
+        self.reserve(new.owner, new.id, Resource::Queued, 1).await
+    }
+
+    /// Holds place in the owner's queue for all of these, or for none of them; tells which.
+    pub(crate) async fn reserve_all(&self, owner: UserId, jobs: &[JobId]) -> Result<bool, ApiError> {
+        for (count, job) in jobs.iter().enumerate() {
+            if self.try_reserve(owner, job, Resource::Queued, 1).await?.is_err() {
+                jobs[..count].iter().for_each(|job| self.release(owner, job));
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// A label that nobody serves would wait for a day and then be lost.
+    async fn check_label(&self, label: &Label) -> Result<(), ApiError> {
+        if *label == Label::default() {
+            return Ok(());
+        }
+        for worker in self.ledger.workers.keys().await? {
+            if let Some(presence) = self.ledger.workers.get(&worker).await?
+                && presence.value.labels.contains(label)
+            {
+                return Ok(());
+            }
+        }
+        Err(ApiError::BadRequest(format!("label: no worker serves {label} at the moment")))
+    }
+
+    /// The job of this idempotency key. Kept in the bucket of
+    /// deliveries, under a key that no delivery has; decided by a create-only write.
+    async fn idempotent(
+        &self,
+        caller: &Caller,
+        key: &str,
+        call: &Call,
+        fresh: JobId,
+    ) -> Result<KeyEntered, ApiError> {
+        if key.is_empty() || key.len() > MAX_KEY_BYTES {
+            return Err(ApiError::BadRequest(format!("Idempotency-Key: 1 to {MAX_KEY_BYTES} bytes")));
+        }
+        let bytes = serde_json::to_vec(call).expect("a call is JSON");
+        let asked = hex::encode(Sha256::digest(&bytes));
+        let hook = format!("idempotency.{}", caller.user.id);
+        let at = format!("{hook}.{}", hex::encode(Sha256::digest(key.as_bytes())));
+        let entry = Delivery {
+            hook,
+            delivery_id: String::new(),
+            event: "call".to_owned(),
+            owner: Some(caller.user.id),
+            repo: None,
+            jobs: vec![fresh],
+            verdict: None,
+            reason: Some(asked.clone()),
+            incoming: None,
+            received_at: None,
+            replay_of: None,
+            other: Map::new(),
+        };
+        loop {
+            let error = match self.ledger.deliveries.create(&at, &entry).await {
+                Ok(revision) => return Ok(KeyEntered { job: fresh, at, revision: Some(revision) }),
+                Err(error) => error,
+            };
+            if !matches!(error, BucketError::Conflict { .. }) {
+                return Err(error.into());
+            }
+            let Some(found) = self.ledger.deliveries.get(&at).await? else { continue };
+            if Timestamp::now().duration_since(found.written_at) > KEY_LIFE {
+                match self.ledger.deliveries.update(&at, &entry, found.revision).await {
+                    Ok(revision) => return Ok(KeyEntered { job: fresh, at, revision: Some(revision) }),
+                    Err(BucketError::Conflict { .. }) => continue,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            if found.value.reason.as_deref() != Some(&asked) {
+                return Err(ApiError::KeyReused);
+            }
+            let first = found.value.jobs.first().copied();
+            let job = first.ok_or_else(|| ApiError::NotFound("job"))?;
+            return Ok(KeyEntered { job, at, revision: None });
+        }
+    }
+}
+
+/// Whether a ref is neither a branch nor a tag: forges keep the commits of pull and merge requests under
+/// other names, strangers' among them.
+fn may_be_a_strangers(reference: &str) -> bool {
+    let own = ["refs/heads/", "refs/tags/"].iter().any(|prefix| reference.starts_with(prefix));
+    reference.starts_with("refs/") && !own
+}
+
+/// A URL that can be cloned from; one without scheme means https.
+pub(crate) fn clone_url(text: &str) -> Result<CloneUrl, ApiError> {
+    text.trim().parse().map_err(|error| ApiError::BadRequest(format!("{error}")))
+}
+
+/// A branch, a tag, a full ref or a commit: what git would look up, and nothing that looks like an
+/// option or a range.
+fn reference(text: &str) -> Result<String, ApiError> {
+    let odd = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
+    let sound = !text.is_empty()
+        && text.len() <= MAX_REF_BYTES
+        && !text.starts_with(['-', '/', '.'])
+        && !text.ends_with(['/', '.'])
+        && !text.contains("..")
+        && !text.contains("@{")
+        && !text.contains(odd);
+    if sound {
+        Ok(text.to_owned())
+    } else {
+        Err(ApiError::BadRequest("ref: not a branch, tag or commit".to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case("main" => false)]
+    #[test_case("refs/heads/main" => false)]
+    #[test_case("refs/tags/v1" => false)]
+    #[test_case("refs/pull/7/head" => true)]
+    #[test_case("refs/merge-requests/7/head" => true)]
+    #[test_case("refs/changes/01/1/1" => true)]
+    fn may_be_of_a_stranger(reference: &str) -> bool {
+        may_be_a_strangers(reference)
+    }
+
+    #[test_case("main" => true)]
+    #[test_case("refs/heads/feature/x" => true)]
+    #[test_case("1f1ee58e3067678d3752dd5f6f3abb936325fbb8" => true ; "commit")]
+    #[test_case("" => false ; "empty")]
+    #[test_case("--upload-pack=sh" => false ; "option")]
+    #[test_case("a..b" => false ; "range")]
+    #[test_case("a b" => false ; "space")]
+    #[test_case("main\n" => false ; "newline")]
+    #[test_case("main^{tree}" => false ; "peeled")]
+    fn is_a_ref(text: &str) -> bool {
+        reference(text).is_ok()
+    }
+}

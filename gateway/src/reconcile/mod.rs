@@ -1,0 +1,5 @@
+//! Background.
+
+pub(crate) mod background;
+pub(crate) mod ref_poll;
+pub(crate) mod status_check;

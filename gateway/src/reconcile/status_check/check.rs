@@ -1,0 +1,194 @@
+//! One look at one commit: what the leader says is in doubt is asked of the forge, or told again.
+
+use std::time::{Duration, Instant};
+
+use hooks::status::{Place, StatusError, Target};
+use jobs::{
+    Commit, Doubts, Posted, Repo,
+    bucket::{BucketError, Entry},
+};
+use sha2::{Digest as _, Sha256};
+
+use crate::{
+    error::ApiError,
+    grants::{NotGranted, Speaks},
+    metrics::Compared,
+    reconcile::status_check::schedule::Pauses,
+    state::Gateway,
+};
+
+/// How often what a forge shows is put right; then somebody else keeps writing there.
+const MAX_DIFFERENCES: u32 = 3;
+
+/// Which look at the same posted state this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Which {
+    /// A while after it was posted.
+    First,
+    /// Long after, when the forge may have acted on something late.
+    Second,
+}
+
+/// What came of a look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// There is nothing in doubt any more.
+    Over,
+    /// The forge shows it, and is to be asked once more.
+    Shown,
+    /// The posters are told to say it again.
+    ToldAgain,
+    /// The forge could not be asked; it may have said for how long.
+    NotYet(Option<Duration>),
+}
+
+/// Looks at the commit under `key`.
+pub(super) async fn look(
+    gateway: &Gateway,
+    pauses: &Pauses,
+    key: &str,
+    which: Which,
+) -> Result<Look, ApiError> {
+    let Some(entry) = gateway.ledger.commits.get(key).await? else {
+        gateway.index.forget_commit(key)?;
+        return Ok(Look::Over);
+    };
+    let commit = &entry.value;
+    if commit.poster.is_some() {
+        return Ok(Look::NotYet(None));
+    }
+    if commit.end_was_refused() {
+        return say_again(gateway, &entry, |commit| commit, Compared::Refused).await;
+    }
+    let Some(posted) = commit.posted.as_ref().filter(|_| commit.is_to_compare()) else {
+        return Ok(Look::Over);
+    };
+    let Some(repo) = gateway.ledger.repos.get(&commit.repo.to_string()).await? else {
+        settle(gateway, &entry).await?;
+        return Ok(Look::Over);
+    };
+    match ask(gateway, pauses, &repo.value, commit, posted).await {
+        Ok(true) if commit.doubts.unanswered && which == Which::First => {
+            gateway.metrics.compared(Compared::Same);
+            Ok(Look::Shown)
+        }
+        Ok(true) => {
+            gateway.metrics.compared(Compared::Same);
+            settle(gateway, &entry).await?;
+            Ok(Look::Over)
+        }
+        Ok(false) if commit.doubts.differences < MAX_DIFFERENCES => {
+            tracing::warn!(repo = %commit.repo, sha = commit.sha.short(), "the forge shows another status; it is told again");
+            let differs = |commit: Commit| {
+                let differences = commit.doubts.differences + 1;
+                Commit {
+                    posted: None,
+                    // What the run has of it is counted before anything is added.
+                    check_run_unsure: commit.check_run.is_some(),
+                    doubts: Doubts { differences, ..commit.doubts },
+                    ..commit
+                }
+            };
+            say_again(gateway, &entry, differs, Compared::Differs).await
+        }
+        Ok(false) => {
+            tracing::warn!(repo = %commit.repo, sha = commit.sha.short(), "the forge shows another status again and again; it is left so");
+            gateway.metrics.compared(Compared::Differs);
+            settle(gateway, &entry).await?;
+            Ok(Look::Over)
+        }
+        Err(Unseen::Later(wait)) => {
+            gateway.metrics.compared(Compared::Unreadable);
+            Ok(Look::NotYet(wait))
+        }
+        Err(Unseen::Never(reason)) => {
+            tracing::info!(repo = %commit.repo, sha = commit.sha.short(), reason, "what the forge shows cannot be read");
+            gateway.metrics.compared(Compared::Unreadable);
+            settle(gateway, &entry).await?;
+            Ok(Look::Over)
+        }
+    }
+}
+
+/// Why nothing was seen.
+enum Unseen {
+    /// Another try may do better.
+    Later(Option<Duration>),
+    /// It cannot be read at all.
+    Never(String),
+}
+
+/// Whether the forge shows what was posted. A token that it does not take is replaced once.
+async fn ask(
+    gateway: &Gateway,
+    pauses: &Pauses,
+    repo: &Repo,
+    commit: &Commit,
+    posted: &Posted,
+) -> Result<bool, Unseen> {
+    let mut stale = None;
+    loop {
+        let speaks = gateway.speaks(repo, stale.as_deref()).await.map_err(|not| match not {
+            NotGranted::Refused(reason) => Unseen::Never(reason.to_owned()),
+            NotGranted::Unavailable(_) => Unseen::Later(None),
+        })?;
+        let Speaks { forge, api, owner, name, credential } = speaks;
+        if let Some(left) = pauses.left(&api, Instant::now()) {
+            return Err(Unseen::Later(Some(left)));
+        }
+        let target = Target { forge, api, token: credential.token };
+        let place = Place { owner, name, sha: commit.sha.clone(), context: commit.context.clone() };
+        let shown = if credential.from_app {
+            gateway.checks.is_completed(&target, &place, &posted.job.to_string()).await
+        } else {
+            let page = gateway.link(posted.job, repo.links);
+            let shown = gateway.statuses.shown(&target, &place).await;
+            shown.map(|shown| shown.is_some_and(|shown| shown.is(posted.state, &page)))
+        };
+        return match shown {
+            Ok(is_shown) => Ok(is_shown),
+            Err(StatusError::Unauthorized { .. }) if stale.is_none() => {
+                stale = Some(hex::encode(Sha256::digest(target.token.expose().as_bytes())));
+                continue;
+            }
+            Err(StatusError::RetryAfter { wait, .. }) => {
+                pauses.add(&target.api, wait, Instant::now());
+                Err(Unseen::Later(Some(wait)))
+            }
+            Err(StatusError::Retry { .. } | StatusError::Unauthorized { .. }) => Err(Unseen::Later(None)),
+            Err(error @ (StatusError::Refused { .. } | StatusError::Moved { .. })) => {
+                Err(Unseen::Never(error.to_string()))
+            }
+        };
+    }
+}
+
+/// Nothing is in doubt any more, unless the entry has changed.
+async fn settle(gateway: &Gateway, seen: &Entry<Commit>) -> Result<(), BucketError> {
+    let settled = |now: &Entry<Commit>| {
+        let commit = (now.revision == seen.revision).then(|| now.value.clone())?;
+        let posted = commit.posted.clone().map(|posted| Posted { to_compare: false, ..posted });
+        let doubts = Doubts { unanswered: false, ..commit.doubts };
+        Some(Commit { posted, doubts, ..commit })
+    };
+    gateway.ledger.commits.change(&seen.key, settled).await?;
+    Ok(())
+}
+
+/// Tells the posters to say the end again, unless the entry has changed. When they are not told because
+/// of a crash, the reconciler finds that the end is not at the forge.
+async fn say_again(
+    gateway: &Gateway,
+    seen: &Entry<Commit>,
+    change: impl Fn(Commit) -> Commit,
+    compared: Compared,
+) -> Result<Look, ApiError> {
+    let unsaid = |now: &Entry<Commit>| {
+        let commit = (now.revision == seen.revision).then(|| now.value.clone())?;
+        Some(Commit { refused: None, refused_state: None, ..change(commit) })
+    };
+    gateway.ledger.commits.change(&seen.key, unsaid).await?;
+    gateway.ledger.publish_status(&seen.key).await?;
+    gateway.metrics.compared(compared);
+    Ok(Look::ToldAgain)
+}

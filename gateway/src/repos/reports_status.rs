@@ -1,0 +1,63 @@
+//! What became of a job's status at the forge, for whoever looks at the job.
+
+use jobs::{Job, ProblemKind, Trigger, bucket::Entry, streams::commit_key};
+
+use crate::{
+    api::view::{StatusView, StatusWord},
+    error::ApiError,
+    repos::problems::fix,
+    state::Gateway,
+};
+
+impl Gateway {
+    /// The state of a job's status; `None` of a job that has nothing to do with a forge. Read by those with
+    /// a job's link too: nothing here names a user.
+    pub(crate) async fn status_view(&self, entry: &Entry<Job>) -> Result<Option<StatusView>, ApiError> {
+        let job = &entry.value;
+        let (Some(repo), Some(sha)) = (job.repo, &job.sha) else { return Ok(None) };
+        let silent = |context: &str, reason: Option<String>| StatusView {
+            context: context.to_owned(),
+            state: StatusWord::Silent,
+            reason,
+            since: None,
+            fix: None,
+        };
+        let Some(context) = &job.context else {
+            let context = match job.trigger {
+                Trigger::Push => "gitfaas/push",
+                Trigger::Tag => "gitfaas/tag",
+                Trigger::PullRequest => "gitfaas/pull-request",
+                Trigger::Call | Trigger::Rerun => return Ok(None),
+            };
+            let repo = self.repo_of(job).await?;
+            let why = repo.and_then(|repo| self.silent_because(&repo, None));
+            return Ok(Some(silent(context, why)));
+        };
+        let found = self.ledger.commits.get(&commit_key(repo, sha, context)).await?;
+        let view = |state, reason: Option<String>| StatusView {
+            context: context.clone(),
+            state,
+            reason,
+            since: None,
+            fix: None,
+        };
+        let Some(found) = found else {
+            return Ok(Some(view(StatusWord::Waiting, None)));
+        };
+        let commit = &found.value;
+        if commit.job != job.id {
+            let newer = "a newer job of this commit speaks for it".to_owned();
+            return Ok(Some(view(StatusWord::Posted, Some(newer))));
+        }
+        let posted = commit.posted.as_ref().filter(|posted| posted.job == job.id);
+        if posted.is_some_and(|posted| posted.state == job.commit_state()) {
+            return Ok(Some(view(StatusWord::Posted, None)));
+        }
+        if let Some(reason) = commit.refused.clone().filter(|_| commit.was_refused(job.commit_state())) {
+            let since = Some(found.written_at);
+            let fix = Some(fix(ProblemKind::Status).to_owned());
+            return Ok(Some(StatusView { since, fix, ..view(StatusWord::Refused, Some(reason)) }));
+        }
+        Ok(Some(view(StatusWord::Waiting, None)))
+    }
+}
