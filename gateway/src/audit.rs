@@ -3,13 +3,12 @@
 //! The deed comes first. When its entry cannot be written, the deed stands, and an error in the log
 //! says what is missing: an answer "not done" would be a lie, and its client would do it twice.
 
-use hooks::Incoming;
 use jobs::{
-    UserId, Verdict,
-    audit::{self, Action, By, Deed, Log},
+    Ledger, UserId, audit,
+    audit::{Action, By, Deed, Log},
 };
 
-use crate::{auth::caller::Caller, http::client_ip, state::Gateway};
+use crate::{auth::caller::Caller, http::client_ip};
 
 /// Who did it, and by what right.
 #[derive(Debug, Clone, Copy, Default)]
@@ -33,14 +32,20 @@ impl From<UserId> for Doer {
     }
 }
 
-impl Gateway {
+/// Writes the audit log.
+#[derive(Clone)]
+pub(crate) struct AuditLog {
+    pub(crate) ledger: Ledger,
+}
+
+impl AuditLog {
     /// Notes what somebody did.
-    pub(crate) async fn audit(&self, who: impl Into<Doer>, action: Action, target: impl ToString) {
-        self.audit_with(who, action, target, None).await;
+    pub(crate) async fn write(&self, who: impl Into<Doer>, action: Action, target: impl ToString) {
+        self.write_with(who, action, target, None).await;
     }
 
     /// The same, with a few words more: never anything that a stranger wrote at length.
-    pub(crate) async fn audit_with(
+    pub(crate) async fn write_with(
         &self,
         who: impl Into<Doer>,
         action: Action,
@@ -53,26 +58,6 @@ impl Gateway {
         if let Err(error) = audit::write(&self.ledger.js, log, &deed).await {
             let error = anyhow::Error::from(error);
             tracing::error!(error = format!("{error:#}"), ?deed, "a deed is not in the audit log");
-        }
-    }
-}
-
-impl Gateway {
-    /// Notes what became of an installation of the GitHub App.
-    pub(crate) async fn audit_installation(&self, event: &Incoming, verdict: Verdict, reason: &str) {
-        let id = match event {
-            Incoming::Installation(event) => event.id,
-            Incoming::InstallationRepositories(event) => event.id,
-            Incoming::Push(_)
-            | Incoming::PullRequest(_)
-            | Incoming::Rerequested(_)
-            | Incoming::Ping
-            | Incoming::Ignored(_) => return,
-        };
-        // Nothing was changed otherwise.
-        if verdict == Verdict::Accepted {
-            let forge = Doer { user: None, by: Some(By::Forge), log: Log::Users };
-            self.audit_with(forge, Action::InstallationChanged, id, Some(reason.to_owned())).await;
         }
     }
 }

@@ -11,6 +11,7 @@
 mod api;
 mod audit;
 mod auth;
+mod background;
 pub mod config;
 mod crypto;
 mod deliveries;
@@ -23,6 +24,7 @@ mod jobs;
 mod login;
 pub mod meta;
 mod metrics;
+mod page_urls;
 mod pages;
 mod reconcile;
 mod records;
@@ -34,11 +36,11 @@ mod usage;
 pub use config::Config;
 pub use crypto::{
     key_file::KeyError,
+    record_key::record_key,
     rekey::{Rekeyed, make_key, rekey},
 };
 pub use http::router::{app, endpoints};
 pub use reconcile::ref_poll::Round;
-pub use records::record_key;
 pub use serve::{Running, open, serve};
 pub use state::Gateway;
 pub use usage::Settings as OwnerLimits;

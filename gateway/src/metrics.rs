@@ -1,10 +1,6 @@
 //! `/metrics` of the gateway, as Prometheus reads it.
 
-use std::{
-    fmt,
-    sync::{Arc, atomic::AtomicU64},
-    time::Duration,
-};
+use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
 use axum::{
     extract::State,
@@ -276,7 +272,7 @@ impl Metrics {
 }
 
 /// `GET /metrics`
-pub(crate) async fn metrics(State(gateway): State<Arc<Gateway>>) -> Result<Response, ApiError> {
+pub(crate) async fn metrics(State(gateway): State<Gateway>) -> Result<Response, ApiError> {
     let (waiting, working) = gateway.index.open_counts()?;
     let unposted = gateway.index.unposted_count()?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";

@@ -1,6 +1,6 @@
 //! From a connected client to a gateway that answers, and back.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use async_nats::Client;
@@ -11,10 +11,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
 use crate::{
+    background,
     config::Config,
     http::{connections, router},
     meta,
-    reconcile::background,
     state::Gateway,
 };
 
@@ -29,14 +29,14 @@ const INDEX_PATIENCE: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Running {
     /// Its parts, for [`crate::repos::installation`].
-    pub gateway: Arc<Gateway>,
+    pub gateway: Gateway,
     tasks: TaskTracker,
 }
 
 impl Running {
     /// The HTTP side of it.
     pub fn app(&self) -> Router {
-        router::app(Arc::clone(&self.gateway))
+        router::app(self.gateway.clone())
     }
 
     /// Waits until what runs in the background has ended; it does once `stop` was cancelled.
@@ -65,15 +65,11 @@ pub async fn open(
         Some(url) => url.clone(),
         None => Url::parse(&format!("http://localhost:{}/", address.port())).expect("a port makes a URL"),
     };
-    let (gateway, read) = Gateway::open(config, public_url, ledger, stop.clone()).await?;
+    let (gateway, reading) = Gateway::open(config, public_url, ledger, stop.clone()).await?;
     tracing::info!(installation, public_url = %gateway.public_url, "gateway opened");
-    let gateway = Arc::new(gateway);
     let mut caught_up = gateway.caught_up.clone();
-    let tasks = background::start(&gateway, read, &stop);
-    let filled = async {
-        let _ = caught_up.0.wait_for(|read| *read).await;
-        let _ = caught_up.1.wait_for(|read| *read).await;
-    };
+    let tasks = background::start(&gateway, reading, &stop);
+    let filled = caught_up.completed();
     if tokio::time::timeout(INDEX_PATIENCE, filled).await.is_err() {
         tracing::warn!("the index is still being filled; lists are not complete yet");
     }

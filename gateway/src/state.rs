@@ -1,100 +1,86 @@
-//! The parts that every request uses.
+//! What handlers are given: one service for each room, each with what it needs and nothing more.
+//!
+//! [`Gateway::open`] puts them together. A handler asks for the services that it uses
+//! (`State<Arc<Jobs>>`), so that its signature says what it can touch.
 
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use anyhow::Context as _;
 use hooks::{checks::CheckClient, forge_api::ForgeApi, heads::Heads, status::StatusClient};
 use jobs::{
-    Job, JobId, Ledger, Repo, SecretEvent,
+    Ledger, Repo,
     accounts::{TokenRecord, User},
-    bucket::{Bucket, Entry},
+    bucket::Bucket,
+    sessions::Sessions,
     streams,
 };
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
-use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    api::{secrets, secrets::SecretSize},
-    auth::last_used::LastUsed,
+    audit::AuditLog,
+    auth::{bearers::Bearers, caller::Access, last_used::LastUsed, tokens::ApiTokens},
     config::Config,
-    crypto::keyring::Keyring,
-    deliveries::rejected::LastRefused,
+    crypto::{keyring::Keyring, record_key, record_verifier::RecordVerifier},
+    deliveries::{Deliveries, rejected::LastRejected},
+    grants::Grants,
     http::rate_limit::Limits,
-    index::{Change, Index, Sync, mirror::Mirror},
-    jobs::capacity::Room,
-    login::Login,
+    index::{
+        Index,
+        caught_up::{CatchingUp, CaughtUp},
+        mirror::Mirror,
+    },
+    jobs::{Jobs, capacity::Capacity},
+    login::{Login, SignIns},
+    meta,
     metrics::Metrics,
-    reconcile::ref_poll::Filled,
+    page_urls::PageUrls,
+    reconcile::{
+        ref_poll::{RefPoll, Round},
+        status_check::StatusCheck,
+    },
     records,
-    records::Records,
-    repos::installation::GithubApp,
-    usage::{RefCounts, Usage},
+    records::JobRecords,
+    repos::{
+        Registrations,
+        installation::GithubApp,
+        secrets::{SecretSize, SecretStore},
+    },
+    usage::{Budgets, RefCounts, Reservations},
 };
 
-/// `repos/at.<sha256>`: the registration that posts a repository's statuses; see [`crate::repos::status_owner`].
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct At {
-    pub(crate) repo: jobs::RepoId,
-    #[serde(flatten)]
-    pub(crate) other: Map<String, Value>,
-}
+/// A gateway's services. Cheap to clone, never changed after the start.
+#[derive(Clone)]
+pub struct Gateway(Arc<Services>);
 
-/// A sealed secret of a repository: `secrets/<repo id>.<name>`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct SealedSecret {
-    pub(crate) sealed: String,
-    /// What it may be given to.
-    #[serde(default = "secrets::usual_events")]
-    pub(crate) events: Vec<SecretEvent>,
-    #[serde(flatten)]
-    pub(crate) other: Map<String, Value>,
-}
-
-/// Everything a request may use. Cheap to share, never changed after the start.
-pub struct Gateway {
-    pub(crate) config: Config,
+/// Everything that a gateway works with.
+pub struct Services {
+    pub(crate) config: Arc<Config>,
     pub(crate) public_url: Url,
     pub(crate) ledger: Ledger,
-    pub(crate) posting: Bucket<At>,
-    pub(crate) secrets: Bucket<SealedSecret>,
-    /// How long each of them is.
-    pub(crate) secret_sizes: Arc<Mirror<SecretSize>>,
-    pub(crate) filled: Bucket<Filled>,
-    /// Asks git servers for their refs.
-    pub(crate) git_heads: Heads,
     pub(crate) index: Arc<Index>,
-    /// Which records of jobs are believed.
-    pub(crate) records: Arc<Records>,
+    pub(crate) caught_up: CaughtUp,
     pub(crate) repos: Arc<Mirror<Repo>>,
     pub(crate) tokens: Arc<Mirror<TokenRecord>>,
     pub(crate) users: Arc<Mirror<User>>,
-    /// Notes the use of API tokens.
-    pub(crate) last_used: LastUsed,
-    pub(crate) keys: Keyring,
-    pub(crate) limits: Limits,
-    /// Providers and sessions.
-    pub(crate) login: Login,
-    /// The operator's GitHub App, where there is one.
-    pub(crate) app: Option<GithubApp>,
-    /// What the gateway itself asks of forges.
-    pub(crate) forges: ForgeApi,
-    /// Reads back what forges show.
-    pub(crate) statuses: StatusClient,
-    /// Reads back what GitHub shows for its App.
-    pub(crate) checks: CheckClient,
-    pub(crate) metrics: Metrics,
-    pub(crate) refused: LastRefused,
-    /// Whether the ledger has room for new jobs.
-    pub(crate) room: Room,
-    /// Promises of place for what owners are about to store.
-    pub(crate) usage: Usage,
-    /// How many refs are known of each registration.
-    pub(crate) ref_counts: RefCounts,
-    /// True once the index has read what lay in the streams at the start.
-    pub(crate) caught_up: (watch::Receiver<bool>, watch::Receiver<bool>),
+    pub(crate) keys: Arc<Keyring>,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) audit: AuditLog,
+    pub(crate) job_records: Arc<JobRecords>,
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) capacity: Arc<Capacity>,
+    pub(crate) secret_store: Arc<SecretStore>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) api_tokens: Arc<ApiTokens>,
+    pub(crate) login: Arc<Login>,
+    pub(crate) sign_ins: Arc<SignIns>,
+    pub(crate) jobs: Arc<Jobs>,
+    pub(crate) registrations: Arc<Registrations>,
+    pub(crate) deliveries: Arc<Deliveries>,
+    pub(crate) grants: Arc<Grants>,
+    pub(crate) ref_poll: Arc<RefPoll>,
+    pub(crate) status_check: Arc<StatusCheck>,
     /// Long answers end with this.
     pub(crate) stop: CancellationToken,
 }
@@ -102,6 +88,14 @@ pub struct Gateway {
 impl std::fmt::Debug for Gateway {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Gateway")
+    }
+}
+
+impl Deref for Gateway {
+    type Target = Services;
+
+    fn deref(&self) -> &Services {
+        &self.0
     }
 }
 
@@ -113,74 +107,191 @@ impl Gateway {
         public_url: Url,
         ledger: Ledger,
         stop: CancellationToken,
-    ) -> anyhow::Result<(Self, [watch::Sender<bool>; 2])> {
+    ) -> anyhow::Result<(Self, CatchingUp)> {
         let (file, next) = (config.master_key_file.as_deref(), config.next_master_key_file.as_deref());
-        let keys = Keyring::open(&ledger, file, next, &config.data_dir).await?;
-        let limits = Limits::new(&config.limits);
-        let (metrics, secrets) = (Metrics::default(), Bucket::open(&ledger.js, streams::SECRETS).await?);
-        let (key, mark) = (records::open(&secrets, &keys).await?, records::mark(&ledger).await?);
+        let keys = Arc::new(Keyring::open(&ledger, file, next, &config.data_dir).await?);
+        let metrics = Arc::<Metrics>::default();
+        let secrets = Bucket::open(&ledger.js, streams::SECRETS).await?;
+        let (key, mark) = (record_key::open(&secrets, &keys).await?, records::mark(&ledger).await?);
         let ledger = ledger.signing(key.clone());
-        let records = Arc::new(Records::new(key, mark, metrics.doubted.clone()));
+        let verifier = Arc::new(RecordVerifier::new(key, mark, metrics.doubted.clone()));
         let index = Index::open(&config.data_dir)
             .with_context(|| format!("cannot open the index in {}", config.data_dir.display()))?
-            .believing(Arc::clone(&records));
-        let app = GithubApp::open(&config)?;
-        let forges = ForgeApi::new(&config.clone_allow, config.ca_bundle.as_deref())?;
-        let statuses = StatusClient::new(&config.clone_allow, config.ca_bundle.as_deref())?;
-        let checks = CheckClient::new(&config.clone_allow, config.ca_bundle.as_deref())?;
-        let login = Login::open(&config, &public_url, &ledger, keys.in_use()).await?;
-        let (jobs_read, jobs_seen) = watch::channel(false);
-        let (deliveries_read, deliveries_seen) = watch::channel(false);
-        let gateway = Self {
-            posting: Bucket::open(&ledger.js, streams::REPOS).await?,
-            secrets,
-            filled: Bucket::open(&ledger.js, streams::HEADS).await?,
-            git_heads: Heads::new(&config.clone_allow, config.ca_bundle.as_deref())?,
-            index: Arc::new(index),
-            records,
-            repos: Arc::default(),
-            tokens: Arc::default(),
-            users: Arc::default(),
-            last_used: LastUsed::default(),
-            metrics,
-            refused: LastRefused::default(),
-            room: Room::default(),
-            usage: Usage::default(),
+            .believing(Arc::clone(&verifier));
+        let index = Arc::new(index);
+        let github = Arc::new(config.github.clone());
+        let (clone_allow, ca_bundle) = (&config.clone_allow, config.ca_bundle.as_deref());
+        let app = GithubApp::open(&github, clone_allow, ca_bundle)?.map(Arc::new);
+        let limits = Arc::new(Limits::new(&config.limits));
+        let repos = Arc::<Mirror<Repo>>::default();
+        let (tokens, users) = (Arc::<Mirror<TokenRecord>>::default(), Arc::<Mirror<User>>::default());
+        let page_urls = PageUrls { public_url: public_url.clone(), keys: Arc::clone(&keys) };
+        let audit = AuditLog { ledger: ledger.clone() };
+        let (caught_up, catching_up) = CaughtUp::begin();
+        let job_records = Arc::new(JobRecords {
+            ledger: ledger.clone(),
+            index: Arc::clone(&index),
+            verifier,
+            max_queue_time: config.max_queue_time,
+        });
+        let sizes: Arc<Mirror<SecretSize>> = Arc::default();
+        let budgets = Arc::new(Budgets {
+            settings: config.owners.clone(),
+            ledger: ledger.clone(),
+            index: Arc::clone(&index),
+            users: Arc::clone(&users),
+            repos: Arc::clone(&repos),
+            tokens: Arc::clone(&tokens),
+            secret_sizes: Arc::clone(&sizes),
+            secrets: secrets.clone(),
+            metrics: Arc::clone(&metrics),
             ref_counts: RefCounts::default(),
-            secret_sizes: Arc::default(),
-            caught_up: (jobs_seen, deliveries_seen),
-            config,
+            reservations: Reservations::default(),
+        });
+        let capacity = Arc::new(Capacity::new(ledger.clone(), Arc::clone(&metrics)));
+        let secret_store =
+            Arc::new(SecretStore { secrets, sizes, keys: Arc::clone(&keys), budgets: Arc::clone(&budgets) });
+        let bearers =
+            Arc::new(Bearers::new(keys.in_use().signing_seed(), &meta::installation_id(&ledger).await?));
+        let access = Arc::new(Access {
+            ledger: ledger.clone(),
+            limits: Arc::clone(&limits),
+            last_used: LastUsed::default(),
+            sessions: Sessions::open(&ledger.js).await?,
+            bearers: Arc::clone(&bearers),
+            job_records: Arc::clone(&job_records),
+            keys: Arc::clone(&keys),
+            repos: Arc::clone(&repos),
+        });
+        let api_tokens = Arc::new(ApiTokens {
+            ledger: ledger.clone(),
+            tokens: Arc::clone(&tokens),
+            audit: audit.clone(),
+            budgets: Arc::clone(&budgets),
+        });
+        let settings = Arc::new(config.login.clone());
+        let login = Login::open(&settings, &github, (clone_allow, ca_bundle), &public_url, &ledger, bearers);
+        let login = Arc::new(login.await?);
+        let sign_ins = Arc::new(SignIns {
+            settings,
+            login: Arc::clone(&login),
+            ledger: ledger.clone(),
+            users: Arc::clone(&users),
+            audit: audit.clone(),
+            budgets: Arc::clone(&budgets),
+        });
+        let jobs = Arc::new(Jobs {
+            ledger: ledger.clone(),
+            index: Arc::clone(&index),
+            job_records: Arc::clone(&job_records),
+            access: Arc::clone(&access),
+            budgets: Arc::clone(&budgets),
+            capacity: Arc::clone(&capacity),
+            audit: audit.clone(),
+        });
+        let registrations = Arc::new(Registrations {
+            github: Arc::clone(&github),
+            clone_allow: clone_allow.clone(),
+            public_url: public_url.clone(),
+            ledger: ledger.clone(),
+            posting: Bucket::open(&ledger.js, streams::REPOS).await?,
+            keys: Arc::clone(&keys),
+            app: app.clone(),
+            forges: ForgeApi::new(clone_allow, ca_bundle)?,
+            repos: Arc::clone(&repos),
+            users: Arc::clone(&users),
+            limits: Arc::clone(&limits),
+            index: Arc::clone(&index),
+            access: Arc::clone(&access),
+            audit: audit.clone(),
+            budgets: Arc::clone(&budgets),
+            jobs: Arc::clone(&jobs),
+            secret_store: Arc::clone(&secret_store),
+        });
+        let deliveries = Arc::new(Deliveries {
+            github,
+            ledger: ledger.clone(),
+            index: Arc::clone(&index),
+            repos: Arc::clone(&repos),
+            metrics: Arc::clone(&metrics),
+            limits: Arc::clone(&limits),
+            rejected: LastRejected::default(),
+            registrations: Arc::clone(&registrations),
+            jobs: Arc::clone(&jobs),
+            job_records: Arc::clone(&job_records),
+            budgets: Arc::clone(&budgets),
+            secret_store: Arc::clone(&secret_store),
+            capacity: Arc::clone(&capacity),
+            access: Arc::clone(&access),
+            audit: audit.clone(),
+        });
+        let grants = Arc::new(Grants {
+            ledger: ledger.clone(),
+            job_records: Arc::clone(&job_records),
+            registrations: Arc::clone(&registrations),
+            secret_store: Arc::clone(&secret_store),
+            page_urls: page_urls.clone(),
+        });
+        let ref_poll = Arc::new(RefPoll {
+            clone_allow: clone_allow.clone(),
+            ledger: ledger.clone(),
+            git_heads: Heads::new(clone_allow, ca_bundle)?,
+            baselines: Bucket::open(&ledger.js, streams::HEADS).await?,
+            repos: Arc::clone(&repos),
+            app,
+            metrics: Arc::clone(&metrics),
+            deliveries: Arc::clone(&deliveries),
+            registrations: Arc::clone(&registrations),
+            budgets: Arc::clone(&budgets),
+            stop: stop.clone(),
+        });
+        let status_check = Arc::new(StatusCheck {
+            statuses: StatusClient::new(clone_allow, ca_bundle)?,
+            checks: CheckClient::new(clone_allow, ca_bundle)?,
+            ledger: ledger.clone(),
+            index: Arc::clone(&index),
+            registrations: Arc::clone(&registrations),
+            page_urls: page_urls.clone(),
+            metrics: Arc::clone(&metrics),
+        });
+        let services = Services {
+            config: Arc::new(config),
             public_url,
             ledger,
+            index,
+            caught_up,
+            repos,
+            tokens,
+            users,
             keys,
             limits,
+            metrics,
+            audit,
+            job_records,
+            budgets,
+            capacity,
+            secret_store,
+            access,
+            api_tokens,
             login,
-            app,
-            forges,
-            statuses,
-            checks,
+            sign_ins,
+            jobs,
+            registrations,
+            deliveries,
+            grants,
+            ref_poll,
+            status_check,
             stop,
         };
-        Ok((gateway, [jobs_read, deliveries_read]))
+        Ok((Self(Arc::new(services)), catching_up))
     }
 
-    /// Whether lists are complete.
-    pub(crate) fn has_caught_up(&self) -> bool {
-        *self.caught_up.0.borrow() && *self.caught_up.1.borrow()
-    }
-
-    /// Notes an own write in the index, so that the next list has it. Without it the list has it a
-    /// moment later, so trouble here fails no request.
-    pub(crate) fn note(&self, entry: &Entry<Job>) {
-        let change = Change::Put(Box::new(entry.clone()));
-        if let Err(error) = self.index.take_jobs(&[change], None, Sync::Later) {
-            let error: anyhow::Error = error.into();
-            tracing::warn!(error = format!("{error:#}"), "an own write was not noted");
-        }
-    }
-
-    /// The page of a job, as a link for people.
-    pub(crate) fn page(&self, job: JobId) -> Url {
-        self.public_url.join(&format!("jobs/{job}")).expect("an id is a path")
+    /// Polls every registered repository for refs now and takes what is new, without waiting whether its
+    /// delivery comes.
+    ///
+    /// # Errors
+    /// NATS is away; what was taken until then stays so.
+    pub async fn poll_refs(&self) -> anyhow::Result<Round> {
+        self.ref_poll.poll_all().await
     }
 }

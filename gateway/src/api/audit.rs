@@ -1,6 +1,6 @@
 //! `GET /api/v1/audit`: both logs, users' and admins', as one list, newest first.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::collections::VecDeque;
 
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use axum::{Json, extract::State};
@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     api::{jobs::PAGE, view::List},
+    audit::AuditLog,
     error::ApiError,
     extract::Query,
     state::Gateway,
@@ -122,17 +123,17 @@ fn view(prefix: &str, message: &async_nats::jetstream::message::StreamMessage) -
 
 /// `GET /api/v1/audit`: for admins.
 pub(crate) async fn list(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Json<List<DeedView>>, ApiError> {
-    let caller = gateway.reader(&headers).await?;
+    let caller = gateway.access.reader(&headers).await?;
     if !caller.is_admin() {
         return Err(ApiError::Forbidden("an admin's token is needed".to_owned()));
     }
     let wrong = || ApiError::BadRequest("cursor: none of this list".to_owned());
     let cursor = asked.cursor.as_deref().map(|text| Cursor::read(text).ok_or_else(wrong)).transpose()?;
-    let mut logs = gateway.logs(asked.log, cursor).await?;
+    let mut logs = gateway.audit.logs(asked.log, cursor).await?;
     let users: Option<Vec<String>> = asked.user.as_ref().map(|named| {
         let found = gateway.users.find(|user| user.email == *named);
         found.iter().map(|user| user.value.id.to_string()).chain([named.clone()]).collect()
@@ -167,7 +168,7 @@ pub(crate) async fn list(
     Ok(Json(List { items, next }))
 }
 
-impl Gateway {
+impl AuditLog {
     async fn logs(&self, which: Option<Which>, cursor: Option<Cursor>) -> Result<Vec<Log>, ApiError> {
         let mut logs = Vec::new();
         for (index, (name, prefix)) in LOGS.into_iter().enumerate() {

@@ -1,7 +1,5 @@
 //! `/api/v1/deliveries`: what forges sent, what was decided, and once more.
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     extract::{Path, State},
@@ -14,7 +12,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{jobs::PAGE, view::DeliveryView},
-    auth::caller::Caller,
     deliveries::rejected::Refused,
     error::ApiError,
     extract::{Query, Wanted},
@@ -45,14 +42,14 @@ pub(crate) struct Deliveries {
 
 /// `GET /api/v1/deliveries`: newest first.
 pub(crate) async fn list(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Json<Deliveries>, ApiError> {
-    let caller = gateway.reader(&headers).await?;
+    let caller = gateway.access.reader(&headers).await?;
     caller.needs(Scope::JobsRead)?;
     let filter = match &asked.repo {
-        Some(repo) => DeliveryFilter::Repos(vec![gateway.own_repo(&caller, repo).await?.value.id]),
+        Some(repo) => DeliveryFilter::Repos(vec![gateway.access.own_repo(&caller, repo).await?.value.id]),
         None if caller.is_admin() => DeliveryFilter::Everyone,
         None => {
             let repos = gateway.repos.find(|repo| caller.owns(repo));
@@ -66,42 +63,44 @@ pub(crate) async fn list(
     let read = stream::iter(keys).map(|key| async move { bucket.get(&key).await }).buffered(READ_AT_ONCE);
     let found: Vec<Option<Entry<Delivery>>> = read.try_collect().await?;
     let unsigned = match &filter {
-        DeliveryFilter::Everyone => Some(gateway.refused.all()),
-        DeliveryFilter::Repos(repos) => Some(gateway.refused.of(repos)).filter(|refused| !refused.is_empty()),
+        DeliveryFilter::Everyone => Some(gateway.deliveries.rejected.all()),
+        DeliveryFilter::Repos(repos) => {
+            Some(gateway.deliveries.rejected.of(repos)).filter(|refused| !refused.is_empty())
+        }
     };
     Ok(Json(Deliveries { items: found.iter().flatten().map(DeliveryView::from).collect(), next, unsigned }))
 }
 
 /// `GET /api/v1/deliveries/{id}`: for those who may decide about it.
 pub(crate) async fn get(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<DeliveryView>, ApiError> {
-    let caller = gateway.reader(&headers).await?;
+    let caller = gateway.access.reader(&headers).await?;
     caller.needs(Scope::JobsRead)?;
-    let entry = gateway.decidable(&caller, &id).await?;
+    let entry = gateway.deliveries.decidable(&caller, &id).await?;
     Ok(Json(DeliveryView::from(&entry)))
 }
 
 /// `POST /api/v1/deliveries/{id}/replay`
 pub(crate) async fn replay(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
-    let entry = gateway.decidable(&caller, &id).await?;
+    let entry = gateway.deliveries.decidable(&caller, &id).await?;
     let key = match entry.value.repo {
         Some(repo) => {
-            let found = gateway.repo(&repo.to_string()).await?;
+            let found = gateway.access.repo(&repo.to_string()).await?;
             let repo = found.ok_or(ApiError::NotFound("delivery"))?;
-            gateway.replay(&entry, &repo.value).await?.key
+            gateway.deliveries.replay(&entry, &repo.value).await?.key
         }
-        None => gateway.replay_installation(&entry).await?,
+        None => gateway.deliveries.replay_installation(&entry).await?,
     };
-    gateway.audit_with(&caller, Action::DeliveryReplayed, &key, Some(entry.key.clone())).await;
+    gateway.audit.write_with(&caller, Action::DeliveryReplayed, &key, Some(entry.key.clone())).await;
     let written = gateway.ledger.deliveries.get(&key).await?.ok_or(ApiError::NotFound("delivery"))?;
     gateway.metrics.delivery(written.value.verdict.unwrap_or(Verdict::Accepted));
     Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&written))).into_response())
@@ -116,29 +115,14 @@ pub(crate) struct Approval {
 
 /// `POST /api/v1/deliveries/{id}/approve`
 pub(crate) async fn approve(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Wanted(approval): Wanted<Approval>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
-    let held = gateway.decidable(&caller, &id).await?;
-    let done = gateway.approve_for(&caller, held, approval.sha.as_ref()).await?;
+    let held = gateway.deliveries.decidable(&caller, &id).await?;
+    let done = gateway.deliveries.approve_for(&caller, held, approval.sha.as_ref()).await?;
     Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&done))).into_response())
-}
-
-impl Gateway {
-    /// Lets a held delivery run at somebody's wish.
-    pub(crate) async fn approve_for(
-        &self,
-        caller: &Caller,
-        held: Entry<Delivery>,
-        sha: Option<&CommitSha>,
-    ) -> Result<Entry<Delivery>, ApiError> {
-        let done = self.approve_held(caller, held, sha).await?;
-        self.audit_with(caller, Action::DeliveryApproved, &done.key, sha.map(ToString::to_string)).await;
-        self.metrics.delivery(done.value.verdict.unwrap_or(Verdict::Held));
-        Ok(done)
-    }
 }

@@ -5,7 +5,7 @@
 //! ends after it, or as soon as its reader may not see the job any more. No consumer is made on the server: the log is read when its subject stirs, and the
 //! state when the index says so.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, time::Duration};
 
 use axum::{
     extract::{Path, State},
@@ -50,12 +50,12 @@ type Sender = mpsc::Sender<Result<Event, Infallible>>;
 
 /// `GET /api/v1/jobs/{id}/events`
 pub(crate) async fn events(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let (entry, way) = gateway.read_job_as(&headers, &id, asked.key.as_deref()).await?;
+    let (entry, way) = gateway.access.read_job_as(&headers, &id, asked.key.as_deref()).await?;
     let whose = match &way {
         Way::Link => Whose::Address(gateway.limits.slot(client_ip::address())),
         Way::Token { user, .. } => Whose::User(*user),
@@ -75,7 +75,7 @@ pub(crate) async fn events(
                 let error: anyhow::Error = error.into();
                 tracing::debug!(error = format!("{error:#}"), "a live stream broke");
             },
-            over = gateway.until_over(&way, &job) => {
+            over = gateway.access.until_over(&way, &job) => {
                 tracing::debug!(%over, "a live stream ended with its reader's rights");
             }
             () = sender.closed() => {}
@@ -137,7 +137,7 @@ impl Teller<'_> {
                 }
             };
             if changed {
-                match self.gateway.record(id).await? {
+                match self.gateway.job_records.record(id).await? {
                     Some(now) => entry = now,
                     None => return Ok(()),
                 }

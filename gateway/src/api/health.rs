@@ -1,6 +1,6 @@
 //! `/healthz`, `/readyz` and `/api/v1/stats`.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -22,7 +22,7 @@ pub(crate) async fn healthz() -> &'static str {
 }
 
 /// `GET /readyz`: NATS answers, its buckets take writes, and lists are complete.
-pub(crate) async fn readyz(State(gateway): State<Arc<Gateway>>) -> Response {
+pub(crate) async fn readyz(State(gateway): State<Gateway>) -> Response {
     let asked = tokio::time::timeout(PATIENCE, gateway.not_ready()).await;
     match asked.unwrap_or_else(|_| Some("nats does not answer".to_owned())) {
         None => "ready\n".into_response(),
@@ -36,7 +36,7 @@ impl Gateway {
         if let Err(error) = self.ledger.js.get_stream(format!("KV_{}", streams::JOBS_BUCKET)).await {
             return Some(format!("nats: {error}"));
         }
-        if let Some(why) = self.room.lacking() {
+        if let Some(why) = self.capacity.lacking() {
             return Some(why);
         }
         if self.keys.is_outdated() {
@@ -44,7 +44,7 @@ impl Gateway {
                 "the master key was changed; this gateway must be started with the new one".to_owned(),
             );
         }
-        (!self.has_caught_up()).then(|| "the index is being filled".to_owned())
+        (!self.caught_up.is_complete()).then(|| "the index is being filled".to_owned())
     }
 }
 
@@ -60,10 +60,10 @@ pub(crate) struct Stats {
 
 /// How the service is doing; for admins.
 pub(crate) async fn stats(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
 ) -> Result<Json<Stats>, ApiError> {
-    let caller = gateway.reader(&headers).await?;
+    let caller = gateway.access.reader(&headers).await?;
     caller.needs(Scope::JobsRead)?;
     if !caller.is_admin() {
         return Err(ApiError::Forbidden("an admin's token is needed".to_owned()));

@@ -1,7 +1,5 @@
 //! Results and logs as bytes: what strangers wrote, sent so that no browser runs it.
 
-use std::sync::Arc;
-
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Response},
@@ -16,13 +14,13 @@ use crate::{
 
 /// `GET /api/v1/jobs/{id}/result`
 pub(crate) async fn result(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     Query(LinkKey { key }): Query<LinkKey>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (entry, way) = gateway.read_job_as(&headers, &id, key.as_deref()).await?;
-    let counted = gateway.counted(&way)?;
+    let (entry, way) = gateway.access.read_job_as(&headers, &id, key.as_deref()).await?;
+    let counted = gateway.access.counted(&way)?;
     let job = entry.value;
     let described = job.result.as_ref().ok_or(ApiError::NotFound("result"))?;
     let bytes = gateway.ledger.results.fetch(job.id, job.attempt, described).await?;
@@ -31,13 +29,13 @@ pub(crate) async fn result(
 
 /// `GET /api/v1/jobs/{id}/log`: what there is so far.
 pub(crate) async fn log(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     Query(LinkKey { key }): Query<LinkKey>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (entry, way) = gateway.read_job_as(&headers, &id, key.as_deref()).await?;
-    let counted = gateway.counted(&way)?;
+    let (entry, way) = gateway.access.read_job_as(&headers, &id, key.as_deref()).await?;
+    let counted = gateway.access.counted(&way)?;
     let bytes = whole_log(&gateway, &entry.value).await?;
     let total = bytes.len() as u64;
     let Some((first, last)) = range(&headers, total)? else {

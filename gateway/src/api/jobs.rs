@@ -1,6 +1,6 @@
 //! `/api/v1/jobs`: submit, look, cancel, rerun.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -9,15 +9,12 @@ use axum::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
-use jobs::{Cause, Job, JobId, Outcome, Repo, accounts::Scope, audit::Action, bucket::Entry};
+use jobs::{Job, JobId, accounts::Scope, audit::Action, bucket::Entry};
 use serde::Deserialize;
 
 use crate::{
     api::view::{JobView, List},
-    auth::{
-        access_watch::Way,
-        caller::{Caller, shown},
-    },
+    auth::{access_watch::Way, caller::shown},
     error::ApiError,
     extract::{Query, Wanted},
     index::JobFilter,
@@ -42,16 +39,16 @@ pub(crate) struct Waiting {
 
 /// `POST /api/v1/jobs`
 pub(crate) async fn submit(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Query(Waiting { wait }): Query<Waiting>,
     headers: HeaderMap,
     Wanted(call): Wanted<Call>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     let key = headers.get("idempotency-key");
     let key = key.map(|key| key.to_str()).transpose();
     let key = key.map_err(|_| ApiError::BadRequest("Idempotency-Key: not ASCII".to_owned()))?;
-    let mut entry = gateway.call(&caller, &call, key).await?;
+    let mut entry = gateway.jobs.call(&caller, &call, key).await?;
     // Who waits for too many jobs already is answered as if the time were up.
     let waits = wait.and_then(|seconds| Some((seconds, gateway.limits.waits(caller.user.id)?)));
     if let Some((seconds, _waits)) = waits {
@@ -61,7 +58,7 @@ pub(crate) async fn submit(
         let job = entry.value.clone();
         entry = tokio::select! {
             ended = ended(&gateway, entry, wait) => ended?,
-            over = gateway.until_over(&way, &job) => return Err(over),
+            over = gateway.access.until_over(&way, &job) => return Err(over),
         };
     }
     let done = wait.is_some() && entry.value.state.is_final();
@@ -75,7 +72,7 @@ async fn ended(gateway: &Gateway, mut entry: Entry<Job>, wait: Duration) -> Resu
     let id = entry.value.id;
     let mut news = gateway.index.follow(id);
     let deadline = tokio::time::Instant::now() + wait;
-    while let Some(now) = gateway.record(id).await? {
+    while let Some(now) = gateway.job_records.record(id).await? {
         entry = now;
         if entry.value.state.is_final() {
             break;
@@ -101,15 +98,15 @@ pub(crate) struct Asked {
 
 /// `GET /api/v1/jobs`
 pub(crate) async fn list(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Json<List<JobView>>, ApiError> {
-    let caller = gateway.reader(&headers).await?;
+    let caller = gateway.access.reader(&headers).await?;
     caller.needs(Scope::JobsRead)?;
-    let mut filter = gateway.visible(&caller);
+    let mut filter = gateway.access.visible(&caller);
     if let Some(repo) = &asked.repo {
-        let repo = gateway.seen_repo(&caller, repo).await?.value.id;
+        let repo = gateway.access.seen_repo(&caller, repo).await?.value.id;
         filter = JobFilter { repos: vec![repo], ..JobFilter::default() };
     }
     filter.state = asked.state;
@@ -137,7 +134,7 @@ pub(crate) async fn page(
             Some(entry) if filter.state.is_none_or(|state| entry.value.state == state) => {
                 match filter.everyone {
                     true => entries.push(entry),
-                    false => entries.extend(gateway.believed(entry)),
+                    false => entries.extend(gateway.job_records.believed(entry)),
                 }
             }
             Some(_) => {}
@@ -155,83 +152,55 @@ pub(crate) struct LinkKey {
 
 /// `GET /api/v1/jobs/{id}`
 pub(crate) async fn get(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     Query(LinkKey { key }): Query<LinkKey>,
     headers: HeaderMap,
 ) -> Result<Json<JobView>, ApiError> {
-    let entry = gateway.read_job(&headers, &id, key.as_deref()).await?;
-    let status = gateway.status_view(&entry).await?;
+    let entry = gateway.access.read_job(&headers, &id, key.as_deref()).await?;
+    let status = gateway.registrations.status_view(&entry).await?;
     Ok(Json(JobView { status, ..JobView::from(&entry) }))
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`: of one that is over already, the record as it is.
 pub(crate) async fn cancel(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<JobView>, ApiError> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
-    let entry = gateway.own_job(&caller, &id).await?;
-    let ended = gateway.cancel_for(&caller, entry.value.id).await?;
+    let entry = gateway.access.own_job(&caller, &id).await?;
+    let ended = gateway.jobs.cancel_for(&caller, entry.value.id).await?;
     Ok(Json(JobView::from(&ended)))
 }
 
 /// `DELETE /api/v1/jobs/{id}`: record, log and result of one that is over.
 pub(crate) async fn remove(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<StatusCode, ApiError> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
-    let entry = gateway.own_job(&caller, &id).await?;
-    if !gateway.forget_job(&entry).await? {
+    let entry = gateway.access.own_job(&caller, &id).await?;
+    if !gateway.budgets.forget_job(&entry).await? {
         return Err(ApiError::Conflict("the job is not over; cancel it first".to_owned()));
     }
-    gateway.audit(&caller, Action::JobRemoved, entry.value.id).await;
+    gateway.audit.write(&caller, Action::JobRemoved, entry.value.id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /api/v1/jobs/{id}/rerun`
 pub(crate) async fn rerun(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     caller.needs(Scope::JobsWrite)?;
-    let entry = gateway.own_job(&caller, &id).await?;
-    let entry = gateway.rerun_for(&caller, &entry).await?;
+    let entry = gateway.access.own_job(&caller, &id).await?;
+    let entry = gateway.jobs.rerun_for(&caller, &entry).await?;
     let location = format!("/api/v1/jobs/{}", entry.value.id);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobView::from(&entry))).into_response())
-}
-
-impl Gateway {
-    /// Runs a job again at somebody's wish: a new call, for which that the old one was his is not enough.
-    pub(crate) async fn rerun_for(&self, caller: &Caller, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
-        let repo = self.repo_of(&of.value).await?;
-        if repo.as_ref().is_some_and(Repo::is_removing) {
-            return Err(ApiError::Conflict("the job's repository is being removed".to_owned()));
-        }
-        if repo.is_some_and(|repo| !caller.sees(&repo)) {
-            return Err(ApiError::Forbidden("you may not call this job's repository any more".to_owned()));
-        }
-        let entry = self.rerun(of).await?;
-        self.audit_with(caller, Action::JobRerun, entry.value.id, Some(of.key.clone())).await;
-        Ok(entry)
-    }
-
-    /// Ends a job at somebody's wish.
-    pub(crate) async fn cancel_for(&self, caller: &Caller, job: JobId) -> Result<Entry<Job>, ApiError> {
-        let outcome = Outcome::wished(Cause::Cancelled, "cancelled");
-        let entry = self.ledger.end(job, &outcome).await?.ok_or(ApiError::NotFound("job"))?;
-        self.note(&entry);
-        // One that was over already is as it was.
-        if entry.value.cause == Some(Cause::Cancelled) {
-            self.audit(caller, Action::JobCancelled, job).await;
-        }
-        Ok(entry)
-    }
 }

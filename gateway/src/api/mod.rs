@@ -11,5 +11,6 @@ pub(crate) mod published;
 pub(crate) mod repos;
 pub(crate) mod secrets;
 pub(crate) mod tokens;
+pub(crate) mod usage;
 pub(crate) mod view;
 pub(crate) mod webhooks;

@@ -3,8 +3,6 @@
 //! Its `GET` requests carry a JSON body; the same fields are taken from the query string. Errors have
 //! their own shape ([`Published`]).
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     body::Body,
@@ -64,16 +62,16 @@ fn needed(fields: &Map<String, Value>, name: &str) -> Result<String, ApiError> {
 
 /// `POST /job/send-job`
 pub(crate) async fn send_job(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Published> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     let fields = fields(query.as_deref(), body).await?;
     let url = needed(&fields, "URL")?;
     let call = Call { repo: clone_url(&url)?.to_string(), name: text(&fields, "name")?, ..Call::default() };
-    let job = gateway.call(&caller, &call, None).await?.value.id;
+    let job = gateway.jobs.call(&caller, &call, None).await?.value.id;
     Ok(Json(SentJob {
         message: format!("job added to the queue, with ID = {job}"),
         job_id: job.to_string(),
@@ -102,15 +100,15 @@ async fn named_job(
     headers: &HeaderMap,
     body: Body,
 ) -> Result<Entry<Job>, ApiError> {
-    let caller = gateway.caller(headers).await?;
+    let caller = gateway.access.caller(headers).await?;
     caller.needs(Scope::JobsRead)?;
     let fields = fields(query, body).await?;
-    gateway.seen_job(&caller, &needed(&fields, "jobID")?).await
+    gateway.access.seen_job(&caller, &needed(&fields, "jobID")?).await
 }
 
 /// `GET /job/job-status/`
 pub(crate) async fn job_status(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -120,7 +118,7 @@ pub(crate) async fn job_status(
 
 /// `GET /job/result/`
 pub(crate) async fn result(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
@@ -193,15 +191,18 @@ fn listed(job: &Job, email: &str) -> ListedJob {
 
 /// `GET /job/list-jobs`
 pub(crate) async fn list_jobs(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
 ) -> Result<Response, Published> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     caller.needs(Scope::JobsRead)?;
     let mine = JobFilter { owner: Some(caller.user.id), ..JobFilter::default() };
     let ids = gateway.index.jobs(&mine, None, MAX_LISTED)?;
-    let found: Vec<Option<Entry<Job>>> =
-        stream::iter(ids).map(|id| gateway.record(id)).buffered(READ_AT_ONCE).try_collect().await?;
+    let found: Vec<Option<Entry<Job>>> = stream::iter(ids)
+        .map(|id| gateway.job_records.record(id))
+        .buffered(READ_AT_ONCE)
+        .try_collect()
+        .await?;
     let list: Vec<ListedJob> =
         found.iter().flatten().map(|entry| listed(&entry.value, &caller.user.email)).collect();
     Ok(Json(list).into_response())
@@ -209,12 +210,12 @@ pub(crate) async fn list_jobs(
 
 /// `GET /observer/stats`: what the observer last wrote.
 pub(crate) async fn stats(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Published> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     let fields = fields(query.as_deref(), body).await?;
     match &gateway.config.admin_secret {
         Some(secret) => {

@@ -1,7 +1,5 @@
 //! `/api/v1/repos`: registrations over REST. What one gives a repository is in [`crate::repos::register`].
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     extract::{Path, State},
@@ -16,24 +14,29 @@ use crate::{
     auth::caller::Caller,
     error::ApiError,
     extract::Wanted,
-    repos::{forge_webhook::WebhookTold, problems::FIX_SECRET, register::Wishes, removal::Removal},
+    repos::{
+        forge_webhook::WebhookTold,
+        problems::{FIX_SECRET, is_posting},
+        register::Wishes,
+        removal::Removal,
+    },
     state::Gateway,
 };
 
 /// `POST /api/v1/repos`
 pub(crate) async fn add(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
     Wanted(wishes): Wanted<Wishes>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     caller.needs(Scope::Repos)?;
-    let (entry, secret, webhook) = gateway.register(&caller, wishes).await?;
-    gateway.audit(&caller, Action::RepoAdded, entry.value.id).await;
+    let (entry, secret, webhook) = gateway.registrations.register(&caller, wishes).await?;
+    gateway.audit.write(&caller, Action::RepoAdded, entry.value.id).await;
     tracing::info!(repo = %entry.value.id, user = %caller.user.id, "a repository was registered");
-    gateway.fill_soon(&entry.value);
-    let mut view = gateway.shown_repo(&caller, &entry.value);
-    view.also_registered = gateway.also_registered(&caller, &entry.value);
+    gateway.ref_poll.fill_soon(&entry.value);
+    let mut view = shown_repo(&gateway, &caller, &entry.value);
+    view.also_registered = also_registered(&gateway, &caller, &entry.value);
     view.secret = Some(secret.expose().to_owned());
     view.webhook = webhook;
     Ok((StatusCode::CREATED, Json(view)).into_response())
@@ -49,42 +52,42 @@ pub(crate) enum Shown {
 
 /// `GET /api/v1/repos`: newest first.
 pub(crate) async fn list(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
 ) -> Result<Json<List<Shown>>, ApiError> {
-    let caller = gateway.reader(&headers).await?;
+    let caller = gateway.access.reader(&headers).await?;
     caller.needs(Scope::JobsRead)?;
     let mut found = gateway.repos.find(|repo| caller.sees(repo));
     found.sort_by_key(|entry| std::cmp::Reverse(entry.value.id));
-    let items = found.iter().map(|entry| gateway.shown_to(&caller, &entry.value)).collect();
+    let items = found.iter().map(|entry| shown_to(&gateway, &caller, &entry.value)).collect();
     Ok(Json(List { items, next: None }))
 }
 
 /// `GET /api/v1/repos/{id}`
 pub(crate) async fn get(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Shown>, ApiError> {
-    let caller = gateway.reader(&headers).await?;
+    let caller = gateway.access.reader(&headers).await?;
     caller.needs(Scope::JobsRead)?;
-    let entry = gateway.shown_repo_entry(&caller, &id).await?;
-    Ok(Json(gateway.shown_to(&caller, &entry.value)))
+    let entry = gateway.access.shown_repo_entry(&caller, &id).await?;
+    Ok(Json(shown_to(&gateway, &caller, &entry.value)))
 }
 
 /// `PATCH /api/v1/repos/{id}`
 pub(crate) async fn change(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Wanted(wishes): Wanted<Wishes>,
 ) -> Result<Json<RepoView>, ApiError> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     caller.needs(Scope::Repos)?;
     let fields = wishes.fields();
-    let (entry, webhook) = gateway.change(&caller, &id, wishes).await?;
-    gateway.audit_with(&caller, Action::RepoChanged, entry.value.id, Some(fields)).await;
-    Ok(Json(RepoView { webhook, ..gateway.shown_repo(&caller, &entry.value) }))
+    let (entry, webhook) = gateway.registrations.change(&caller, &id, wishes).await?;
+    gateway.audit.write_with(&caller, Action::RepoChanged, entry.value.id, Some(fields)).await;
+    Ok(Json(RepoView { webhook, ..shown_repo(&gateway, &caller, &entry.value) }))
 }
 
 /// What became of the webhook at the forge, and of jobs that were not over.
@@ -101,22 +104,22 @@ struct Removed {
 /// `DELETE /api/v1/repos/{id}`: its jobs stay, its hook is unknown from now on. The webhook that was made
 /// for it at the forge is removed there. 202 while the forge is still to be told of jobs that were cancelled.
 pub(crate) async fn remove(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     caller.needs(Scope::Repos)?;
-    let entry = gateway.shown_repo_entry(&caller, &id).await?;
+    let entry = gateway.access.shown_repo_entry(&caller, &id).await?;
     if !caller.owns(&entry.value) {
         return Err(ApiError::Forbidden("only an owner of the repository may do that".to_owned()));
     }
     let webhook = match entry.value.is_removing() {
         true => None,
-        false => gateway.remove_webhook(&entry.value).await,
+        false => gateway.registrations.remove_webhook(&entry.value).await,
     };
-    let removal = gateway.unregister(entry.clone()).await?;
-    gateway.audit(&caller, Action::RepoRemoved, entry.value.id).await;
+    let removal = gateway.registrations.unregister(entry.clone()).await?;
+    gateway.audit.write(&caller, Action::RepoRemoved, entry.value.id).await;
     tracing::info!(repo = %entry.value.id, user = %caller.user.id, ?removal, "repository unregistered");
     Ok(match (removal, webhook) {
         (Removal::Removing { cancelled }, webhook) => {
@@ -130,48 +133,46 @@ pub(crate) async fn remove(
     })
 }
 
-impl Gateway {
-    /// A repository, as its owners see it.
-    fn shown_repo(&self, caller: &Caller, repo: &Repo) -> RepoView {
-        let mut view = RepoView {
-            viewers: self.viewers_shown(repo),
-            posts_reason: self.silent_because(repo, Some(caller)),
-            ..RepoView::of(repo, &self.public_url)
-        };
-        if let Some(unbelieved) = self.refused.unbelieved(repo.id) {
-            view.problems.push(ProblemView {
-                about: "signature",
-                message: format!(
-                    "{} deliveries were not believed, the last at {}: {}",
-                    unbelieved.count,
-                    unbelieved.last_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
-                    unbelieved.reason
-                ),
-                since: unbelieved.first_at,
-                fix: FIX_SECRET,
-            });
-        }
-        view
+/// A repository, as its owners see it.
+fn shown_repo(gateway: &Gateway, caller: &Caller, repo: &Repo) -> RepoView {
+    let mut view = RepoView {
+        viewers: gateway.registrations.viewers_shown(repo),
+        posts_reason: gateway.registrations.silent_because(repo, Some(caller)),
+        ..RepoView::of(repo, &gateway.public_url)
+    };
+    if let Some(unbelieved) = gateway.deliveries.rejected.unbelieved(repo.id) {
+        view.problems.push(ProblemView {
+            about: "signature",
+            message: format!(
+                "{} deliveries were not believed, the last at {}: {}",
+                unbelieved.count,
+                unbelieved.last_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                unbelieved.reason
+            ),
+            since: unbelieved.first_at,
+            fix: FIX_SECRET,
+        });
     }
+    view
+}
 
-    /// Other registrations of the same repository.
-    fn also_registered(&self, caller: &Caller, repo: &Repo) -> Vec<OtherRegistration> {
-        let shown = |entry: Entry<Repo>| {
-            let may_know = caller.sees(&entry.value);
-            let owner = self.users.find(|user| user.id == entry.value.owner);
-            OtherRegistration {
-                id: may_know.then_some(entry.value.id),
-                owner: owner.first().filter(|_| may_know).map(|user| user.value.email.clone()),
-                posts: Self::is_posting(&entry.value),
-            }
-        };
-        self.registrations_of(repo).into_iter().map(shown).collect()
-    }
-
-    fn shown_to(&self, caller: &Caller, repo: &Repo) -> Shown {
-        if caller.owns(repo) {
-            return Shown::Owned(Box::new(self.shown_repo(caller, repo)));
+/// Other registrations of the same repository.
+fn also_registered(gateway: &Gateway, caller: &Caller, repo: &Repo) -> Vec<OtherRegistration> {
+    let shown = |entry: Entry<Repo>| {
+        let may_know = caller.sees(&entry.value);
+        let owner = gateway.users.find(|user| user.id == entry.value.owner);
+        OtherRegistration {
+            id: may_know.then_some(entry.value.id),
+            owner: owner.first().filter(|_| may_know).map(|user| user.value.email.clone()),
+            posts: is_posting(&entry.value),
         }
-        Shown::Viewed(ViewedRepo::of(repo))
+    };
+    gateway.registrations.registrations_of(repo).into_iter().map(shown).collect()
+}
+
+fn shown_to(gateway: &Gateway, caller: &Caller, repo: &Repo) -> Shown {
+    if caller.owns(repo) {
+        return Shown::Owned(Box::new(shown_repo(gateway, caller, repo)));
     }
+    Shown::Viewed(ViewedRepo::of(repo))
 }

@@ -3,7 +3,7 @@
 //! The body is bounded before it is read, its signature checked before it is parsed. What nobody
 //! signed leaves nothing in NATS. 2xx is sent once JetStream has acknowledged.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Json,
@@ -12,26 +12,22 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use hooks::{
-    CloneUrl, Forge, Incoming,
-    incoming::{self, Malformed},
-    verify::{self, Verified},
-};
+use hooks::{Forge, incoming, incoming::Malformed, verify, verify::Verified};
 use http::{HeaderMap, StatusCode, header};
-use jobs::{Repo, Secret, Verdict};
+use jobs::{Secret, Verdict};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    crypto::sealed::secret_place,
     deliveries::{
         ingest::{Arrival, Taken},
         rejected::Hook,
+        routing::named,
     },
     error::ApiError,
     extract,
-    http::client_ip,
-    metrics::Word,
-    repos::{register::secret_place, rename::Signer},
+    repos::{forge_kind::forge_of, installation::GITHUB, rename::Signer},
     state::Gateway,
 };
 
@@ -39,8 +35,6 @@ use crate::{
 const MAX_DELIVERY_BYTES: usize = 25 << 20;
 /// A forge waits 10 s for an answer; NATS counts as silent before that.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// The hook's name in the ledger of what comes to `/webhooks/github`.
-pub(crate) const GITHUB: &str = "github";
 
 /// What a forge is told.
 #[derive(Serialize)]
@@ -55,7 +49,7 @@ struct Answer {
 
 /// `POST /webhooks/github`
 pub(crate) async fn github(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
@@ -68,7 +62,7 @@ pub(crate) async fn github(
         let arrival = arrival(GITHUB, Forge::Github, &headers, &verified);
         let repo = match &arrival.incoming {
             Ok(incoming) => match named(incoming) {
-                Some(repository) => gateway.of_github(incoming, repository).await?,
+                Some(repository) => gateway.deliveries.of_github(incoming, repository).await?,
                 None => None,
             },
             Err(_) => None,
@@ -76,23 +70,23 @@ pub(crate) async fn github(
         if let Some(repo) = &repo {
             gateway.limits.delivery(repo.id)?;
         }
-        gateway.take(arrival, repo).await
+        gateway.deliveries.take(arrival, repo).await
     });
     answer(&gateway, told.await?)
 }
 
 /// `POST /webhooks/{repo id}`
 pub(crate) async fn of_repo(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let found = within_patience(gateway.repo(&id)).await?;
+    let found = within_patience(gateway.access.repo(&id)).await?;
     let Some(repo) = found.map(|entry| entry.value) else {
         // The name is from outside: only what could be an id is kept.
         let hook: String = id.chars().filter(char::is_ascii_graphic).take(40).collect();
-        return Err(gateway.refuse(
+        return Err(gateway.deliveries.refuse(
             Hook::Other(&hook),
             "unknown repository",
             ApiError::NotFound("repository"),
@@ -106,25 +100,19 @@ pub(crate) async fn of_repo(
         .map_err(|error| ApiError::Internal(error.into()))?;
     let body = bounded(&gateway, hook, &headers, body).await?;
     let verified = signed(&gateway, hook, forge, &secret, &headers, &body)?;
-    gateway.refused.believed(repo.id);
+    gateway.deliveries.rejected.believed(repo.id);
     gateway.limits.delivery(repo.id)?;
     let arrival = arrival(&hook.to_string(), forge, &headers, &verified);
     let told = within_patience(async {
         let repo = match arrival.incoming.as_ref().ok().and_then(named) {
             // One question for each delivery: a forge that is slow has had its time then.
-            Some(_) if repo.unproved.is_some() => gateway.prove_again(repo).await?,
-            Some(repository) => gateway.follow(repo, repository, Signer::Registrant).await?,
+            Some(_) if repo.unproved.is_some() => gateway.registrations.prove_again(repo).await?,
+            Some(repository) => gateway.registrations.follow(repo, repository, Signer::Registrant).await?,
             None => repo,
         };
-        gateway.take(arrival, Some(repo)).await
+        gateway.deliveries.take(arrival, Some(repo)).await
     });
     answer(&gateway, told.await?)
-}
-
-/// The forge of a registration; a word we do not know is a plain server's.
-pub(crate) fn forge_of(repo: &Repo) -> Forge {
-    let word = serde_json::Value::String(repo.forge.clone());
-    serde_json::from_value(word).unwrap_or(Forge::Plain)
 }
 
 async fn within_patience<T>(work: impl Future<Output = Result<T, ApiError>>) -> Result<T, ApiError> {
@@ -154,7 +142,9 @@ async fn bounded(
         Some(_) | None => extract::read(body, MAX_DELIVERY_BYTES).await,
     };
     match read {
-        Err(error @ ApiError::TooLarge(_)) => Err(gateway.refuse(hook, "larger than 25 MiB", error)),
+        Err(error @ ApiError::TooLarge(_)) => {
+            Err(gateway.deliveries.refuse(hook, "larger than 25 MiB", error))
+        }
         read => read,
     }
 }
@@ -174,7 +164,7 @@ fn signed<'a>(
 ) -> Result<Verified<'a>, ApiError> {
     verify::verify_headers(forge, secret, headers, body).map_err(|why| {
         let error = ApiError::Unauthorized("the delivery is not signed with this webhook's secret");
-        gateway.refuse(hook, &why.to_string(), error)
+        gateway.deliveries.refuse(hook, &why.to_string(), error)
     })
 }
 
@@ -195,19 +185,6 @@ fn arrival(hook: &str, forge: Forge, headers: &HeaderMap, verified: &Verified<'_
     }
 }
 
-/// The repository that an event is about.
-pub(crate) fn named(incoming: &Incoming) -> Option<&incoming::Repository> {
-    match incoming {
-        Incoming::Push(push) => Some(&push.repository),
-        Incoming::PullRequest(pull) => Some(&pull.repository),
-        Incoming::Rerequested(asked) => Some(&asked.repository),
-        Incoming::Ping
-        | Incoming::Installation(_)
-        | Incoming::InstallationRepositories(_)
-        | Incoming::Ignored(_) => None,
-    }
-}
-
 fn answer(gateway: &Gateway, taken: Taken) -> Result<Response, ApiError> {
     gateway.metrics.delivery(taken.verdict);
     let status = match taken.verdict {
@@ -221,87 +198,4 @@ fn answer(gateway: &Gateway, taken: Taken) -> Result<Response, ApiError> {
     let jobs = (!taken.jobs.is_empty()).then_some(taken.jobs);
     let answer = Answer { delivery: taken.key, verdict: taken.verdict, reason: taken.reason, jobs };
     Ok((status, Json(answer)).into_response())
-}
-
-impl Gateway {
-    /// Counts and remembers a delivery that is not believed, and says what is answered: `error`, unless
-    /// too many came from there. Those leave nothing but a count, or they would push all others out.
-    fn refuse(&self, hook: Hook<'_>, reason: &str, error: ApiError) -> ApiError {
-        self.metrics.unsigned(Word::of(reason));
-        if let Err(too_fast) = self.limits.unsigned(client_ip::address()) {
-            return too_fast;
-        }
-        self.refused.note(hook, reason);
-        tracing::info!(%hook, reason, "a delivery was not believed");
-        error
-    }
-
-    /// The registration that posts for a repository of GitHub's, up to date with what is said of it. What
-    /// comes through an installation of the App concerns the registrations of that installation alone;
-    /// without an App the hook is an organisation's, and concerns whoever posts there.
-    async fn of_github(
-        &self,
-        incoming: &Incoming,
-        named: &incoming::Repository,
-    ) -> Result<Option<Repo>, ApiError> {
-        let posting = self.posting_repo(named).await?;
-        let repo = match through(incoming).filter(|_| self.app.is_some()) {
-            Some(installation) => match posting.filter(|repo| repo.installation == Some(installation)) {
-                Some(repo) => Some(repo),
-                None => self.of_installation(installation, named).await?,
-            },
-            None => match posting {
-                Some(repo) => Some(repo),
-                None => self.unproved_of_operator(named).await?,
-            },
-        };
-        match repo {
-            Some(repo) => self.follow(repo, named, Signer::App).await.map(Some),
-            None => Ok(None),
-        }
-    }
-
-    /// The registration that an installation brought, where another one posts in its place because GitHub
-    /// refuses the App's checks.
-    async fn of_installation(
-        &self,
-        installation: u64,
-        named: &incoming::Repository,
-    ) -> Result<Option<Repo>, ApiError> {
-        let is_its = |repo: &Repo| {
-            repo.installation == Some(installation)
-                && repo.forge_id.is_some()
-                && repo.forge_id == named.forge_id
-                && !repo.is_removing()
-        };
-        let found = self.repos.find(is_its).into_iter().min_by_key(|entry| entry.value.id);
-        let Some(found) = found else { return Ok(None) };
-        let entry = self.ledger.repos.get(&found.key).await?;
-        Ok(entry.map(|entry| entry.value).filter(is_its))
-    }
-
-    /// A registration of an admin's that GitHub has not confirmed yet, once it has.
-    async fn unproved_of_operator(&self, named: &incoming::Repository) -> Result<Option<Repo>, ApiError> {
-        let is_named = |repo: &Repo| {
-            let url = repo.url.parse::<CloneUrl>();
-            let is_open = repo.operator_credential && repo.unproved.is_some() && !repo.is_removing();
-            is_open && url.is_ok_and(|url| url.same_repository(&named.clone_url))
-        };
-        let found = self.repos.find(is_named).into_iter().min_by_key(|entry| entry.value.id);
-        let Some(found) = found else { return Ok(None) };
-        let repo = self.prove_again(found.value).await?;
-        Ok(Some(repo).filter(|repo| repo.posts))
-    }
-}
-
-/// The installation through which an event came.
-fn through(incoming: &Incoming) -> Option<u64> {
-    match incoming {
-        Incoming::Push(push) => push.installation,
-        Incoming::PullRequest(pull) => pull.installation,
-        Incoming::Rerequested(asked) => asked.installation,
-        Incoming::Installation(event) => Some(event.id),
-        Incoming::InstallationRepositories(event) => Some(event.id),
-        Incoming::Ping | Incoming::Ignored(_) => None,
-    }
 }

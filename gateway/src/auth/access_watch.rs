@@ -6,9 +6,9 @@ use std::time::Duration;
 use jobs::{Job, UserId, accounts::Scope};
 
 use crate::{
+    auth::caller::Access,
     error::ApiError,
     http::{client_ip, connections::UntilSent},
-    state::Gateway,
 };
 
 /// Between an answer and the next look, so a slow NATS is asked less often. A look is four reads at
@@ -23,7 +23,7 @@ pub(crate) enum Way {
     Token { user: UserId, token: String, scope: Scope },
 }
 
-impl Gateway {
+impl Access {
     /// What is read this way: of whoever came by a link it is counted, beside the answer, until that was sent.
     pub(crate) fn counted(&self, way: &Way) -> Result<Option<UntilSent>, ApiError> {
         match way {

@@ -3,20 +3,30 @@
 //! Every check reads token and user from the leader, so a revoked token is refused by every gateway
 //! with the next request. Somebody else's things are "no such job", as if they did not exist.
 
+use std::sync::Arc;
+
 use axum_extra::extract::CookieJar;
 use futures_util::future::try_join_all;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use jobs::{
-    Job, JobId, Links, Repo, RepoId, SessionId, TokenId,
+    Job, JobId, Ledger, Links, Repo, RepoId, SessionId, TokenId,
     accounts::{Scope, User, token_hash, token_id},
     bucket::{BucketError, Entry},
-    sessions::Session,
+    sessions::{Session, Sessions},
 };
 
 use crate::{
-    auth::access_watch::Way, crypto::keys::equal, error::ApiError, index::JobFilter,
-    login::bearers::is_of_login, state::Gateway,
+    auth::{
+        access_watch::Way,
+        bearers::{Bearers, is_of_login},
+        last_used::LastUsed,
+    },
+    crypto::{keyring::Keyring, keys::equal},
+    error::ApiError,
+    http::rate_limit::Limits,
+    index::{JobFilter, mirror::Mirror},
+    records::JobRecords,
 };
 
 /// The cookie that keeps a sign-in, or an API token, for pages.
@@ -104,7 +114,19 @@ pub(crate) fn shown(headers: &HeaderMap) -> Option<String> {
     }
 }
 
-impl Gateway {
+/// Finds out who asks, and what of others they may see.
+pub(crate) struct Access {
+    pub(crate) ledger: Ledger,
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) last_used: LastUsed,
+    pub(crate) sessions: Sessions,
+    pub(crate) bearers: Arc<Bearers>,
+    pub(crate) job_records: Arc<JobRecords>,
+    pub(crate) keys: Arc<Keyring>,
+    pub(crate) repos: Arc<Mirror<Repo>>,
+}
+
+impl Access {
     /// Who the bearer of `token` is, if he may ask for more at the moment.
     pub(crate) async fn bearer_of(&self, token: &str) -> Result<Caller, ApiError> {
         let caller = self.identified(token).await?;
@@ -226,7 +248,7 @@ impl Gateway {
         let missing = || ApiError::NotFound("job");
         if !caller.is_admin() {
             // Owner and repository decide only where a gateway signed them.
-            entry = self.believed(entry).ok_or_else(missing)?;
+            entry = self.job_records.believed(entry).ok_or_else(missing)?;
         }
         if self.is_seen(caller, &entry.value).await? { Ok(entry) } else { Err(missing()) }
     }
@@ -276,7 +298,8 @@ impl Gateway {
         if let Some(key) = key {
             let fits = id.parse::<JobId>().is_ok_and(|job| self.keys.is_link(job, key));
             if fits {
-                let entry = self.believed(self.job(id).await?).ok_or(ApiError::NotFound("job"))?;
+                let entry =
+                    self.job_records.believed(self.job(id).await?).ok_or(ApiError::NotFound("job"))?;
                 if self.opens_with_link(&entry.value).await? {
                     return Ok((entry, Way::Link));
                 }

@@ -18,12 +18,9 @@ use jobs::{JobId, Ledger, Secret, bucket::from_watch};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    crypto::{
-        key_file::{FILE_NAME, KeyError, make, read},
-        keys::{Keys, SealError},
-    },
-    state::Gateway,
+use crate::crypto::{
+    key_file::{FILE_NAME, KeyError, make, read},
+    keys::{Keys, SealError},
 };
 
 /// The key in `meta` under which the master key's id lies: `{"id": "<16 hex digits>"}`.
@@ -153,17 +150,17 @@ impl Keyring {
 }
 
 /// Follows what `meta` says about the key, until `stop`.
-pub(crate) async fn follow(gateway: Arc<Gateway>, stop: CancellationToken) {
+pub(crate) async fn follow(keyring: Arc<Keyring>, ledger: Ledger, stop: CancellationToken) {
     let following = async {
         loop {
-            if let Ok(mut news) = gateway.ledger.meta.watch(0).await {
+            if let Ok(mut news) = ledger.meta.watch(0).await {
                 while let Some(Ok(entry)) = news.next().await {
                     if entry.key == META_KEY
                         && let Ok(Some(entry)) = from_watch::<Value>(&entry)
                         && let Some(id) = id_in(&entry.value)
-                        && id != gateway.keys.in_use().id()
+                        && id != keyring.in_use().id()
                     {
-                        learn(&gateway.keys, &id);
+                        learn(&keyring, &id);
                     }
                 }
             }

@@ -10,20 +10,17 @@ use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
 use jobs::{
-    Ledger, Repo, RepoId,
-    audit::{self, Action, Deed},
+    Ledger, Repo, RepoId, audit,
+    audit::{Action, Deed},
     bucket::{Bucket, BucketError, Entry},
     streams,
 };
 
-use crate::{
-    crypto::{
-        key_file::{KeyError, make, read},
-        keyring::{META_KEY, id_in},
-        keys::Keys,
-    },
-    repos::register::{secret_place, token_place},
-    state::SealedSecret,
+use crate::crypto::{
+    key_file::{KeyError, make, read},
+    keyring::{META_KEY, id_in},
+    keys::Keys,
+    sealed::{SealedSecret, secret_place, token_place},
 };
 
 /// A gateway follows `meta` within a moment; whatever it was sealing then is written after this.

@@ -4,9 +4,9 @@
 //! any other without a verdict, also after a crash in between.
 
 use hooks::Incoming;
-use jobs::{CommitSha, Delivery, Verdict, bucket::Entry};
+use jobs::{CommitSha, Delivery, Verdict, audit::Action, bucket::Entry};
 
-use crate::{auth::caller::Caller, error::ApiError, state::Gateway};
+use crate::{auth::caller::Caller, deliveries::Deliveries, error::ApiError};
 
 /// The field of a delivery that names who approved it.
 const APPROVED_BY: &str = "approved_by";
@@ -21,7 +21,7 @@ pub(crate) fn is_key(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
-impl Gateway {
+impl Deliveries {
     /// A delivery that the caller may decide about: one to a repository that he owns; one that belongs to
     /// no repository is an admin's.
     pub(crate) async fn decidable(&self, caller: &Caller, id: &str) -> Result<Entry<Delivery>, ApiError> {
@@ -92,4 +92,21 @@ impl Gateway {
 
 fn not_held() -> ApiError {
     ApiError::Conflict("this delivery is not held".to_owned())
+}
+
+impl Deliveries {
+    /// Lets a held delivery run at somebody's wish.
+    pub(crate) async fn approve_for(
+        &self,
+        caller: &Caller,
+        held: Entry<Delivery>,
+        sha: Option<&CommitSha>,
+    ) -> Result<Entry<Delivery>, ApiError> {
+        let done = self.approve_held(caller, held, sha).await?;
+        self.audit
+            .write_with(caller, Action::DeliveryApproved, &done.key, sha.map(ToString::to_string))
+            .await;
+        self.metrics.delivery(done.value.verdict.unwrap_or(Verdict::Held));
+        Ok(done)
+    }
 }

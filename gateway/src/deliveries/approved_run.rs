@@ -8,9 +8,8 @@ use serde_json::json;
 
 use crate::{
     auth::caller::Caller,
-    deliveries::{create_job::QUEUE_FULL, pull_request::VOID},
+    deliveries::{Deliveries, create_job::QUEUE_FULL, pull_request::VOID},
     error::ApiError,
-    state::Gateway,
 };
 
 /// Field of an entry: which commit was approved, and by whom.
@@ -21,7 +20,7 @@ pub(super) fn is_in(delivery: &Delivery) -> bool {
     delivery.other.contains_key(APPROVED)
 }
 
-impl Gateway {
+impl Deliveries {
     /// Makes the job of a held pull request; approving twice is the same job.
     pub(crate) async fn approve_pull(
         &self,
@@ -33,7 +32,7 @@ impl Gateway {
         let sha = sha.ok_or_else(|| ApiError::BadRequest("sha: the commit is missing".to_owned()))?;
         let missing = || ApiError::NotFound("repository");
         let id = entry.value.repo.ok_or_else(missing)?;
-        let repo = self.repo(&id.to_string()).await?.ok_or_else(missing)?.value;
+        let repo = self.access.repo(&id.to_string()).await?.ok_or_else(missing)?.value;
         let conflict = |why: String| Err(ApiError::Conflict(why));
         if *sha != pull.head_sha {
             return conflict(format!("this delivery is of commit {}, not of {sha}", pull.head_sha));
@@ -56,7 +55,7 @@ impl Gateway {
             None => return conflict("the pull request was closed".to_owned()),
         }
         let job = JobId::new();
-        let is_full = !self.reserve_all(repo.owner, &[job]).await?;
+        let is_full = !self.jobs.reserve_all(repo.owner, &[job]).await?;
         let approved = |now: &Entry<Delivery>| {
             let waits = match now.value.verdict {
                 Some(Verdict::Held) => true,

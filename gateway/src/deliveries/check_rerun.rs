@@ -6,14 +6,17 @@
 use hooks::incoming::Rerequested;
 use jobs::{CommitSha, Delivery, Job, JobId, Repo, Verdict, bucket::Entry, streams::commit_key};
 
-use crate::{deliveries::create_job::Decided, error::ApiError, state::Gateway};
+use crate::{
+    deliveries::{Deliveries, create_job::Decided},
+    error::ApiError,
+};
 
 /// Field of an entry: the jobs that its own jobs repeat, in the same order.
 const RERUNS: &str = "reruns";
 /// Every context that a check of ours has.
 const CONTEXTS: [&str; 3] = ["gitfaas/push", "gitfaas/tag", "gitfaas/pull-request"];
 
-impl Gateway {
+impl Deliveries {
     /// Writes into a new entry which jobs are to be repeated.
     pub(super) async fn plan_reruns(
         &self,
@@ -60,7 +63,7 @@ impl Gateway {
         repo: &Repo,
         sha: &CommitSha,
     ) -> Result<Option<Entry<Job>>, ApiError> {
-        let found = self.record(job).await?;
+        let found = self.job_records.record(job).await?;
         Ok(found.filter(|entry| entry.value.repo == Some(repo.id) && entry.value.sha.as_ref() == Some(sha)))
     }
 
@@ -70,11 +73,11 @@ impl Gateway {
         let mut all = Decided::because(Verdict::Ignored, "there is no job of this commit");
         for (id, original) in delivery.jobs.iter().zip(originals) {
             let Some(of) = self.ledger.job(original).await? else { continue };
-            if let Err(ApiError::Forbidden(why)) = self.check_again(&of.value).await {
+            if let Err(ApiError::Forbidden(why)) = self.jobs.check_again(&of.value).await {
                 all.reason = Some(why);
                 continue;
             }
-            let new = match self.again(&of, *id).await {
+            let new = match self.job_records.again(&of, *id).await {
                 Ok(new) => new,
                 Err(ApiError::Conflict(why)) => {
                     all.reason = Some(why);

@@ -3,9 +3,8 @@
 use jobs::{Cause, Delivery, JobId, NewJob, Outcome, Repo, Verdict};
 
 use crate::{
-    deliveries::{ingest::RERUN_OF, ref_heads::Moved},
+    deliveries::{Deliveries, ingest::RERUN_OF, ref_heads::Moved},
     error::ApiError,
-    state::Gateway,
 };
 
 /// Why a delivery with a full queue makes no running job; noted before its record exists.
@@ -28,7 +27,7 @@ impl Decided {
     }
 }
 
-impl Gateway {
+impl Deliveries {
     /// Record, `heads`, and then queue and status; a full queue ends the job at once.
     pub(super) async fn make(
         &self,
@@ -54,12 +53,12 @@ impl Gateway {
             None => recording.await?,
         };
         if is_full {
-            self.note(&entry);
+            self.job_records.note(&entry);
             self.ledger.touch_status(&entry).await?;
             return Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Refused, QUEUE_FULL) });
         }
         // A record that was there already may have been changed since.
-        if let Some(entry) = self.believed(entry) {
+        if let Some(entry) = self.job_records.believed(entry) {
             self.ledger.announce(&entry).await?;
         }
         Ok(Decided { verdict: Verdict::Accepted, reason: None, jobs: vec![job] })

@@ -9,6 +9,7 @@
 use hooks::Incoming;
 use jobs::{
     Delivery, JobId, Repo, Verdict,
+    audit::{Action, By, Log},
     bucket::{BucketError, Entry},
 };
 use serde_json::Map;
@@ -18,9 +19,12 @@ pub(crate) use crate::deliveries::{
     trigger_rules::{Judgement, judge},
 };
 use crate::{
-    deliveries::create_job::{Decided, QUEUE_FULL},
+    audit::Doer,
+    deliveries::{
+        Deliveries,
+        create_job::{Decided, QUEUE_FULL},
+    },
     error::ApiError,
-    state::Gateway,
 };
 
 /// Field of an entry: the job that a replay repeats.
@@ -51,10 +55,30 @@ pub(crate) struct Taken {
     pub(crate) malformed: bool,
 }
 
-impl Gateway {
+impl Deliveries {
+    /// Notes what became of an installation of the GitHub App.
+    pub(crate) async fn audit_installation(&self, event: &Incoming, verdict: Verdict, reason: &str) {
+        let id = match event {
+            Incoming::Installation(event) => event.id,
+            Incoming::InstallationRepositories(event) => event.id,
+            Incoming::Push(_)
+            | Incoming::PullRequest(_)
+            | Incoming::Rerequested(_)
+            | Incoming::Ping
+            | Incoming::Ignored(_) => return,
+        };
+        // Nothing was changed otherwise.
+        if verdict == Verdict::Accepted {
+            let forge = Doer { user: None, by: Some(By::Forge), log: Log::Users };
+            self.audit.write_with(forge, Action::InstallationChanged, id, Some(reason.to_owned())).await;
+        }
+    }
+}
+
+impl Deliveries {
     /// Takes a signed delivery, once.
     pub(crate) async fn take(&self, arrival: Arrival, repo: Option<Repo>) -> Result<Taken, ApiError> {
-        self.check_room()?;
+        self.capacity.check_room()?;
         let kept = match &arrival.incoming {
             Ok(incoming) => Some(serde_json::to_value(incoming).expect("an event is JSON")),
             Err(_) => None,
@@ -91,7 +115,7 @@ impl Gateway {
     fn release_besides(&self, repo: Option<&Repo>, planned: &[JobId], made: &[JobId]) {
         let Some(repo) = repo else { return };
         for job in planned.iter().filter(|job| !made.contains(job)) {
-            self.release(repo.owner, job);
+            self.budgets.release(repo.owner, job);
         }
     }
 
@@ -123,7 +147,7 @@ impl Gateway {
 
     /// Judges what was kept of a delivery anew, without the content rule, and makes new jobs.
     pub(crate) async fn replay(&self, of: &Entry<Delivery>, repo: &Repo) -> Result<Taken, ApiError> {
-        self.check_room()?;
+        self.capacity.check_room()?;
         let kept = of
             .value
             .incoming
@@ -163,7 +187,7 @@ impl Gateway {
 
     /// The App whose checks are ours.
     pub(crate) fn app_id(&self) -> Option<u64> {
-        self.config.github.app.as_ref().map(|app| app.id)
+        self.github.app.as_ref().map(|app| app.id)
     }
 
     /// Writes into a new entry what will be done: a verdict, or the jobs to be made.
@@ -199,7 +223,7 @@ impl Gateway {
         };
         if let Some(repo) = repo
             && !is_skipped
-            && !self.reserve_all(repo.owner, &delivery.jobs).await?
+            && !self.jobs.reserve_all(repo.owner, &delivery.jobs).await?
         {
             delivery.reason = Some(QUEUE_FULL.to_owned());
         }
@@ -261,7 +285,7 @@ impl Gateway {
                 self.run_pull(&entry.value, &pull, repo).await?
             }
             (Some(Ok(event @ (Incoming::Installation(_) | Incoming::InstallationRepositories(_)))), None) => {
-                let (verdict, reason) = self.take_installation(&entry.value, &event).await?;
+                let (verdict, reason) = self.registrations.take_installation(&entry.value, &event).await?;
                 self.audit_installation(&event, verdict, &reason).await;
                 Decided::because(verdict, &reason)
             }

@@ -9,6 +9,7 @@ use jobs::{Delivery, JobId, NewJob, Repo, Trigger, Verdict};
 
 use crate::{
     deliveries::{
+        Deliveries,
         approval_status::PULL_REQUEST,
         approved_run,
         create_job::{Decided, rerun_of},
@@ -16,7 +17,6 @@ use crate::{
         ref_heads::Moved,
     },
     error::ApiError,
-    state::Gateway,
 };
 
 /// Why a pull request has no job yet.
@@ -24,7 +24,7 @@ const HELD: &str = "a pull request from a fork waits for an owner's approval";
 /// Why it never will have one.
 pub(super) const VOID: &str = "a newer commit came before this one was approved";
 
-impl Gateway {
+impl Deliveries {
     pub(super) async fn run_pull(
         &self,
         delivery: &Delivery,

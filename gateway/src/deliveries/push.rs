@@ -9,15 +9,15 @@ use jobs::{
 };
 
 use crate::{
-    api::webhooks::forge_of,
     deliveries::{
+        Deliveries,
         approval_status::PULL_REQUEST,
         create_job::{Decided, rerun_of},
         ingest::HEAD_REVISION,
         ref_heads::Moved,
     },
     error::ApiError,
-    state::Gateway,
+    repos::forge_kind::forge_of,
 };
 
 /// The context of pushes to branches.
@@ -25,7 +25,7 @@ pub(super) const PUSH: &str = "gitfaas/push";
 /// Why a job ended before it began.
 const SAYS_SO: &str = "the commit says so";
 
-impl Gateway {
+impl Deliveries {
     pub(super) async fn run_push(
         &self,
         delivery: &Delivery,
@@ -61,7 +61,7 @@ impl Gateway {
     async fn make_skipped(&self, new: NewJob, moved: &Moved, repo: &Repo) -> Result<Decided, ApiError> {
         let job = new.id;
         let entry = self.ledger.record_ended(new, &Outcome::Skipped { why: SAYS_SO.to_owned() }).await?;
-        self.note(&entry);
+        self.job_records.note(&entry);
         self.move_head(moved, repo, None).await?;
         self.ledger.touch_status(&entry).await?;
         Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Accepted, SAYS_SO) })
@@ -82,7 +82,7 @@ impl Gateway {
             return Ok(None);
         };
         // Workers write entries of commits too: which job one names is held against what was signed.
-        let Some(entry) = self.record(commit.value.job).await? else { return Ok(None) };
+        let Some(entry) = self.job_records.record(commit.value.job).await? else { return Ok(None) };
         let job = &entry.value;
         if job.repo != Some(repo.id) || job.sha.as_ref() != Some(sha) {
             return Ok(None);
@@ -95,7 +95,7 @@ impl Gateway {
             Trigger::Push | Trigger::PullRequest => !job.untrusted && job.same_as.is_none() && !of_queue,
             Trigger::Tag | Trigger::Call | Trigger::Rerun => false,
         };
-        let agrees = is_plain && self.secrets_agree(repo.id).await?;
+        let agrees = is_plain && self.secret_store.secrets_agree(repo.id).await?;
         Ok(agrees.then_some(job.id))
     }
 }

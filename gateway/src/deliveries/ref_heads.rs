@@ -8,7 +8,7 @@ use jobs::{
 };
 use serde_json::Map;
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{deliveries::Deliveries, error::ApiError};
 
 /// What makes two events the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ impl Moved {
     }
 }
 
-impl Gateway {
+impl Deliveries {
     /// The content rule: the job that the same event made before, if that one still counts. Otherwise the
     /// event is entered as `job`'s.
     pub(super) async fn seen_before(
@@ -157,7 +157,7 @@ impl Gateway {
         self.move_head_from(found, moved, repo, job).await
     }
 
-    /// The newest commit of a ref, for [`Gateway::move_head_from`].
+    /// The newest commit of a ref, for [`Deliveries::move_head_from`].
     pub(super) async fn head(&self, moved: &Moved, repo: &Repo) -> Result<Option<Entry<Head>>, ApiError> {
         Ok(self.ledger.heads.get(&head_key(repo.id, &moved.reference)).await?)
     }
@@ -173,7 +173,7 @@ impl Gateway {
         let key = head_key(repo.id, &moved.reference);
         loop {
             let Some(head) = next(moved, job, found.as_ref()) else { return Ok(()) };
-            if found.is_none() && !self.may_know_ref(repo).await? {
+            if found.is_none() && !self.budgets.may_know_ref(repo).await? {
                 return Ok(());
             }
             let written = match &found {
@@ -232,12 +232,12 @@ impl Gateway {
             not_conflicting(self.ledger.pushes.delete(&seen.key, seen.revision).await)?;
         }
         not_conflicting(self.ledger.heads.delete(&key, head.revision).await)?;
-        self.ref_counts.removed(repo.id);
+        self.budgets.ref_counts.removed(repo.id);
         Ok(())
     }
 }
 
-impl Gateway {
+impl Deliveries {
     async fn cancel_of_ref(
         &self,
         reference: &str,
@@ -250,7 +250,7 @@ impl Gateway {
         jobs.sort_unstable();
         jobs.dedup();
         for id in jobs {
-            let Some(entry) = self.record(id).await? else { continue };
+            let Some(entry) = self.job_records.record(id).await? else { continue };
             let job = &entry.value;
             let of_event = match job.trigger {
                 Trigger::Push | Trigger::Tag | Trigger::PullRequest => true,
@@ -267,7 +267,7 @@ impl Gateway {
                 continue;
             }
             let what = if reference.starts_with("refs/tags/") { "tag" } else { "branch" };
-            self.cancel_because(id, &format!("the {what} was deleted")).await?;
+            self.jobs.cancel_because(id, &format!("the {what} was deleted")).await?;
         }
         Ok(())
     }

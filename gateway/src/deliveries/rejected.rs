@@ -60,7 +60,7 @@ pub(crate) struct Unbelieved {
 
 /// The last of them, in memory.
 #[derive(Debug, Default)]
-pub(crate) struct LastRefused(Mutex<Kept>);
+pub(crate) struct LastRejected(Mutex<Kept>);
 
 #[derive(Debug, Default)]
 struct Kept {
@@ -80,7 +80,7 @@ struct OfRepo {
     last: VecDeque<Numbered>,
 }
 
-impl LastRefused {
+impl LastRejected {
     pub(crate) fn note(&self, hook: Hook<'_>, reason: &str) {
         let refused = Refused { at: Timestamp::now(), hook: hook.to_string(), reason: reason.to_owned() };
         let mut kept = self.lock();
@@ -109,7 +109,7 @@ impl LastRefused {
     }
 }
 
-impl LastRefused {
+impl LastRejected {
     /// A delivery was signed as it should be: what came before it is no problem any more.
     pub(crate) fn believed(&self, repo: RepoId) {
         if let Some(of) = self.lock().of_repos.get_mut(&repo) {
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn of_hooks_that_are_no_repositorys_the_last_hundred_are_kept() {
-        let refused = LastRefused::default();
+        let refused = LastRejected::default();
         (0..KEPT_OF_OTHERS + 5).for_each(|n| refused.note(Hook::Other(&n.to_string()), "wrong signature"));
         let all = refused.all();
         let (newest, oldest) = (all[0].hook.as_str(), all[KEPT_OF_OTHERS - 1].hook.as_str());
@@ -186,7 +186,7 @@ mod tests {
 
     #[test]
     fn a_noisy_hook_pushes_out_its_own_alone() {
-        let refused = LastRefused::default();
+        let refused = LastRejected::default();
         let (quiet, noisy) = (RepoId::new(), RepoId::new());
         refused.note(Hook::Repo(quiet), "not signed");
         refused.note(Hook::Other("github"), "wrong signature");
@@ -205,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_came_to_a_hook_is_counted_also_when_it_is_not_kept_any_more() {
-        let refused = LastRefused::default();
+        let refused = LastRejected::default();
         let repo = RepoId::new();
         assert!(refused.unbelieved(repo).is_none());
         refused.note(Hook::Repo(repo), "not signed");
@@ -224,7 +224,7 @@ mod tests {
 
     #[test]
     fn the_hook_that_was_quiet_for_longest_makes_room_for_a_new_one() {
-        let refused = LastRefused::default();
+        let refused = LastRejected::default();
         let repos: Vec<RepoId> = (0..MAX_REPOS).map(|_| RepoId::new()).collect();
         repos.iter().for_each(|repo| refused.note(Hook::Repo(*repo), "not signed"));
         refused.note(Hook::Repo(repos[0]), "again");

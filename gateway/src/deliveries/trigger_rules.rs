@@ -9,7 +9,7 @@ use hooks::{
 };
 use jobs::{Forks, Repo, RepoEvent, SkipCi, Trigger};
 
-use crate::{api::webhooks::named, deliveries::push::queue_target};
+use crate::deliveries::{push::queue_target, routing::named};
 
 /// What a delivery means for a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]

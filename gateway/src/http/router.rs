@@ -2,7 +2,7 @@
 //!
 //! Every answer has the security headers, every request an id, a limit in time and a bounded body.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use axum::{
     Router,
@@ -31,7 +31,6 @@ use crate::{
     },
     login, metrics, pages,
     state::Gateway,
-    usage,
 };
 
 /// A request that takes longer is one whose client or NATS is gone. A forge waits 10 s.
@@ -49,7 +48,7 @@ const MAX_REQUEST_ID_BYTES: usize = 64;
 pub(crate) struct Route {
     pub(crate) method: Method,
     pub(crate) path: &'static str,
-    answer: MethodRouter<Arc<Gateway>>,
+    answer: MethodRouter<Gateway>,
 }
 
 /// Every route there is. `openapi.json` describes those below `/api/v1` and the published interface;
@@ -95,7 +94,7 @@ pub(crate) fn routes() -> Vec<Route> {
         at_post("/api/v1/tokens", post(tokens::make)),
         at_get("/api/v1/tokens", get(tokens::list)),
         route(Method::DELETE, "/api/v1/tokens/{id}", delete(tokens::revoke)),
-        at_get("/api/v1/usage", get(usage::show)),
+        at_get("/api/v1/usage", get(crate::api::usage::show)),
         at_get("/api/v1/stats", get(health::stats)),
         at_get("/api/v1/audit", get(audit::list)),
         at_post("/webhooks/github", post(webhooks::github)),
@@ -129,7 +128,7 @@ pub fn endpoints() -> Vec<(Method, &'static str)> {
 }
 
 /// Everything that a gateway answers, with all that holds for every route.
-pub fn app(gateway: Arc<Gateway>) -> Router {
+pub fn app(gateway: Gateway) -> Router {
     let mut router = Router::new();
     for Route { path, answer, .. } in routes() {
         // Published paths and all others are the same with and without a slash at their end.
@@ -148,8 +147,8 @@ pub fn app(gateway: Arc<Gateway>) -> Router {
             let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
             ApiError::Internal(anyhow::anyhow!("panic: {words}")).into_response()
         }))
-        .layer(from_fn_with_state(Arc::clone(&gateway), middleware::pass))
-        .layer(from_fn_with_state(Arc::clone(&gateway), around))
+        .layer(from_fn_with_state(gateway.clone(), middleware::pass))
+        .layer(from_fn_with_state(gateway.clone(), around))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
         .layer(SetRequestIdLayer::new(request_id, FreshId))
         .layer(axum::middleware::from_fn(only_sound_request_ids))
@@ -177,7 +176,7 @@ async fn only_sound_request_ids(mut request: Request, next: Next) -> Response {
 }
 
 /// Limit in time, span, count and headers of every request.
-async fn around(State(gateway): State<Arc<Gateway>>, request: Request<Body>, next: Next) -> Response {
+async fn around(State(gateway): State<Gateway>, request: Request<Body>, next: Next) -> Response {
     use tracing::Instrument as _;
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
     // With or without a slash at its end it is the same route.

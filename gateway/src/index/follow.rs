@@ -13,7 +13,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::index::{Change, Index, IndexError, Position, Sync};
+use crate::index::{Change, Durability, Index, IndexError, Position};
 
 /// Changes taken in at once: one transaction each.
 const BATCH: usize = 256;
@@ -36,8 +36,7 @@ enum FollowError {
 }
 
 /// What a follower does with a batch.
-type Take<T> =
-    Arc<dyn Fn(Vec<Change<T>>, Position, Sync) -> Result<(), IndexError> + Send + std::marker::Sync>;
+type Take<T> = Arc<dyn Fn(Vec<Change<T>>, Position, Durability) -> Result<(), IndexError> + Send + Sync>;
 
 /// Follows the bucket of jobs into the index until `stop`; `caught_up` becomes true when what lay
 /// there at the start was read.
@@ -134,7 +133,7 @@ async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
                 at.sequence = at.sequence.max(last);
                 caught_up.send_replace(true);
                 if !on_disk {
-                    take_on_own_thread(&take, Vec::new(), at.clone(), Sync::Now).await?;
+                    take_on_own_thread(&take, Vec::new(), at.clone(), Durability::Now).await?;
                     on_disk = true;
                 }
                 continue;
@@ -151,7 +150,7 @@ async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
             }
             changes.extend(change(bucket, &entry));
         }
-        take_on_own_thread(&take, changes, at.clone(), Sync::Later).await?;
+        take_on_own_thread(&take, changes, at.clone(), Durability::Later).await?;
         on_disk = false;
         if current && !*caught_up.borrow() {
             caught_up.send_replace(true);
@@ -164,7 +163,7 @@ async fn take_on_own_thread<T: Send + 'static>(
     take: &Take<T>,
     changes: Vec<Change<T>>,
     at: Position,
-    sync: Sync,
+    sync: Durability,
 ) -> Result<(), IndexError> {
     let take = Arc::clone(take);
     let taken = tokio::task::spawn_blocking(move || take(changes, at, sync)).await;

@@ -113,7 +113,7 @@ impl Index {
             gone
         };
         let changes: Vec<Change<jobs::Job>> = gone.iter().map(|job| Change::Gone(job.to_string())).collect();
-        self.take_jobs(&changes, None, super::Sync::Later)?;
+        self.take_jobs(&changes, None, super::Durability::Later)?;
         Ok(gone.len())
     }
 }

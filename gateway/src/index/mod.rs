@@ -5,12 +5,15 @@
 //! stream sequence that it holds (see [`follow`]); a job whose record has expired is dropped from
 //! it when a list meets it.
 
+pub(crate) mod caught_up;
+mod changed_owners;
 pub(crate) mod follow;
 mod history;
 mod lists;
 pub(crate) mod mirror;
 mod open;
 mod rows;
+pub(crate) mod status_issue;
 mod store;
 
 use std::{
@@ -19,14 +22,15 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use changed_owners::ChangedOwners;
 pub(crate) use history::JobSize;
 use jobs::{Commit, Delivery, Job, JobId, RepoId, bucket::Entry};
 pub(crate) use lists::{DeliveryFilter, JobFilter};
 use redb::{
-    Database, Durability, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _,
-    TableDefinition,
+    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition,
 };
 use rows::{Belief, DeliveryRow, JobRow};
+pub(crate) use status_issue::{MAX_REFUSALS, StatusIssue};
 pub(crate) use store::IndexError;
 use store::{
     BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS, OPEN,
@@ -34,7 +38,7 @@ use store::{
 };
 use tokio::sync::watch;
 
-use crate::{reconcile::status_check::Doubt, records::Records, usage::Changed};
+use crate::crypto::record_verifier::RecordVerifier;
 
 /// The file of this set of tables.
 const FILE: &str = "index.2.redb";
@@ -46,9 +50,9 @@ pub(crate) struct Index {
     database: Database,
     followers: Mutex<HashMap<JobId, watch::Sender<u64>>>,
     /// Owners whose history grew.
-    pub(crate) changed: Changed,
+    pub(crate) changed: ChangedOwners,
     /// Which records are believed; without it all are.
-    records: Option<Arc<Records>>,
+    records: Option<Arc<RecordVerifier>>,
 }
 
 /// Where in a stream an index is: the stream's creation time tells it from another of that name.
@@ -68,7 +72,7 @@ pub(crate) enum Change<T> {
 
 /// Whether a write must outlive the process at once.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Sync {
+pub(crate) enum Durability {
     /// Together with the next that must.
     Later,
     /// Now.
@@ -95,13 +99,13 @@ impl Index {
             }
         };
         let index =
-            Self { database, followers: Mutex::default(), changed: Changed::default(), records: None };
+            Self { database, followers: Mutex::default(), changed: ChangedOwners::default(), records: None };
         index.make_tables()?;
         Ok(index)
     }
 
     /// The same, which enters under an owner and a repository only what is believed.
-    pub(crate) fn believing(self, records: Arc<Records>) -> Self {
+    pub(crate) fn believing(self, records: Arc<RecordVerifier>) -> Self {
         Self { records: Some(records), ..self }
     }
 
@@ -166,15 +170,15 @@ impl Index {
 
     fn write(
         &self,
-        sync: Sync,
+        sync: Durability,
         at: Option<(&str, &Position)>,
         work: impl FnOnce(&redb::WriteTransaction) -> Result<(), IndexError>,
     ) -> Result<(), IndexError> {
         let mut write = self.database.begin_write()?;
         write
             .set_durability(match sync {
-                Sync::Later => Durability::None,
-                Sync::Now => Durability::Immediate,
+                Durability::Later => redb::Durability::None,
+                Durability::Now => redb::Durability::Immediate,
             })
             .expect("no savepoint is ever made");
         work(&write)?;
@@ -191,7 +195,7 @@ impl Index {
         &self,
         changes: &[Change<Job>],
         at: Option<&Position>,
-        sync: Sync,
+        sync: Durability,
     ) -> Result<(), IndexError> {
         let at = at.map(|position| (jobs::streams::JOBS_BUCKET, position));
         self.write(sync, at, |write| {
@@ -224,7 +228,7 @@ impl Index {
         &self,
         changes: &[Change<Delivery>],
         at: Option<&Position>,
-        sync: Sync,
+        sync: Durability,
     ) -> Result<(), IndexError> {
         let at = at.map(|position| (jobs::streams::DELIVERIES, position));
         self.write(sync, at, |write| {
@@ -245,7 +249,7 @@ impl Index {
 
     /// Drops a delivery whose entry is gone.
     pub(crate) fn forget_delivery(&self, key: &str) -> Result<(), IndexError> {
-        self.write(Sync::Later, None, |write| rows::remove_delivery(write, key))
+        self.write(Durability::Later, None, |write| rows::remove_delivery(write, key))
     }
 
     /// Takes changes of commits in.
@@ -253,7 +257,7 @@ impl Index {
         &self,
         changes: &[Change<Commit>],
         at: Option<&Position>,
-        sync: Sync,
+        sync: Durability,
     ) -> Result<(), IndexError> {
         let at = at.map(|position| (jobs::streams::COMMITS, position));
         self.write(sync, at, |write| {
@@ -339,26 +343,26 @@ impl Index {
     }
 
     /// Keys of commits whose end the forge may not show, up to `limit`.
-    pub(crate) fn doubtful(&self, limit: usize) -> Result<HashMap<String, Doubt>, IndexError> {
+    pub(crate) fn doubtful(&self, limit: usize) -> Result<HashMap<String, StatusIssue>, IndexError> {
         let read = self.database.begin_read()?;
         let mut keys = HashMap::new();
         for found in read.open_table(DOUBTFUL)?.iter()?.take(limit) {
             let (key, doubt) = found?;
             let (refusals, revision) = doubt.value();
             let key = String::from_utf8_lossy(key.value()).into_owned();
-            keys.insert(key, Doubt { refusals, revision });
+            keys.insert(key, StatusIssue { refusals, revision });
         }
         Ok(keys)
     }
 
     /// Drops a commit whose entry is gone.
     pub(crate) fn forget_commit(&self, key: &str) -> Result<(), IndexError> {
-        self.write(Sync::Later, None, |write| rows::remove_commit(write, key))
+        self.write(Durability::Later, None, |write| rows::remove_commit(write, key))
     }
 
     /// Notes that the status of this job's last change is at the forge.
     pub(crate) fn posted(&self, job: JobId) -> Result<(), IndexError> {
-        self.write(Sync::Later, None, |write| {
+        self.write(Durability::Later, None, |write| {
             write.open_table(UNPOSTED)?.remove(job.as_bytes().as_slice())?;
             Ok(())
         })
@@ -366,7 +370,7 @@ impl Index {
 
     /// Drops a job whose record is gone.
     pub(crate) fn forget_job(&self, job: JobId) -> Result<(), IndexError> {
-        self.write(Sync::Later, None, |write| rows::remove_job(write, job))
+        self.write(Durability::Later, None, |write| rows::remove_job(write, job))
     }
 }
 

@@ -5,15 +5,12 @@ use redb::{ReadableTable as _, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    index::{
-        IndexError,
-        store::{
-            BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS,
-            OPEN, UNFINISHED, UNPOSTED,
-        },
+use crate::index::{
+    IndexError, MAX_REFUSALS,
+    store::{
+        BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS, OPEN,
+        UNFINISHED, UNPOSTED,
     },
-    reconcile::status_check::MAX_REFUSALS,
 };
 
 /// In `open`: waits.

@@ -5,7 +5,7 @@ use jobs::{CommitState, Doubts, NewJob, Posted, RecordKey, RepoId, State, UserId
 use prometheus_client::metrics::family::Family;
 
 use super::*;
-use crate::records::Mark;
+use crate::crypto::record_verifier::{Mark, RecordVerifier};
 
 fn entry(owner: UserId, revision: u64, state: State, repo: Option<RepoId>) -> Change<Job> {
     let job = Job { state, repo, ..Job::new(NewJob::call(owner, "https://example.com/r")) };
@@ -35,7 +35,7 @@ fn lists_are_newest_first_and_hold_ones_own_and_ones_repositories_jobs_once() {
         entry(other, 3, State::Pending, Some(repo)),
         entry(me, 4, State::Pending, Some(repo)),
     ];
-    index.take_jobs(&changes, None, Sync::Now).unwrap();
+    index.take_jobs(&changes, None, Durability::Now).unwrap();
     let list = |filter: JobFilter, after, limit| index.jobs(&filter, after, limit).unwrap();
     let mine = JobFilter { owner: Some(me), repos: vec![repo], ..JobFilter::default() };
     assert_eq!(list(mine.clone(), None, 10), [id(&changes[3]), id(&changes[2]), id(&changes[0])]);
@@ -53,20 +53,20 @@ fn an_older_revision_changes_nothing_and_a_final_one_closes_the_job() {
     let index = Index::open(folder.path()).unwrap();
     let change = entry(UserId::new(), 5, State::Working, None);
     let Change::Put(working) = &change else { unreachable!("made as Put") };
-    index.take_jobs(std::slice::from_ref(&change), None, Sync::Later).unwrap();
+    index.take_jobs(std::slice::from_ref(&change), None, Durability::Later).unwrap();
     let older = Entry {
         revision: 4,
         value: Job { state: State::Pending, ..working.value.clone() },
         ..(**working).clone()
     };
-    index.take_jobs(&[Change::Put(Box::new(older))], None, Sync::Later).unwrap();
+    index.take_jobs(&[Change::Put(Box::new(older))], None, Durability::Later).unwrap();
     assert_eq!(index.open_jobs().unwrap()[0].state, State::Working);
     let end = Entry {
         revision: 6,
         value: Job { state: State::Finish, ..working.value.clone() },
         ..(**working).clone()
     };
-    index.take_jobs(&[Change::Put(Box::new(end))], None, Sync::Later).unwrap();
+    index.take_jobs(&[Change::Put(Box::new(end))], None, Durability::Later).unwrap();
     assert!(index.open_jobs().unwrap().is_empty());
 }
 
@@ -75,7 +75,9 @@ fn a_position_outlives_the_process_and_goes_with_its_bucket() {
     let folder = tempfile::tempdir().unwrap();
     let position = Position { created: "then".to_owned(), sequence: 9 };
     let index = Index::open(folder.path()).unwrap();
-    index.take_jobs(&[entry(UserId::new(), 9, State::Pending, None)], Some(&position), Sync::Now).unwrap();
+    index
+        .take_jobs(&[entry(UserId::new(), 9, State::Pending, None)], Some(&position), Durability::Now)
+        .unwrap();
     drop(index);
     let index = Index::open(folder.path()).unwrap();
     assert_eq!(index.position("jobs").unwrap(), Some(position));
@@ -128,18 +130,18 @@ fn an_end_is_doubtful_until_it_is_seen_at_the_forge_or_was_refused_too_often() {
     let job = JobId::new();
     let doubt = |value: Commit| {
         let entry = Entry { key: "k".to_owned(), value, revision: 9, written_at: Timestamp::UNIX_EPOCH };
-        index.take_commits(&[Change::Put(Box::new(entry))], None, Sync::Later).unwrap();
+        index.take_commits(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
         index.doubtful(10).unwrap().get("k").copied()
     };
     let success = CommitState::Success;
     assert_eq!(doubt(commit(job, None)), None);
-    assert_eq!(doubt(commit(job, Some((7, success, true)))), Some(Doubt { refusals: 0, revision: 7 }));
+    assert_eq!(doubt(commit(job, Some((7, success, true)))), Some(StatusIssue { refusals: 0, revision: 7 }));
     assert_eq!(doubt(commit(job, Some((7, success, false)))), None);
     assert_eq!(doubt(refused(job, CommitState::Pending, 0)), None, "its end will be said");
-    assert_eq!(doubt(refused(job, success, 2)), Some(Doubt { refusals: 2, revision: 1 }));
+    assert_eq!(doubt(refused(job, success, 2)), Some(StatusIssue { refusals: 2, revision: 1 }));
     assert_eq!(doubt(refused(job, success, 5)), None);
     assert_eq!(doubt(commit(JobId::new(), Some((8, success, true)))).map(|doubt| doubt.revision), Some(8));
-    index.take_commits(&[Change::Gone("k".to_owned())], None, Sync::Later).unwrap();
+    index.take_commits(&[Change::Gone("k".to_owned())], None, Durability::Later).unwrap();
     assert!(index.doubtful(10).unwrap().is_empty());
 }
 
@@ -151,10 +153,10 @@ fn a_job_is_unposted_until_its_commit_says_otherwise_and_again_when_its_end_is_t
     let Change::Put(put) = &change else { unreachable!("made as Put") };
     let job = Job { context: Some("gitfaas/push".to_owned()), ..put.value.clone() };
     let (id, with_context) = (job.id, Entry { value: job, ..(**put).clone() });
-    index.take_jobs(&[Change::Put(Box::new(with_context))], None, Sync::Later).unwrap();
+    index.take_jobs(&[Change::Put(Box::new(with_context))], None, Durability::Later).unwrap();
     let unposted = |value: Commit| {
         let entry = Entry { key: "k".to_owned(), value, revision: 9, written_at: Timestamp::UNIX_EPOCH };
-        index.take_commits(&[Change::Put(Box::new(entry))], None, Sync::Later).unwrap();
+        index.take_commits(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
         index.unposted_count().unwrap()
     };
     assert_eq!(index.unposted_count().unwrap(), 1);
@@ -166,7 +168,7 @@ fn a_job_is_unposted_until_its_commit_says_otherwise_and_again_when_its_end_is_t
 
 fn believing(folder: &std::path::Path, key: &RecordKey) -> Index {
     let mark = Mark { sequence: 0, at: Timestamp::UNIX_EPOCH };
-    let records = Records::new(key.clone(), Some(mark), Family::default());
+    let records = RecordVerifier::new(key.clone(), Some(mark), Family::default());
     Index::open(folder).unwrap().believing(Arc::new(records))
 }
 
@@ -180,7 +182,7 @@ fn what_is_not_believed_is_nobodys_and_waits_to_be_ended() {
     let signed = Job { signature: Some(key.sign(&put.value, None)), ..put.value.clone() };
     let at = |revision, job: &Job| {
         let entry = Entry { value: job.clone(), revision, ..(**put).clone() };
-        index.take_jobs(&[Change::Put(Box::new(entry))], None, Sync::Later).unwrap();
+        index.take_jobs(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
     };
     let of = |owner| {
         let filter = JobFilter { owner: Some(owner), ..JobFilter::default() };
@@ -202,7 +204,7 @@ fn what_is_not_believed_is_nobodys_and_waits_to_be_ended() {
     assert!(index.is_over(signed.id).unwrap(), "an end stays one");
     assert_eq!((of(me), index.waiting_of(me).unwrap()), (1, 0));
     assert_eq!(index.doubted().unwrap(), [signed.id], "it goes on after its end");
-    index.take_jobs(&[Change::Gone(put.key.clone())], None, Sync::Later).unwrap();
+    index.take_jobs(&[Change::Gone(put.key.clone())], None, Durability::Later).unwrap();
     assert!(index.doubted().unwrap().is_empty() && of(me) == 0);
 }
 
@@ -216,7 +218,7 @@ fn a_copy_under_another_key_changes_neither_job() {
     let copy = Job { state: State::Finish, ..signed.clone() };
     for (at, revision, job) in [(signed.id, 5, &signed), (JobId::new(), 6, &copy)] {
         let entry = Entry { key: at.to_string(), value: job.clone(), revision, ..(**put).clone() };
-        index.take_jobs(&[Change::Put(Box::new(entry))], None, Sync::Later).unwrap();
+        index.take_jobs(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
     }
     assert!(!index.is_over(signed.id).unwrap());
     assert_eq!(index.open_jobs().unwrap().len(), 1);

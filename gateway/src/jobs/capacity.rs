@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
+use jobs::Ledger;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{error::ApiError, metrics::Metrics};
 
 /// Between two looks; the last share of a bucket takes longer than this to fill.
 const EVERY: Duration = Duration::from_secs(5);
@@ -29,20 +30,27 @@ const STORES: [(&str, bool); 9] = [
 ];
 
 /// What was seen last.
-#[derive(Debug, Default)]
-pub(crate) struct Room(Mutex<Option<String>>);
+pub(crate) struct Capacity {
+    pub(crate) ledger: Ledger,
+    pub(crate) metrics: Arc<Metrics>,
+    lacking: Mutex<Option<String>>,
+}
 
-impl Room {
+impl Capacity {
+    pub(crate) fn new(ledger: Ledger, metrics: Arc<Metrics>) -> Self {
+        Self { ledger, metrics, lacking: Mutex::new(None) }
+    }
+
     /// Why there is no room; `None` when there is.
     pub(crate) fn lacking(&self) -> Option<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-impl Gateway {
+impl Capacity {
     /// Refuses what is new while there is no room for its end.
     pub(crate) fn check_room(&self) -> Result<(), ApiError> {
-        match self.room.lacking() {
+        match self.lacking() {
             None => Ok(()),
             Some(why) => Err(ApiError::Unavailable(anyhow::anyhow!(why))),
         }
@@ -69,13 +77,13 @@ fn is_full(bytes: u64, max_bytes: i64) -> bool {
 }
 
 /// Looks until `stop`.
-pub(crate) async fn look(gateway: Arc<Gateway>, stop: CancellationToken) {
+pub(crate) async fn look(capacity: Arc<Capacity>, stop: CancellationToken) {
     loop {
-        let lacking = gateway.full_stream().await;
+        let lacking = capacity.full_stream().await;
         if let Some(why) = &lacking {
             tracing::error!(why, "nothing new is taken");
         }
-        *gateway.room.0.lock().unwrap_or_else(PoisonError::into_inner) = lacking;
+        *capacity.lacking.lock().unwrap_or_else(PoisonError::into_inner) = lacking;
         if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
             return;
         }

@@ -6,7 +6,7 @@
 
 use jobs::{Job, Label, Repo, accounts::User};
 
-use crate::{auth::caller::Caller, error::ApiError, state::Gateway};
+use crate::{auth::caller::Caller, error::ApiError, jobs::Jobs};
 
 /// Refuses a label that the caller may not use.
 pub(crate) fn check_given(caller: &Caller, label: &Label) -> Result<(), ApiError> {
@@ -59,13 +59,13 @@ fn not_given(user: &User, label: &Label) -> ApiError {
     ))
 }
 
-impl Gateway {
+impl Jobs {
     /// Refuses to repeat a job under a label that its owner may not use any more.
     pub(crate) async fn check_again(&self, of: &Job) -> Result<(), ApiError> {
         if of.label == Label::default() {
             return Ok(());
         }
-        let repo = self.repo_of(of).await?;
+        let repo = self.access.repo_of(of).await?;
         let owner = self.ledger.accounts.users.get(&of.owner.to_string()).await?;
         let owner = owner.ok_or(ApiError::NotFound("job"))?.value;
         let commit = Commit::of(of);

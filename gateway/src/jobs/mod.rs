@@ -1,5 +1,28 @@
 //! Jobs from calls.
 
+use std::sync::Arc;
+
+use jobs::Ledger;
+
+use crate::{
+    audit::AuditLog, auth::caller::Access, index::Index, jobs::capacity::Capacity, records::JobRecords,
+    usage::Budgets,
+};
+
+mod cancel;
 pub(crate) mod capacity;
+mod idempotency;
 pub(crate) mod labels;
+mod rerun;
 pub(crate) mod submit;
+
+/// Submits, repeats and ends jobs.
+pub(crate) struct Jobs {
+    pub(crate) ledger: Ledger,
+    pub(crate) index: Arc<Index>,
+    pub(crate) job_records: Arc<JobRecords>,
+    pub(crate) access: Arc<Access>,
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) capacity: Arc<Capacity>,
+    pub(crate) audit: AuditLog,
+}

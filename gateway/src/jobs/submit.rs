@@ -1,21 +1,18 @@
 //! Making a job from a call: what was asked is checked at the door, then it is the ledger's.
 
 use hooks::CloneUrl;
-use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    CommitSha, Delivery, Job, JobId, Label, NewJob, Repo, RepoId, UserId,
-    accounts::Scope,
-    bucket::{BucketError, Entry},
+    CommitSha, Job, JobId, Label, NewJob, Repo, RepoId, UserId, accounts::Scope, bucket::Entry,
     usage::Resource,
 };
-use serde_json::Map;
-use sha2::{Digest as _, Sha256};
 
 use crate::{
     auth::caller::Caller,
     error::ApiError,
-    jobs::labels::{Commit, check_call},
-    state::Gateway,
+    jobs::{
+        Jobs,
+        labels::{Commit, check_call},
+    },
 };
 
 /// All arguments of a call together, in bytes: a record stays under 32 KiB with all it may hold.
@@ -24,18 +21,6 @@ const MAX_ARGS_BYTES: usize = 12 * 1024;
 const MAX_NAME_BYTES: usize = 200;
 /// The longest ref, in bytes; that of the forges.
 const MAX_REF_BYTES: usize = 512;
-/// The longest idempotency key, in bytes; a UUID has 36.
-const MAX_KEY_BYTES: usize = 255;
-/// For so long a repeated request is the same job.
-const KEY_LIFE: SignedDuration = SignedDuration::from_hours(24);
-
-/// An idempotency key, in the ledger.
-struct KeyEntered {
-    job: JobId,
-    at: String,
-    /// Of the write that entered it, if this request is the first.
-    revision: Option<u64>,
-}
 
 /// What a caller asks for.
 #[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize)]
@@ -52,7 +37,7 @@ pub(crate) struct Call {
     pub(crate) label: Option<String>,
 }
 
-impl Gateway {
+impl Jobs {
     /// Submits a call; a repeated one with the same idempotency key is the same job.
     pub(crate) async fn call(
         &self,
@@ -69,7 +54,7 @@ impl Gateway {
             if entered.revision.is_none() && self.ledger.job(new.id).await?.is_some() {
                 // Finishes what an earlier try may have left between record and queue.
                 let entry = self.ledger.submit(new).await?;
-                return self.believed(entry).ok_or(ApiError::NotFound("job"));
+                return self.job_records.believed(entry).ok_or(ApiError::NotFound("job"));
             }
             key_entered = entered.revision.map(|revision| (entered.at, revision));
         }
@@ -81,7 +66,7 @@ impl Gateway {
             return Err(error);
         }
         let entry = self.ledger.submit(new).await?;
-        self.note(&entry);
+        self.job_records.note(&entry);
         Ok(entry)
     }
 
@@ -89,16 +74,6 @@ impl Gateway {
     async fn check_new(&self, new: &NewJob) -> Result<(), ApiError> {
         self.check_label(&new.label).await?;
         self.check_queue(new).await
-    }
-
-    /// Repeats a job as a new one, for its original owner. The commit stays the same.
-    pub(crate) async fn rerun(&self, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
-        self.check_again(&of.value).await?;
-        let new = self.again(of, JobId::new()).await?;
-        self.check_queue(&new).await?;
-        let entry = self.ledger.submit(new).await?;
-        self.note(&entry);
-        Ok(entry)
     }
 
     async fn checked(&self, caller: &Caller, call: &Call) -> Result<NewJob, ApiError> {
@@ -149,20 +124,20 @@ impl Gateway {
         if repo.parse::<RepoId>().is_err() {
             return Ok(None);
         }
-        Ok(Some(self.seen_repo(caller, repo).await?.value))
+        Ok(Some(self.access.seen_repo(caller, repo).await?.value))
     }
 
     /// Refuses what goes over the owner's limit.
-    async fn check_queue(&self, new: &NewJob) -> Result<(), ApiError> {
-        self.check_room()?;
-        self.reserve(new.owner, new.id, Resource::Queued, 1).await
+    pub(super) async fn check_queue(&self, new: &NewJob) -> Result<(), ApiError> {
+        self.capacity.check_room()?;
+        self.budgets.reserve(new.owner, new.id, Resource::Queued, 1).await
     }
 
     /// Holds place in the owner's queue for all of these, or for none of them; tells which.
     pub(crate) async fn reserve_all(&self, owner: UserId, jobs: &[JobId]) -> Result<bool, ApiError> {
         for (count, job) in jobs.iter().enumerate() {
-            if self.try_reserve(owner, job, Resource::Queued, 1).await?.is_err() {
-                jobs[..count].iter().for_each(|job| self.release(owner, job));
+            if self.budgets.try_reserve(owner, job, Resource::Queued, 1).await?.is_err() {
+                jobs[..count].iter().for_each(|job| self.budgets.release(owner, job));
                 return Ok(false);
             }
         }
@@ -182,61 +157,6 @@ impl Gateway {
             }
         }
         Err(ApiError::BadRequest(format!("label: no worker serves {label} at the moment")))
-    }
-
-    /// The job of this idempotency key. Kept in the bucket of
-    /// deliveries, under a key that no delivery has; decided by a create-only write.
-    async fn idempotent(
-        &self,
-        caller: &Caller,
-        key: &str,
-        call: &Call,
-        fresh: JobId,
-    ) -> Result<KeyEntered, ApiError> {
-        if key.is_empty() || key.len() > MAX_KEY_BYTES {
-            return Err(ApiError::BadRequest(format!("Idempotency-Key: 1 to {MAX_KEY_BYTES} bytes")));
-        }
-        let bytes = serde_json::to_vec(call).expect("a call is JSON");
-        let asked = hex::encode(Sha256::digest(&bytes));
-        let hook = format!("idempotency.{}", caller.user.id);
-        let at = format!("{hook}.{}", hex::encode(Sha256::digest(key.as_bytes())));
-        let entry = Delivery {
-            hook,
-            delivery_id: String::new(),
-            event: "call".to_owned(),
-            owner: Some(caller.user.id),
-            repo: None,
-            jobs: vec![fresh],
-            verdict: None,
-            reason: Some(asked.clone()),
-            incoming: None,
-            received_at: None,
-            replay_of: None,
-            other: Map::new(),
-        };
-        loop {
-            let error = match self.ledger.deliveries.create(&at, &entry).await {
-                Ok(revision) => return Ok(KeyEntered { job: fresh, at, revision: Some(revision) }),
-                Err(error) => error,
-            };
-            if !matches!(error, BucketError::Conflict { .. }) {
-                return Err(error.into());
-            }
-            let Some(found) = self.ledger.deliveries.get(&at).await? else { continue };
-            if Timestamp::now().duration_since(found.written_at) > KEY_LIFE {
-                match self.ledger.deliveries.update(&at, &entry, found.revision).await {
-                    Ok(revision) => return Ok(KeyEntered { job: fresh, at, revision: Some(revision) }),
-                    Err(BucketError::Conflict { .. }) => continue,
-                    Err(error) => return Err(error.into()),
-                }
-            }
-            if found.value.reason.as_deref() != Some(&asked) {
-                return Err(ApiError::KeyReused);
-            }
-            let first = found.value.jobs.first().copied();
-            let job = first.ok_or_else(|| ApiError::NotFound("job"))?;
-            return Ok(KeyEntered { job, at, revision: None });
-        }
     }
 }
 

@@ -1,7 +1,5 @@
 //! `/api/v1/auth/…` and `/api/v1/whoami`: a program renews its token, signs out, asks who it is.
 
-use std::sync::Arc;
-
 use axum::{
     Json,
     body::Body,
@@ -32,13 +30,13 @@ pub(crate) struct Held {
 
 /// `POST /api/v1/auth/refresh`: a new bearer token, and the refresh token for the next time.
 pub(crate) async fn refresh(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Wanted(held): Wanted<Held>,
 ) -> Result<Response, ApiError> {
     match gateway.login.sessions.refresh(&held.refresh_token).await? {
-        Refreshed::Fresh(session, _) if !gateway.is_still_let_in(&session).await? => {
+        Refreshed::Fresh(session, _) if !gateway.sign_ins.is_still_let_in(&session).await? => {
             gateway.login.sessions.end(session.id).await?;
-            gateway.audit(session.user, Action::SessionRevoked, "list").await;
+            gateway.audit.write(session.user, Action::SessionRevoked, "list").await;
             tracing::info!(user = %session.user, "a sign-in ended: it is not on the list any more");
             Err(ApiError::Unauthorized(
                 "whoever signed in here may not any more; ask whoever runs this service",
@@ -46,7 +44,7 @@ pub(crate) async fn refresh(
         }
         Refreshed::Fresh(session, next) => Ok(Json(Granted::of(&gateway, &session, &next)).into_response()),
         Refreshed::Reused(user) => {
-            gateway.audit(user, Action::SessionRevoked, "refresh").await;
+            gateway.audit.write(user, Action::SessionRevoked, "refresh").await;
             tracing::warn!(%user, "a refresh token came twice; its sign-in was ended");
             Err(ApiError::Unauthorized("this refresh token was used before; the sign-in has ended"))
         }
@@ -57,19 +55,19 @@ pub(crate) async fn refresh(
 /// `POST /api/v1/auth/logout`: ends the session of the refresh token in the body, which must be a good
 /// one, or of the bearer token. Every token of it is refused from then on.
 pub(crate) async fn logout(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let bytes = read(body, MAX_BODY_BYTES).await?;
     let sessions = &gateway.login.sessions;
     if bytes.trim_ascii().is_empty() {
-        let caller = gateway.caller(&headers).await?;
+        let caller = gateway.access.caller(&headers).await?;
         let session = caller.session.ok_or_else(|| {
             ApiError::BadRequest("this is an API token; DELETE /api/v1/tokens/{id} revokes it".to_owned())
         })?;
         sessions.end(session).await?;
-        gateway.audit(&caller, Action::SignedOut, session).await;
+        gateway.audit.write(&caller, Action::SignedOut, session).await;
         tracing::info!(user = %caller.user.id, "signed out");
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -77,7 +75,7 @@ pub(crate) async fn logout(
     // Using it up proves it; one that was used before ends the session all the same.
     if let Refreshed::Fresh(session, _) = sessions.refresh(&held.refresh_token).await? {
         sessions.end(session.id).await?;
-        gateway.audit(session.user, Action::SignedOut, session.id).await;
+        gateway.audit.write(session.user, Action::SignedOut, session.id).await;
         tracing::info!(user = %session.user, "signed out");
     }
     Ok(StatusCode::NO_CONTENT)
@@ -97,10 +95,10 @@ pub(crate) struct WhoAmI {
 
 /// `GET /api/v1/whoami`: any token may ask.
 pub(crate) async fn whoami(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
 ) -> Result<Json<WhoAmI>, ApiError> {
-    let caller = gateway.caller(&headers).await?;
+    let caller = gateway.access.caller(&headers).await?;
     let scopes = caller.scopes().to_vec();
     let User { id, email, admin, labels, .. } = caller.user;
     Ok(Json(WhoAmI { id, email, admin, labels, scopes }))

@@ -14,8 +14,9 @@ use jobs::{
 use serde::Serialize;
 
 use crate::{
+    auth::bearers,
     error::{ApiError, Published},
-    login::{bearers, error::LoginError, person::Known},
+    login::{error::LoginError, person::Known},
     pages,
     state::Gateway,
 };
@@ -88,7 +89,7 @@ pub(super) async fn welcome(
         made_by: Vec::new(),
     };
     let (session, held) = gateway.login.sessions.begin(new).await?;
-    gateway.audit(user.id, Action::SignedIn, &provider).await;
+    gateway.audit.write(user.id, Action::SignedIn, &provider).await;
     tracing::info!(user = %user.id, provider, ?holder, "signed in");
     Ok(match reads {
         Reads::Page => {

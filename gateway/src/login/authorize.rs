@@ -1,7 +1,5 @@
 //! `GET /oauth/authorize`: sends the browser to a provider.
 
-use std::sync::Arc;
-
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -28,7 +26,7 @@ pub(crate) struct Wish {
 
 /// `GET /oauth/authorize`
 pub(crate) async fn authorize(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
     query: Result<Query<Wish>, ApiError>,
 ) -> Response {

@@ -4,8 +4,6 @@
 //! is exchanged, the person is believed and on the list, the state is used up, the user is let in. Whoever
 //! is refused on the way leaves nothing in NATS: a count of the address, which limits how often it may try.
 
-use std::sync::Arc;
-
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -42,7 +40,7 @@ pub(crate) struct Came {
 
 /// `GET /oauth/callback`
 pub(crate) async fn callback(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
     query: Result<Query<Came>, ApiError>,
 ) -> Response {
@@ -106,19 +104,19 @@ impl Came {
             (Which::Oidc | Which::Github, _, _) => return Err(LoginError::NotConfigured),
         };
         // Who links an account begins a session with it too.
-        let let_in = gateway.let_in(&person)?;
+        let let_in = gateway.sign_ins.let_in(&person)?;
         gateway.limits.signs_in(&person.provider, &person.subject)?;
         attempt.use_up(gateway).await?;
         let user = match attempt.link {
             Some(user) => {
                 // The session must still be of the one who began.
                 let session = session(headers).ok_or(LoginError::LinkWithoutSession)?;
-                if gateway.bearer_of(&session).await?.user.id != user {
+                if gateway.access.bearer_of(&session).await?.user.id != user {
                     return Err(LoginError::LinkWithoutSession);
                 }
-                gateway.linked(&person, label, user).await?
+                gateway.sign_ins.linked(&person, label, user).await?
             }
-            None => gateway.signed_in(&person, vouches).await?,
+            None => gateway.sign_ins.signed_in(&person, vouches).await?,
         };
         Ok(Known { user, provider: person.provider, let_in })
     }

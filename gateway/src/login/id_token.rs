@@ -15,8 +15,6 @@ use serde_json::Value;
 
 use crate::crypto::keys::equal;
 
-/// What clocks may differ by, in seconds.
-pub(super) const LEEWAY_S: u64 = 60;
 /// The longest subject: OpenID Connect Core, section 2.
 const MAX_SUBJECT_BYTES: usize = 255;
 
@@ -117,7 +115,7 @@ pub(super) fn verify(token: &str, keys: &[Jwk], expected: &Expected<'_>) -> Resu
     let key = key(keys, &header).ok_or(Refusal::UnknownKey)?;
     let key = DecodingKey::from_jwk(key).map_err(|_| Refusal::UnknownKey)?;
     let mut rules = Validation::new(algorithm);
-    rules.leeway = LEEWAY_S;
+    rules.leeway = crate::auth::bearers::LEEWAY_S;
     rules.validate_nbf = true;
     rules.set_audience(&[expected.client_id]);
     rules.set_issuer(&[expected.issuer]);

@@ -6,7 +6,7 @@ use serde_json::json;
 use test_case::test_case;
 
 use super::*;
-use crate::login::bearers::Pair;
+use crate::auth::bearers::Pair;
 
 const ISSUER: &str = "https://id.example";
 const CLIENT: &str = "gitfaas";

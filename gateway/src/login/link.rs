@@ -4,8 +4,6 @@
 //! that carries the session's word. The answer is a page that leads on and not a redirect, since our
 //! pages may send forms to ourselves only, and browsers hold a form's redirects to that.
 
-use std::sync::Arc;
-
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
@@ -18,7 +16,7 @@ use crate::{
     auth::caller::Caller,
     error::ApiError,
     extract::Form,
-    login::{Offer, attempt::Attempt, error::LoginError},
+    login::{Offer, SignIns, attempt::Attempt, error::LoginError},
     pages,
     pages::PageError,
     state::Gateway,
@@ -36,7 +34,7 @@ pub(crate) struct Wish {
 
 /// `POST /link`
 pub(crate) async fn link(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
     Form(wish): Form<Wish>,
 ) -> Result<Response, PageError> {
@@ -46,7 +44,7 @@ pub(crate) async fn link(
 
 async fn begun(gateway: &Gateway, headers: &HeaderMap, wish: &Wish) -> Result<Response, LoginError> {
     let session = pages::checked(gateway, headers, &wish.form)?;
-    let caller = gateway.bearer_of(&session).await?;
+    let caller = gateway.access.bearer_of(&session).await?;
     may_link(&caller)?;
     let which = gateway.login.chosen(Some(&wish.provider))?;
     let attempt = Attempt::new(which, Some("/".to_owned()), Some(caller.user.id));
@@ -64,7 +62,7 @@ fn may_link(caller: &Caller) -> Result<(), ApiError> {
     ALL_SCOPES.into_iter().try_for_each(|scope| caller.needs(scope))
 }
 
-impl Gateway {
+impl SignIns {
     /// The providers whose accounts the caller may link: all but that of his sign-in.
     pub(crate) async fn linkable(&self, caller: &Caller) -> Result<Vec<Offer>, ApiError> {
         if may_link(caller).is_err() || self.login.offers().is_empty() {

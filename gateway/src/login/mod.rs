@@ -4,11 +4,17 @@
 //! and a session begins: a cookie for pages, a short-lived bearer token for programs, with a refresh
 //! token where the program can keep one. Where to begin: `authorize.rs`, then `callback.rs`.
 
+use std::{path::Path, sync::Arc};
+
+use hooks::address::Allow;
+use jobs::accounts::User;
+
+use crate::{audit::AuditLog, index::mirror::Mirror, usage::Budgets};
+
 pub(crate) mod account;
 mod answer;
 mod attempt;
 pub(crate) mod authorize;
-pub(crate) mod bearers;
 pub(crate) mod callback;
 pub(crate) mod device;
 mod discovery;
@@ -24,7 +30,6 @@ pub(crate) mod return_path;
 pub(crate) mod settings;
 
 use attempt::Attempt;
-use bearers::Bearers;
 use device::Devices;
 use error::LoginError;
 use exchange::Proof;
@@ -35,7 +40,7 @@ use serde::{Deserialize, Serialize};
 use settings::Settings;
 use url::Url;
 
-use crate::{config::Config, crypto::keys::Keys, meta};
+use crate::auth::bearers::Bearers;
 
 /// A kind of provider, as requests name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,52 +67,62 @@ pub(crate) struct Login {
     oidc: Option<Oidc>,
     github: Option<Github>,
     pub(crate) sessions: Sessions,
-    pub(crate) bearers: Bearers,
+    pub(crate) bearers: Arc<Bearers>,
     states: Bucket<attempt::UsedState>,
     devices: Devices,
+}
+
+/// Finds the owner behind a sign-in.
+pub(crate) struct SignIns {
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) login: Arc<Login>,
+    pub(crate) ledger: Ledger,
+    pub(crate) users: Arc<Mirror<User>>,
+    pub(crate) audit: AuditLog,
+    pub(crate) budgets: Arc<Budgets>,
 }
 
 impl Login {
     /// Prepares every configured provider; none of them is asked anything yet.
     pub(crate) async fn open(
-        config: &Config,
+        settings: &Settings,
+        at: &crate::repos::settings::Github,
+        (clone_allow, ca_bundle): (&Allow, Option<&Path>),
         public_url: &Url,
         ledger: &Ledger,
-        keys: &Keys,
+        bearers: Arc<Bearers>,
     ) -> anyhow::Result<Self> {
-        let installation = meta::installation_id(ledger).await?;
         // Where the providers are was said by the operator; they may be on this machine.
-        let reached = config.clone_allow.clone().unguarded();
-        let http = http::Http::new(&reached, config.ca_bundle.as_deref())?;
+        let reached = clone_allow.clone().unguarded();
+        let http = http::Http::new(&reached, ca_bundle)?;
         let redirect = public_url.join("oauth/callback")?;
-        let login = &config.login;
-        let oidc = login.oidc.clone().map(|registration| {
-            Oidc::new(login.issuer.clone(), registration, redirect.clone(), http.clone())
+        let oidc = settings.oidc.clone().map(|registration| {
+            Oidc::new(settings.issuer.clone(), registration, redirect.clone(), http.clone())
         });
-        let github = login.github.clone().map(|registration| {
-            let at = &config.github;
-            Github::new(&at.api_url, at.authority(), registration, redirect, http)
-        });
+        let github = settings
+            .github
+            .clone()
+            .map(|registration| Github::new(&at.api_url, at.authority(), registration, redirect, http));
         let login = Self {
             oidc,
             github,
             sessions: Sessions::open(&ledger.js).await?,
-            bearers: Bearers::new(keys.signing_seed(), &installation),
+            bearers,
             states: Bucket::open(&ledger.js, streams::LOGINS).await?,
             devices: Devices::open(&ledger.js).await?,
         };
-        login.announce(config);
+        login.announce(settings);
         Ok(login)
     }
 
     /// Says once who may sign in: an operator must not find out from the list of users.
-    fn announce(&self, config: &Config) {
+    fn announce(&self, settings: &Settings) {
         let offers: Vec<String> = self.offers().into_iter().map(|offer| offer.label).collect();
         if offers.is_empty() {
             return;
         }
         let at = offers.join(" or ");
-        let allow: Vec<String> = config.login.allow.iter().map(ToString::to_string).collect();
+        let allow: Vec<String> = settings.allow.iter().map(ToString::to_string).collect();
         if allow.is_empty() {
             tracing::info!("anybody with an account at {at} may sign in; GITFAAS_LOGIN_ALLOW narrows that");
         } else {

@@ -11,7 +11,10 @@ use jobs::{
     sessions::{LetIn, Session},
 };
 
-use crate::{error::ApiError, login::error::LoginError, state::Gateway};
+use crate::{
+    error::ApiError,
+    login::{SignIns, error::LoginError},
+};
 
 /// Who came back from a provider.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ pub(super) enum Vouches {
     ForItsOwn,
 }
 
-impl Gateway {
+impl SignIns {
     /// The user that this person, who is let in, is; made at his first sign-in.
     pub(super) async fn signed_in(&self, person: &Person, vouches: Vouches) -> Result<User, LoginError> {
         let user = self.user_of(person, vouches).await?;
@@ -72,7 +75,8 @@ impl Gateway {
             tracing::info!(user = %entry.value.id, "a user made by an operator signed in for the first time");
             return Ok(entry.value);
         }
-        let made = self.owner(&person.provider, &person.subject, &person.email, OwnerKind::User).await?;
+        let made =
+            self.budgets.owner(&person.provider, &person.subject, &person.email, OwnerKind::User).await?;
         Ok(made?.value)
     }
 
@@ -86,7 +90,7 @@ impl Gateway {
         let accounts = &self.ledger.accounts;
         match accounts.link(&person.provider, &person.subject, user).await? {
             Linked::Now => {
-                self.audit(user, Action::AccountLinked, &person.provider).await;
+                self.audit.write(user, Action::AccountLinked, &person.provider).await;
                 tracing::info!(%user, provider = person.provider, "an account was linked");
             }
             Linked::Before => {}
@@ -114,7 +118,7 @@ impl Gateway {
     }
 
     fn lets_in(&self, let_in: &LetIn) -> bool {
-        let allow = &self.config.login.allow;
+        let allow = &self.settings.allow;
         allow.is_empty() || allow.iter().any(|allowed| allowed.lets_in(let_in))
     }
 }

@@ -3,8 +3,6 @@
 //! The form carries the commit that the page shows, and an approval names its commit: what runs is
 //! what was looked at, whatever came in between.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::{
     extract::{Path, State},
@@ -143,15 +141,15 @@ async fn page(
 
 /// `GET /deliveries/{id}`
 pub(crate) async fn show(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let shown = async {
         let session = session(&headers).ok_or(ApiError::Unauthorized("sign in first"))?;
-        let caller = gateway.bearer_of(&session).await?;
+        let caller = gateway.access.bearer_of(&session).await?;
         caller.needs(Scope::JobsRead)?;
-        let entry = gateway.decidable(&caller, &id).await?;
+        let entry = gateway.deliveries.decidable(&caller, &id).await?;
         page(&gateway, &session, &caller, &entry, StatusCode::OK, "").await
     };
     shown.await.map_err(PageError::at(&gateway, page_of(&id)))
@@ -180,22 +178,22 @@ impl Approval {
 
 /// `POST /deliveries/{id}/approve`: leads to the job, or back with a sentence that says why there is none.
 pub(crate) async fn approve(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(approval): Form<Approval>,
 ) -> Result<Response, PageError> {
     let approved = async {
         let session = checked(&gateway, &headers, &approval.form)?;
-        let caller = gateway.bearer_of(&session).await?;
+        let caller = gateway.access.bearer_of(&session).await?;
         caller.needs(Scope::JobsWrite)?;
-        let held = gateway.decidable(&caller, &id).await?;
+        let held = gateway.deliveries.decidable(&caller, &id).await?;
         let sha = approval.commit()?;
-        match gateway.approve_for(&caller, held, sha.as_ref()).await {
+        match gateway.deliveries.approve_for(&caller, held, sha.as_ref()).await {
             Ok(done) => Ok(Redirect::to(&leads_to(&done)).into_response()),
             Err(error) => {
                 let (status, message) = error.into_page();
-                let now = gateway.decidable(&caller, &id).await?;
+                let now = gateway.deliveries.decidable(&caller, &id).await?;
                 page(&gateway, &session, &caller, &now, status, &message).await
             }
         }

@@ -3,8 +3,6 @@
 //! A browser sends the session's cookie with whatever another site makes it send; so every write
 //! carries the session's word, which that site cannot know.
 
-use std::sync::Arc;
-
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
@@ -38,7 +36,7 @@ pub(crate) struct Login {
 
 /// `POST /login`
 pub(crate) async fn login(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
     Form(login): Form<Login>,
 ) -> Response {
@@ -51,13 +49,13 @@ pub(crate) async fn login(
     }
     let token = login.token.trim();
     let known = match token.starts_with(TOKEN_PREFIX) {
-        true => gateway.bearer_of(token).await,
+        true => gateway.access.bearer_of(token).await,
         // A sign-in's cookie or token is none of this form's.
         false => Err(ApiError::Unauthorized("this is not an API token")),
     };
     match known {
         Ok(caller) => {
-            gateway.audit(&caller, Action::TokenKept, caller.token).await;
+            gateway.audit.write(&caller, Action::TokenKept, caller.token).await;
             let cookie = browser_cookie(&gateway, token);
             ([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response()
         }
@@ -92,7 +90,7 @@ pub(crate) fn checked(gateway: &Gateway, headers: &HeaderMap, word: &str) -> Res
 /// `POST /logout`: a sign-in ends for every browser and program that has its cookie or a token of it;
 /// an API token is only taken from the cookie.
 pub(crate) async fn logout(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
     Form(word): Form<Word>,
 ) -> Result<Response, PageError> {
@@ -100,7 +98,7 @@ pub(crate) async fn logout(
         let session = checked(&gateway, &headers, &word.form)?;
         if let Some(session) = gateway.login.sessions.of_cookie(&session).await? {
             gateway.login.sessions.end(session.id).await?;
-            gateway.audit(session.user, Action::SignedOut, session.id).await;
+            gateway.audit.write(session.user, Action::SignedOut, session.id).await;
             tracing::info!(user = %session.user, "signed out");
         }
         Ok(())
@@ -117,22 +115,22 @@ async fn own_job(
     id: &str,
 ) -> Result<(Caller, Entry<Job>), ApiError> {
     let session = checked(gateway, headers, &word.form)?;
-    let caller = gateway.bearer_of(&session).await?;
+    let caller = gateway.access.bearer_of(&session).await?;
     caller.needs(Scope::JobsWrite)?;
-    let entry = gateway.own_job(&caller, id).await?;
+    let entry = gateway.access.own_job(&caller, id).await?;
     Ok((caller, entry))
 }
 
 /// `POST /jobs/{id}/cancel`
 pub(crate) async fn cancel(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(word): Form<Word>,
 ) -> Result<Redirect, PageError> {
     let cancelled = async {
         let (caller, entry) = own_job(&gateway, &headers, &word, &id).await?;
-        gateway.cancel_for(&caller, entry.value.id).await
+        gateway.jobs.cancel_for(&caller, entry.value.id).await
     };
     let entry = cancelled.await.map_err(PageError::at(&gateway, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))
@@ -140,14 +138,14 @@ pub(crate) async fn cancel(
 
 /// `POST /jobs/{id}/rerun`
 pub(crate) async fn rerun(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(word): Form<Word>,
 ) -> Result<Redirect, PageError> {
     let again = async {
         let (caller, entry) = own_job(&gateway, &headers, &word, &id).await?;
-        gateway.rerun_for(&caller, &entry).await
+        gateway.jobs.rerun_for(&caller, &entry).await
     };
     let entry = again.await.map_err(PageError::at(&gateway, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))

@@ -11,8 +11,6 @@ mod show;
 mod signing_in;
 pub(crate) mod tokens;
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::{
     extract::{Path, State},
@@ -118,17 +116,14 @@ fn html(status: StatusCode, page: &impl Template) -> Response {
 }
 
 /// `GET /`: the caller's jobs.
-pub(crate) async fn home(
-    State(gateway): State<Arc<Gateway>>,
-    headers: HeaderMap,
-) -> Result<Response, PageError> {
+pub(crate) async fn home(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, PageError> {
     let shown = async {
-        let caller = gateway.reader(&headers).await?;
+        let caller = gateway.access.reader(&headers).await?;
         caller.needs(Scope::JobsRead)?;
-        let (entries, _) = page(&gateway, &gateway.visible(&caller), None, SHOWN).await?;
+        let (entries, _) = page(&gateway, &gateway.access.visible(&caller), None, SHOWN).await?;
         let form = session(&headers).map(|session| gateway.keys.form(&session)).unwrap_or_default();
         let jobs = entries.iter().map(Shown::of).collect();
-        let links = gateway.linkable(&caller).await?;
+        let links = gateway.sign_ins.linkable(&caller).await?;
         Ok(html(StatusCode::OK, &HomePage { email: &caller.user.email, jobs, form, links }))
     };
     shown.await.map_err(PageError::at(&gateway, "/"))
@@ -136,17 +131,17 @@ pub(crate) async fn home(
 
 /// `GET /jobs/{id}`
 pub(crate) async fn job(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     Query(LinkKey { key }): Query<LinkKey>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let shown = async {
-        let (entry, way) = gateway.read_job_as(&headers, &id, key.as_deref()).await?;
-        let counted = gateway.counted(&way)?;
+        let (entry, way) = gateway.access.read_job_as(&headers, &id, key.as_deref()).await?;
+        let counted = gateway.access.counted(&way)?;
         let (log, from) = log(&gateway, &entry.value).await?;
         let form = word_of_owner(&gateway, &headers, &entry).await;
-        let status = gateway.status_view(&entry).await?;
+        let status = gateway.registrations.status_view(&entry).await?;
         let job = Shown::of(&entry).with_status(status.as_ref());
         let page = JobPage { job, log, from, key: key.unwrap_or_default(), form };
         Ok(counting(html(StatusCode::OK, &page), counted))
@@ -159,9 +154,9 @@ pub(crate) async fn job(
 /// The session's word, if the session may end or repeat this job.
 async fn word_of_owner(gateway: &Gateway, headers: &HeaderMap, entry: &Entry<Job>) -> Option<String> {
     let session = session(headers)?;
-    let caller = gateway.bearer_of(&session).await.ok()?;
+    let caller = gateway.access.bearer_of(&session).await.ok()?;
     caller.needs(Scope::JobsWrite).ok()?;
-    gateway.own_job(&caller, &entry.value.id.to_string()).await.ok()?;
+    gateway.access.own_job(&caller, &entry.value.id.to_string()).await.ok()?;
     Some(gateway.keys.form(&session))
 }
 

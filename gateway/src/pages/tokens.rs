@@ -1,7 +1,5 @@
 //! `/tokens`: one's API tokens, a form that makes one, and a button that ends each.
 
-use std::sync::Arc;
-
 use askama::Template;
 use axum::{
     extract::{Path, State},
@@ -12,8 +10,10 @@ use jiff::Timestamp;
 use jobs::accounts::{ALL_SCOPES, Scope, TokenRecord};
 
 use crate::{
-    api::tokens::Wishes,
-    auth::caller::{Caller, session},
+    auth::{
+        caller::{Caller, session},
+        tokens::Wishes,
+    },
     error::ApiError,
     extract::Form,
     pages::{PageError, checked, forms::Word, html},
@@ -122,7 +122,7 @@ fn page(
     made: Option<&str>,
 ) -> Response {
     let now = Timestamp::now();
-    let tokens = gateway.tokens_of(caller);
+    let tokens = gateway.api_tokens.tokens_of(caller);
     let page = TokensPage {
         email: &caller.user.email,
         form: gateway.keys.form(session),
@@ -137,13 +137,10 @@ fn page(
 }
 
 /// `GET /tokens`
-pub(crate) async fn show(
-    State(gateway): State<Arc<Gateway>>,
-    headers: HeaderMap,
-) -> Result<Response, PageError> {
+pub(crate) async fn show(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, PageError> {
     let shown = async {
         let session = session(&headers).ok_or(ApiError::Unauthorized("sign in first"))?;
-        let caller = gateway.bearer_of(&session).await?;
+        let caller = gateway.access.bearer_of(&session).await?;
         Ok(page(&gateway, &session, &caller, StatusCode::OK, "", None))
     };
     shown.await.map_err(PageError::at(&gateway, "/tokens"))
@@ -169,15 +166,15 @@ fn wishes(fields: &[(String, String)]) -> Result<Wishes, ApiError> {
 
 /// `POST /tokens`: the page with the new token on it, this once.
 pub(crate) async fn make(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Result<Response, PageError> {
     let made = async {
         let word = fields.iter().find(|(key, _)| key == "form").map_or("", |(_, word)| word);
         let session = checked(&gateway, &headers, word)?;
-        let caller = gateway.bearer_of(&session).await?;
-        let made = async { gateway.make_token(&caller, wishes(&fields)?).await };
+        let caller = gateway.access.bearer_of(&session).await?;
+        let made = async { gateway.api_tokens.make_token(&caller, wishes(&fields)?).await };
         Ok(match made.await {
             Ok((_, text)) => page(&gateway, &session, &caller, StatusCode::CREATED, "", Some(text.expose())),
             Err(error) => {
@@ -191,15 +188,15 @@ pub(crate) async fn make(
 
 /// `POST /tokens/{id}/revoke`
 pub(crate) async fn revoke(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(word): Form<Word>,
 ) -> Result<Redirect, PageError> {
     let revoked = async {
         let session = checked(&gateway, &headers, &word.form)?;
-        let caller = gateway.bearer_of(&session).await?;
-        gateway.revoke_token(&caller, &id).await
+        let caller = gateway.access.bearer_of(&session).await?;
+        gateway.api_tokens.revoke_token(&caller, &id).await
     };
     revoked.await.map_err(PageError::at(&gateway, "/tokens"))?;
     Ok(Redirect::to("/tokens"))

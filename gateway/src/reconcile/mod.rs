@@ -1,5 +1,7 @@
-//! Background.
+//! Puts right what a crash, an outage or a forge left undone.
 
-pub(crate) mod background;
+mod deliveries;
+pub(crate) mod leader;
 pub(crate) mod ref_poll;
 pub(crate) mod status_check;
+mod statuses;

@@ -4,7 +4,7 @@
 
 use jobs::{Cause, Doubt, Job, JobId, LedgerError, Outcome, bucket::Entry};
 
-use crate::{error::ApiError, records::Standing, state::Gateway};
+use crate::{crypto::record_verifier::Standing, error::ApiError, records::JobRecords};
 
 /// Of a record that went on after its end.
 const REOPENED: &str = "the job's record was changed after its end, by something that is no gateway";
@@ -20,7 +20,7 @@ pub(super) fn sentence(doubt: Doubt) -> &'static str {
     }
 }
 
-impl Gateway {
+impl JobRecords {
     /// Ends a record that is not believed, and tells why.
     pub(super) async fn end_doubted(
         &self,
@@ -28,7 +28,7 @@ impl Gateway {
         doubt: Doubt,
     ) -> Result<&'static str, LedgerError> {
         // Of a commit that was changed the record itself says nothing wrong, so it is counted here.
-        if self.records.doubt(entry).is_none() {
+        if self.verifier.doubt(entry).is_none() {
             tracing::warn!(job.id = entry.key, "a job's commit is not the one that was signed");
         }
         self.end_untold(entry, sentence(doubt)).await?;
@@ -59,7 +59,7 @@ impl Gateway {
             if entry.value.state.is_final() {
                 continue;
             }
-            match self.records.standing(&entry) {
+            match self.verifier.standing(&entry) {
                 Standing::Doubted(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
                     self.end_doubted(&entry, doubt).await?;
                 }

@@ -7,9 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use jobs::{Doubt, Job, JobId, SecretEvent, State, WorkerName, bucket::Entry, record::MAX_ATTEMPTS};
 
 use crate::{
-    grants::{NotGranted, refused, unavailable},
-    records::{CLOCK_SKEW, Standing},
-    state::Gateway,
+    crypto::record_verifier::CLOCK_SKEW,
+    records::{JobRecords, Standing},
+    repos::credentials::{NotGranted, refused, unavailable},
 };
 
 /// Above every ceiling of fetching, preparing and running that makes sense: workers set theirs
@@ -24,7 +24,7 @@ const OVER: &str = "the job is over";
 /// Why nothing is given where a newer gateway may know better.
 const NEWER: &str = "a newer gateway signed the job's record";
 
-impl Gateway {
+impl JobRecords {
     /// The job whose attempt is the asker's, and the event by which its secrets are chosen.
     pub(crate) async fn job_to_grant(
         &self,
@@ -32,7 +32,7 @@ impl Gateway {
         id: JobId,
         attempt: u32,
     ) -> Result<(Job, Option<SecretEvent>), NotGranted> {
-        let longest = longest_life(self.config.max_queue_time);
+        let longest = longest_life(self.max_queue_time);
         if !is_of_now(id.made_at(), Timestamp::now(), longest) {
             return refused(OUT_OF_TIME);
         }
@@ -54,7 +54,7 @@ impl Gateway {
 
     /// The event that was signed. What is not believed ends here: another attempt would get nothing too.
     async fn event_to_grant(&self, entry: &Entry<Job>) -> Result<Option<SecretEvent>, NotGranted> {
-        match self.records.standing(entry) {
+        match self.verifier.standing(entry) {
             // The commit decides what a worker runs with what it is given.
             Standing::Signed(signature) if signature.sha.is_none() || signature.sha == entry.value.sha => {
                 Ok(signature.event)
@@ -75,12 +75,12 @@ impl Gateway {
     /// signed.
     pub(crate) async fn job_to_post(&self, id: JobId) -> Result<Option<Job>, NotGranted> {
         let Some(entry) = self.ledger.job(id).await.map_err(unavailable)? else { return Ok(None) };
-        match self.records.standing(&entry) {
+        match self.verifier.standing(&entry) {
             Standing::Signed(_) | Standing::Upgrading => Ok(Some(entry.value)),
             Standing::Old => refused(OLD),
             Standing::Doubted(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
             Standing::Doubted(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
-                self.records.doubt(&entry);
+                self.verifier.doubt(&entry);
                 refused(super::ending::sentence(doubt))
             }
         }

@@ -7,116 +7,42 @@
 //! `key.rs` has the key, `grants.rs` what a grant needs, `repeat.rs` what a rerun copies, `upgrade.rs`
 //! the signing of what was there before, `ending.rs` the end of what is not believed.
 
+use std::{sync::Arc, time::Duration};
+
+use jobs::Ledger;
+
+use crate::{
+    crypto::record_verifier::{RecordVerifier, Standing},
+    index::{Change, Durability, Index},
+};
+
 mod ending;
+mod event;
 mod grants;
-mod key;
 mod repeat;
 mod upgrade;
 
-use std::sync::{PoisonError, RwLock};
-
-use jiff::{SignedDuration, Timestamp};
-use jobs::{Doubt, Job, JobId, LedgerError, RecordKey, Signature, bucket::Entry};
-pub(crate) use key::open;
-pub use key::record_key;
-use prometheus_client::metrics::{counter::Counter, family::Family};
+use jobs::{Job, JobId, LedgerError, bucket::Entry};
 pub(crate) use upgrade::{Upgrade, follow, mark};
 
-use crate::{metrics::OfRecord, state::Gateway};
-
-/// How far clocks of gateways may be apart: ids carry the time of the gateway that made them.
-const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
-
-/// From which write on a record must be signed; `meta/records_signed`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Mark {
-    /// What the bucket of jobs held up to this revision may be unsigned. Revisions are the server's:
-    /// nobody writes under one that is past.
-    pub(crate) sequence: u64,
-    /// When that was, by the gateway's clock.
-    pub(crate) at: Timestamp,
+/// Reads records of jobs, and decides which are believed.
+pub(crate) struct JobRecords {
+    pub(crate) ledger: Ledger,
+    pub(crate) index: Arc<Index>,
+    pub(crate) verifier: Arc<RecordVerifier>,
+    /// How long a job may wait for a worker.
+    pub(crate) max_queue_time: Duration,
 }
 
-/// How much of a record is believed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It says what a gateway signed.
-    Signed(Signature),
-    /// Nobody signed it, and not all open records are signed yet: believed as it was before.
-    Upgrading,
-    /// Nobody signed it, because it was over before records were signed. It is shown, nothing more.
-    Old,
-    /// It is not believed.
-    Doubted(Doubt),
-}
-
-/// The key, and since when everything is signed.
-#[derive(Debug)]
-pub(crate) struct Records {
-    key: RecordKey,
-    mark: RwLock<Option<Mark>>,
-    doubted: Family<OfRecord, Counter>,
-}
-
-impl Records {
-    pub(crate) fn new(key: RecordKey, mark: Option<Mark>, doubted: Family<OfRecord, Counter>) -> Self {
-        Self { key, mark: RwLock::new(mark), doubted }
-    }
-
-    fn mark(&self) -> Option<Mark> {
-        *self.mark.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn set_mark(&self, mark: Mark) {
-        *self.mark.write().unwrap_or_else(PoisonError::into_inner) = Some(mark);
-    }
-
-    /// How much of this record is believed. Costs one code over some hundred bytes.
-    pub(crate) fn standing(&self, entry: &Entry<Job>) -> Standing {
-        let job = &entry.value;
-        // A signed record is good under its own key alone.
-        if entry.key != job.id.to_string() {
-            return Standing::Doubted(Doubt::Forged);
-        }
-        match (self.key.check(job), self.mark()) {
-            (Ok(signature), _) => Standing::Signed(signature.clone()),
-            (Err(Doubt::Unsigned), None) => Standing::Upgrading,
-            (Err(Doubt::Unsigned), Some(mark)) if mark.is_before(entry) => Standing::Old,
-            (Err(doubt @ (Doubt::Unsigned | Doubt::Forged | Doubt::Newer)), _) => Standing::Doubted(doubt),
-        }
-    }
-
-    /// Why a record is not believed, told to the log and counted.
-    pub(crate) fn doubt(&self, entry: &Entry<Job>) -> Option<Doubt> {
-        match self.standing(entry) {
-            Standing::Signed(_) | Standing::Upgrading | Standing::Old => None,
-            Standing::Doubted(doubt) => {
-                let (key, revision, reason) = (&entry.key, entry.revision, doubt.as_str());
-                tracing::warn!(job.id = key, revision, reason, "a job's record is not believed");
-                self.doubted.get_or_create(&OfRecord::of(doubt)).inc();
-                Some(doubt)
-            }
-        }
-    }
-}
-
-impl Mark {
-    /// Whether a record was last written when records were not signed yet.
-    fn is_before(&self, entry: &Entry<Job>) -> bool {
-        let made_at = entry.value.id.made_at();
-        entry.revision <= self.sequence && made_at.is_some_and(|made_at| made_at <= self.at + CLOCK_SKEW)
-    }
-}
-
-impl Gateway {
+impl JobRecords {
     /// The record of a job, if it is believed; with the commit that was signed, where one was.
     pub(crate) async fn record(&self, id: JobId) -> Result<Option<Entry<Job>>, LedgerError> {
         Ok(self.ledger.job(id).await?.and_then(|entry| self.believed(entry)))
     }
 
-    /// An entry, if it is believed; see [`Gateway::record`].
+    /// An entry, if it is believed; see [`JobRecords::record`].
     pub(crate) fn believed(&self, mut entry: Entry<Job>) -> Option<Entry<Job>> {
-        match self.records.standing(&entry) {
+        match self.verifier.standing(&entry) {
             Standing::Signed(signature) => {
                 entry.value.sha = signature.sha.or(entry.value.sha);
                 Some(entry)
@@ -130,51 +56,14 @@ impl Gateway {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use jobs::{NewJob, UserId};
-
-    use super::*;
-
-    fn records(mark: Option<Mark>) -> Records {
-        Records::new(RecordKey::new([7; 32]), mark, Family::default())
-    }
-
-    fn entry(revision: u64) -> Entry<Job> {
-        let job = Job::new(NewJob::call(UserId::new(), "https://example.com/r"));
-        Entry { key: job.id.to_string(), value: job, revision, written_at: Timestamp::UNIX_EPOCH }
-    }
-
-    fn mark(sequence: u64, at: Timestamp) -> Option<Mark> {
-        Some(Mark { sequence, at })
-    }
-
-    #[test]
-    fn unsigned_records_are_believed_until_the_mark_and_shown_if_they_are_older() {
-        let now = Timestamp::now();
-        assert_eq!(records(None).standing(&entry(9)), Standing::Upgrading);
-        assert_eq!(records(mark(9, now)).standing(&entry(9)), Standing::Old);
-        let unsigned = Standing::Doubted(Doubt::Unsigned);
-        assert_eq!(records(mark(9, now)).standing(&entry(10)), unsigned, "written after it");
-        let hour_ago = now - SignedDuration::from_hours(1);
-        assert_eq!(records(mark(9, hour_ago)).standing(&entry(9)), unsigned, "made after it");
-    }
-
-    #[test]
-    fn a_signed_record_is_good_under_its_own_key_alone() {
-        let records = records(mark(0, Timestamp::now()));
-        let mut entry = entry(3);
-        entry.value.signature = Some(RecordKey::new([7; 32]).sign(&entry.value, None));
-        assert!(matches!(records.standing(&entry), Standing::Signed(_)));
-        entry.key = JobId::new().to_string();
-        assert_eq!(records.standing(&entry), Standing::Doubted(Doubt::Forged));
-    }
-
-    #[test]
-    fn the_mark_is_read_as_it_was_written() {
-        let at: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
-        let text = serde_json::to_string(&Mark { sequence: 7, at }).unwrap();
-        insta::assert_snapshot!(text, @r#"{"sequence":7,"at":"2026-01-31T12:00:00Z"}"#);
-        assert_eq!(serde_json::from_str::<Mark>(&text).unwrap(), Mark { sequence: 7, at });
+impl JobRecords {
+    /// Notes an own write in the index, so that the next list has it. Without it the list has it a
+    /// moment later, so trouble here fails no request.
+    pub(crate) fn note(&self, entry: &Entry<Job>) {
+        let change = Change::Put(Box::new(entry.clone()));
+        if let Err(error) = self.index.take_jobs(&[change], None, Durability::Later) {
+            let error: anyhow::Error = error.into();
+            tracing::warn!(error = format!("{error:#}"), "an own write was not noted");
+        }
     }
 }

@@ -2,19 +2,19 @@
 
 use jobs::{CommitSha, Job, JobId, NewJob, RepoId, SecretEvent, Trigger, bucket::Entry, head_key, push_key};
 
-use crate::{error::ApiError, records::Standing, state::Gateway};
+use crate::{crypto::record_verifier::Standing, error::ApiError, records::JobRecords};
 
 /// Why a job is not repeated.
 const UNSIGNED: &str =
     "the job was made before records were signed, so it cannot be repeated; make a new one";
 
-impl Gateway {
+impl JobRecords {
     /// A job once more, under a new name. Its paths are not filtered, but a stranger's commit stays one.
     ///
     /// # Errors
     /// Nobody signed it: then what it says may be anybody's.
     pub(crate) async fn again(&self, of: &Entry<Job>, id: JobId) -> Result<NewJob, ApiError> {
-        let (event, sha) = match self.records.standing(of) {
+        let (event, sha) = match self.verifier.standing(of) {
             Standing::Signed(signature) => (signature.event, signature.sha),
             Standing::Upgrading => (self.event_of(&of.value).await?, of.value.sha.clone()),
             Standing::Old => return Err(ApiError::Conflict(UNSIGNED.to_owned())),

@@ -17,7 +17,7 @@ use jobs::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ApiError, records::Mark, state::Gateway};
+use crate::{crypto::record_verifier::Mark, error::ApiError, records::JobRecords};
 
 /// The key in `meta`.
 const META_KEY: &str = "records_signed";
@@ -36,35 +36,35 @@ pub(crate) struct Upgrade {
 impl Upgrade {
     /// One round; it is over when the mark is set, and what is open was held against it once: the index may
     /// have believed something just before.
-    pub(crate) async fn round(&mut self, gateway: &Gateway) -> Result<(), ApiError> {
-        if gateway.records.mark().is_some() {
+    pub(crate) async fn round(&mut self, job_records: &JobRecords) -> Result<(), ApiError> {
+        if job_records.verifier.mark().is_some() {
             if !self.is_checked {
-                let open = gateway.index.open_jobs()?;
-                gateway.end_doubted_of(open.into_iter().map(|candidate| candidate.job)).await?;
+                let open = job_records.index.open_jobs()?;
+                job_records.end_doubted_of(open.into_iter().map(|candidate| candidate.job)).await?;
                 self.is_checked = true;
             }
             return Ok(());
         }
         let name = format!("KV_{}", streams::JOBS_BUCKET);
-        let stream = gateway.ledger.js.get_stream(&name).await;
+        let stream = job_records.ledger.js.get_stream(&name).await;
         let stream = stream.map_err(|error| ApiError::Unavailable(error.into()))?;
         let state = &stream.cached_info().state;
-        let read = match gateway.index.position(streams::JOBS_BUCKET)? {
+        let read = match job_records.index.position(streams::JOBS_BUCKET)? {
             _ if state.messages == 0 => state.last_sequence,
             Some(position) => position.sequence,
             None => 0,
         };
         // The index must have read at least what lay there when this was first looked at.
         let end = *self.end.get_or_insert(state.last_sequence);
-        if read < end || !gateway.sign_open_until(read).await? {
+        if read < end || !job_records.sign_open_until(read).await? {
             return Ok(());
         }
         let mark = Mark { sequence: read, at: Timestamp::now() };
         let value = serde_json::to_value(mark).expect("a number and a time are JSON");
-        match gateway.ledger.meta.create(META_KEY, &value).await {
+        match job_records.ledger.meta.create(META_KEY, &value).await {
             Ok(_) => {
                 tracing::info!(sequence = mark.sequence, "all open records are signed");
-                gateway.records.set_mark(mark);
+                job_records.verifier.set_mark(mark);
                 Ok(())
             }
             // Another gateway did, and the watch will tell when.
@@ -74,7 +74,7 @@ impl Upgrade {
     }
 }
 
-impl Gateway {
+impl JobRecords {
     /// Signs what is open. Tells whether every record that was written after `read` is signed, as far as
     /// the index knew of its job.
     async fn sign_open_until(&self, read: u64) -> Result<bool, ApiError> {
@@ -109,16 +109,16 @@ fn read(entry: &Entry<Value>) -> Option<Mark> {
 }
 
 /// Learns of the mark as soon as another gateway sets it, until `stop`.
-pub(crate) async fn follow(gateway: Arc<Gateway>, stop: CancellationToken) {
+pub(crate) async fn follow(job_records: Arc<JobRecords>, stop: CancellationToken) {
     let following = async {
-        while gateway.records.mark().is_none() {
-            if let Ok(mut news) = gateway.ledger.meta.watch(0).await {
+        while job_records.verifier.mark().is_none() {
+            if let Ok(mut news) = job_records.ledger.meta.watch(0).await {
                 while let Some(Ok(entry)) = news.next().await {
                     if entry.key == META_KEY
                         && let Ok(Some(entry)) = from_watch::<Value>(&entry)
                         && let Some(mark) = read(&entry)
                     {
-                        gateway.records.set_mark(mark);
+                        job_records.verifier.set_mark(mark);
                         return;
                     }
                 }

@@ -1,9 +1,14 @@
 //! Which forge a registration is on, and whether a token may go there.
 
 use hooks::{CloneUrl, Forge, address::may_send_credential, forge_api::Detected};
+use jobs::Repo;
 use url::Url;
 
-use crate::{auth::caller::Caller, error::ApiError, repos::forge_webhook::ASKED_FOR, state::Gateway};
+use crate::{
+    auth::caller::Caller,
+    error::ApiError,
+    repos::{Registrations, forge_webhook::ASKED_FOR},
+};
 
 /// What a registration says of its forge.
 pub(crate) struct Wished<'a> {
@@ -13,7 +18,13 @@ pub(crate) struct Wished<'a> {
     pub(crate) with_token: bool,
 }
 
-impl Gateway {
+/// The forge of a registration; a word we do not know is a plain server's.
+pub(crate) fn forge_of(repo: &Repo) -> Forge {
+    let word = serde_json::Value::String(repo.forge.clone());
+    serde_json::from_value(word).unwrap_or(Forge::Plain)
+}
+
+impl Registrations {
     /// Which forge a repository is on, and where its API is if that does not follow. That a foreign host is
     /// GitHub's is an admin's word, because the operator's credential goes there then.
     pub(crate) async fn forge_for(
@@ -22,9 +33,9 @@ impl Gateway {
         url: &CloneUrl,
         wished: Wished<'_>,
     ) -> Result<(Forge, Option<Url>), ApiError> {
-        let is_githubs = url.authority() == self.config.github.authority();
+        let is_githubs = url.authority() == self.github.authority();
         let given = wished.api_url.map(|api| api_url(url, api)).transpose()?;
-        if wished.with_token && !may_send_credential(url.as_url(), &self.config.clone_allow) {
+        if wished.with_token && !may_send_credential(url.as_url(), &self.clone_allow) {
             return Err(ApiError::BadRequest(
                 "token: it would be sent over http, where everybody on the way can read it, and neither clones nor \
                  statuses would work; register the https URL, or have the operator name the host in \

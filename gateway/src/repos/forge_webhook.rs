@@ -14,7 +14,11 @@ use jobs::{Repo, Secret};
 use serde::Serialize;
 use url::{Host, Url};
 
-use crate::{api::webhooks::forge_of, error::ApiError, repos::register::secret_place, state::Gateway};
+use crate::{
+    crypto::sealed::secret_place,
+    error::ApiError,
+    repos::{Registrations, forge_kind::forge_of},
+};
 
 /// A forge that does not answer in this time says nothing: a delivery's sender waits for ten seconds.
 pub(crate) const ASKED_FOR: Duration = Duration::from_secs(3);
@@ -43,7 +47,7 @@ impl WebhookTold {
     }
 }
 
-impl Gateway {
+impl Registrations {
     /// Where the API of a registration's forge is.
     pub(crate) fn api_of(&self, repo: &Repo, forge: Forge, url: &CloneUrl) -> Option<Url> {
         let given = repo.api_url.as_deref().and_then(|api| api.parse().ok());
@@ -51,14 +55,14 @@ impl Gateway {
             return Some(api);
         }
         match forge {
-            Forge::Github => Some(self.config.github.api_url.clone()),
+            Forge::Github => Some(self.github.api_url.clone()),
             Forge::Gitea | Forge::Gitlab | Forge::Plain => forge.api_url(url),
         }
     }
 
     /// A repository of GitHub's by its full name; `None` when that makes no URL.
     pub(crate) fn github_url(&self, full_name: &str) -> Option<CloneUrl> {
-        let github = &self.config.github;
+        let github = &self.github;
         let url = format!("{}://{}/{full_name}.git", github.api_url.scheme(), github.authority());
         url.parse::<CloneUrl>().ok().filter(|url| url.authority() == github.authority())
     }

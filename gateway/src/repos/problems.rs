@@ -7,13 +7,13 @@ use jobs::{ProblemKind, Repo, RepoId, Unproved, bucket::Entry};
 use crate::{
     auth::caller::Caller,
     error::ApiError,
-    grants::TOKEN_ENDED,
-    reconcile::status_check::Doubt,
+    index::StatusIssue,
     repos::{
+        Registrations,
+        credentials::TOKEN_ENDED,
         permission::{Proof, rank, with_answer},
         status_owner::{are_others, is_refused},
     },
-    state::Gateway,
 };
 
 /// What mends a problem.
@@ -43,7 +43,7 @@ fn is_about_credential(reason: &str) -> bool {
     of_forge.is_some_and(is_right) || reason.starts_with("the GitHub App may not")
 }
 
-impl Gateway {
+impl Registrations {
     /// Notes a problem of a registration, or that there is none of its kind any more.
     pub(crate) async fn note_problem(
         &self,
@@ -63,7 +63,7 @@ impl Gateway {
     }
 
     /// Takes in how the forge answered to the end of a commit's job.
-    pub(crate) async fn note_answer(&self, key: &str, doubt: Doubt) -> Result<(), ApiError> {
+    pub(crate) async fn note_answer(&self, key: &str, doubt: StatusIssue) -> Result<(), ApiError> {
         let Some(entry) = self.ledger.commits.get(key).await? else { return Ok(()) };
         let commit = &entry.value;
         match (&commit.refused, doubt.refusals) {
@@ -188,15 +188,10 @@ impl Gateway {
         found
     }
 
-    /// Whether a registration posts, as its owners are told: not while the forge refuses it.
-    pub(crate) fn is_posting(repo: &Repo) -> bool {
-        repo.posts && !is_refused(repo) && !repo.is_removing()
-    }
-
     /// Why a registration posts no statuses; `None` when it does. Whose the other registration is, is told
     /// to a caller who may know.
     pub(crate) fn silent_because(&self, repo: &Repo, caller: Option<&Caller>) -> Option<String> {
-        if Self::is_posting(repo) {
+        if is_posting(repo) {
             return None;
         }
         if repo.is_removing() {
@@ -229,7 +224,7 @@ impl Gateway {
             let found = self.users.find(|user| user.id == other.value.owner);
             found.first().map(|user| format!(" ({}, {})", other.value.id, user.value.email))
         });
-        let what = match Self::is_posting(&other.value) {
+        let what = match is_posting(&other.value) {
             true if other.value.installation.is_some() => {
                 "posts, with the GitHub App that is installed there"
             }
@@ -238,4 +233,9 @@ impl Gateway {
         };
         Some(format!("another registration of this repository {what}{}", whose.unwrap_or_default()))
     }
+}
+
+/// Whether a registration posts, as its owners are told: not while the forge refuses it.
+pub(crate) fn is_posting(repo: &Repo) -> bool {
+    repo.posts && !is_refused(repo) && !repo.is_removing()
 }

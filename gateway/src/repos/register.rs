@@ -15,17 +15,17 @@ use serde::Deserialize;
 use serde_json::Map;
 
 use crate::{
-    api::webhooks::forge_of,
     auth::caller::Caller,
+    crypto::sealed::{secret_place, token_place},
     error::ApiError,
     jobs::{labels::check_given, submit::clone_url},
     repos::{
-        forge_kind::Wished,
+        Registrations,
+        forge_kind::{Wished, forge_of},
         forge_webhook::WebhookTold,
         permission::{undecided, with_answer},
         viewers::Viewers,
     },
-    state::Gateway,
 };
 
 /// Globs of one list: a registration stays small enough to be read with every delivery.
@@ -111,21 +111,11 @@ impl Wishes {
     }
 }
 
-/// What a repository's webhook secret is sealed for.
-pub(crate) fn secret_place(repo: RepoId) -> String {
-    format!("{repo}.secret")
-}
-
-/// What a repository's token is sealed for.
-pub(crate) fn token_place(repo: RepoId) -> String {
-    format!("{repo}.token")
-}
-
-impl Gateway {
+impl Registrations {
     /// Whether this registration has a credential that may be used.
     pub(crate) fn has_credential(&self, repo: &Repo) -> bool {
         let forge_takes_statuses = repo.forge != Forge::Plain.to_string();
-        let operators = repo.operator_credential && self.config.github.token.is_some();
+        let operators = repo.operator_credential && self.github.token.is_some();
         let is_githubs = repo.forge == Forge::Github.to_string();
         let apps = is_githubs && repo.installation.is_some() && self.app.is_some();
         forge_takes_statuses && (apps || operators || repo.sealed_token.is_some())
@@ -208,7 +198,7 @@ impl Gateway {
             operator_credential: caller.is_admin() && forge == Forge::Github,
             ..blank
         };
-        self.reserve(caller.user.id, repo.id, Resource::Repos, 1).await?;
+        self.budgets.reserve(caller.user.id, repo.id, Resource::Repos, 1).await?;
         if self.has_credential(&repo) || repo.operator_credential {
             repo.unproved = Some(undecided());
         }
@@ -263,7 +253,7 @@ impl Gateway {
         wishes: Wishes,
     ) -> Result<(Entry<Repo>, Option<WebhookTold>), ApiError> {
         wishes.check()?;
-        let entry = self.own_repo(caller, id).await?;
+        let entry = self.access.own_repo(caller, id).await?;
         // What it has it keeps, also where it was not given.
         if let Some(label) = wishes.label.as_ref().filter(|label| **label != entry.value.label) {
             check_given(caller, label)?;

@@ -5,9 +5,9 @@
 //! its place and its secrets. Whoever reconciles does the second step, also after a crash.
 
 use jiff::Timestamp;
-use jobs::{Cause, JobId, Outcome, Repo, RepoId, bucket::Entry};
+use jobs::{Repo, RepoId, bucket::Entry};
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{error::ApiError, repos::Registrations};
 
 /// A forge that cannot be told in this time is not told.
 const AT_MOST_S: i64 = 600;
@@ -23,7 +23,7 @@ pub(crate) enum Removal {
     Removing { cancelled: usize },
 }
 
-impl Gateway {
+impl Registrations {
     /// Begins to remove a registration, whatever it is by now, and ends it where nothing is left to be told.
     /// Its jobs stay.
     pub(crate) async fn unregister(&self, entry: Entry<Repo>) -> Result<Removal, ApiError> {
@@ -36,8 +36,8 @@ impl Gateway {
         };
         self.repos.note(entry.clone());
         // None of its jobs goes on, so nothing needs them any more.
-        self.forget_secrets(entry.value.id).await?;
-        let cancelled = self.cancel_jobs_of(&entry.value).await?;
+        self.secret_store.forget_secrets(entry.value.id).await?;
+        let cancelled = self.jobs.cancel_jobs_of(entry.value.id, REMOVED).await?;
         if self.is_all_told(entry.value.id)? {
             self.forget_repo(entry).await?;
             return Ok(Removal::Gone);
@@ -48,8 +48,8 @@ impl Gateway {
     /// Removes a registration whose credential is gone already, as with an App that was uninstalled: the
     /// forge cannot be told anything.
     pub(crate) async fn unregister_at_once(&self, entry: Entry<Repo>) -> Result<(), ApiError> {
-        self.cancel_jobs_of(&entry.value).await?;
-        self.forget_secrets(entry.value.id).await?;
+        self.jobs.cancel_jobs_of(entry.value.id, REMOVED).await?;
+        self.secret_store.forget_secrets(entry.value.id).await?;
         self.forget_repo(entry).await
     }
 
@@ -65,7 +65,7 @@ impl Gateway {
                 self.repos.forget(&entry.key);
                 continue;
             };
-            self.cancel_jobs_of(&entry.value).await?;
+            self.jobs.cancel_jobs_of(entry.value.id, REMOVED).await?;
             let all_told = self.is_all_told(entry.value.id)?;
             // By this clock and another gateway's: a difference only makes the wait longer or shorter.
             let since = entry.value.removing_since.unwrap_or_default();
@@ -76,25 +76,6 @@ impl Gateway {
             }
         }
         Ok(())
-    }
-
-    async fn cancel_jobs_of(&self, repo: &Repo) -> Result<usize, ApiError> {
-        let mut cancelled = 0;
-        for job in self.index.open_jobs_of(repo.id)? {
-            cancelled += usize::from(self.cancel_because(job, REMOVED).await?);
-        }
-        Ok(cancelled)
-    }
-
-    /// Ends a job that is not over; tells whether this did it.
-    pub(crate) async fn cancel_because(&self, job: JobId, why: &str) -> Result<bool, ApiError> {
-        if self.ledger.job(job).await?.is_none_or(|entry| entry.value.state.is_final()) {
-            return Ok(false);
-        }
-        let ended = self.ledger.end(job, &Outcome::wished(Cause::Cancelled, why)).await?;
-        let Some(ended) = ended else { return Ok(false) };
-        self.note(&ended);
-        Ok(ended.value.message.as_deref() == Some(why))
     }
 
     /// Removes the registration itself, and lets another one of the repository post.
@@ -110,13 +91,13 @@ impl Gateway {
             }
         }
         self.repos.forget(&entry.key);
-        self.release(entry.value.owner, &entry.key);
+        self.budgets.release(entry.value.owner, &entry.key);
         // Nobody follows these, so nobody is to be told.
         self.ledger.heads.purge_under(&format!("{}.", entry.value.id)).await?;
-        self.forget_filled(entry.value.id).await?;
-        self.ref_counts.forget(entry.value.id);
+        self.forget_baseline(entry.value.id).await?;
+        self.budgets.ref_counts.forget(entry.value.id);
         let had_place = self.leave_place(&entry.value).await?;
-        self.forget_secrets(entry.value.id).await?;
+        self.secret_store.forget_secrets(entry.value.id).await?;
         match had_place {
             true => self.let_another_post(&entry.value).await,
             false => Ok(()),

@@ -8,7 +8,7 @@
 use hooks::{CloneUrl, incoming::Repository};
 use jobs::{Repo, bucket::Entry};
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{error::ApiError, repos::Registrations};
 
 /// Old URLs that are remembered: those of jobs that still wait.
 const MAX_FORMER_URLS: usize = 10;
@@ -22,7 +22,7 @@ pub(crate) enum Signer {
     Registrant,
 }
 
-impl Gateway {
+impl Registrations {
     /// Brings a registration up to date with what a believed delivery says about its repository.
     pub(crate) async fn follow(
         &self,

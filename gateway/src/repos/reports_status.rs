@@ -5,11 +5,10 @@ use jobs::{Job, ProblemKind, Trigger, bucket::Entry, streams::commit_key};
 use crate::{
     api::view::{StatusView, StatusWord},
     error::ApiError,
-    repos::problems::fix,
-    state::Gateway,
+    repos::{Registrations, problems::fix},
 };
 
-impl Gateway {
+impl Registrations {
     /// The state of a job's status; `None` of a job that has nothing to do with a forge. Read by those with
     /// a job's link too: nothing here names a user.
     pub(crate) async fn status_view(&self, entry: &Entry<Job>) -> Result<Option<StatusView>, ApiError> {
@@ -29,7 +28,7 @@ impl Gateway {
                 Trigger::PullRequest => "gitfaas/pull-request",
                 Trigger::Call | Trigger::Rerun => return Ok(None),
             };
-            let repo = self.repo_of(job).await?;
+            let repo = self.access.repo_of(job).await?;
             let why = repo.and_then(|repo| self.silent_because(&repo, None));
             return Ok(Some(silent(context, why)));
         };

@@ -12,14 +12,14 @@ use jobs::{
     audit::{Action, By, Log},
     bucket::{BucketError, Entry},
 };
-use serde_json::Map;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    api::webhooks::forge_of,
     audit::Doer,
     error::ApiError,
-    state::{At, Gateway},
+    repos::{Registrations, forge_kind::forge_of},
 };
 
 /// The key for a repository's path.
@@ -52,7 +52,15 @@ fn keeps_place(holder: &Repo, from: &Repo) -> bool {
     !holder.is_removing() && holder.forge_id == from.forge_id && !is_refused(holder) && !is_outranked
 }
 
-impl Gateway {
+/// `repos/at.<sha256>`: the registration that posts a repository's statuses; see [`crate::repos::status_owner`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct At {
+    pub(crate) repo: jobs::RepoId,
+    #[serde(flatten)]
+    pub(crate) other: Map<String, Value>,
+}
+
+impl Registrations {
     /// What the forge's numbers of a registration are numbers of.
     pub(crate) fn number_scope(&self, repo: &Repo) -> Option<String> {
         let url: CloneUrl = repo.url.parse().ok()?;
@@ -138,7 +146,7 @@ impl Gateway {
     pub(crate) async fn owner_changed(&self, now: RepoId, before: RepoId) {
         tracing::info!(repo = %now, %before, "status owner changed");
         let forge = Doer { user: None, by: Some(By::Forge), log: Log::Users };
-        self.audit_with(forge, Action::StatusOwnerChanged, now, Some(before.to_string())).await;
+        self.audit.write_with(forge, Action::StatusOwnerChanged, now, Some(before.to_string())).await;
     }
 
     /// Lets another registration have a path that this one is not at any more.
@@ -168,7 +176,7 @@ impl Gateway {
         url: &CloneUrl,
         forge_id: Option<u64>,
     ) -> Result<Option<Repo>, BucketError> {
-        let scope = url.number_scope(&self.config.github.api_url);
+        let scope = url.number_scope(&self.github.api_url);
         if let Some(forge_id) = forge_id
             && let Some(repo) = self.holder(&number_key(&scope, forge_id)).await?
         {

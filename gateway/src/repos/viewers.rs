@@ -10,7 +10,7 @@ use jobs::{
 };
 use serde::Serialize;
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{error::ApiError, repos::Registrations};
 
 /// Viewers of one repository, by id and by address: a team, not a public.
 const MAX_VIEWERS: usize = 100;
@@ -62,7 +62,7 @@ impl Word {
     }
 }
 
-impl Gateway {
+impl Registrations {
     /// The users and addresses that these words name.
     pub(crate) async fn viewers_named(&self, words: &[String]) -> Result<Viewers, ApiError> {
         if words.len() > MAX_VIEWERS {

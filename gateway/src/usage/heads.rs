@@ -8,7 +8,7 @@ use std::{
 
 use jobs::{Repo, RepoId, usage::Resource};
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{error::ApiError, usage::Budgets};
 
 /// Refs of one registration. The largest projects at the forges have some hundred branches and a thousand
 /// tags.
@@ -52,7 +52,7 @@ impl RefCounts {
     }
 }
 
-impl Gateway {
+impl Budgets {
     /// Whether one more ref of a registration may be known; then it counts from now on.
     pub(crate) async fn may_know_ref(&self, repo: &Repo) -> Result<bool, ApiError> {
         let known = match self.ref_counts.get(repo.id) {

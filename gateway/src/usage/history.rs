@@ -4,21 +4,21 @@
 //! Any gateway does this, without a lock: two that do it at once remove the same. Who ended a job nudges, so
 //! that an owner is over the limit for a moment only.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jobs::{
     JobId, UserId,
     bucket::Entry,
     usage::{Kind, Resource},
 };
-use tokio::{sync::Notify, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ApiError, index::JobSize, state::Gateway};
+use crate::{
+    error::ApiError,
+    index::{JobSize, caught_up::CaughtUp},
+    usage::Budgets,
+};
 
 /// Between two looks at owners whose history grew: a reserve of every store is larger than what workers can
 /// write in this time.
@@ -29,25 +29,6 @@ const ALL: Duration = Duration::from_secs(600);
 const BELOW_PERCENT: u64 = 5;
 /// Removed in one look at most; then others have their turn.
 const AT_ONCE: usize = 500;
-
-/// Owners whose history grew since they were looked at.
-#[derive(Debug, Default)]
-pub(crate) struct Changed {
-    owners: Mutex<HashSet<UserId>>,
-    nudge: Notify,
-}
-
-impl Changed {
-    /// The history of this owner grew.
-    pub(crate) fn note(&self, owner: UserId) {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner).insert(owner);
-        self.nudge.notify_one();
-    }
-
-    fn take(&self) -> HashSet<UserId> {
-        std::mem::take(&mut *self.owners.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
 
 /// What an owner's history takes up, in bytes; of jobs that run, the most that they may.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -101,7 +82,7 @@ fn surplus(sizes: &[JobSize], limits: &History) -> Vec<JobId> {
     gone
 }
 
-impl Gateway {
+impl Budgets {
     /// What an owner's history takes up, counted now.
     pub(crate) fn history_of(&self, owner: UserId) -> Result<History, ApiError> {
         let mut sum = History::default();
@@ -113,7 +94,7 @@ impl Gateway {
     /// The limit of an owner, as far as the mirror of users tells.
     pub(crate) fn limit_of(&self, owner: UserId, resource: Resource) -> u64 {
         let overrides = self.users.get(&owner.to_string()).map(|user| user.value.limits).unwrap_or_default();
-        self.config.owners.limit(resource, &overrides)
+        self.settings.limit(resource, &overrides)
     }
 
     /// Lets go what an owner has too much of. Tells how many jobs and deliveries went.
@@ -189,7 +170,7 @@ impl Gateway {
     }
 }
 
-impl Gateway {
+impl Budgets {
     /// Says who has more of what is kept on purpose than a limit allows, since it was made smaller: nothing of
     /// it goes, and no more is taken.
     fn name_who_is_over(&self) {
@@ -205,28 +186,28 @@ impl Gateway {
 }
 
 /// Clears until `stop`.
-pub(crate) async fn clear(gateway: Arc<Gateway>, stop: CancellationToken) {
+pub(crate) async fn clear(budgets: Arc<Budgets>, caught_up: CaughtUp, stop: CancellationToken) {
     let mut all_at = Instant::now();
     let turns = async {
         loop {
-            let _ = tokio::time::timeout_at(all_at, gateway.index.changed.nudge.notified()).await;
+            let _ = tokio::time::timeout_at(all_at, budgets.index.changed.nudge.notified()).await;
             // What comes within this is one look.
             tokio::time::sleep(PAUSE).await;
-            if !gateway.has_caught_up() {
+            if !caught_up.is_complete() {
                 all_at = Instant::now() + PAUSE;
                 continue;
             }
-            let mut owners = gateway.index.changed.take();
+            let mut owners = budgets.index.changed.take();
             if Instant::now() >= all_at {
-                owners.extend(gateway.index.owners().unwrap_or_default());
-                gateway.name_who_is_over();
+                owners.extend(budgets.index.owners().unwrap_or_default());
+                budgets.name_who_is_over();
                 all_at = Instant::now() + ALL;
             }
             for owner in owners {
-                if let Err(error) = gateway.clear_history(owner).await {
+                if let Err(error) = budgets.clear_history(owner).await {
                     let error: anyhow::Error = error.into();
                     tracing::warn!(%owner, error = format!("{error:#}"), "an owner's history was not cleared");
-                    gateway.index.changed.note(owner);
+                    budgets.index.changed.note(owner);
                 }
             }
         }

@@ -10,8 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::ApiError,
-    state::Gateway,
-    usage::{HOLD_LIFE, holds::Known},
+    usage::{Budgets, HOLD_LIFE, holds::Known},
 };
 
 /// Field of the stored promises: up to which sequence of which bucket those that came were counted there and
@@ -22,7 +21,7 @@ const BUCKETS: [&str; 4] = [streams::JOBS_BUCKET, streams::REPOS, streams::TOKEN
 
 /// What a gateway knows.
 pub(super) struct Ours<'a> {
-    pub(super) gateway: &'a Gateway,
+    pub(super) budgets: &'a Budgets,
     pub(super) owner: UserId,
     pub(super) overrides: &'a Overrides,
     pub(super) since: &'a HashMap<String, Instant>,
@@ -35,7 +34,7 @@ impl Ours<'_> {
     pub(super) fn cover(&self, holds: &mut Holds) {
         let seen: serde_json::Map<_, _> = BUCKETS
             .iter()
-            .filter_map(|bucket| Some(((*bucket).to_owned(), position(self.gateway, bucket).ok()?.into())))
+            .filter_map(|bucket| Some(((*bucket).to_owned(), position(self.budgets, bucket).ok()?.into())))
             .collect();
         if !holds.holds.is_empty() {
             holds.other.insert(COVERS.to_owned(), seen.into());
@@ -44,22 +43,22 @@ impl Ours<'_> {
 }
 
 /// Up to which sequence this gateway has seen a bucket.
-fn position(gateway: &Gateway, bucket: &str) -> Result<u64, ApiError> {
+fn position(budgets: &Budgets, bucket: &str) -> Result<u64, ApiError> {
     Ok(match bucket {
-        streams::REPOS => gateway.repos.position(),
-        streams::TOKENS => gateway.tokens.position(),
-        streams::SECRETS => gateway.secret_sizes.position(),
-        _ => gateway.index.position(bucket)?.map_or(0, |position| position.sequence),
+        streams::REPOS => budgets.repos.position(),
+        streams::TOKENS => budgets.tokens.position(),
+        streams::SECRETS => budgets.secret_sizes.position(),
+        _ => budgets.index.position(bucket)?.map_or(0, |position| position.sequence),
     })
 }
 
 /// Whether this gateway has seen as far as these promises cover.
-pub(super) fn is_covered(gateway: &Gateway, holds: &Holds) -> Result<bool, ApiError> {
+pub(super) fn is_covered(budgets: &Budgets, holds: &Holds) -> Result<bool, ApiError> {
     let Some(covers) = holds.other.get(COVERS).and_then(serde_json::Value::as_object) else {
         return Ok(true);
     };
     for (bucket, sequence) in covers {
-        if BUCKETS.contains(&bucket.as_str()) && position(gateway, bucket)? < sequence.as_u64().unwrap_or(0) {
+        if BUCKETS.contains(&bucket.as_str()) && position(budgets, bucket)? < sequence.as_u64().unwrap_or(0) {
             return Ok(false);
         }
     }
@@ -68,20 +67,20 @@ pub(super) fn is_covered(gateway: &Gateway, holds: &Holds) -> Result<bool, ApiEr
 
 impl Known for Ours<'_> {
     fn used(&self, of: Resource) -> u64 {
-        self.gateway.kept(self.owner, of)
+        self.budgets.kept(self.owner, of)
     }
 
     fn has(&self, id: &str, of: Resource) -> bool {
-        self.gateway.revision_of(id, of).is_some()
+        self.budgets.revision_of(id, of).is_some()
     }
 
     fn is_settled(&self, id: &str, of: Resource) -> bool {
-        let Some((bucket, revision)) = self.gateway.revision_of(id, of) else { return true };
-        position(self.gateway, bucket).is_ok_and(|seen| seen >= revision)
+        let Some((bucket, revision)) = self.budgets.revision_of(id, of) else { return true };
+        position(self.budgets, bucket).is_ok_and(|seen| seen >= revision)
     }
 
     fn limit(&self, of: Resource) -> u64 {
-        self.gateway.config.owners.limit(of, self.overrides)
+        self.budgets.settings.limit(of, self.overrides)
     }
 
     fn is_stale(&self, id: &str) -> bool {
@@ -90,7 +89,7 @@ impl Known for Ours<'_> {
     }
 }
 
-impl Gateway {
+impl Budgets {
     /// Where a thing that was promised lies, and the revision of its newest write that is known here.
     fn revision_of(&self, id: &str, of: Resource) -> Option<(&'static str, u64)> {
         match of {

@@ -14,7 +14,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{error::ApiError, usage::Budgets};
 
 /// Between two sweeps.
 const EVERY: Duration = Duration::from_secs(3600);
@@ -25,19 +25,19 @@ const FIRST: Duration = Duration::from_secs(120);
 pub(crate) const MARK_LIFE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Sweeps until `stop`.
-pub(crate) async fn sweep(gateway: Arc<Gateway>, stop: CancellationToken) {
-    let mut lock = Lock::new(gateway.ledger.locks.clone(), "marks");
+pub(crate) async fn sweep(budgets: Arc<Budgets>, stop: CancellationToken) {
+    let mut lock = Lock::new(budgets.ledger.locks.clone(), "marks");
     let mut next = Instant::now() + FIRST;
     while stop.run_until_cancelled(tokio::time::sleep(HEARTBEAT)).await.is_some() {
         if Instant::now() < next {
             continue;
         }
         let turn = async {
-            gateway.drop_rows_of_gone_jobs().await?;
+            budgets.drop_rows_of_gone_jobs().await?;
             if !lock.is_ours().await? {
                 return Ok(());
             }
-            let purged = gateway.purge_marks(MARK_LIFE).await;
+            let purged = budgets.purge_marks(MARK_LIFE).await;
             lock.give_up().await;
             if purged? > 0 {
                 tracing::debug!("marks of deletion were purged");
@@ -52,7 +52,7 @@ pub(crate) async fn sweep(gateway: Arc<Gateway>, stop: CancellationToken) {
     }
 }
 
-impl Gateway {
+impl Budgets {
     /// Purges marks of deletion that are older than `life` in every bucket that keeps them. Tells how many.
     pub(crate) async fn purge_marks(&self, life: SignedDuration) -> Result<usize, ApiError> {
         let before = Timestamp::now() - life;

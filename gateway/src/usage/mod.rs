@@ -5,6 +5,19 @@
 //! share one write. What has come is counted where it lies: in the index and the mirrors. History never
 //! refuses: [`history`] lets the oldest of an owner's go.
 
+use jobs::{
+    Ledger, Repo,
+    accounts::{TokenRecord, User},
+    bucket::Bucket,
+};
+
+use crate::{
+    crypto::sealed::SealedSecret,
+    index::{Index, mirror::Mirror},
+    metrics::Metrics,
+    repos::secrets::SecretSize,
+};
+
 mod heads;
 mod history;
 mod holds;
@@ -21,7 +34,7 @@ use std::{
 };
 
 pub(crate) use heads::{MAX_REFS, RefCounts};
-pub(crate) use history::{Changed, clear};
+pub(crate) use history::clear;
 pub(crate) use holds::Full;
 use holds::{Wanted, admit};
 use jobs::{
@@ -34,9 +47,9 @@ pub(crate) use marks::sweep;
 pub(crate) use owners::NoMoreOwners;
 pub use settings::Settings;
 use tokio::{sync::oneshot, time::Instant};
-pub(crate) use view::show;
+pub(crate) use view::UsageView;
 
-use crate::{error::ApiError, state::Gateway};
+use crate::error::ApiError;
 
 /// A promise whose thing did not come in this time belongs to a request that broke off: twice the longest
 /// request that stores anything.
@@ -48,7 +61,7 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 /// Promises of place, by owner.
 #[derive(Debug, Default)]
-pub(crate) struct Usage {
+pub(crate) struct Reservations {
     owners: Mutex<HashMap<UserId, Arc<Counter>>>,
     making_an_owner: tokio::sync::Mutex<()>,
 }
@@ -71,14 +84,32 @@ struct Stored {
     since: HashMap<String, Instant>,
 }
 
-impl Usage {
+impl Reservations {
     fn counter(&self, owner: UserId) -> Arc<Counter> {
         let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(owners.entry(owner).or_default())
     }
 }
 
-impl Gateway {
+/// What every owner takes up, and may.
+pub(crate) struct Budgets {
+    pub(crate) settings: Settings,
+    pub(crate) ledger: Ledger,
+    pub(crate) index: Arc<Index>,
+    pub(crate) users: Arc<Mirror<User>>,
+    pub(crate) repos: Arc<Mirror<Repo>>,
+    pub(crate) tokens: Arc<Mirror<TokenRecord>>,
+    /// How long each secret is.
+    pub(crate) secret_sizes: Arc<Mirror<SecretSize>>,
+    /// Where the sizes are of.
+    pub(crate) secrets: Bucket<SealedSecret>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// How many refs are known of each registration.
+    pub(crate) ref_counts: RefCounts,
+    pub(crate) reservations: Reservations,
+}
+
+impl Budgets {
     /// Holds place for a thing of an owner's that is about to be stored under `id`.
     ///
     /// # Errors
@@ -104,7 +135,7 @@ impl Gateway {
         of: Resource,
         amount: u64,
     ) -> Result<Result<(), Full>, ApiError> {
-        let counter = self.usage.counter(owner);
+        let counter = self.reservations.counter(owner);
         let wanted = Wanted { id: id.to_string(), hold: Hold { of, amount } };
         loop {
             let (sender, mut answer) = oneshot::channel();
@@ -154,7 +185,7 @@ impl Gateway {
             }
             let released = counter.released.lock().unwrap_or_else(PoisonError::into_inner).clone();
             let known = Ours {
-                gateway: self,
+                budgets: self,
                 owner,
                 overrides: &overrides,
                 since: &stored.since,
@@ -190,7 +221,7 @@ impl Gateway {
     /// Gives a promise back whose thing does not come, or is gone already. Without it another gateway waits
     /// for the thing for a minute.
     pub(crate) fn release(&self, owner: UserId, id: impl ToString) {
-        let counter = self.usage.counter(owner);
+        let counter = self.reservations.counter(owner);
         counter.released.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_string());
     }
 

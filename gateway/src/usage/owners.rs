@@ -5,7 +5,7 @@ use jobs::{
     bucket::Entry,
 };
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{error::ApiError, usage::Budgets};
 
 /// There are as many owners as fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -15,7 +15,7 @@ pub(crate) struct NoMoreOwners {
     limit: u64,
 }
 
-impl Gateway {
+impl Budgets {
     /// The owner with this identity, made at the first time where one more fits. One gateway makes one after
     /// another, so that of several gateways each can be one too many at most.
     pub(crate) async fn owner(
@@ -29,8 +29,8 @@ impl Gateway {
         if let Some(known) = accounts.find(provider, subject).await? {
             return Ok(Ok(known));
         }
-        let _one_at_a_time = self.usage.making_an_owner.lock().await;
-        let (owners, limit) = (self.users.count(|_| true), self.config.owners.max_owners());
+        let _one_at_a_time = self.reservations.making_an_owner.lock().await;
+        let (owners, limit) = (self.users.count(|_| true), self.settings.max_owners());
         if owners >= limit {
             tracing::warn!(owners, limit, "no more owners fit");
             return Ok(Err(NoMoreOwners { owners, limit }));

@@ -1,17 +1,12 @@
-//! `/api/v1/usage`: what an owner takes up, of how much, and what frees it.
+//! What an owner takes up, of how much, and what frees it; as it is shown.
 
-use std::sync::Arc;
-
-use axum::{Json, extract::State};
-use http::HeaderMap;
 use jobs::{
     UserId,
-    accounts::Scope,
     usage::{Kind, Resource},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
-use crate::{api::view::List, error::ApiError, extract::Query, state::Gateway};
+use crate::{error::ApiError, usage::Budgets};
 
 /// What is shown of one resource.
 #[derive(Debug, Serialize)]
@@ -27,35 +22,7 @@ pub(crate) struct UsageView {
     freed_by: &'static str,
 }
 
-/// Of `GET /api/v1/usage`.
-#[derive(Deserialize)]
-pub(crate) struct Asked {
-    /// An owner's id or address; for admins.
-    user: Option<String>,
-}
-
-/// `GET /api/v1/usage`
-pub(crate) async fn show(
-    State(gateway): State<Arc<Gateway>>,
-    Query(asked): Query<Asked>,
-    headers: HeaderMap,
-) -> Result<Json<List<UsageView>>, ApiError> {
-    let caller = gateway.reader(&headers).await?;
-    caller.needs(Scope::JobsRead)?;
-    let owner = match asked.user {
-        None => caller.user.id,
-        Some(_) if !caller.is_admin() => {
-            return Err(ApiError::Forbidden("an admin's token is needed".to_owned()));
-        }
-        Some(named) => {
-            let found = gateway.users.find(|user| user.id.to_string() == named || user.email == named);
-            found.first().map(|user| user.value.id).ok_or(ApiError::NotFound("user"))?
-        }
-    };
-    Ok(Json(List { items: gateway.usage_of(owner)?, next: None }))
-}
-
-impl Gateway {
+impl Budgets {
     /// What an owner takes up of everything, counted now.
     pub(crate) fn usage_of(&self, owner: UserId) -> Result<Vec<UsageView>, ApiError> {
         let history = self.history_of(owner)?;

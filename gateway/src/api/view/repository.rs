@@ -6,9 +6,10 @@ use jobs::{
 };
 use serde::Serialize;
 
-use crate::{
-    repos::{forge_webhook::WebhookTold, problems::fix, viewers::ViewerView},
-    state::Gateway,
+use crate::repos::{
+    forge_webhook::WebhookTold,
+    problems::{fix, is_posting},
+    viewers::ViewerView,
 };
 
 /// A registered repository.
@@ -71,7 +72,7 @@ impl RepoView {
             forks: repo.forks,
             label: repo.label.clone(),
             viewers: Vec::new(),
-            posts: Gateway::is_posting(repo),
+            posts: is_posting(repo),
             posts_reason: None,
             problems: repo.problems.iter().map(ProblemView::from).collect(),
             skip_ci: repo.skip_ci,

@@ -27,11 +27,7 @@ const WEBHOOKS: &str = "/webhooks/";
 const TOKEN_IN_BODY: [&str; 3] = ["/login", "/api/v1/auth/refresh", "/api/v1/auth/logout"];
 
 /// The way in and out of every request.
-pub(crate) async fn pass(
-    State(gateway): State<Arc<Gateway>>,
-    request: Request<Body>,
-    next: Next,
-) -> Response {
+pub(crate) async fn pass(State(gateway): State<Gateway>, request: Request<Body>, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let route = route.trim_end_matches('/').to_owned();
     if FREE.contains(&route.as_str()) {

@@ -235,9 +235,9 @@ fn too_fast(wait: Duration) -> ApiError {
 }
 
 /// Forgets who has not been here lately, until `stop`.
-pub(crate) async fn forget(gateway: Arc<crate::state::Gateway>, stop: CancellationToken) {
+pub(crate) async fn forget(limits: Arc<Limits>, stop: CancellationToken) {
     while stop.run_until_cancelled(tokio::time::sleep(ROUND)).await.is_some() {
-        gateway.limits.forget_idle();
+        limits.forget_idle();
     }
 }
 

@@ -1,6 +1,6 @@
 //! The device's side: `POST /oauth/device` and `POST /oauth/token`, as RFC 8628 has them.
 
-use std::{collections::HashMap, sync::Arc, time::Instant};
+use std::{collections::HashMap, time::Instant};
 
 use axum::{
     Json,
@@ -19,16 +19,14 @@ use jobs::{
 use serde_json::json;
 
 use crate::{
+    auth::bearers::words,
     error::ApiError,
     extract::{MAX_BODY_BYTES, read},
     http::client_ip,
-    login::{
-        bearers::words,
-        device::{
-            Answer, LIFE, Request,
-            pace::{INTERVAL, Pace},
-            request_key,
-        },
+    login::device::{
+        Answer, LIFE, Request,
+        pace::{INTERVAL, Pace},
+        request_key,
     },
     state::Gateway,
 };
@@ -48,7 +46,7 @@ async fn fields(body: Body) -> Result<HashMap<String, String>, ApiError> {
 }
 
 /// `POST /oauth/device`: anybody may ask; what he gets is worth nothing before a person says yes.
-pub(crate) async fn begin(State(gateway): State<Arc<Gateway>>) -> Result<Response, ApiError> {
+pub(crate) async fn begin(State(gateway): State<Gateway>) -> Result<Response, ApiError> {
     let slot = gateway.limits.device(client_ip::address())?;
     let begun = gateway.login.devices.begin(slot).await?;
     let mut page = gateway.public_url.join("device").expect("a word is a path");
@@ -111,7 +109,7 @@ impl IntoResponse for Refused {
 }
 
 /// `POST /oauth/token`
-pub(crate) async fn token(State(gateway): State<Arc<Gateway>>, body: Body) -> Result<Response, ApiError> {
+pub(crate) async fn token(State(gateway): State<Gateway>, body: Body) -> Result<Response, ApiError> {
     let fields = fields(body).await?;
     if fields.get("grant_type").is_none_or(|kind| kind != DEVICE_CODE) {
         return Ok(Refused::AnotherGrant.into_response());
@@ -165,7 +163,7 @@ async fn fetch(gateway: &Gateway, entry: &Entry<Request>) -> Result<Option<(Sess
         made_by: entry.value.made_by.clone(),
     };
     let begun = gateway.login.sessions.begin(new).await?;
-    gateway.audit(user, Action::SignedIn, PROVIDER).await;
+    gateway.audit.write(user, Action::SignedIn, PROVIDER).await;
     tracing::info!(%user, "a device signed in");
     Ok(Some(begun))
 }

@@ -1,7 +1,5 @@
 //! The person's side: `/device`, where somebody who is signed in says yes or no to a code.
 
-use std::sync::Arc;
-
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -47,13 +45,13 @@ fn here(typed: &str) -> String {
 
 /// `GET /device`
 pub(crate) async fn show(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     Query(shown): Query<Shown>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let page = async {
         let session = session(&headers).ok_or(ApiError::Unauthorized("sign in first"))?;
-        let caller = gateway.bearer_of(&session).await?;
+        let caller = gateway.access.bearer_of(&session).await?;
         let code = normal(&shown.user_code).unwrap_or_default();
         let form = gateway.keys.form(&session);
         Ok(pages::device(StatusCode::OK, &DevicePage { email: &caller.user.email, code, form, message: "" }))
@@ -63,13 +61,13 @@ pub(crate) async fn show(
 
 /// `POST /device`
 pub(crate) async fn answer(
-    State(gateway): State<Arc<Gateway>>,
+    State(gateway): State<Gateway>,
     headers: HeaderMap,
     Form(said): Form<Said>,
 ) -> Result<Response, PageError> {
     let page = async {
         let session = pages::checked(&gateway, &headers, &said.form)?;
-        let caller = gateway.bearer_of(&session).await?;
+        let caller = gateway.access.bearer_of(&session).await?;
         let devices = &gateway.login.devices;
         let again = |message| {
             let form = gateway.keys.form(&session);

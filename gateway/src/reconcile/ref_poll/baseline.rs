@@ -4,25 +4,17 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hooks::heads::RemoteRef;
-use jobs::{Head, Repo, RepoId, head_key, purge::purge, streams};
-use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use jobs::{Head, Repo, RepoId, head_key};
+use serde_json::Map;
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{
+    error::ApiError,
+    reconcile::ref_poll::RefPoll,
+    repos::ref_baseline::{Baseline, baseline_key},
+};
 
 /// Entries written at once.
 const AT_ONCE: usize = 32;
-
-/// `heads/filled.<repo id>`: what lay in the repository is noted; what is new from here on was pushed.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Filled {
-    #[serde(flatten)]
-    other: Map<String, Value>,
-}
-
-fn filled_key(repo: RepoId) -> String {
-    format!("filled.{repo}")
-}
 
 fn head(repo: RepoId, found: &RemoteRef) -> (String, Head) {
     let reference = Some(found.reference.to_string());
@@ -30,14 +22,14 @@ fn head(repo: RepoId, found: &RemoteRef) -> (String, Head) {
     (head_key(repo, found.reference.as_str()), head)
 }
 
-impl Gateway {
-    pub(super) async fn is_filled(&self, repo: RepoId) -> Result<bool, ApiError> {
-        Ok(self.filled.get(&filled_key(repo)).await?.is_some())
+impl RefPoll {
+    pub(super) async fn has_baseline(&self, repo: RepoId) -> Result<bool, ApiError> {
+        Ok(self.baselines.get(&baseline_key(repo)).await?.is_some())
     }
 
     /// Notes all refs, as far as they may be known; tells how many. What a delivery told of meanwhile stays.
     pub(super) async fn fill(&self, repo: &Repo, refs: &[RemoteRef]) -> Result<usize, ApiError> {
-        let may = self.may_know_refs(repo, refs.len() as u64).await?;
+        let may = self.budgets.may_know_refs(repo, refs.len() as u64).await?;
         let may = usize::try_from(may).unwrap_or(usize::MAX);
         if refs.len() > may {
             tracing::info!(repo = %repo.id, refs = refs.len(), may, "not all refs of a repository are known");
@@ -52,28 +44,23 @@ impl Gateway {
             }
         });
         written.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
-        self.recount_refs(repo.id).await?;
-        match self.filled.create(&filled_key(repo.id), &Filled { other: Map::new() }).await {
+        self.budgets.recount_refs(repo.id).await?;
+        match self.baselines.create(&baseline_key(repo.id), &Baseline { other: Map::new() }).await {
             Ok(_) => Ok(refs.len()),
             Err(error) if error.is_conflict() => Ok(refs.len()),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// The repository is not registered any more.
-    pub(crate) async fn forget_filled(&self, repo: RepoId) -> Result<(), ApiError> {
-        Ok(purge(&self.ledger.js, streams::HEADS, &filled_key(repo)).await?)
-    }
-
     /// Notes what a new registration's repository has, in the background. If that cannot be done now, the
     /// first look does it.
     pub(crate) fn fill_soon(self: &Arc<Self>, repo: &Repo) {
-        let (gateway, repo) = (Arc::clone(self), repo.clone());
+        let (ref_poll, repo) = (Arc::clone(self), repo.clone());
         tokio::spawn(async move {
-            let stop = gateway.stop.clone();
+            let stop = ref_poll.stop.clone();
             let filling = async {
-                match gateway.refs_at_forge(&repo).await {
-                    Ok(refs) => gateway.fill(&repo, &refs).await.map(|_| ()),
+                match ref_poll.refs_at_forge(&repo).await {
+                    Ok(refs) => ref_poll.fill(&repo, &refs).await.map(|_| ()),
                     Err(error) => {
                         let error = anyhow::Error::from(error);
                         tracing::info!(repo = %repo.id, error = format!("{error:#}"), "its refs are not known yet");

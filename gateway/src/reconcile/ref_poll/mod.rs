@@ -9,6 +9,17 @@
 //! The first time that a repository is looked at nothing is run: what was there before it was
 //! registered is nobody's missed push.
 
+use hooks::{address::Allow, heads::Heads};
+use jobs::{Ledger, bucket::Bucket};
+
+use crate::{
+    deliveries::Deliveries,
+    index::mirror::Mirror,
+    metrics::Metrics,
+    repos::{Registrations, installation::GithubApp, ref_baseline::Baseline},
+    usage::Budgets,
+};
+
 mod baseline;
 mod debounce;
 mod poll;
@@ -20,13 +31,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-pub(crate) use baseline::Filled;
 use futures_util::{StreamExt as _, stream};
 use jobs::{Repo, RepoEvent, RepoId, bucket::Entry, lease::HEARTBEAT, lock::Lock};
 use poll::Watched;
 use tokio_util::sync::CancellationToken;
 
-use crate::{error::ApiError, state::Gateway};
+use crate::error::ApiError;
 
 /// Between two looks at a repository: a push whose delivery was lost waits no longer than twice this,
 /// and a thousand repositories are three requests a second.
@@ -57,9 +67,9 @@ pub struct Round {
 }
 
 /// Looks until `stop`.
-pub(crate) async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
-    let mut lock = Lock::new(gateway.ledger.locks.clone(), "missed");
-    let mut missed = Missed::new(gateway, Pace { every: EVERY, settle: SETTLE });
+pub(crate) async fn run(ref_poll: Arc<RefPoll>, stop: CancellationToken) {
+    let mut lock = Lock::new(ref_poll.ledger.locks.clone(), "missed");
+    let mut missed = Missed::new(ref_poll, Pace { every: EVERY, settle: SETTLE });
     let mut redeliver_at = Instant::now();
     let mut refused = HashSet::new();
     while stop.run_until_cancelled(tokio::time::sleep(HEARTBEAT)).await.is_some() {
@@ -71,7 +81,7 @@ pub(crate) async fn run(gateway: Arc<Gateway>, stop: CancellationToken) {
             held(&mut lock, missed.round()).await?;
             if redeliver_at <= Instant::now() {
                 redeliver_at = Instant::now() + EVERY;
-                held(&mut lock, missed.gateway.redeliver_failed(&mut refused)).await?;
+                held(&mut lock, missed.ref_poll.redeliver_failed(&mut refused)).await?;
             }
             Ok::<_, ApiError>(())
         };
@@ -105,14 +115,14 @@ async fn held<T: Default>(
 /// What is remembered of every repository. No clocks are compared: it counts from when it saw a thing
 /// itself.
 struct Missed {
-    gateway: Arc<Gateway>,
+    ref_poll: Arc<RefPoll>,
     pace: Pace,
     watched: HashMap<RepoId, Watched>,
 }
 
 impl Missed {
-    fn new(gateway: Arc<Gateway>, pace: Pace) -> Self {
-        Self { gateway, pace, watched: HashMap::new() }
+    fn new(ref_poll: Arc<RefPoll>, pace: Pace) -> Self {
+        Self { ref_poll, pace, watched: HashMap::new() }
     }
 
     /// Begins anew: another gateway may have looked meanwhile.
@@ -123,7 +133,7 @@ impl Missed {
     /// Looks at the repositories whose turn it is.
     async fn round(&mut self) -> Result<Round, ApiError> {
         let now = Instant::now();
-        let repos = self.gateway.repos.find(makes_jobs_of_refs);
+        let repos = self.ref_poll.repos.find(makes_jobs_of_refs);
         let is_due = |repo: &Entry<Repo>| self.watched.get(&repo.value.id).is_none_or(|it| it.next <= now);
         let due: Vec<RepoId> = repos.iter().filter(|repo| is_due(repo)).map(|repo| repo.value.id).collect();
         self.watched.retain(|id, _| repos.iter().any(|repo| repo.value.id == *id));
@@ -132,10 +142,10 @@ impl Missed {
 
     async fn look_at(&mut self, repos: Vec<RepoId>, now: Instant) -> Result<Round, ApiError> {
         let due: Vec<_> = repos.into_iter().map(|id| (id, self.watched.remove(&id))).collect();
-        let (gateway, pace) = (&*self.gateway, self.pace);
+        let (ref_poll, pace) = (&*self.ref_poll, self.pace);
         let looks = stream::iter(due).map(|(id, watched)| async move {
             let mut watched = watched.unwrap_or_else(|| Watched::new(now));
-            let done = gateway.look(id, &mut watched, pace).await;
+            let done = ref_poll.look(id, &mut watched, pace).await;
             (id, watched, done)
         });
         let looks: Vec<_> = looks.buffer_unordered(AT_ONCE).collect().await;
@@ -159,13 +169,29 @@ fn makes_jobs_of_refs(repo: &Repo) -> bool {
         })
 }
 
-impl Gateway {
+/// Polls repositories for refs whose delivery never came.
+pub(crate) struct RefPoll {
+    pub(crate) clone_allow: Allow,
+    pub(crate) ledger: Ledger,
+    /// Asks git servers for their refs.
+    pub(crate) git_heads: Heads,
+    pub(crate) baselines: Bucket<Baseline>,
+    pub(crate) repos: Arc<Mirror<Repo>>,
+    pub(crate) app: Option<Arc<GithubApp>>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) deliveries: Arc<Deliveries>,
+    pub(crate) registrations: Arc<Registrations>,
+    pub(crate) budgets: Arc<Budgets>,
+    pub(crate) stop: CancellationToken,
+}
+
+impl RefPoll {
     /// Looks at every registered repository now and takes what is new, without waiting whether its
     /// delivery comes.
     ///
     /// # Errors
     /// NATS is away; what was taken until then stays so.
-    pub async fn make_up_for_missed(self: &Arc<Self>) -> anyhow::Result<Round> {
+    pub(crate) async fn poll_all(self: &Arc<Self>) -> anyhow::Result<Round> {
         let pace = Pace { every: EVERY, settle: Duration::ZERO };
         let mut repos = Vec::new();
         for key in self.ledger.repos.keys().await? {

@@ -16,15 +16,13 @@ use jobs::{CommitSha, Repo, RepoId, Verdict, head_key};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    api::webhooks::forge_of,
     deliveries::{
         ingest::{Arrival, Judgement, Moved},
         trigger_rules,
     },
     error::ApiError,
-    grants::clone_user,
-    reconcile::ref_poll::{MOST, Pace, Round, debounce::Suspects},
-    state::Gateway,
+    reconcile::ref_poll::{MOST, Pace, RefPoll, Round, debounce::Suspects},
+    repos::{credentials::clone_user, forge_kind::forge_of},
     usage::MAX_REFS,
 };
 
@@ -73,14 +71,14 @@ struct New {
     revision: u64,
 }
 
-impl Gateway {
+impl RefPoll {
     /// Without a credential a public repository answers all the same. Over http everybody on the way
     /// could read one; a worker keeps to the same rule.
     async fn clone_login(&self, repo: &Repo, url: &CloneUrl) -> Option<Login> {
-        if !may_send_credential(url.as_url(), &self.config.clone_allow) {
+        if !may_send_credential(url.as_url(), &self.clone_allow) {
             return None;
         }
-        let credential = self.credential(repo, Right::ReadContents, None).await.ok()??;
+        let credential = self.registrations.credential(repo, Right::ReadContents, None).await.ok()??;
         Some(Login { user: clone_user(forge_of(repo)).to_owned(), token: credential.token })
     }
 
@@ -116,7 +114,7 @@ impl Gateway {
         };
         let mut round = Round { looked_at: 1, ..Round::default() };
         (watched.failures, watched.next) = (0, Instant::now() + pace.every);
-        if watched.known.is_none() && !self.is_filled(id).await? {
+        if watched.known.is_none() && !self.has_baseline(id).await? {
             let known = self.fill(&repo, &refs).await?;
             watched.known =
                 Some(refs.into_iter().take(known).map(|found| (found.reference, found.id)).collect());
@@ -163,7 +161,7 @@ impl Gateway {
                 continue;
             }
             if head.is_some() {
-                self.remove_ref(reference.as_str(), repo).await?;
+                self.deliveries.remove_ref(reference.as_str(), repo).await?;
             }
             watched.suspects.clear(&reference);
             watched.known.get_or_insert_default().remove(&reference);
@@ -246,7 +244,7 @@ impl Gateway {
         let makes_a_job = matches!(trigger_rules::judge(Some(repo), &incoming, None), Judgement::Run(_));
         if import || !is_new || !makes_a_job {
             let moved = Moved::seen_at_forge(found.reference.as_str(), &found.id, revision);
-            self.move_head(&moved, repo, None).await?;
+            self.deliveries.move_head(&moved, repo, None).await?;
             return Ok(false);
         }
         let reference = hex::encode(Sha256::digest(found.reference.as_str().as_bytes()));
@@ -261,7 +259,7 @@ impl Gateway {
             incoming: Ok(incoming),
             head_revision: Some(revision),
         };
-        let taken = self.take(arrival, Some(repo.clone())).await?;
+        let taken = self.deliveries.take(arrival, Some(repo.clone())).await?;
         self.metrics.delivery(taken.verdict);
         let made = taken.verdict == Verdict::Accepted;
         if made {

@@ -9,13 +9,13 @@ use hooks::{
     status::StatusError,
 };
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{error::ApiError, reconcile::ref_poll::RefPoll, repos::installation::GithubApp};
 
-impl Gateway {
+impl RefPoll {
     /// Trouble of GitHub's ends this round alone: the next asks again. What it refuses to deliver once more
     /// goes into `refused`, and comes after all others from then on.
     pub(super) async fn redeliver_failed(&self, refused: &mut HashSet<u64>) -> Result<(), ApiError> {
-        let Some(app) = self.app.as_ref().map(crate::repos::installation::GithubApp::api) else {
+        let Some(app) = self.app.as_deref().map(GithubApp::api) else {
             return Ok(());
         };
         let asking = async {

@@ -11,10 +11,9 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::ApiError,
-    grants::{NotGranted, Speaks},
     metrics::Compared,
-    reconcile::status_check::schedule::Pauses,
-    state::Gateway,
+    reconcile::status_check::{StatusCheck, schedule::Pauses},
+    repos::credentials::{NotGranted, Speaks},
 };
 
 /// How often what a forge shows is put right; then somebody else keeps writing there.
@@ -44,13 +43,13 @@ pub(super) enum Look {
 
 /// Looks at the commit under `key`.
 pub(super) async fn look(
-    gateway: &Gateway,
+    service: &StatusCheck,
     pauses: &Pauses,
     key: &str,
     which: Which,
 ) -> Result<Look, ApiError> {
-    let Some(entry) = gateway.ledger.commits.get(key).await? else {
-        gateway.index.forget_commit(key)?;
+    let Some(entry) = service.ledger.commits.get(key).await? else {
+        service.index.forget_commit(key)?;
         return Ok(Look::Over);
     };
     let commit = &entry.value;
@@ -58,23 +57,23 @@ pub(super) async fn look(
         return Ok(Look::NotYet(None));
     }
     if commit.end_was_refused() {
-        return say_again(gateway, &entry, |commit| commit, Compared::Refused).await;
+        return say_again(service, &entry, |commit| commit, Compared::Refused).await;
     }
     let Some(posted) = commit.posted.as_ref().filter(|_| commit.is_to_compare()) else {
         return Ok(Look::Over);
     };
-    let Some(repo) = gateway.ledger.repos.get(&commit.repo.to_string()).await? else {
-        settle(gateway, &entry).await?;
+    let Some(repo) = service.ledger.repos.get(&commit.repo.to_string()).await? else {
+        settle(service, &entry).await?;
         return Ok(Look::Over);
     };
-    match ask(gateway, pauses, &repo.value, commit, posted).await {
+    match ask(service, pauses, &repo.value, commit, posted).await {
         Ok(true) if commit.doubts.unanswered && which == Which::First => {
-            gateway.metrics.compared(Compared::Same);
+            service.metrics.compared(Compared::Same);
             Ok(Look::Shown)
         }
         Ok(true) => {
-            gateway.metrics.compared(Compared::Same);
-            settle(gateway, &entry).await?;
+            service.metrics.compared(Compared::Same);
+            settle(service, &entry).await?;
             Ok(Look::Over)
         }
         Ok(false) if commit.doubts.differences < MAX_DIFFERENCES => {
@@ -89,22 +88,22 @@ pub(super) async fn look(
                     ..commit
                 }
             };
-            say_again(gateway, &entry, differs, Compared::Differs).await
+            say_again(service, &entry, differs, Compared::Differs).await
         }
         Ok(false) => {
             tracing::warn!(repo = %commit.repo, sha = commit.sha.short(), "the forge shows another status again and again; it is left so");
-            gateway.metrics.compared(Compared::Differs);
-            settle(gateway, &entry).await?;
+            service.metrics.compared(Compared::Differs);
+            settle(service, &entry).await?;
             Ok(Look::Over)
         }
         Err(Unseen::Later(wait)) => {
-            gateway.metrics.compared(Compared::Unreadable);
+            service.metrics.compared(Compared::Unreadable);
             Ok(Look::NotYet(wait))
         }
         Err(Unseen::Never(reason)) => {
             tracing::info!(repo = %commit.repo, sha = commit.sha.short(), reason, "what the forge shows cannot be read");
-            gateway.metrics.compared(Compared::Unreadable);
-            settle(gateway, &entry).await?;
+            service.metrics.compared(Compared::Unreadable);
+            settle(service, &entry).await?;
             Ok(Look::Over)
         }
     }
@@ -120,7 +119,7 @@ enum Unseen {
 
 /// Whether the forge shows what was posted. A token that it does not take is replaced once.
 async fn ask(
-    gateway: &Gateway,
+    service: &StatusCheck,
     pauses: &Pauses,
     repo: &Repo,
     commit: &Commit,
@@ -128,7 +127,7 @@ async fn ask(
 ) -> Result<bool, Unseen> {
     let mut stale = None;
     loop {
-        let speaks = gateway.speaks(repo, stale.as_deref()).await.map_err(|not| match not {
+        let speaks = service.registrations.speaks(repo, stale.as_deref()).await.map_err(|not| match not {
             NotGranted::Refused(reason) => Unseen::Never(reason.to_owned()),
             NotGranted::Unavailable(_) => Unseen::Later(None),
         })?;
@@ -139,10 +138,10 @@ async fn ask(
         let target = Target { forge, api, token: credential.token };
         let place = Place { owner, name, sha: commit.sha.clone(), context: commit.context.clone() };
         let shown = if credential.from_app {
-            gateway.checks.is_completed(&target, &place, &posted.job.to_string()).await
+            service.checks.is_completed(&target, &place, &posted.job.to_string()).await
         } else {
-            let page = gateway.link(posted.job, repo.links);
-            let shown = gateway.statuses.shown(&target, &place).await;
+            let page = service.page_urls.link(posted.job, repo.links);
+            let shown = service.statuses.shown(&target, &place).await;
             shown.map(|shown| shown.is_some_and(|shown| shown.is(posted.state, &page)))
         };
         return match shown {
@@ -164,21 +163,21 @@ async fn ask(
 }
 
 /// Nothing is in doubt any more, unless the entry has changed.
-async fn settle(gateway: &Gateway, seen: &Entry<Commit>) -> Result<(), BucketError> {
+async fn settle(service: &StatusCheck, seen: &Entry<Commit>) -> Result<(), BucketError> {
     let settled = |now: &Entry<Commit>| {
         let commit = (now.revision == seen.revision).then(|| now.value.clone())?;
         let posted = commit.posted.clone().map(|posted| Posted { to_compare: false, ..posted });
         let doubts = Doubts { unanswered: false, ..commit.doubts };
         Some(Commit { posted, doubts, ..commit })
     };
-    gateway.ledger.commits.change(&seen.key, settled).await?;
+    service.ledger.commits.change(&seen.key, settled).await?;
     Ok(())
 }
 
 /// Tells the posters to say the end again, unless the entry has changed. When they are not told because
 /// of a crash, the reconciler finds that the end is not at the forge.
 async fn say_again(
-    gateway: &Gateway,
+    service: &StatusCheck,
     seen: &Entry<Commit>,
     change: impl Fn(Commit) -> Commit,
     compared: Compared,
@@ -187,8 +186,8 @@ async fn say_again(
         let commit = (now.revision == seen.revision).then(|| now.value.clone())?;
         Some(Commit { refused: None, refused_state: None, ..change(commit) })
     };
-    gateway.ledger.commits.change(&seen.key, unsaid).await?;
-    gateway.ledger.publish_status(&seen.key).await?;
-    gateway.metrics.compared(compared);
+    service.ledger.commits.change(&seen.key, unsaid).await?;
+    service.ledger.publish_status(&seen.key).await?;
+    service.metrics.compared(compared);
     Ok(Look::ToldAgain)
 }

@@ -9,6 +9,19 @@
 //! Candidates come from the index, decisions from the leader. Whoever reconciles does this; the requests
 //! to forges run beside his rounds.
 
+use hooks::{checks::CheckClient, status::StatusClient};
+use jobs::Ledger;
+
+use crate::{
+    index::{
+        Index,
+        status_issue::{MAX_REFUSALS, StatusIssue},
+    },
+    metrics::Metrics,
+    page_urls::PageUrls,
+    repos::Registrations,
+};
+
 mod check;
 mod schedule;
 
@@ -22,7 +35,7 @@ use check::{Look, Which, look};
 use schedule::Pauses;
 use tokio::task::JoinSet;
 
-use crate::{index::IndexError, state::Gateway};
+use crate::index::IndexError;
 
 /// After this long what was posted is read back: a request that went unanswered for its ten seconds
 /// before that is over at most forges.
@@ -30,14 +43,12 @@ const FIRST_LOOK: Duration = Duration::from_secs(20);
 /// When a request went unanswered, it is read back once more after this long.
 const SECOND_LOOK: Duration = Duration::from_secs(600);
 /// After how long an end that was refused is said again, the first time, the second and so on; then never.
-const AGAIN_AFTER: [Duration; 4] = [
+const AGAIN_AFTER: [Duration; MAX_REFUSALS as usize] = [
     Duration::from_secs(30),
     Duration::from_secs(300),
     Duration::from_secs(3600),
     Duration::from_secs(6 * 3600),
 ];
-/// How often an end is said again that was refused.
-pub(crate) const MAX_REFUSALS: u32 = AGAIN_AFTER.len() as u32;
 /// The longest wait for a forge that cannot be asked.
 const LAST_RETRY: Duration = Duration::from_secs(3600);
 /// Looks at once, begun every round of two seconds: fewer in an hour than GitHub allows requests.
@@ -45,9 +56,21 @@ const AT_ONCE: usize = 4;
 /// Commits kept in mind at once; the others have their turn after them.
 const IN_MIND: usize = 1000;
 
+/// Reads back what forges show.
+pub(crate) struct StatusCheck {
+    pub(crate) statuses: StatusClient,
+    /// What GitHub shows for its App.
+    pub(crate) checks: CheckClient,
+    pub(crate) ledger: Ledger,
+    pub(crate) index: Arc<Index>,
+    pub(crate) registrations: Arc<Registrations>,
+    pub(crate) page_urls: PageUrls,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
 /// What one who compares has in mind. No clocks are compared: it counts from when it saw a thing itself.
-pub(crate) struct Comparer {
-    gateway: Arc<Gateway>,
+pub(crate) struct StatusChecks {
+    service: Arc<StatusCheck>,
     due: HashMap<String, Due>,
     looks: JoinSet<(String, Look)>,
     pauses: Arc<Pauses>,
@@ -57,24 +80,15 @@ pub(crate) struct Comparer {
 #[derive(Debug, Clone, Copy)]
 struct Due {
     /// Which end this is about.
-    doubt: Doubt,
+    doubt: StatusIssue,
     at: Instant,
     which: Which,
     is_looked_at: bool,
     failures: u32,
 }
 
-/// What tells one doubt about a commit from the next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Doubt {
-    /// How often the end was refused; 0: it was posted.
-    pub(crate) refusals: u32,
-    /// The revision of the record that was posted.
-    pub(crate) revision: u64,
-}
-
 impl Due {
-    fn new(doubt: Doubt, now: Instant) -> Self {
+    fn new(doubt: StatusIssue, now: Instant) -> Self {
         let again = doubt.refusals.checked_sub(1).and_then(|n| AGAIN_AFTER.get(n as usize));
         let at = now + again.copied().unwrap_or(FIRST_LOOK);
         Self { doubt, at, which: Which::First, is_looked_at: false, failures: 0 }
@@ -99,9 +113,9 @@ impl Due {
     }
 }
 
-impl Comparer {
-    pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
-        Self { gateway, due: HashMap::new(), looks: JoinSet::new(), pauses: Arc::default() }
+impl StatusChecks {
+    pub(crate) fn new(service: Arc<StatusCheck>) -> Self {
+        Self { service, due: HashMap::new(), looks: JoinSet::new(), pauses: Arc::default() }
     }
 
     /// Begins anew: somebody else may have compared meanwhile.
@@ -125,7 +139,7 @@ impl Comparer {
                 }
             }
         }
-        let doubtful = self.gateway.index.doubtful(IN_MIND)?;
+        let doubtful = self.service.index.doubtful(IN_MIND)?;
         self.due.retain(|key, _| doubtful.contains_key(key));
         for (key, doubt) in doubtful {
             if self.due.get(&key).is_none_or(|due| due.doubt != doubt) {
@@ -141,10 +155,10 @@ impl Comparer {
         ready.sort_by_key(|(_, due)| due.at);
         for (key, due) in ready.into_iter().take(AT_ONCE.saturating_sub(self.looks.len())) {
             due.is_looked_at = true;
-            let (gateway, pauses) = (Arc::clone(&self.gateway), Arc::clone(&self.pauses));
+            let (service, pauses) = (Arc::clone(&self.service), Arc::clone(&self.pauses));
             let (key, which) = (key.clone(), due.which);
             self.looks.spawn(async move {
-                let look = look(&gateway, &pauses, &key, which).await.unwrap_or_else(|error| {
+                let look = look(&service, &pauses, &key, which).await.unwrap_or_else(|error| {
                     let error: anyhow::Error = error.into();
                     tracing::warn!(
                         commit = key,
@@ -160,13 +174,13 @@ impl Comparer {
     }
 }
 
-impl Comparer {
+impl StatusChecks {
     /// A refusal of the forge's is shown to the owner of the registration at once, and an end that it took
     /// says that all is well.
-    fn tell_owner(&self, key: String, doubt: Doubt) {
-        let gateway = Arc::clone(&self.gateway);
+    fn tell_owner(&self, key: String, doubt: StatusIssue) {
+        let service = Arc::clone(&self.service);
         tokio::spawn(async move {
-            if let Err(error) = gateway.note_answer(&key, doubt).await {
+            if let Err(error) = service.registrations.note_answer(&key, doubt).await {
                 let error: anyhow::Error = error.into();
                 tracing::warn!(commit = key, error = format!("{error:#}"), "status answer not noted");
             }
@@ -185,7 +199,7 @@ mod tests {
 
     fn due(refusals: u32) -> (Due, Instant) {
         let now = Instant::now();
-        (Due::new(Doubt { refusals, revision: 7 }, now), now)
+        (Due::new(StatusIssue { refusals, revision: 7 }, now), now)
     }
 
     #[test]

@@ -10,14 +10,15 @@ use hooks::{
     Incoming,
     incoming::{Account, InstallationAction, InstalledRepository},
 };
-use jobs::{Delivery, JobId, Verdict, accounts::OwnerKind, bucket::Entry};
+use jobs::{Delivery, Verdict, accounts::OwnerKind};
 
 use crate::{
-    api::webhooks::GITHUB,
     deliveries::approval,
     error::ApiError,
-    repos::installation::{GithubApp, is_refusal, repositories::Brought},
-    state::Gateway,
+    repos::{
+        Registrations,
+        installation::{GITHUB, GithubApp, is_refusal, repositories::Brought},
+    },
 };
 
 /// The provider of the identities of installations.
@@ -77,7 +78,12 @@ impl<'a> Told<'a> {
     }
 }
 
-impl Gateway {
+/// Whether an event is about an installation of the App.
+pub(crate) fn is_of_installation(event: &Incoming) -> bool {
+    Told::of(event).is_some()
+}
+
+impl Registrations {
     /// Does what an installation's event says. Only the App's own hook is believed: whoever has the
     /// secret of a repository's hook can sign anything.
     pub(crate) async fn take_installation(
@@ -126,28 +132,6 @@ impl Gateway {
         }
     }
 
-    /// Does what an installation's event says once more, as a delivery of its own: GitHub may have been
-    /// out of reach. Returns its key.
-    pub(crate) async fn replay_installation(&self, of: &Entry<Delivery>) -> Result<String, ApiError> {
-        let kept = of.value.incoming.clone().map(serde_json::from_value::<Incoming>);
-        if !kept.is_some_and(|kept| kept.is_ok_and(|event| Told::of(&event).is_some())) {
-            return Err(ApiError::NotFound("repository"));
-        }
-        let again = Delivery {
-            delivery_id: format!("replay-{}", JobId::new()),
-            verdict: None,
-            reason: None,
-            received_at: None,
-            replay_of: Some(of.key.clone()),
-            ..of.value.clone()
-        };
-        let key = Delivery::key(&again.hook, &again.delivery_id);
-        self.ledger.deliveries.create(&key, &again).await?;
-        let entry = self.ledger.deliveries.get(&key).await?.ok_or(ApiError::NotFound("delivery"))?;
-        self.finish_delivery(entry, None).await?;
-        Ok(key)
-    }
-
     /// Whether this installation's account may bring repositories; else the verdict to be held.
     async fn is_accepted(
         &self,
@@ -156,7 +140,7 @@ impl Gateway {
         told: &Told<'_>,
     ) -> Result<Result<(), Decision>, ApiError> {
         let login = &told.account.login;
-        let listed = self.config.github.accounts.iter().any(|known| known.eq_ignore_ascii_case(login));
+        let listed = self.github.accounts.iter().any(|known| known.eq_ignore_ascii_case(login));
         if listed || approval::is_approved(delivery) {
             return Ok(Ok(()));
         }
@@ -198,10 +182,11 @@ impl Gateway {
         but: &str,
     ) -> Result<Decision, ApiError> {
         let (id, login) = (told.id, told.account.login.as_str());
-        let owner = match self.owner(PROVIDER, &id.to_string(), login, OwnerKind::Installation).await? {
-            Ok(owner) => owner.value.id,
-            Err(full) => return Ok((Verdict::Refused, full.to_string())),
-        };
+        let owner =
+            match self.budgets.owner(PROVIDER, &id.to_string(), login, OwnerKind::Installation).await? {
+                Ok(owner) => owner.value.id,
+                Err(full) => return Ok((Verdict::Refused, full.to_string())),
+            };
         let brought: Vec<Brought> = stream::iter(list)
             .map(|item| async move { self.bring(id, owner, &item).await })
             .buffer_unordered(AT_ONCE)

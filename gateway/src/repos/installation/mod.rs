@@ -4,8 +4,14 @@
 //! The App's key stays in this process. What a worker gets is a token for one repository and one
 //! right; see [`crate::grants`].
 
+use std::path::Path;
+
+use hooks::address::Allow;
+
+use crate::repos::settings::Github;
+
 pub(crate) mod app_key;
-mod events;
+pub(crate) mod events;
 mod repositories;
 mod tokens;
 
@@ -21,10 +27,11 @@ use sha2::{Digest as _, Sha256};
 use tokens::{For, Tokens};
 use tokio::sync::OnceCell;
 
-use crate::config::Config;
-
 /// A delivery is answered within 5 s, so what is asked of GitHub meanwhile has less.
 const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The hook's name in the ledger of what comes to `/webhooks/github`.
+pub(crate) const GITHUB: &str = "github";
 
 /// The App, and what is known of it.
 pub(crate) struct GithubApp {
@@ -35,11 +42,15 @@ pub(crate) struct GithubApp {
 
 impl GithubApp {
     /// The App that is configured.
-    pub(crate) fn open(config: &Config) -> Result<Option<Self>, AppError> {
-        let Some(app) = &config.github.app else { return Ok(None) };
-        let api = config.github.api_url.clone();
-        let reached = config.clone_allow.clone().unguarded();
-        let app = App::new(app.id, &app.key, api, &reached, config.ca_bundle.as_deref())?;
+    pub(crate) fn open(
+        github: &Github,
+        clone_allow: &Allow,
+        ca_bundle: Option<&Path>,
+    ) -> Result<Option<Self>, AppError> {
+        let Some(app) = &github.app else { return Ok(None) };
+        let api = github.api_url.clone();
+        let reached = clone_allow.clone().unguarded();
+        let app = App::new(app.id, &app.key, api, &reached, ca_bundle)?;
         Ok(Some(Self { app, owner: OnceCell::new(), tokens: Tokens::default() }))
     }
 

@@ -6,7 +6,10 @@ use hooks::{CloneUrl, Forge, incoming::InstalledRepository};
 use jiff::Timestamp;
 use jobs::{ProblemKind, Repo, UserId, bucket::Entry, usage::Resource};
 
-use crate::{error::ApiError, repos::permission::undecided, state::Gateway};
+use crate::{
+    error::ApiError,
+    repos::{Registrations, permission::undecided},
+};
 
 /// What became of a repository that an installation brings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,7 +27,7 @@ fn is_brought(repo: &Repo) -> bool {
     repo.installation.is_some() && !repo.operator_credential
 }
 
-impl Gateway {
+impl Registrations {
     /// Registers a repository for an installation, or notes the installation where it is registered with
     /// the operator's credential.
     pub(super) async fn bring(
@@ -96,7 +99,7 @@ impl Gateway {
             ..blank
         };
         let key = repo.id.to_string();
-        match self.try_reserve(owner, repo.id, Resource::Repos, 1).await? {
+        match self.budgets.try_reserve(owner, repo.id, Resource::Repos, 1).await? {
             Ok(()) => {}
             Err(_) => return Ok(Brought::TooMany),
         }

@@ -5,6 +5,8 @@
 //! says or signs is never asked for and never believed. Whether a token may also write statuses, only
 //! writing shows; see [`crate::repos::problems`].
 
+use crate::repos::Registrations;
+
 mod retry;
 
 use hooks::{CloneUrl, forge_api::ForgeError};
@@ -12,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use jobs::{ProblemKind, Repo, Unproved, bucket::Entry};
 pub(crate) use retry::{Retries, rank};
 
-use crate::{error::ApiError, repos::forge_webhook::ASKED_FOR, state::Gateway};
+use crate::{error::ApiError, repos::forge_webhook::ASKED_FOR};
 
 /// After the first question without a yes the forge is asked again this late: most outages are short, and
 /// whoever mends a token at the forge waits for it.
@@ -88,7 +90,7 @@ fn is_same_question(one: &Repo, other: &Repo) -> bool {
     question(one) == question(other)
 }
 
-impl Gateway {
+impl Registrations {
     /// Asks the forge, in [`ASKED_FOR`] and a few times a minute at most, and notes in `repo` what it says of
     /// the repository.
     pub(crate) async fn ask_for_proof(&self, repo: &mut Repo) -> Proof {
@@ -160,8 +162,7 @@ impl Gateway {
     async fn look_for_installation(&self, repo: &mut Repo) -> Result<(), String> {
         let Ok(url) = repo.url.parse::<CloneUrl>() else { return Ok(()) };
         let Some(app) = self.app.as_ref().filter(|_| repo.operator_credential) else { return Ok(()) };
-        let Some((owner, name)) =
-            url.owner_and_name().filter(|_| url.authority() == self.config.github.authority())
+        let Some((owner, name)) = url.owner_and_name().filter(|_| url.authority() == self.github.authority())
         else {
             return Ok(());
         };

@@ -17,8 +17,7 @@ use tokio::task::{Id, JoinSet};
 
 use crate::{
     error::ApiError,
-    repos::{permission::LONGEST_WAIT, status_owner::is_refused},
-    state::Gateway,
+    repos::{Registrations, permission::LONGEST_WAIT, status_owner::is_refused},
 };
 
 /// Questions at once: each takes 3 s at most.
@@ -28,7 +27,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(60);
 
 /// What one who reconciles has in hand.
 pub(crate) struct Retries {
-    gateway: Arc<Gateway>,
+    registrations: Arc<Registrations>,
     asking: JoinSet<()>,
     asked: HashMap<Id, UserId>,
     /// Found by the last look, and not asked about yet.
@@ -37,9 +36,9 @@ pub(crate) struct Retries {
 }
 
 impl Retries {
-    pub(crate) fn new(gateway: Arc<Gateway>) -> Self {
+    pub(crate) fn new(registrations: Arc<Registrations>) -> Self {
         let (asked, undecided) = (HashMap::new(), Vec::new());
-        Self { gateway, asking: JoinSet::new(), asked, undecided, look_at: Instant::now() }
+        Self { registrations, asking: JoinSet::new(), asked, undecided, look_at: Instant::now() }
     }
 
     /// Begins the questions whose time has come.
@@ -55,7 +54,7 @@ impl Retries {
             self.asked.remove(&id);
         }
         let now = Timestamp::now();
-        let mut due = self.gateway.repos.find(|repo| is_due(repo, now));
+        let mut due = self.registrations.repos.find(|repo| is_due(repo, now));
         if self.look_at <= Instant::now() {
             self.look_at = Instant::now() + LOOK_EVERY;
             self.undecided = self.look_for_undecided();
@@ -73,9 +72,9 @@ impl Retries {
         if self.asking.len() >= AT_ONCE || self.asked.values().any(|busy| *busy == repo.owner) {
             return false;
         }
-        let (gateway, id) = (Arc::clone(&self.gateway), repo.id);
+        let (registrations, id) = (Arc::clone(&self.registrations), repo.id);
         let task = self.asking.spawn(async move {
-            if let Err(error) = gateway.ask_again(id).await {
+            if let Err(error) = registrations.ask_again(id).await {
                 let error: anyhow::Error = error.into();
                 tracing::warn!(repo = %id, error = format!("{error:#}"), "question to a forge not noted");
             }
@@ -90,9 +89,12 @@ impl Retries {
     fn look_for_undecided(&self) -> Vec<Entry<Repo>> {
         let mut found = Vec::new();
         let mut of_number: HashMap<(String, u64), Vec<Entry<Repo>>> = HashMap::new();
-        for entry in self.gateway.repos.find(|repo| !repo.is_removing() && self.gateway.has_credential(repo))
+        for entry in self
+            .registrations
+            .repos
+            .find(|repo| !repo.is_removing() && self.registrations.has_credential(repo))
         {
-            let scope = self.gateway.number_scope(&entry.value);
+            let scope = self.registrations.number_scope(&entry.value);
             match scope.zip(entry.value.forge_id) {
                 Some(key) => of_number.entry(key).or_default().push(entry),
                 None if entry.value.posts => found.push(entry),
@@ -128,7 +130,7 @@ fn is_due(repo: &Repo, now: Timestamp) -> bool {
     !repo.is_removing() && repo.unproved.as_ref().is_some_and(|unproved| is_time(unproved.again_at))
 }
 
-impl Gateway {
+impl Registrations {
     /// Asks about a registration once more, and makes the webhook that could not be made for want of an
     /// answer.
     async fn ask_again(&self, repo: RepoId) -> Result<(), ApiError> {

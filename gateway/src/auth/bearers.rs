@@ -13,10 +13,15 @@ use jobs::{
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
 
-use crate::{auth::caller::Caller, error::ApiError, state::Gateway};
+use crate::{
+    auth::caller::{Access, Caller},
+    error::ApiError,
+};
 
 /// How long a bearer token is good for: long enough for a job, short enough to be lost.
-pub(super) const LIFE: SignedDuration = SignedDuration::from_hours(1);
+pub(crate) const LIFE: SignedDuration = SignedDuration::from_hours(1);
+/// By how much clocks may differ, in seconds.
+pub(crate) const LEEWAY_S: u64 = 60;
 /// Whom our tokens are for: us.
 const AUDIENCE: &str = "gitfaas";
 /// RFC 9068: no other kind of token is taken for one of these.
@@ -68,7 +73,7 @@ impl std::fmt::Debug for Bearers {
 
 impl Bearers {
     /// `installation` tells tokens of other installations apart, under whatever address they are.
-    pub(super) fn new(seed: &[u8; 32], installation: &str) -> Self {
+    pub(crate) fn new(seed: &[u8; 32], installation: &str) -> Self {
         let pair = Pair::of(seed);
         Self {
             issuer: format!("urn:uuid:{installation}"),
@@ -78,7 +83,7 @@ impl Bearers {
     }
 
     /// A token of this session, and for how many seconds it is good.
-    pub(super) fn sign(&self, session: &Session) -> (String, i64) {
+    pub(crate) fn sign(&self, session: &Session) -> (String, i64) {
         let now = Timestamp::now();
         let ends = (now + LIFE).min(session.expires_at).as_second();
         let claims = Claims {
@@ -101,7 +106,7 @@ impl Bearers {
         let unknown = ApiError::Unauthorized("this token is not valid");
         let mut rules = Validation::new(Algorithm::EdDSA);
         // The same kind of clock wrote it; a minute is what gateways' clocks may differ by.
-        rules.leeway = super::id_token::LEEWAY_S;
+        rules.leeway = LEEWAY_S;
         rules.set_audience(&[AUDIENCE]);
         rules.set_issuer(&[&self.issuer]);
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
@@ -119,7 +124,7 @@ impl Bearers {
 }
 
 /// Scopes as one text.
-pub(super) fn words(scopes: &[Scope]) -> String {
+pub(crate) fn words(scopes: &[Scope]) -> String {
     let words =
         scopes.iter().filter_map(|scope| Some(serde_json::to_value(scope).ok()?.as_str()?.to_owned()));
     words.collect::<Vec<_>>().join(" ")
@@ -130,15 +135,15 @@ pub(crate) fn is_of_login(token: &str) -> bool {
     token.starts_with(COOKIE_PREFIX) || token.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
-impl Gateway {
+impl Access {
     /// Who the bearer of a sign-in's token or cookie is.
     pub(crate) async fn signed_in_caller(&self, token: &str) -> Result<Caller, ApiError> {
         let over = || ApiError::Unauthorized("this sign-in has ended; sign in again");
         let (session, id) = if token.starts_with(COOKIE_PREFIX) {
-            (self.login.sessions.of_cookie(token).await?.ok_or_else(over)?, TokenId::new())
+            (self.sessions.of_cookie(token).await?.ok_or_else(over)?, TokenId::new())
         } else {
-            let claims = self.login.bearers.check(token)?;
-            let session = self.login.sessions.get(claims.sid).await?.ok_or_else(over)?;
+            let claims = self.bearers.check(token)?;
+            let session = self.sessions.get(claims.sid).await?.ok_or_else(over)?;
             if session.user != claims.sub {
                 return Err(over());
             }

@@ -14,13 +14,11 @@ use jobs::{
 };
 use serde_json::Map;
 
-use crate::{
-    crypto::{
-        key_file::{KeyError, read},
-        keyring::Keyring,
-        keys::{Keys, SealError},
-    },
-    state::SealedSecret,
+use crate::crypto::{
+    key_file::{KeyError, read},
+    keyring::Keyring,
+    keys::{Keys, SealError},
+    sealed::SealedSecret,
 };
 
 /// Its key in `secrets`, and what it is sealed for. No repository's id is such a word.

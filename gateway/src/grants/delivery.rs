@@ -1,0 +1,75 @@
+//! What a poster says of a delivery that waits for an approval.
+
+use hooks::{Incoming, incoming::PullRequest};
+use jobs::{Delivery, Repo, Verdict, bucket::BucketError, grants::DeliveryGrant};
+
+use crate::{
+    deliveries::approval_status::PULL_REQUEST,
+    grants::{Grants, status_grant},
+    repos::credentials::{NotGranted, refused, unavailable},
+};
+
+/// What is said of a commit that waits.
+const WAITS: &str = "waits for approval by an owner";
+
+impl Grants {
+    /// What is to be said of a delivery that an entry in `commits` names.
+    pub(crate) async fn delivery_grant(
+        &self,
+        commit: &str,
+        delivery: &str,
+        stale: Option<&str>,
+    ) -> Result<DeliveryGrant, NotGranted> {
+        let commit = self.taken_commit(commit).await?;
+        if commit.delivery.as_deref() != Some(delivery) {
+            return refused("the commit does not wait for this delivery");
+        }
+        let found = self.ledger.deliveries.get(delivery).await.map_err(unavailable)?;
+        let Some(found) = found.map(|entry| entry.value) else { return refused("no such delivery") };
+        let Some(pull) = pull_of(&found).filter(|pull| {
+            pull.head_sha == commit.sha && found.repo == Some(commit.repo) && commit.context == PULL_REQUEST
+        }) else {
+            return refused("the delivery is not of this commit");
+        };
+        let repo = self.ledger.repos.get(&commit.repo.to_string()).await.map_err(unavailable)?;
+        let Some(repo) = repo.map(|entry| entry.value) else {
+            return refused("the repository is not registered");
+        };
+        let (waits, description) = self.said_of(&repo, &found, &pull).await.map_err(unavailable)?;
+        let speaks = self.registrations.speaks(&repo, stale).await?;
+        let page = self.page_urls.delivery(delivery);
+        Ok(DeliveryGrant { status: status_grant(speaks, page.into()), waits, description })
+    }
+
+    async fn said_of(
+        &self,
+        repo: &Repo,
+        delivery: &Delivery,
+        pull: &PullRequest,
+    ) -> Result<(bool, String), BucketError> {
+        let head = self.ledger.heads.get(&jobs::head_key(repo.id, &pull.reference())).await?;
+        Ok(match head.map(|head| head.value.after) {
+            None => (false, "the pull request was closed".to_owned()),
+            Some(newest) if newest != pull.head_sha => (false, format!("superseded by {}", newest.short())),
+            Some(_) if repo.is_removing() => (false, "the repository was unregistered".to_owned()),
+            Some(_) => match delivery.verdict {
+                Some(Verdict::Held) | None => (true, WAITS.to_owned()),
+                Some(Verdict::Accepted | Verdict::Duplicate | Verdict::Ignored | Verdict::Refused) => {
+                    (true, "approved".to_owned())
+                }
+            },
+        })
+    }
+}
+
+fn pull_of(delivery: &Delivery) -> Option<PullRequest> {
+    match serde_json::from_value(delivery.incoming.clone()?).ok()? {
+        Incoming::PullRequest(pull) => Some(pull),
+        Incoming::Push(_)
+        | Incoming::Ping
+        | Incoming::Rerequested(_)
+        | Incoming::Installation(_)
+        | Incoming::InstallationRepositories(_)
+        | Incoming::Ignored(_) => None,
+    }
+}

@@ -1,0 +1,31 @@
+//! Runs a job again, as a new one.
+
+use jobs::{Job, JobId, Repo, audit::Action, bucket::Entry};
+
+use crate::{auth::caller::Caller, error::ApiError, jobs::Jobs};
+
+impl Jobs {
+    /// Runs a job again at somebody's wish: a new call, for which that the old one was his is not enough.
+    pub(crate) async fn rerun_for(&self, caller: &Caller, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
+        let repo = self.access.repo_of(&of.value).await?;
+        if repo.as_ref().is_some_and(Repo::is_removing) {
+            return Err(ApiError::Conflict("the job's repository is being removed".to_owned()));
+        }
+        if repo.is_some_and(|repo| !caller.sees(&repo)) {
+            return Err(ApiError::Forbidden("you may not call this job's repository any more".to_owned()));
+        }
+        let entry = self.rerun(of).await?;
+        self.audit.write_with(caller, Action::JobRerun, entry.value.id, Some(of.key.clone())).await;
+        Ok(entry)
+    }
+
+    /// Repeats a job as a new one, for its original owner. The commit stays the same.
+    pub(crate) async fn rerun(&self, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
+        self.check_again(&of.value).await?;
+        let new = self.job_records.again(of, JobId::new()).await?;
+        self.check_queue(&new).await?;
+        let entry = self.ledger.submit(new).await?;
+        self.job_records.note(&entry);
+        Ok(entry)
+    }
+}

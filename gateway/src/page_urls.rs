@@ -1,0 +1,39 @@
+//! URLs of pages, for people.
+
+use std::sync::Arc;
+
+use jobs::{JobId, Links};
+use url::Url;
+
+use crate::crypto::keyring::Keyring;
+
+/// Makes URLs of pages.
+#[derive(Clone)]
+pub(crate) struct PageUrls {
+    pub(crate) public_url: Url,
+    pub(crate) keys: Arc<Keyring>,
+}
+
+impl PageUrls {
+    /// The page of a job, as a link for people.
+    pub(crate) fn page(&self, job: JobId) -> Url {
+        self.public_url.join(&format!("jobs/{job}")).expect("an id is a path")
+    }
+
+    /// The link of a status: with its key, unless the repository wants people to sign in.
+    pub(crate) fn link(&self, job: JobId, links: Links) -> String {
+        let mut page = self.page(job);
+        match links {
+            Links::Key => {
+                page.query_pairs_mut().append_pair("key", &self.keys.link(job));
+            }
+            Links::Login => {}
+        }
+        page.into()
+    }
+
+    /// The page of a delivery.
+    pub(crate) fn delivery(&self, delivery: &str) -> Url {
+        self.public_url.join(&format!("deliveries/{delivery}")).expect("a digest is a path")
+    }
+}
