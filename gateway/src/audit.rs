@@ -8,7 +8,7 @@ use jobs::{
     audit::{Action, By, Deed, Log},
 };
 
-use crate::{auth::caller::Caller, http::client_ip};
+use crate::http::client_ip;
 
 /// Who did it, and by what right.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,14 +16,6 @@ pub(crate) struct Doer {
     pub(crate) user: Option<UserId>,
     pub(crate) by: Option<By>,
     pub(crate) log: Log,
-}
-
-impl From<&Caller> for Doer {
-    fn from(caller: &Caller) -> Self {
-        let by = caller.session.map_or(By::Token(caller.token), By::Session);
-        let log = if caller.is_admin() { Log::Admins } else { Log::Users };
-        Self { user: Some(caller.user.id), by: Some(by), log }
-    }
 }
 
 impl From<UserId> for Doer {

@@ -227,9 +227,3 @@ impl From<ResultError> for ApiError {
         }
     }
 }
-
-impl From<crate::index::IndexError> for ApiError {
-    fn from(error: crate::index::IndexError) -> Self {
-        Self::Internal(error.into())
-    }
-}

@@ -19,11 +19,11 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     error::ApiError,
-    http::rate_limit::{Credit, Meter},
+    http::{
+        MAX_BODY_BYTES,
+        rate_limit::{Credit, METER, Meter},
+    },
 };
-
-/// The largest JSON body, in bytes: far above what any request of ours needs.
-pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;
 
 /// A body that takes longer than this is held back on purpose. 25 MiB come in time at 10 Mbit/s.
 const TIME: Duration = Duration::from_secs(25);
@@ -36,11 +36,6 @@ const DISCARD_BYTES: usize = 50 << 20;
 
 /// For how long that is read at most.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
-
-tokio::task_local! {
-    /// Counts the body of the request that is being answered.
-    pub(crate) static METER: Arc<Meter>;
-}
 
 /// A JSON body, whatever its content type says: programs of the published interface send none.
 pub(crate) struct Wanted<T>(pub(crate) T);

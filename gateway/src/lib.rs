@@ -18,6 +18,7 @@ mod deliveries;
 mod error;
 mod extract;
 mod grants;
+mod html;
 mod http;
 mod index;
 mod jobs;
@@ -29,6 +30,7 @@ mod pages;
 mod reconcile;
 mod records;
 mod repos;
+mod routes;
 mod serve;
 mod state;
 mod usage;
@@ -39,8 +41,8 @@ pub use crypto::{
     record_key::record_key,
     rekey::{Rekeyed, make_key, rekey},
 };
-pub use http::router::{app, endpoints};
 pub use reconcile::ref_poll::Round;
+pub use routes::{app, endpoints};
 pub use serve::{Running, open, serve};
 pub use state::Gateway;
 pub use usage::Settings as OwnerLimits;

@@ -2,19 +2,12 @@
 
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
-use axum::{
-    extract::State,
-    response::{IntoResponse, Response},
-};
-use http::header;
 use jobs::{Doubt, Verdict};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::{Registry, Unit},
 };
-
-use crate::{error::ApiError, state::Gateway};
 
 /// A word from a closed set: labels must not grow with what strangers send.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -259,7 +252,7 @@ impl Metrics {
         self.longest_wait.set(wait.as_secs_f64());
     }
 
-    fn text(&self, waiting: u64, working: u64, unposted: u64) -> String {
+    pub(crate) fn text(&self, waiting: u64, working: u64, unposted: u64) -> String {
         self.statuses_waiting.set(i64::try_from(unposted).unwrap_or(i64::MAX));
         for (state, count) in [("pending", waiting), ("working", working)] {
             let of = OfJob { state: Word::of(state) };
@@ -269,14 +262,6 @@ impl Metrics {
         encode(&mut text, &self.registry).expect("writing to a string cannot fail");
         text
     }
-}
-
-/// `GET /metrics`
-pub(crate) async fn metrics(State(gateway): State<Gateway>) -> Result<Response, ApiError> {
-    let (waiting, working) = gateway.index.open_counts()?;
-    let unposted = gateway.index.unposted_count()?;
-    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], gateway.metrics.text(waiting, working, unposted)).into_response())
 }
 
 #[cfg(test)]

@@ -10,13 +10,7 @@ use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use url::Url;
 
-use crate::{
-    background,
-    config::Config,
-    http::{connections, router},
-    meta,
-    state::Gateway,
-};
+use crate::{background, config::Config, http::connections, meta, routes, state::Gateway};
 
 /// Between two tries to make the streams, while a cluster has no leader.
 const STREAMS_PAUSE: Duration = Duration::from_secs(1);
@@ -36,7 +30,7 @@ pub struct Running {
 impl Running {
     /// The HTTP side of it.
     pub fn app(&self) -> Router {
-        router::app(self.gateway.clone())
+        routes::app(self.gateway.clone())
     }
 
     /// Waits until what runs in the background has ended; it does once `stop` was cancelled.

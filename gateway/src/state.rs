@@ -21,7 +21,7 @@ use crate::{
     audit::AuditLog,
     auth::{bearers::Bearers, caller::Access, last_used::LastUsed, tokens::ApiTokens},
     config::Config,
-    crypto::{keyring::Keyring, record_key, record_verifier::RecordVerifier},
+    crypto::{keyring::Keyring, record_key, record_verifier::RecordVerifier, sealed::SecretSize},
     deliveries::{Deliveries, rejected::LastRejected},
     grants::Grants,
     http::rate_limit::Limits,
@@ -41,11 +41,7 @@ use crate::{
     },
     records,
     records::JobRecords,
-    repos::{
-        Registrations,
-        installation::GithubApp,
-        secrets::{SecretSize, SecretStore},
-    },
+    repos::{Registrations, installation::GithubApp, secrets::SecretStore},
     usage::{Budgets, RefCounts, Reservations},
 };
 
@@ -175,6 +171,8 @@ impl Gateway {
         let sign_ins = Arc::new(SignIns {
             settings,
             login: Arc::clone(&login),
+            keys: Arc::clone(&keys),
+            public_url: public_url.clone(),
             ledger: ledger.clone(),
             users: Arc::clone(&users),
             audit: audit.clone(),

@@ -14,16 +14,15 @@ use serde::Deserialize;
 
 use crate::{
     api::view::{JobView, List},
-    auth::{access_watch::Way, caller::shown},
+    auth::access_watch::Way,
     error::ApiError,
     extract::{Query, Wanted},
+    http::{credentials::shown, layers::MAX_WAIT_S},
     index::JobFilter,
     jobs::submit::Call,
     state::Gateway,
 };
 
-/// The longest `?wait`, in seconds: most proxies give up then.
-pub(crate) const MAX_WAIT_S: u64 = 300;
 /// The record is read again after this long without news, in case one got lost.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Items of a page unless asked otherwise, and at most.

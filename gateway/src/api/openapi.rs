@@ -36,7 +36,7 @@ mod tests {
         }
         let for_people = ["/", "/login", "/logout", "/device", "/link", "/tokens", "/tokens/{id}/revoke"];
         let of_people = ["/jobs/", "/deliveries/", "/assets/"];
-        let routes: BTreeSet<String> = crate::http::router::routes()
+        let routes: BTreeSet<String> = crate::routes::routes()
             .iter()
             .filter(|route| !for_people.contains(&route.path))
             .filter(|route| !of_people.iter().any(|beginning| route.path.starts_with(beginning)))

@@ -19,8 +19,8 @@ use serde_json::{Map, Value};
 use crate::{
     crypto::keys::equal,
     error::{ApiError, Published},
-    extract::{MAX_BODY_BYTES, read},
-    http::client_ip,
+    extract::read,
+    http::{MAX_BODY_BYTES, client_ip},
     index::JobFilter,
     jobs::submit::{Call, clone_url},
     state::Gateway,

@@ -5,18 +5,19 @@
 
 use std::sync::Arc;
 
-use axum_extra::extract::CookieJar;
 use futures_util::future::try_join_all;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use jobs::{
     Job, JobId, Ledger, Links, Repo, RepoId, SessionId, TokenId,
     accounts::{Scope, User, token_hash, token_id},
+    audit::{By, Log},
     bucket::{BucketError, Entry},
     sessions::{Session, Sessions},
 };
 
 use crate::{
+    audit::Doer,
     auth::{
         access_watch::Way,
         bearers::{Bearers, is_of_login},
@@ -24,13 +25,13 @@ use crate::{
     },
     crypto::{keyring::Keyring, keys::equal},
     error::ApiError,
-    http::rate_limit::Limits,
+    http::{
+        credentials::{bearer, session, shown},
+        rate_limit::Limits,
+    },
     index::{JobFilter, mirror::Mirror},
     records::JobRecords,
 };
-
-/// The cookie that keeps a sign-in, or an API token, for pages.
-pub(crate) const SESSION: &str = "gitfaas_session";
 
 /// A user who showed a token.
 #[derive(Debug, Clone)]
@@ -86,31 +87,6 @@ impl Caller {
     /// Whether he sees a repository's jobs.
     pub(crate) fn sees(&self, repo: &Repo) -> bool {
         self.owns(repo) || repo.is_viewed_by(&self.user)
-    }
-}
-
-/// The token of `Authorization: Bearer …`.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(header::AUTHORIZATION).iter();
-    let value = values.next()?.to_str().ok()?;
-    if values.next().is_some() {
-        return None;
-    }
-    let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
-}
-
-/// The token in the session's cookie.
-pub(crate) fn session(headers: &HeaderMap) -> Option<String> {
-    CookieJar::from_headers(headers).get(SESSION).map(|cookie| cookie.value().to_owned())
-}
-
-/// The token that a request shows, in whichever place.
-pub(crate) fn shown(headers: &HeaderMap) -> Option<String> {
-    match headers.contains_key(header::AUTHORIZATION) {
-        // What cannot be read is no good token, but it was shown.
-        true => Some(bearer(headers).unwrap_or_default().to_owned()),
-        false => session(headers),
     }
 }
 
@@ -326,22 +302,10 @@ impl Access {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use test_case::test_case;
-
-    use super::*;
-
-    #[test_case(&["Bearer gft_a_b"] => Some("gft_a_b".to_owned()))]
-    #[test_case(&["bearer  gft_a_b "] => Some("gft_a_b".to_owned()) ; "case and spaces")]
-    #[test_case(&["Basic gft_a_b"] => None ; "another scheme")]
-    #[test_case(&["gft_a_b"] => None ; "no scheme")]
-    #[test_case(&["Bearer a", "Bearer b"] => None ; "two headers")]
-    fn tokens_of_headers(values: &[&str]) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        for value in values {
-            headers.append(header::AUTHORIZATION, value.parse().unwrap());
-        }
-        bearer(&headers).map(str::to_owned)
+impl From<&Caller> for Doer {
+    fn from(caller: &Caller) -> Self {
+        let by = caller.session.map_or(By::Token(caller.token), By::Session);
+        let log = if caller.is_admin() { Log::Admins } else { Log::Users };
+        Self { user: Some(caller.user.id), by: Some(by), log }
     }
 }

@@ -29,3 +29,19 @@ pub(crate) fn secret_place(repo: RepoId) -> String {
 pub(crate) fn token_place(repo: RepoId) -> String {
     format!("{repo}.token")
 }
+
+/// What a secret takes up besides its sealed value, in bytes: key, events and headers.
+pub(crate) const BESIDES_BYTES: u64 = 300;
+
+/// How much a stored secret takes up, read from it without keeping its value.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct SecretSize {
+    /// Of the sealed value and what goes with it.
+    #[serde(rename = "sealed", deserialize_with = "length")]
+    pub(crate) bytes: u64,
+}
+
+fn length<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    let sealed = String::deserialize(deserializer)?;
+    Ok(sealed.len() as u64 + BESIDES_BYTES)
+}

@@ -6,15 +6,9 @@
 use hooks::Incoming;
 use jobs::{CommitSha, Delivery, Verdict, audit::Action, bucket::Entry};
 
-use crate::{auth::caller::Caller, deliveries::Deliveries, error::ApiError};
-
-/// The field of a delivery that names who approved it.
-const APPROVED_BY: &str = "approved_by";
-
-/// Whether somebody approved this delivery.
-pub(crate) fn is_approved(delivery: &Delivery) -> bool {
-    delivery.other.contains_key(APPROVED_BY)
-}
+use crate::{
+    auth::caller::Caller, deliveries::Deliveries, error::ApiError, repos::installation::events::APPROVED_BY,
+};
 
 /// Whether this could be the id of a delivery.
 pub(crate) fn is_key(id: &str) -> bool {

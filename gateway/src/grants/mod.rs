@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod delivery;
+mod records;
 
 use std::sync::Arc;
 
@@ -113,7 +114,7 @@ impl Grants {
         names: &[String],
         stale: Option<&str>,
     ) -> Result<JobGrant, NotGranted> {
-        let (job, event) = self.job_records.job_to_grant(worker, id, attempt).await?;
+        let (job, event) = self.job_to_grant(worker, id, attempt).await?;
         let mut grant = JobGrant::default();
         let repo = self.repo_behind(&job).await?;
         if let Some(repo) = &repo {
@@ -196,7 +197,7 @@ impl Grants {
         stale: Option<&str>,
     ) -> Result<StatusGrant, NotGranted> {
         let commit = self.taken_commit(commit).await?;
-        let found = self.job_records.job_to_post(job).await?;
+        let found = self.job_to_post(job).await?;
         let of_commit = |job: &Job| {
             job.repo == Some(commit.repo)
                 && job.sha.as_ref() == Some(&commit.sha)

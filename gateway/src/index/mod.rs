@@ -5,6 +5,8 @@
 //! stream sequence that it holds (see [`follow`]); a job whose record has expired is dropped from
 //! it when a list meets it.
 
+use crate::error::ApiError;
+
 pub(crate) mod caught_up;
 mod changed_owners;
 pub(crate) mod follow;
@@ -77,6 +79,12 @@ pub(crate) enum Durability {
     Later,
     /// Now.
     Now,
+}
+
+impl From<IndexError> for ApiError {
+    fn from(error: IndexError) -> Self {
+        Self::Internal(error.into())
+    }
 }
 
 impl Index {

@@ -17,8 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     crypto::keys::equal,
-    login::{Which, error::LoginError},
-    state::Gateway,
+    login::{SignIns, Which, error::LoginError},
 };
 
 /// The cookie.
@@ -30,23 +29,23 @@ const LIFE: SignedDuration = SignedDuration::from_mins(10);
 
 /// A sign-in under way.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Attempt {
-    pub(super) provider: Which,
-    pub(super) state: String,
-    pub(super) nonce: String,
+pub(crate) struct Attempt {
+    pub(crate) provider: Which,
+    pub(crate) state: String,
+    pub(crate) nonce: String,
     /// The secret half of PKCE.
-    pub(super) verifier: String,
+    pub(crate) verifier: String,
     /// Where to go afterwards; absent means that the token is shown.
-    pub(super) next: Option<String>,
+    pub(crate) next: Option<String>,
     /// The user to whom the account is linked.
-    pub(super) link: Option<UserId>,
+    pub(crate) link: Option<UserId>,
     /// By the gateway's clock.
     until: Timestamp,
 }
 
 /// `logins/state.<sha256(state)>`: it was used.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct UsedState {
+pub(crate) struct UsedState {
     #[serde(flatten)]
     other: Map<String, Value>,
 }
@@ -57,32 +56,32 @@ fn unguessable() -> String {
 }
 
 impl Attempt {
-    pub(super) fn new(provider: Which, next: Option<String>, link: Option<UserId>) -> Self {
+    pub(crate) fn new(provider: Which, next: Option<String>, link: Option<UserId>) -> Self {
         let until = Timestamp::now() + LIFE;
         let (state, nonce, verifier) = (unguessable(), unguessable(), unguessable());
         Self { provider, state, nonce, verifier, next, link, until }
     }
 
     /// The `Set-Cookie` that gives it to the browser.
-    pub(super) fn cookie(&self, gateway: &Gateway) -> String {
+    pub(crate) fn cookie(&self, sign_ins: &SignIns) -> String {
         let text = serde_json::to_string(self).expect("plain fields are JSON");
-        let sealed = gateway.keys.seal(PLACE, &text.parse().expect("JSON is not empty"));
-        cookie(gateway, sealed, LIFE)
+        let sealed = sign_ins.keys.seal(PLACE, &text.parse().expect("JSON is not empty"));
+        cookie(sign_ins, sealed, LIFE)
     }
 
     /// The attempt that this browser began, if `state` is its own and it is not too old.
-    pub(super) fn of(gateway: &Gateway, headers: &HeaderMap, state: &str) -> Result<Self, LoginError> {
+    pub(crate) fn of(sign_ins: &SignIns, headers: &HeaderMap, state: &str) -> Result<Self, LoginError> {
         let jar = CookieJar::from_headers(headers);
         let sealed = jar.get(COOKIE).ok_or(LoginError::NotBegunHere)?;
-        let text = gateway.keys.open_sealed(PLACE, sealed.value()).map_err(|_| LoginError::NotBegunHere)?;
+        let text = sign_ins.keys.open_sealed(PLACE, sealed.value()).map_err(|_| LoginError::NotBegunHere)?;
         let attempt: Self = serde_json::from_str(text.expose()).map_err(|_| LoginError::NotBegunHere)?;
         let is_own = equal(attempt.state.as_bytes(), state.as_bytes());
         if is_own && attempt.until > Timestamp::now() { Ok(attempt) } else { Err(LoginError::NotBegunHere) }
     }
 
     /// Refuses a state that was used, before the provider is asked anything.
-    pub(super) async fn is_unused(&self, gateway: &Gateway) -> Result<(), LoginError> {
-        match gateway.login.states.get(&self.key()).await? {
+    pub(crate) async fn is_unused(&self, sign_ins: &SignIns) -> Result<(), LoginError> {
+        match sign_ins.login.states.get(&self.key()).await? {
             Some(_) => Err(LoginError::Used),
             None => Ok(()),
         }
@@ -93,8 +92,8 @@ impl Attempt {
     }
 
     /// Uses the state up: of all who come with it, over all gateways, one gets past this.
-    pub(super) async fn use_up(&self, gateway: &Gateway) -> Result<(), LoginError> {
-        match gateway.login.states.create(&self.key(), &UsedState { other: Map::new() }).await {
+    pub(crate) async fn use_up(&self, sign_ins: &SignIns) -> Result<(), LoginError> {
+        match sign_ins.login.states.create(&self.key(), &UsedState { other: Map::new() }).await {
             Ok(_) => Ok(()),
             Err(error) if error.is_conflict() => Err(LoginError::Used),
             Err(error) => Err(error.into()),
@@ -103,17 +102,17 @@ impl Attempt {
 }
 
 /// A `Set-Cookie` that takes the attempt from the browser.
-pub(super) fn forget(gateway: &Gateway) -> String {
-    cookie(gateway, String::new(), SignedDuration::ZERO)
+pub(crate) fn forget(sign_ins: &SignIns) -> String {
+    cookie(sign_ins, String::new(), SignedDuration::ZERO)
 }
 
 /// Lax: the provider's redirect brings it along, another site's form does not.
-fn cookie(gateway: &Gateway, value: String, life: SignedDuration) -> String {
+fn cookie(sign_ins: &SignIns, value: String, life: SignedDuration) -> String {
     let cookie = Cookie::build((COOKIE, value))
         .path("/oauth")
         .http_only(true)
         .same_site(SameSite::Lax)
-        .secure(gateway.public_url.scheme() == "https")
+        .secure(sign_ins.public_url.scheme() == "https")
         .to_string();
     format!("{cookie}; Max-Age={}", life.as_secs())
 }

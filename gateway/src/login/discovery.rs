@@ -21,24 +21,24 @@ const KEYS_PAUSE: Duration = Duration::from_secs(60);
 
 /// `/.well-known/openid-configuration` (OpenID Connect Discovery, section 3): what we use of it.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Description {
+pub(crate) struct Description {
     issuer: String,
-    pub(super) authorization_endpoint: Url,
-    pub(super) token_endpoint: Url,
+    pub(crate) authorization_endpoint: Url,
+    pub(crate) token_endpoint: Url,
     jwks_uri: Url,
-    pub(super) userinfo_endpoint: Option<Url>,
+    pub(crate) userinfo_endpoint: Option<Url>,
     #[serde(default)]
-    pub(super) id_token_signing_alg_values_supported: Vec<String>,
+    pub(crate) id_token_signing_alg_values_supported: Vec<String>,
     #[serde(default)]
-    pub(super) token_endpoint_auth_methods_supported: Vec<String>,
+    pub(crate) token_endpoint_auth_methods_supported: Vec<String>,
     /// RFC 9207: the answer in the browser names its issuer.
     #[serde(default)]
-    pub(super) authorization_response_iss_parameter_supported: bool,
+    pub(crate) authorization_response_iss_parameter_supported: bool,
 }
 
 /// Why a provider cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum DiscoveryError {
+pub(crate) enum DiscoveryError {
     #[error(transparent)]
     Away(#[from] Away),
     #[error("{0}")]
@@ -69,7 +69,7 @@ impl Known {
 
 /// A provider's description and keys.
 #[derive(Debug)]
-pub(super) struct Discovery {
+pub(crate) struct Discovery {
     issuer: String,
     http: Http,
     known: Mutex<Known>,
@@ -81,12 +81,12 @@ struct KeySet {
 }
 
 impl Discovery {
-    pub(super) fn new(issuer: String, http: Http) -> Self {
+    pub(crate) fn new(issuer: String, http: Http) -> Self {
         Self { issuer, http, known: Mutex::default() }
     }
 
     /// The provider's description, an hour old at most; an older one where the provider is away.
-    pub(super) async fn description(&self) -> Result<Description, DiscoveryError> {
+    pub(crate) async fn description(&self) -> Result<Description, DiscoveryError> {
         let mut known = self.known.lock().await;
         if let Some((description, at)) = &known.description
             && at.elapsed() < LIFE
@@ -126,7 +126,7 @@ impl Discovery {
     }
 
     /// The keys as they are known, an hour old at most; fetched when none are.
-    pub(super) async fn keys(&self, of: &Description) -> Result<Vec<Jwk>, DiscoveryError> {
+    pub(crate) async fn keys(&self, of: &Description) -> Result<Vec<Jwk>, DiscoveryError> {
         let mut known = self.known.lock().await;
         match known.keys(Instant::now()) {
             Some(keys) => Ok(keys),
@@ -136,7 +136,7 @@ impl Discovery {
 
     /// The keys for a token that the known ones do not prove: asked for anew, unless that was done
     /// within the last minute.
-    pub(super) async fn newer_keys(&self, of: &Description) -> Result<Vec<Jwk>, DiscoveryError> {
+    pub(crate) async fn newer_keys(&self, of: &Description) -> Result<Vec<Jwk>, DiscoveryError> {
         let mut known = self.known.lock().await;
         if let Some(keys) = known.newest_keys(Instant::now()) {
             return Ok(keys);

@@ -11,7 +11,7 @@ const MAX_SAID: usize = 200;
 
 /// Why a sign-in did not work.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum LoginError {
+pub(crate) enum LoginError {
     #[error("login is not configured")]
     NotConfigured,
     #[error("there is no such provider; configured: {0}")]
@@ -72,13 +72,13 @@ fn refusal(provider: &str, code: &str, description: &str) -> String {
 }
 
 /// Words from outside: short, on one line, printable.
-pub(super) fn said(words: &str) -> String {
+pub(crate) fn said(words: &str) -> String {
     words.chars().filter(|c| !c.is_control()).take(MAX_SAID).collect()
 }
 
 /// An address as it was verified. One that could only be shown changed is refused, for what it would be
 /// changed to, nobody verified.
-pub(super) fn address(email: String, provider: &str) -> Result<String, LoginError> {
+pub(crate) fn address(email: String, provider: &str) -> Result<String, LoginError> {
     match said(&email) == email {
         true => Ok(email),
         false => Err(LoginError::OddAddress { provider: provider.to_owned() }),

@@ -21,7 +21,7 @@ use crate::login::{
 
 /// What OpenID Connect adds to the answer.
 #[derive(Debug, Serialize, Deserialize)]
-pub(super) struct Extra {
+pub(crate) struct Extra {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     id_token: Option<String>,
 }
@@ -42,28 +42,28 @@ type Client = oauth2::Client<
 >;
 
 /// Where a provider's two endpoints are, and who we are there.
-pub(super) struct Endpoints<'a> {
+pub(crate) struct Endpoints<'a> {
     /// What people call the provider.
-    pub(super) provider: &'a str,
-    pub(super) registration: &'a Registration,
-    pub(super) authorize: &'a Url,
-    pub(super) token: &'a Url,
-    pub(super) auth: AuthType,
+    pub(crate) provider: &'a str,
+    pub(crate) registration: &'a Registration,
+    pub(crate) authorize: &'a Url,
+    pub(crate) token: &'a Url,
+    pub(crate) auth: AuthType,
     /// Ours: the provider sends browsers back there, and nowhere else.
-    pub(super) redirect: &'a Url,
+    pub(crate) redirect: &'a Url,
 }
 
 /// What the provider gave for a code.
-pub(super) struct Tokens {
-    pub(super) access: Secret,
-    pub(super) id_token: Option<String>,
+pub(crate) struct Tokens {
+    pub(crate) access: Secret,
+    pub(crate) id_token: Option<String>,
 }
 
 /// What only the browser's cookie keeps between the two ends.
-pub(super) struct Proof<'a> {
-    pub(super) state: &'a str,
-    pub(super) nonce: Option<&'a str>,
-    pub(super) verifier: &'a str,
+pub(crate) struct Proof<'a> {
+    pub(crate) state: &'a str,
+    pub(crate) nonce: Option<&'a str>,
+    pub(crate) verifier: &'a str,
 }
 
 impl Endpoints<'_> {
@@ -78,7 +78,7 @@ impl Endpoints<'_> {
     }
 
     /// Where the browser is sent.
-    pub(super) fn address(&self, proof: &Proof<'_>, scopes: &[&str]) -> Url {
+    pub(crate) fn address(&self, proof: &Proof<'_>, scopes: &[&str]) -> Url {
         let client = self.client();
         let verifier = PkceCodeVerifier::new(proof.verifier.to_owned());
         let state = proof.state.to_owned();
@@ -93,7 +93,7 @@ impl Endpoints<'_> {
     }
 
     /// What the provider gives for the code.
-    pub(super) async fn exchange(
+    pub(crate) async fn exchange(
         &self,
         http: &Http,
         code: &str,

@@ -50,7 +50,7 @@ struct Membership {
 
 impl Github {
     /// `api` ends in a slash; the pages for people are at its host without a leading `api.`.
-    pub(super) fn new(
+    pub(crate) fn new(
         api: &Url,
         authority: String,
         registration: Registration,
@@ -66,12 +66,12 @@ impl Github {
     }
 
     /// As sessions and identities name it.
-    pub(super) fn provider(&self) -> &str {
+    pub(crate) fn provider(&self) -> &str {
         &self.authority
     }
 
     /// What people call it.
-    pub(super) fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         if self.authority == "github.com" { "GitHub".to_owned() } else { self.authority.clone() }
     }
 
@@ -87,14 +87,14 @@ impl Github {
     }
 
     /// Where the browser is sent; memberships are asked for only where they decide something.
-    pub(super) fn address(&self, proof: &Proof<'_>, asks_orgs: bool) -> Url {
+    pub(crate) fn address(&self, proof: &Proof<'_>, asks_orgs: bool) -> Url {
         let scopes: &[&str] =
             if asks_orgs { &["read:user", "user:email", "read:org"] } else { &["read:user", "user:email"] };
         self.endpoints(&self.label()).address(proof, scopes)
     }
 
     /// The person that came back with this code, and which of `orgs` he is an active member of.
-    pub(super) async fn person(
+    pub(crate) async fn person(
         &self,
         code: &str,
         verifier: &str,

@@ -17,7 +17,7 @@ const TIMEOUTS: Timeouts =
 
 /// A provider did not answer as it should.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Away {
+pub(crate) enum Away {
     #[error("no answer from {host}")]
     Unreachable {
         host: String,
@@ -40,20 +40,20 @@ pub(super) enum Away {
 
 /// Talks to identity providers.
 #[derive(Debug, Clone)]
-pub(super) struct Http(reqwest::Client);
+pub(crate) struct Http(reqwest::Client);
 
 fn host(url: &Url) -> String {
     url.host_str().unwrap_or_default().to_owned()
 }
 
 impl Http {
-    pub(super) fn new(allow: &Allow, ca: Option<&Path>) -> Result<Self, ClientError> {
+    pub(crate) fn new(allow: &Allow, ca: Option<&Path>) -> Result<Self, ClientError> {
         let builder = builder(allow, ca, TIMEOUTS)?.redirect(reqwest::redirect::Policy::none());
         builder.build().map(Self).map_err(ClientError::Build)
     }
 
     /// `GET`, answered with 200 and JSON.
-    pub(super) async fn json<T: DeserializeOwned>(&self, url: &Url, bearer: Option<&str>) -> Result<T, Away> {
+    pub(crate) async fn json<T: DeserializeOwned>(&self, url: &Url, bearer: Option<&str>) -> Result<T, Away> {
         let mut request = self.0.get(url.clone()).header(header::ACCEPT, "application/json");
         if let Some(token) = bearer {
             request = request.bearer_auth(token);
@@ -69,7 +69,7 @@ impl Http {
     }
 
     /// A request of `oauth2`, and its answer in the shape that the standard gives it.
-    pub(super) async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Away> {
+    pub(crate) async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Away> {
         let url: Url =
             request.uri().to_string().parse().map_err(|_| Away::TooLong { host: String::new() })?;
         let unreachable = |source| Away::Unreachable { host: host(&url), source };

@@ -46,19 +46,19 @@ pub(crate) enum Refusal {
 }
 
 /// What a token must say.
-pub(super) struct Expected<'a> {
-    pub(super) issuer: &'a str,
-    pub(super) client_id: &'a str,
-    pub(super) nonce: &'a str,
+pub(crate) struct Expected<'a> {
+    pub(crate) issuer: &'a str,
+    pub(crate) client_id: &'a str,
+    pub(crate) nonce: &'a str,
     /// The provider's own list; empty means it does not say, and RS256 is what the standard has then.
-    pub(super) algorithms: &'a [String],
+    pub(crate) algorithms: &'a [String],
 }
 
 /// What a believed token says of a person.
 #[derive(Debug, Clone, Deserialize)]
-pub(super) struct Claims {
-    pub(super) sub: String,
-    pub(super) email: Option<String>,
+pub(crate) struct Claims {
+    pub(crate) sub: String,
+    pub(crate) email: Option<String>,
     /// A boolean; some providers send text.
     email_verified: Option<Value>,
     aud: Value,
@@ -68,13 +68,13 @@ pub(super) struct Claims {
 
 impl Claims {
     /// Whether the provider itself checked the address.
-    pub(super) fn email_is_verified(&self) -> bool {
+    pub(crate) fn email_is_verified(&self) -> bool {
         is_true(self.email_verified.as_ref())
     }
 }
 
 /// True, or the text that some providers send.
-pub(super) fn is_true(value: Option<&Value>) -> bool {
+pub(crate) fn is_true(value: Option<&Value>) -> bool {
     match value {
         Some(Value::Bool(yes)) => *yes,
         Some(Value::String(text)) => text == "true",
@@ -99,7 +99,7 @@ fn algorithm(name: &str) -> Option<Algorithm> {
 }
 
 /// Checks a token against the provider's keys.
-pub(super) fn verify(token: &str, keys: &[Jwk], expected: &Expected<'_>) -> Result<Claims, Refusal> {
+pub(crate) fn verify(token: &str, keys: &[Jwk], expected: &Expected<'_>) -> Result<Claims, Refusal> {
     let header = token.split('.').next().unwrap_or_default();
     let header = BASE64_URL_SAFE_NO_PAD.decode(header).map_err(|_| Refusal::Malformed)?;
     let header: Header = serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;

@@ -9,23 +9,19 @@ use std::{path::Path, sync::Arc};
 use hooks::address::Allow;
 use jobs::accounts::User;
 
-use crate::{audit::AuditLog, index::mirror::Mirror, usage::Budgets};
+use crate::{audit::AuditLog, crypto::keyring::Keyring, index::mirror::Mirror, usage::Budgets};
 
-pub(crate) mod account;
-mod answer;
-mod attempt;
-pub(crate) mod authorize;
-pub(crate) mod callback;
+pub(crate) mod attempt;
 pub(crate) mod device;
-mod discovery;
-mod error;
-mod exchange;
-mod github;
-mod http;
-mod id_token;
-pub(crate) mod link;
-mod oidc;
-mod person;
+pub(crate) mod discovery;
+pub(crate) mod error;
+pub(crate) mod exchange;
+pub(crate) mod github;
+pub(crate) mod http;
+pub(crate) mod id_token;
+pub(crate) mod linking;
+pub(crate) mod oidc;
+pub(crate) mod person;
 pub(crate) mod return_path;
 pub(crate) mod settings;
 
@@ -64,18 +60,20 @@ pub(crate) struct Offer {
 /// Everything that signing in needs.
 #[derive(Debug)]
 pub(crate) struct Login {
-    oidc: Option<Oidc>,
-    github: Option<Github>,
+    pub(crate) oidc: Option<Oidc>,
+    pub(crate) github: Option<Github>,
     pub(crate) sessions: Sessions,
     pub(crate) bearers: Arc<Bearers>,
-    states: Bucket<attempt::UsedState>,
-    devices: Devices,
+    pub(crate) states: Bucket<attempt::UsedState>,
+    pub(crate) devices: Devices,
 }
 
 /// Finds the owner behind a sign-in.
 pub(crate) struct SignIns {
     pub(crate) settings: Arc<Settings>,
     pub(crate) login: Arc<Login>,
+    pub(crate) keys: Arc<Keyring>,
+    pub(crate) public_url: Url,
     pub(crate) ledger: Ledger,
     pub(crate) users: Arc<Mirror<User>>,
     pub(crate) audit: AuditLog,
@@ -138,7 +136,7 @@ impl Login {
     }
 
     /// The same without the provider of this name, as sessions have it.
-    fn offers_besides(&self, provider: Option<&str>) -> Vec<Offer> {
+    pub(crate) fn offers_besides(&self, provider: Option<&str>) -> Vec<Offer> {
         let is_oidc = self.oidc.as_ref().is_some_and(|oidc| provider == Some(oidc.provider()));
         let is_github = self.github.as_ref().is_some_and(|github| provider == Some(github.provider()));
         let mut offers = self.offers();
@@ -150,7 +148,7 @@ impl Login {
     }
 
     /// Where an attempt's browser is sent.
-    async fn address(&self, attempt: &Attempt, settings: &Settings) -> Result<Url, LoginError> {
+    pub(crate) async fn address(&self, attempt: &Attempt, settings: &Settings) -> Result<Url, LoginError> {
         let mut proof = Proof { state: &attempt.state, nonce: None, verifier: &attempt.verifier };
         match (attempt.provider, &self.oidc, &self.github) {
             (Which::Oidc, Some(oidc), _) => {
@@ -163,7 +161,7 @@ impl Login {
     }
 
     /// The provider that a request names, else the first.
-    fn chosen(&self, named: Option<&str>) -> Result<Which, LoginError> {
+    pub(crate) fn chosen(&self, named: Option<&str>) -> Result<Which, LoginError> {
         let which = |name: &str| match name {
             "oidc" if self.oidc.is_some() => Some(Which::Oidc),
             "github" if self.github.is_some() => Some(Which::Github),

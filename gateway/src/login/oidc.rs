@@ -37,18 +37,18 @@ struct UserInfo {
 }
 
 impl Oidc {
-    pub(super) fn new(issuer: String, registration: Registration, redirect: Url, http: Http) -> Self {
+    pub(crate) fn new(issuer: String, registration: Registration, redirect: Url, http: Http) -> Self {
         let discovery = Discovery::new(issuer.clone(), http.clone());
         Self { issuer, registration, redirect, http, discovery }
     }
 
     /// As sessions and identities name it.
-    pub(super) fn provider(&self) -> &str {
+    pub(crate) fn provider(&self) -> &str {
         &self.issuer
     }
 
     /// What people call it: Google, or its host.
-    pub(super) fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         if self.issuer == GOOGLE {
             return "Google".to_owned();
         }
@@ -84,13 +84,13 @@ impl Oidc {
     }
 
     /// Where the browser is sent.
-    pub(super) async fn address(&self, proof: &Proof<'_>) -> Result<Url, LoginError> {
+    pub(crate) async fn address(&self, proof: &Proof<'_>) -> Result<Url, LoginError> {
         let description = self.description().await?;
         Ok(self.endpoints(&description, &self.label()).address(proof, &SCOPES))
     }
 
     /// The person that came back with this code. `iss` is the answer's own word of who gave it.
-    pub(super) async fn person(
+    pub(crate) async fn person(
         &self,
         code: &str,
         iss: Option<&str>,

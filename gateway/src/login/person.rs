@@ -18,29 +18,29 @@ use crate::{
 
 /// Who came back from a provider.
 #[derive(Debug)]
-pub(super) struct Person {
+pub(crate) struct Person {
     /// An issuer's address, or GitHub's host.
-    pub(super) provider: String,
+    pub(crate) provider: String,
     /// What the provider calls him for ever.
-    pub(super) subject: String,
+    pub(crate) subject: String,
     /// Verified by the provider.
-    pub(super) email: String,
+    pub(crate) email: String,
     /// Of the organisations that are let in, those he is a member of.
-    pub(super) orgs: Vec<String>,
+    pub(crate) orgs: Vec<String>,
 }
 
 /// A user who was let in.
 #[derive(Debug)]
-pub(super) struct Known {
-    pub(super) user: User,
+pub(crate) struct Known {
+    pub(crate) user: User,
     /// As his session names it.
-    pub(super) provider: String,
-    pub(super) let_in: LetIn,
+    pub(crate) provider: String,
+    pub(crate) let_in: LetIn,
 }
 
 /// Whose word an address is, when it comes to a user whom an operator made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Vouches {
+pub(crate) enum Vouches {
     /// The configured issuer.
     ForAddresses,
     /// Any other provider: it says who he is there, nothing more.
@@ -49,7 +49,7 @@ pub(super) enum Vouches {
 
 impl SignIns {
     /// The user that this person, who is let in, is; made at his first sign-in.
-    pub(super) async fn signed_in(&self, person: &Person, vouches: Vouches) -> Result<User, LoginError> {
+    pub(crate) async fn signed_in(&self, person: &Person, vouches: Vouches) -> Result<User, LoginError> {
         let user = self.user_of(person, vouches).await?;
         self.with_address(person, user.id).await
     }
@@ -81,7 +81,7 @@ impl SignIns {
     }
 
     /// Lets this person's account lead to a user who is signed in.
-    pub(super) async fn linked(
+    pub(crate) async fn linked(
         &self,
         person: &Person,
         provider: String,
@@ -101,7 +101,7 @@ impl SignIns {
 
     /// What lets this person in. Only what this sign-in proved counts: an address that is on record may
     /// have been taken from him since.
-    pub(super) fn let_in(&self, person: &Person) -> Result<LetIn, LoginError> {
+    pub(crate) fn let_in(&self, person: &Person) -> Result<LetIn, LoginError> {
         let by_address = LetIn::Address(person.email.clone());
         let by_org = person.orgs.iter().cloned().map(LetIn::Org);
         let mut found = [by_address].into_iter().chain(by_org).filter(|let_in| self.lets_in(let_in));
@@ -109,7 +109,7 @@ impl SignIns {
     }
 
     /// Whether the list still has what let a session in; of one that does not say, the user's address.
-    pub(super) async fn is_still_let_in(&self, session: &Session) -> Result<bool, ApiError> {
+    pub(crate) async fn is_still_let_in(&self, session: &Session) -> Result<bool, ApiError> {
         if let Some(let_in) = &session.let_in {
             return Ok(self.lets_in(let_in));
         }

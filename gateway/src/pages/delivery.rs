@@ -15,11 +15,13 @@ use serde::Deserialize;
 
 use crate::{
     api::view::DeliveryView,
-    auth::caller::{Caller, session},
+    auth::caller::Caller,
     deliveries::approval::is_key,
     error::ApiError,
     extract::Form,
-    pages::{PageError, checked, html, show::second},
+    html::{PageError, form::checked, html},
+    http::credentials::session,
+    pages::show::second,
     state::Gateway,
 };
 
@@ -152,7 +154,7 @@ pub(crate) async fn show(
         let entry = gateway.deliveries.decidable(&caller, &id).await?;
         page(&gateway, &session, &caller, &entry, StatusCode::OK, "").await
     };
-    shown.await.map_err(PageError::at(&gateway, page_of(&id)))
+    shown.await.map_err(PageError::at(&gateway.login, page_of(&id)))
 }
 
 /// Of `POST /deliveries/{id}/approve`.
@@ -184,7 +186,7 @@ pub(crate) async fn approve(
     Form(approval): Form<Approval>,
 ) -> Result<Response, PageError> {
     let approved = async {
-        let session = checked(&gateway, &headers, &approval.form)?;
+        let session = checked(&gateway.keys, &headers, &approval.form)?;
         let caller = gateway.access.bearer_of(&session).await?;
         caller.needs(Scope::JobsWrite)?;
         let held = gateway.deliveries.decidable(&caller, &id).await?;
@@ -198,7 +200,7 @@ pub(crate) async fn approve(
             }
         }
     };
-    approved.await.map_err(PageError::at(&gateway, page_of(&id)))
+    approved.await.map_err(PageError::at(&gateway.login, page_of(&id)))
 }
 
 /// The page of its job, or its own where it made none.

@@ -18,11 +18,16 @@ use jobs::{
 use serde::Deserialize;
 
 use crate::{
-    auth::caller::{Caller, session},
+    auth::caller::Caller,
     error::ApiError,
     extract::Form,
+    html::{
+        LoginPage, PageError,
+        form::{Word, checked, is_from_here},
+        html,
+        sign_in::{browser_cookie, cookie_of},
+    },
     login::return_path::or_home,
-    pages::{LoginPage, PageError, cookie_of, html, signing_in::browser_cookie},
     state::Gateway,
 };
 
@@ -56,7 +61,7 @@ pub(crate) async fn login(
     match known {
         Ok(caller) => {
             gateway.audit.write(&caller, Action::TokenKept, caller.token).await;
-            let cookie = browser_cookie(&gateway, token);
+            let cookie = browser_cookie(&gateway.public_url, token);
             ([(header::SET_COOKIE, cookie)], Redirect::to(&next)).into_response()
         }
         Err(error) => {
@@ -64,27 +69,6 @@ pub(crate) async fn login(
             html(status, &LoginPage { next: &next, message: &message, offers: &offers })
         }
     }
-}
-
-/// Whether the browser says that a page of ours sent this; old ones do not say.
-fn is_from_here(headers: &HeaderMap) -> bool {
-    headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none")
-}
-
-/// Of every form that changes something.
-#[derive(Deserialize)]
-pub(crate) struct Word {
-    #[serde(default)]
-    pub(super) form: String,
-}
-
-/// The session, if the form carries its word.
-pub(crate) fn checked(gateway: &Gateway, headers: &HeaderMap, word: &str) -> Result<String, ApiError> {
-    let session = session(headers).ok_or(ApiError::Unauthorized("sign in first"))?;
-    if !is_from_here(headers) || !gateway.keys.is_form(&session, word) {
-        return Err(ApiError::Forbidden("this form is not of your session; load the page again".to_owned()));
-    }
-    Ok(session)
 }
 
 /// `POST /logout`: a sign-in ends for every browser and program that has its cookie or a token of it;
@@ -95,7 +79,7 @@ pub(crate) async fn logout(
     Form(word): Form<Word>,
 ) -> Result<Response, PageError> {
     let ended = async {
-        let session = checked(&gateway, &headers, &word.form)?;
+        let session = checked(&gateway.keys, &headers, &word.form)?;
         if let Some(session) = gateway.login.sessions.of_cookie(&session).await? {
             gateway.login.sessions.end(session.id).await?;
             gateway.audit.write(session.user, Action::SignedOut, session.id).await;
@@ -103,8 +87,8 @@ pub(crate) async fn logout(
         }
         Ok(())
     };
-    ended.await.map_err(PageError::at(&gateway, "/"))?;
-    let gone = cookie_of(&gateway, "", SignedDuration::ZERO);
+    ended.await.map_err(PageError::at(&gateway.login, "/"))?;
+    let gone = cookie_of(&gateway.public_url, "", SignedDuration::ZERO);
     Ok(([(header::SET_COOKIE, gone)], Redirect::to("/")).into_response())
 }
 
@@ -114,7 +98,7 @@ async fn own_job(
     word: &Word,
     id: &str,
 ) -> Result<(Caller, Entry<Job>), ApiError> {
-    let session = checked(gateway, headers, &word.form)?;
+    let session = checked(&gateway.keys, headers, &word.form)?;
     let caller = gateway.access.bearer_of(&session).await?;
     caller.needs(Scope::JobsWrite)?;
     let entry = gateway.access.own_job(&caller, id).await?;
@@ -132,7 +116,7 @@ pub(crate) async fn cancel(
         let (caller, entry) = own_job(&gateway, &headers, &word, &id).await?;
         gateway.jobs.cancel_for(&caller, entry.value.id).await
     };
-    let entry = cancelled.await.map_err(PageError::at(&gateway, or_home(&format!("/jobs/{id}"))))?;
+    let entry = cancelled.await.map_err(PageError::at(&gateway.login, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))
 }
 
@@ -147,22 +131,6 @@ pub(crate) async fn rerun(
         let (caller, entry) = own_job(&gateway, &headers, &word, &id).await?;
         gateway.jobs.rerun_for(&caller, &entry).await
     };
-    let entry = again.await.map_err(PageError::at(&gateway, or_home(&format!("/jobs/{id}"))))?;
+    let entry = again.await.map_err(PageError::at(&gateway.login, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))
-}
-
-#[cfg(test)]
-mod tests {
-    use test_case::test_case;
-
-    use super::*;
-
-    #[test_case(None => true ; "an old browser")]
-    #[test_case(Some("same-origin") => true)]
-    #[test_case(Some("cross-site") => false)]
-    #[test_case(Some("same-site") => false)]
-    fn sent_from_here(site: Option<&str>) -> bool {
-        let headers = site.map(|site| ("sec-fetch-site".parse().unwrap(), site.parse().unwrap()));
-        is_from_here(&HeaderMap::from_iter(headers))
-    }
 }

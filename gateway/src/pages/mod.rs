@@ -5,82 +5,37 @@
 //! is and reloads itself. A cookie that no script reads keeps a sign-in, or the API token that a form
 //! took; what changes something carries a word that belongs to that session.
 
+use crate::html::{PageError, html};
+
 pub(crate) mod delivery;
 mod forms;
 mod show;
-mod signing_in;
 pub(crate) mod tokens;
 
 use askama::Template;
 use axum::{
     extract::{Path, State},
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
 };
-pub(crate) use forms::{cancel, checked, login, logout, rerun};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+pub(crate) use forms::{cancel, login, logout, rerun};
+use http::{HeaderMap, StatusCode, header};
 use jobs::{Job, accounts::Scope, bucket::Entry};
 use show::{Piece, Shown};
-pub(crate) use signing_in::{DevicePage, cookie_of, device, leaving, not_signed_in, said, signed_in};
 
 use crate::{
     api::{
         job_output::counting,
         jobs::{LinkKey, page},
     },
-    auth::caller::session,
     error::ApiError,
     extract::Query,
+    http::credentials::session,
     login::Offer,
     state::Gateway,
 };
 
 /// Jobs on the first page.
 const SHOWN: usize = 50;
-/// What a page of ours may load: our own files.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
-/// A page could not be shown: asks for a token, or says what is wrong.
-pub(crate) struct PageError {
-    error: ApiError,
-    next: String,
-    offers: Vec<Offer>,
-}
-
-impl PageError {
-    /// The page at `next`, or where one goes after signing in.
-    pub(crate) fn at(gateway: &Gateway, next: impl Into<String>) -> impl FnOnce(ApiError) -> Self {
-        let (next, offers) = (next.into(), gateway.login.offers());
-        move |error| Self { error, next, offers }
-    }
-}
-
-impl IntoResponse for PageError {
-    fn into_response(self) -> Response {
-        let asks = matches!(self.error, ApiError::Unauthorized(_));
-        let (status, message) = self.error.into_page();
-        if asks {
-            return html(status, &LoginPage { next: &self.next, message: "", offers: &self.offers });
-        }
-        html(status, &ErrorPage { title: status.canonical_reason().unwrap_or("Error"), message: &message })
-    }
-}
-
-#[derive(Template)]
-#[template(path = "login.html")]
-struct LoginPage<'a> {
-    next: &'a str,
-    message: &'a str,
-    /// The ways to sign in besides an API token.
-    offers: &'a [Offer],
-}
-
-#[derive(Template)]
-#[template(path = "error.html")]
-struct ErrorPage<'a> {
-    title: &'a str,
-    message: &'a str,
-}
 
 #[derive(Template)]
 #[template(path = "home.html")]
@@ -105,16 +60,6 @@ struct JobPage {
     form: Option<String>,
 }
 
-fn html(status: StatusCode, page: &impl Template) -> Response {
-    let body = page.render().unwrap_or_else(|error| {
-        tracing::error!(%error, "a page was not rendered");
-        String::new()
-    });
-    let mut response = (status, Html(body)).into_response();
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
-    response
-}
-
 /// `GET /`: the caller's jobs.
 pub(crate) async fn home(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, PageError> {
     let shown = async {
@@ -126,7 +71,7 @@ pub(crate) async fn home(State(gateway): State<Gateway>, headers: HeaderMap) -> 
         let links = gateway.sign_ins.linkable(&caller).await?;
         Ok(html(StatusCode::OK, &HomePage { email: &caller.user.email, jobs, form, links }))
     };
-    shown.await.map_err(PageError::at(&gateway, "/"))
+    shown.await.map_err(PageError::at(&gateway.login, "/"))
 }
 
 /// `GET /jobs/{id}`
@@ -148,7 +93,9 @@ pub(crate) async fn job(
     };
     // The path comes from outside; only an id goes into the form.
     let is_id = id.parse::<jobs::JobId>().is_ok();
-    shown.await.map_err(PageError::at(&gateway, if is_id { format!("/jobs/{id}") } else { "/".to_owned() }))
+    shown
+        .await
+        .map_err(PageError::at(&gateway.login, if is_id { format!("/jobs/{id}") } else { "/".to_owned() }))
 }
 
 /// The session's word, if the session may end or repeat this job.

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use jiff::Timestamp;
 use jobs::{Job, LogSource, bucket::Entry, units::show_duration};
 
-use crate::api::view::StatusView;
+use crate::repos::reports_status::StatusView;
 
 /// A job as a page shows it.
 pub(super) struct Shown {
@@ -144,7 +144,7 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
-    use crate::api::view::StatusWord;
+    use crate::repos::reports_status::StatusWord;
 
     fn status(state: StatusWord, reason: Option<&str>, since: Option<&str>) -> StatusView {
         let since = since.map(|since| since.parse().unwrap());

@@ -10,13 +10,15 @@ use jiff::Timestamp;
 use jobs::accounts::{ALL_SCOPES, Scope, TokenRecord};
 
 use crate::{
-    auth::{
-        caller::{Caller, session},
-        tokens::Wishes,
-    },
+    auth::{caller::Caller, tokens::Wishes},
     error::ApiError,
     extract::Form,
-    pages::{PageError, checked, forms::Word, html},
+    html::{
+        PageError,
+        form::{Word, checked},
+        html,
+    },
+    http::credentials::session,
     state::Gateway,
 };
 
@@ -143,7 +145,7 @@ pub(crate) async fn show(State(gateway): State<Gateway>, headers: HeaderMap) -> 
         let caller = gateway.access.bearer_of(&session).await?;
         Ok(page(&gateway, &session, &caller, StatusCode::OK, "", None))
     };
-    shown.await.map_err(PageError::at(&gateway, "/tokens"))
+    shown.await.map_err(PageError::at(&gateway.login, "/tokens"))
 }
 
 /// What the fields of the form wish for. A box that is not ticked is not sent, so none at all is a
@@ -172,7 +174,7 @@ pub(crate) async fn make(
 ) -> Result<Response, PageError> {
     let made = async {
         let word = fields.iter().find(|(key, _)| key == "form").map_or("", |(_, word)| word);
-        let session = checked(&gateway, &headers, word)?;
+        let session = checked(&gateway.keys, &headers, word)?;
         let caller = gateway.access.bearer_of(&session).await?;
         let made = async { gateway.api_tokens.make_token(&caller, wishes(&fields)?).await };
         Ok(match made.await {
@@ -183,7 +185,7 @@ pub(crate) async fn make(
             }
         })
     };
-    made.await.map_err(PageError::at(&gateway, "/tokens"))
+    made.await.map_err(PageError::at(&gateway.login, "/tokens"))
 }
 
 /// `POST /tokens/{id}/revoke`
@@ -194,11 +196,11 @@ pub(crate) async fn revoke(
     Form(word): Form<Word>,
 ) -> Result<Redirect, PageError> {
     let revoked = async {
-        let session = checked(&gateway, &headers, &word.form)?;
+        let session = checked(&gateway.keys, &headers, &word.form)?;
         let caller = gateway.access.bearer_of(&session).await?;
         gateway.api_tokens.revoke_token(&caller, &id).await
     };
-    revoked.await.map_err(PageError::at(&gateway, "/tokens"))?;
+    revoked.await.map_err(PageError::at(&gateway.login, "/tokens"))?;
     Ok(Redirect::to("/tokens"))
 }
 

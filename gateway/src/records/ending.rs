@@ -10,7 +10,7 @@ use crate::{crypto::record_verifier::Standing, error::ApiError, records::JobReco
 const REOPENED: &str = "the job's record was changed after its end, by something that is no gateway";
 
 /// What a record that is not believed ends with.
-pub(super) fn sentence(doubt: Doubt) -> &'static str {
+pub(crate) fn sentence(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::Unsigned => {
             "the job's record is not signed: a gateway of an older version made it after the others were upgraded, or no gateway did"
@@ -22,7 +22,7 @@ pub(super) fn sentence(doubt: Doubt) -> &'static str {
 
 impl JobRecords {
     /// Ends a record that is not believed, and tells why.
-    pub(super) async fn end_doubted(
+    pub(crate) async fn end_doubted(
         &self,
         entry: &Entry<Job>,
         doubt: Doubt,
@@ -50,7 +50,7 @@ impl JobRecords {
     }
 
     /// The same of these jobs; those that are believed and go on are left alone.
-    pub(super) async fn end_doubted_of(&self, jobs: impl IntoIterator<Item = JobId>) -> Result<(), ApiError> {
+    pub(crate) async fn end_doubted_of(&self, jobs: impl IntoIterator<Item = JobId>) -> Result<(), ApiError> {
         for id in jobs {
             let Some(entry) = self.ledger.job(id).await? else {
                 self.index.forget_job(id)?;

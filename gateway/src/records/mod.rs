@@ -18,10 +18,10 @@ use crate::{
 
 mod ending;
 mod event;
-mod grants;
 mod repeat;
 mod upgrade;
 
+pub(crate) use ending::sentence;
 use jobs::{Job, JobId, LedgerError, bucket::Entry};
 pub(crate) use upgrade::{Upgrade, follow, mark};
 

@@ -1,12 +1,54 @@
 //! What became of a job's status at the forge, for whoever looks at the job.
 
+use jiff::Timestamp;
 use jobs::{Job, ProblemKind, Trigger, bucket::Entry, streams::commit_key};
+use serde::Serialize;
 
 use crate::{
-    api::view::{StatusView, StatusWord},
     error::ApiError,
     repos::{Registrations, problems::fix},
 };
+
+/// What became of a job's status at the forge.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct StatusView {
+    pub(crate) context: String,
+    pub(crate) state: StatusWord,
+    /// One sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Timestamp>,
+    /// One sentence: what mends it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) fix: Option<String>,
+}
+
+/// Whether the forge shows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum StatusWord {
+    /// The forge took it.
+    Posted,
+    /// It will be posted, or tried again.
+    Waiting,
+    /// The forge does not take it.
+    Refused,
+    /// This registration posts none.
+    Silent,
+}
+
+impl StatusWord {
+    /// As it is on the wire.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Posted => "posted",
+            Self::Waiting => "waiting",
+            Self::Refused => "refused",
+            Self::Silent => "silent",
+        }
+    }
+}
 
 impl Registrations {
     /// The state of a job's status; `None` of a job that has nothing to do with a forge. Read by those with

@@ -8,14 +8,13 @@ use jobs::{
     streams,
     usage::Resource,
 };
-use serde::{Deserialize, Serialize};
 use serde_json::Map;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     crypto::{
         keyring::Keyring,
-        sealed::{SealedSecret, usual_events},
+        sealed::{BESIDES_BYTES, SealedSecret, SecretSize, usual_events},
     },
     error::ApiError,
     index::{mirror, mirror::Mirror},
@@ -27,24 +26,9 @@ use crate::{
 pub(crate) const MAX_NAME_BYTES: usize = 128;
 /// Secrets of one repository. A name that was removed leaves a mark for a while, and counts.
 const MAX_SECRETS: usize = 200;
-/// What a secret takes up besides its sealed value, in bytes: key, events and headers.
-const BESIDES_BYTES: u64 = 300;
 /// Names that would be sealed for the same place as what a registration itself has sealed
 /// ([`crate::crypto::sealed::secret_place`], [`crate::crypto::sealed::token_place`]).
 pub(crate) const RESERVED: [&str; 2] = ["secret", "token"];
-
-/// How much a stored secret takes up, read from it without keeping its value.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct SecretSize {
-    /// Of the sealed value and what goes with it.
-    #[serde(rename = "sealed", deserialize_with = "length")]
-    pub(crate) bytes: u64,
-}
-
-fn length<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
-    let sealed = String::deserialize(deserializer)?;
-    Ok(sealed.len() as u64 + BESIDES_BYTES)
-}
 
 /// The key of a secret, and what it is sealed for.
 pub(crate) fn key(repo: RepoId, name: &str) -> String {

@@ -12,10 +12,9 @@ use jobs::{
 };
 
 use crate::{
-    crypto::sealed::SealedSecret,
+    crypto::sealed::{SealedSecret, SecretSize},
     index::{Index, mirror::Mirror},
     metrics::Metrics,
-    repos::secrets::SecretSize,
 };
 
 mod heads;

@@ -1,6 +1,8 @@
 //! What `/api/v1` shows: jobs, repositories, deliveries, tokens. These are wire formats: fields are
 //! added, never changed.
 
+use crate::repos::reports_status::StatusView;
+
 mod delivery;
 mod repository;
 
@@ -108,47 +110,6 @@ impl From<&Entry<Job>> for JobView {
             omitted_bytes: result.map(|result| result.omitted_bytes),
             rerun_of: job.rerun_of,
             status: None,
-        }
-    }
-}
-
-/// What became of a job's status at the forge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct StatusView {
-    pub(crate) context: String,
-    pub(crate) state: StatusWord,
-    /// One sentence.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) since: Option<Timestamp>,
-    /// One sentence: what mends it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) fix: Option<String>,
-}
-
-/// Whether the forge shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum StatusWord {
-    /// The forge took it.
-    Posted,
-    /// It will be posted, or tried again.
-    Waiting,
-    /// The forge does not take it.
-    Refused,
-    /// This registration posts none.
-    Silent,
-}
-
-impl StatusWord {
-    /// As it is on the wire.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Posted => "posted",
-            Self::Waiting => "waiting",
-            Self::Refused => "refused",
-            Self::Silent => "silent",
         }
     }
 }

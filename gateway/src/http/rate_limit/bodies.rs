@@ -75,6 +75,11 @@ enum Scope {
     Repo(RepoId),
 }
 
+tokio::task_local! {
+    /// Counts the body of the request that is being answered.
+    pub(crate) static METER: Arc<Meter>;
+}
+
 /// Counts one request's body, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Meter {

@@ -13,11 +13,12 @@ use http::StatusCode;
 use jobs::RepoId;
 
 use crate::{
-    auth::caller::shown,
     error::{ApiError, Published},
-    extract::METER,
-    http::client_ip,
-    state::Gateway,
+    http::{
+        client_ip,
+        credentials::shown,
+        rate_limit::{Limits, METER},
+    },
 };
 
 /// What monitoring asks, and what proves itself in another way.
@@ -27,7 +28,7 @@ const WEBHOOKS: &str = "/webhooks/";
 const TOKEN_IN_BODY: [&str; 3] = ["/login", "/api/v1/auth/refresh", "/api/v1/auth/logout"];
 
 /// The way in and out of every request.
-pub(crate) async fn pass(State(gateway): State<Gateway>, request: Request<Body>, next: Next) -> Response {
+pub(crate) async fn pass(State(limits): State<Arc<Limits>>, request: Request<Body>, next: Next) -> Response {
     let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let route = route.trim_end_matches('/').to_owned();
     if FREE.contains(&route.as_str()) {
@@ -36,7 +37,7 @@ pub(crate) async fn pass(State(gateway): State<Gateway>, request: Request<Body>,
     let is_webhook = route.starts_with(WEBHOOKS);
     // Whose a body is, its sender has yet to prove; till then it counts for the address, and for the hook.
     let repo = is_webhook.then(|| hook(request.uri().path())).flatten();
-    let meter = Arc::new(gateway.limits.body(client_ip::address(), repo));
+    let meter = Arc::new(limits.body(client_ip::address(), repo));
     if is_webhook {
         return METER.scope(meter, next.run(request)).await;
     }
@@ -44,7 +45,6 @@ pub(crate) async fn pass(State(gateway): State<Gateway>, request: Request<Body>,
     let refused = |error: ApiError| {
         if published { Published(error).into_response() } else { error.into_response() }
     };
-    let limits = &gateway.limits;
     let slot = limits.slot(client_ip::address());
     let token = shown(request.headers());
     let in_body = TOKEN_IN_BODY.contains(&route.as_str());

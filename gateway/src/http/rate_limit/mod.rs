@@ -25,7 +25,7 @@ use std::{
 };
 
 use bodies::Bodies;
-pub(crate) use bodies::Meter;
+pub(crate) use bodies::{METER, Meter};
 use counted::Counted;
 pub(crate) use credit::Credit;
 use jobs::{RepoId, UserId};

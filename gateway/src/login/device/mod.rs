@@ -4,16 +4,13 @@
 //! device code itself is stored nowhere. How many wait is bounded (`open.rs`). A yes is used up by compare-and-set before a session begins,
 //! so one yes makes one session over all gateways.
 
-mod grant;
-mod open;
-mod pace;
-mod page;
+pub(crate) mod open;
+pub(crate) mod pace;
 
 use std::time::Instant;
 
 use async_nats::jetstream;
 use futures_util::future::join_all;
-pub(crate) use grant::{begin, token};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
     TokenId, UserId,
@@ -25,7 +22,6 @@ use jobs::{
 };
 use open::{Given, Open};
 use pace::Polls;
-pub(crate) use page::{answer, show};
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -33,7 +29,7 @@ use serde_json::{Map, Value};
 use crate::http::rate_limit::Slot;
 
 /// How long a code is good for: RFC 8628 has 1800 s in its example; ours is typed at once.
-const LIFE: SignedDuration = SignedDuration::from_mins(15);
+pub(crate) const LIFE: SignedDuration = SignedDuration::from_mins(15);
 /// Letters of a user code (RFC 8628, section 6.1): no vowels, so no words; none that look alike.
 const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
 /// 20^8: with 15 minutes, and only for who is signed in, nobody guesses one.
@@ -42,7 +38,7 @@ const CODE_LENGTH: usize = 8;
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-enum Answer {
+pub(crate) enum Answer {
     Waiting,
     Allowed,
     Denied,
@@ -52,54 +48,54 @@ enum Answer {
 
 /// `logins/device.<sha256(device code)>`
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Request {
-    answer: Answer,
+pub(crate) struct Request {
+    pub(crate) answer: Answer,
     /// Who said yes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    user: Option<UserId>,
+    pub(crate) user: Option<UserId>,
     /// Of the sign-in that said yes.
     #[serde(default)]
-    scopes: Vec<Scope>,
+    pub(crate) scopes: Vec<Scope>,
     /// What let that one in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    let_in: Option<LetIn>,
+    pub(crate) let_in: Option<LetIn>,
     /// Where an API token said yes: what the sign-in ends with, and when at the latest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    made_by: Vec<TokenId>,
+    pub(crate) made_by: Vec<TokenId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    until: Option<Timestamp>,
+    pub(crate) until: Option<Timestamp>,
     /// By the gateway's clock.
-    expires_at: Timestamp,
+    pub(crate) expires_at: Timestamp,
     #[serde(flatten)]
-    other: Map<String, Value>,
+    pub(crate) other: Map<String, Value>,
 }
 
 /// `logins/code.<user code>`
 #[derive(Debug, Clone, Serialize, Deserialize)]
-struct Code {
+pub(crate) struct Code {
     /// The key of the request.
-    request: String,
+    pub(crate) request: String,
     #[serde(flatten)]
-    other: Map<String, Value>,
+    pub(crate) other: Map<String, Value>,
 }
 
 /// All requests of devices.
 #[derive(Debug)]
-pub(super) struct Devices {
-    js: jetstream::Context,
-    requests: Bucket<Request>,
-    codes: Bucket<Code>,
-    polls: Polls,
-    open: Open,
+pub(crate) struct Devices {
+    pub(crate) js: jetstream::Context,
+    pub(crate) requests: Bucket<Request>,
+    pub(crate) codes: Bucket<Code>,
+    pub(crate) polls: Polls,
+    pub(crate) open: Open,
 }
 
 /// A request as its device is told of it.
-struct Begun {
-    device_code: String,
-    user_code: String,
+pub(crate) struct Begun {
+    pub(crate) device_code: String,
+    pub(crate) user_code: String,
 }
 
-fn request_key(device_code: &str) -> String {
+pub(crate) fn request_key(device_code: &str) -> String {
     format!("device.{}", token_hash(device_code))
 }
 
@@ -113,7 +109,7 @@ fn user_code() -> String {
 }
 
 /// What somebody typed, as we write codes: case, dashes and spaces do not matter.
-fn normal(typed: &str) -> Option<String> {
+pub(crate) fn normal(typed: &str) -> Option<String> {
     let letters: String =
         typed.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_uppercase()).collect();
     let sound = letters.len() == CODE_LENGTH && letters.bytes().all(|letter| LETTERS.contains(&letter));
@@ -121,7 +117,7 @@ fn normal(typed: &str) -> Option<String> {
 }
 
 impl Devices {
-    pub(super) async fn open(js: &jetstream::Context) -> Result<Self, BucketError> {
+    pub(crate) async fn open(js: &jetstream::Context) -> Result<Self, BucketError> {
         Ok(Self {
             js: js.clone(),
             requests: Bucket::open(js, streams::LOGINS).await?,
@@ -132,7 +128,7 @@ impl Devices {
     }
 
     /// Gives a code out to this address, and takes away what makes room for it.
-    async fn begin(&self, slot: Slot) -> Result<Begun, BucketError> {
+    pub(crate) async fn begin(&self, slot: Slot) -> Result<Begun, BucketError> {
         let device_code = hex::encode(rand::random::<[u8; 32]>());
         let key = request_key(&device_code);
         let request = Request {
@@ -163,7 +159,7 @@ impl Devices {
     }
 
     /// What cannot be taken away goes with its age.
-    async fn take_away(&self, gone: Vec<Given>) {
+    pub(crate) async fn take_away(&self, gone: Vec<Given>) {
         let purges =
             gone.iter().flat_map(|given| &given.keys).map(|key| purge(&self.js, streams::LOGINS, key));
         for purged in join_all(purges).await {
@@ -175,7 +171,7 @@ impl Devices {
     }
 
     /// The request of a code that somebody typed, if it still waits.
-    async fn waiting(&self, typed: &str) -> Result<Option<Entry<Request>>, BucketError> {
+    pub(crate) async fn waiting(&self, typed: &str) -> Result<Option<Entry<Request>>, BucketError> {
         let Some(user_code) = normal(typed) else { return Ok(None) };
         let Some(code) = self.codes.get(&format!("code.{user_code}")).await? else { return Ok(None) };
         let found = self.requests.get(&code.value.request).await?;
@@ -198,12 +194,12 @@ mod tests {
     #[test_case("BCDF-GHJKL" => None ; "too long")]
     #[test_case("ABCD-FGHJ" => None ; "a vowel")]
     #[test_case("BCDF.GHJ>" => None ; "no letter")]
-    fn what_was_typed(text: &str) -> Option<String> {
+    pub(crate) fn what_was_typed(text: &str) -> Option<String> {
         normal(text)
     }
 
     #[test]
-    fn a_code_reads_back() {
+    pub(crate) fn a_code_reads_back() {
         let code = user_code();
         assert_eq!(normal(&code), Some(code));
     }

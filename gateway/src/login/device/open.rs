@@ -22,21 +22,21 @@ const AT_ONCE: usize = 8;
 
 /// A code that was given out.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Given {
-    pub(super) slot: Slot,
+pub(crate) struct Given {
+    pub(crate) slot: Slot,
     /// The keys of the code and of its request.
-    pub(super) keys: [String; 2],
+    pub(crate) keys: [String; 2],
     /// When it expires.
-    pub(super) until: Instant,
+    pub(crate) until: Instant,
 }
 
 /// What this gateway gave out, oldest first. A restart forgets; then the bucket's age takes them away.
 #[derive(Debug, Default)]
-pub(super) struct Open(Mutex<VecDeque<Given>>);
+pub(crate) struct Open(Mutex<VecDeque<Given>>);
 
 impl Open {
     /// Adds one, and returns those that are to be taken away for it.
-    pub(super) fn add(&self, given: Given, now: Instant) -> Vec<Given> {
+    pub(crate) fn add(&self, given: Given, now: Instant) -> Vec<Given> {
         let mut open = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut gone = Vec::new();
         while gone.len() < AT_ONCE && open.front().is_some_and(|oldest| oldest.until <= now) {

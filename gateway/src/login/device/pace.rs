@@ -7,7 +7,7 @@ use std::{
 };
 
 /// Between two polls of one device, as it was told (RFC 8628, section 3.5).
-pub(super) const INTERVAL: Duration = Duration::from_secs(5);
+pub(crate) const INTERVAL: Duration = Duration::from_secs(5);
 /// What `slow_down` adds to the interval.
 const SLOWER: Duration = Duration::from_secs(5);
 /// A device that did not poll for this long is forgotten; its code has expired.
@@ -17,18 +17,18 @@ const MAX_DEVICES: usize = 10_000;
 
 /// Whether a device polls as slowly as it was told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Pace {
+pub(crate) enum Pace {
     Fine,
     TooFast,
 }
 
 /// When each device polled, and how long it is to wait.
 #[derive(Debug, Default)]
-pub(super) struct Polls(Mutex<HashMap<String, (Instant, Duration)>>);
+pub(crate) struct Polls(Mutex<HashMap<String, (Instant, Duration)>>);
 
 impl Polls {
     /// Notes a poll for the request with this key.
-    pub(super) fn note(&self, key: &str, now: Instant) -> Pace {
+    pub(crate) fn note(&self, key: &str, now: Instant) -> Pace {
         let mut polls = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((last, interval)) = polls.get_mut(key) {
             let waited = now.duration_since(*last);
@@ -49,7 +49,7 @@ impl Polls {
     }
 
     /// Its tokens were fetched, or it was refused.
-    pub(super) fn forget(&self, key: &str) {
+    pub(crate) fn forget(&self, key: &str) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
     }
 }

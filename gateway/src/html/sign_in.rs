@@ -5,11 +5,11 @@ use axum::response::Response;
 use axum_extra::extract::cookie::{Cookie, SameSite};
 use http::StatusCode;
 use jiff::SignedDuration;
+use url::Url;
 
 use crate::{
-    auth::caller::SESSION,
-    pages::{ErrorPage, html},
-    state::Gateway,
+    html::{ErrorPage, html},
+    http::credentials::SESSION,
 };
 
 #[derive(Template)]
@@ -69,16 +69,16 @@ pub(crate) fn device(status: StatusCode, page: &DevicePage<'_>) -> Response {
 }
 
 /// A cookie that no script reads and no other site's form sends; gone when the browser closes.
-pub(super) fn browser_cookie(gateway: &Gateway, value: &str) -> String {
+pub(crate) fn browser_cookie(public_url: &Url, value: &str) -> String {
     Cookie::build((SESSION, value))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)
-        .secure(gateway.public_url.scheme() == "https")
+        .secure(public_url.scheme() == "https")
         .to_string()
 }
 
 /// The same for so long; for no time it is taken away.
-pub(crate) fn cookie_of(gateway: &Gateway, value: &str, life: SignedDuration) -> String {
-    format!("{}; Max-Age={}", browser_cookie(gateway, value), life.as_secs())
+pub(crate) fn cookie_of(public_url: &Url, value: &str, life: SignedDuration) -> String {
+    format!("{}; Max-Age={}", browser_cookie(public_url, value), life.as_secs())
 }

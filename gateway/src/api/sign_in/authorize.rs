@@ -8,9 +8,10 @@ use http::{HeaderMap, StatusCode, header};
 use serde::Deserialize;
 
 use crate::{
+    api::sign_in::answer::Failed,
     error::ApiError,
     extract::Query,
-    login::{answer::Failed, attempt::Attempt, error::LoginError, return_path::return_path},
+    login::{attempt::Attempt, error::LoginError, return_path::return_path},
     state::Gateway,
 };
 
@@ -53,6 +54,7 @@ async fn begun(gateway: &Gateway, query: Result<Query<Wish>, ApiError>) -> Resul
     };
     let attempt = Attempt::new(which, next, None);
     let address = login.address(&attempt, &gateway.config.login).await?;
-    let headers = [(header::LOCATION, address.to_string()), (header::SET_COOKIE, attempt.cookie(gateway))];
+    let headers =
+        [(header::LOCATION, address.to_string()), (header::SET_COOKIE, attempt.cookie(&gateway.sign_ins))];
     Ok((StatusCode::FOUND, headers).into_response())
 }

@@ -21,8 +21,8 @@ use serde_json::json;
 use crate::{
     auth::bearers::words,
     error::ApiError,
-    extract::{MAX_BODY_BYTES, read},
-    http::client_ip,
+    extract::read,
+    http::{MAX_BODY_BYTES, client_ip},
     login::device::{
         Answer, LIFE, Request,
         pace::{INTERVAL, Pace},
@@ -34,7 +34,7 @@ use crate::{
 /// The one kind of grant that is given here.
 const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// How a session of a device is named in its record.
-pub(super) const PROVIDER: &str = "device";
+pub(crate) const PROVIDER: &str = "device";
 
 /// The fields of a form; JSON is taken too.
 async fn fields(body: Body) -> Result<HashMap<String, String>, ApiError> {

@@ -16,8 +16,8 @@ use serde::Serialize;
 use crate::{
     auth::bearers,
     error::{ApiError, Published},
+    html::sign_in,
     login::{error::LoginError, person::Known},
-    pages,
     state::Gateway,
 };
 
@@ -49,7 +49,7 @@ fn reads(headers: &HeaderMap) -> Reads {
 
 /// A bearer token and what renews it.
 #[derive(Debug, Serialize)]
-pub(super) struct Granted {
+pub(crate) struct Granted {
     token: String,
     refresh_token: String,
     /// In seconds.
@@ -57,14 +57,14 @@ pub(super) struct Granted {
 }
 
 impl Granted {
-    pub(super) fn of(gateway: &Gateway, session: &Session, refresh_token: &Secret) -> Self {
+    pub(crate) fn of(gateway: &Gateway, session: &Session, refresh_token: &Secret) -> Self {
         let (token, expires_in) = gateway.login.bearers.sign(session);
         Self { token, refresh_token: refresh_token.expose().to_owned(), expires_in }
     }
 }
 
 /// Begins a session and answers with it.
-pub(super) async fn welcome(
+pub(crate) async fn welcome(
     gateway: &Gateway,
     headers: &HeaderMap,
     known: Known,
@@ -93,10 +93,10 @@ pub(super) async fn welcome(
     tracing::info!(user = %user.id, provider, ?holder, "signed in");
     Ok(match reads {
         Reads::Page => {
-            let cookie = pages::cookie_of(gateway, held.expose(), BROWSER_LIFE);
+            let cookie = sign_in::cookie_of(&gateway.public_url, held.expose(), BROWSER_LIFE);
             let page = match next {
                 Some(next) => Redirect::to(next).into_response(),
-                None => pages::signed_in(&user.email, &gateway.login.bearers.sign(&session).0),
+                None => sign_in::signed_in(&user.email, &gateway.login.bearers.sign(&session).0),
             };
             ([(header::SET_COOKIE, cookie)], page).into_response()
         }
@@ -106,13 +106,13 @@ pub(super) async fn welcome(
 }
 
 /// A sign-in that did not work, as its client can read it.
-pub(super) enum Failed {
+pub(crate) enum Failed {
     Page(StatusCode, String),
     Json(ApiError),
 }
 
 impl Failed {
-    pub(super) fn of(gateway: &Gateway, headers: &HeaderMap, error: LoginError) -> Self {
+    pub(crate) fn of(gateway: &Gateway, headers: &HeaderMap, error: LoginError) -> Self {
         let error: ApiError = error.into();
         // Programs of the published interface know the answer of a service without login as JSON.
         match reads(headers) {
@@ -128,7 +128,7 @@ impl Failed {
 impl IntoResponse for Failed {
     fn into_response(self) -> Response {
         match self {
-            Self::Page(status, sentence) => pages::not_signed_in(status, &sentence),
+            Self::Page(status, sentence) => sign_in::not_signed_in(status, &sentence),
             Self::Json(error) => Published(error).into_response(),
         }
     }

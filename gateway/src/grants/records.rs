@@ -7,8 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use jobs::{Doubt, Job, JobId, SecretEvent, State, WorkerName, bucket::Entry, record::MAX_ATTEMPTS};
 
 use crate::{
-    crypto::record_verifier::CLOCK_SKEW,
-    records::{JobRecords, Standing},
+    crypto::record_verifier::{CLOCK_SKEW, Standing},
+    grants::Grants,
+    records::sentence,
     repos::credentials::{NotGranted, refused, unavailable},
 };
 
@@ -24,7 +25,7 @@ const OVER: &str = "the job is over";
 /// Why nothing is given where a newer gateway may know better.
 const NEWER: &str = "a newer gateway signed the job's record";
 
-impl JobRecords {
+impl Grants {
     /// The job whose attempt is the asker's, and the event by which its secrets are chosen.
     pub(crate) async fn job_to_grant(
         &self,
@@ -32,13 +33,13 @@ impl JobRecords {
         id: JobId,
         attempt: u32,
     ) -> Result<(Job, Option<SecretEvent>), NotGranted> {
-        let longest = longest_life(self.max_queue_time);
+        let longest = longest_life(self.job_records.max_queue_time);
         if !is_of_now(id.made_at(), Timestamp::now(), longest) {
             return refused(OUT_OF_TIME);
         }
         let entry = self.ledger.job(id).await.map_err(unavailable)?;
         // Its record may have been written again since, but an end stays one.
-        if self.index.is_over(id).map_err(unavailable)? {
+        if self.job_records.index.is_over(id).map_err(unavailable)? {
             return refused(OVER);
         }
         let is_its = |entry: &Entry<Job>| {
@@ -54,12 +55,12 @@ impl JobRecords {
 
     /// The event that was signed. What is not believed ends here: another attempt would get nothing too.
     async fn event_to_grant(&self, entry: &Entry<Job>) -> Result<Option<SecretEvent>, NotGranted> {
-        match self.verifier.standing(entry) {
+        match self.job_records.verifier.standing(entry) {
             // The commit decides what a worker runs with what it is given.
             Standing::Signed(signature) if signature.sha.is_none() || signature.sha == entry.value.sha => {
                 Ok(signature.event)
             }
-            Standing::Upgrading => self.event_of(&entry.value).await.map_err(unavailable),
+            Standing::Upgrading => self.job_records.event_of(&entry.value).await.map_err(unavailable),
             Standing::Old => refused(OLD),
             Standing::Doubted(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
             Standing::Signed(_) => self.end_for(entry, Doubt::Forged).await,
@@ -68,20 +69,20 @@ impl JobRecords {
     }
 
     async fn end_for<T>(&self, entry: &Entry<Job>, doubt: Doubt) -> Result<T, NotGranted> {
-        refused(self.end_doubted(entry, doubt).await.map_err(unavailable)?)
+        refused(self.job_records.end_doubted(entry, doubt).await.map_err(unavailable)?)
     }
 
     /// The job whose status is to be posted: also long after its end, but never of a record that is not
     /// signed.
     pub(crate) async fn job_to_post(&self, id: JobId) -> Result<Option<Job>, NotGranted> {
         let Some(entry) = self.ledger.job(id).await.map_err(unavailable)? else { return Ok(None) };
-        match self.verifier.standing(&entry) {
+        match self.job_records.verifier.standing(&entry) {
             Standing::Signed(_) | Standing::Upgrading => Ok(Some(entry.value)),
             Standing::Old => refused(OLD),
             Standing::Doubted(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
             Standing::Doubted(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
-                self.verifier.doubt(&entry);
-                refused(super::ending::sentence(doubt))
+                self.job_records.verifier.doubt(&entry);
+                refused(sentence(doubt))
             }
         }
     }

@@ -16,9 +16,10 @@ use jobs::{
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    api::sign_in::answer::Granted,
     error::ApiError,
-    extract::{MAX_BODY_BYTES, Wanted, json, read},
-    login::answer::Granted,
+    extract::{Wanted, json, read},
+    http::MAX_BODY_BYTES,
     state::Gateway,
 };
 

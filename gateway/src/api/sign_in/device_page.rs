@@ -9,12 +9,12 @@ use jobs::accounts::ALL_SCOPES;
 use serde::Deserialize;
 
 use crate::{
-    auth::caller::session,
+    api::sign_in::device_grant::PROVIDER,
     error::ApiError,
     extract::{Form, Query},
-    login::device::{Answer, Request, grant::PROVIDER, normal},
-    pages,
-    pages::{DevicePage, PageError},
+    html::{PageError, form::checked, sign_in, sign_in::DevicePage},
+    http::credentials::session,
+    login::device::{Answer, Request, normal},
     state::Gateway,
 };
 
@@ -54,9 +54,12 @@ pub(crate) async fn show(
         let caller = gateway.access.bearer_of(&session).await?;
         let code = normal(&shown.user_code).unwrap_or_default();
         let form = gateway.keys.form(&session);
-        Ok(pages::device(StatusCode::OK, &DevicePage { email: &caller.user.email, code, form, message: "" }))
+        Ok(sign_in::device(
+            StatusCode::OK,
+            &DevicePage { email: &caller.user.email, code, form, message: "" },
+        ))
     };
-    page.await.map_err(PageError::at(&gateway, here(&shown.user_code)))
+    page.await.map_err(PageError::at(&gateway.login, here(&shown.user_code)))
 }
 
 /// `POST /device`
@@ -66,14 +69,14 @@ pub(crate) async fn answer(
     Form(said): Form<Said>,
 ) -> Result<Response, PageError> {
     let page = async {
-        let session = pages::checked(&gateway, &headers, &said.form)?;
+        let session = checked(&gateway.keys, &headers, &said.form)?;
         let caller = gateway.access.bearer_of(&session).await?;
         let devices = &gateway.login.devices;
         let again = |message| {
             let form = gateway.keys.form(&session);
             let code = normal(&said.user_code).unwrap_or_default();
             let page = DevicePage { email: &caller.user.email, code, form, message };
-            pages::device(StatusCode::BAD_REQUEST, &page)
+            sign_in::device(StatusCode::BAD_REQUEST, &page)
         };
         let Some(entry) = devices.waiting(&said.user_code).await? else {
             return Ok(again("There is no such code, or it was used or has expired."));
@@ -104,11 +107,11 @@ pub(crate) async fn answer(
         }
         tracing::info!(user = %caller.user.id, allows, "a device's code was answered");
         Ok(if allows {
-            pages::said("Signed in", "The program is signed in now. You can close this page.")
+            sign_in::said("Signed in", "The program is signed in now. You can close this page.")
         } else {
-            pages::said("Denied", "The program was refused. You can close this page.")
+            sign_in::said("Denied", "The program was refused. You can close this page.")
         }
         .into_response())
     };
-    page.await.map_err(PageError::at(&gateway, here(&said.user_code)))
+    page.await.map_err(PageError::at(&gateway.login, here(&said.user_code)))
 }

@@ -12,13 +12,12 @@ use http::{HeaderMap, HeaderValue, header};
 use serde::Deserialize;
 
 use crate::{
-    auth::caller::session,
+    api::sign_in::answer::{Failed, welcome},
     error::ApiError,
     extract::Query,
-    http::client_ip,
+    http::{client_ip, credentials::session},
     login::{
         Which,
-        answer::{Failed, welcome},
         attempt::{Attempt, forget},
         error::{LoginError, said},
         exchange::Proof,
@@ -48,7 +47,7 @@ pub(crate) async fn callback(
         Ok(response) => response,
         Err(error) => Failed::of(&gateway, &headers, error).into_response(),
     };
-    let cookie = HeaderValue::from_str(&forget(&gateway)).expect("a cookie of ours is a header");
+    let cookie = HeaderValue::from_str(&forget(&gateway.sign_ins)).expect("a cookie of ours is a header");
     response.headers_mut().append(header::SET_COOKIE, cookie);
     response
 }
@@ -60,7 +59,7 @@ async fn came(
 ) -> Result<Response, LoginError> {
     let Query(came) = query?;
     gateway.login.chosen(None)?;
-    let attempt = Attempt::of(gateway, headers, came.state.as_deref().unwrap_or_default())?;
+    let attempt = Attempt::of(&gateway.sign_ins, headers, came.state.as_deref().unwrap_or_default())?;
     gateway.limits.comes_back(client_ip::address())?;
     match came.who(gateway, headers, &attempt).await {
         Ok(known) => welcome(gateway, headers, known, attempt.next.as_deref()).await,
@@ -87,7 +86,7 @@ impl Came {
             (Which::Github, _, Some(github)) => (github.label(), Vouches::ForItsOwn),
             (Which::Oidc | Which::Github, _, _) => return Err(LoginError::NotConfigured),
         };
-        attempt.is_unused(gateway).await?;
+        attempt.is_unused(&gateway.sign_ins).await?;
         if let Some(code) = &self.error {
             let description = said(self.error_description.as_deref().unwrap_or_default());
             return Err(LoginError::Refused { provider: label, code: said(code), description });
@@ -106,7 +105,7 @@ impl Came {
         // Who links an account begins a session with it too.
         let let_in = gateway.sign_ins.let_in(&person)?;
         gateway.limits.signs_in(&person.provider, &person.subject)?;
-        attempt.use_up(gateway).await?;
+        attempt.use_up(&gateway.sign_ins).await?;
         let user = match attempt.link {
             Some(user) => {
                 // The session must still be of the one who began.

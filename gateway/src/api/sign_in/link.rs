@@ -1,0 +1,50 @@
+//! `POST /link`: somebody who is signed in lets an account at a provider lead to his user as well.
+//!
+//! That must be his own wish, for whoever has the account is him from then on: it begins with a form
+//! that carries the session's word. The answer is a page that leads on and not a redirect, since our
+//! pages may send forms to ourselves only, and browsers hold a form's redirects to that.
+
+use axum::{
+    extract::State,
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, header};
+use serde::Deserialize;
+
+use crate::{
+    extract::Form,
+    html::{PageError, form::checked, sign_in},
+    login::{attempt::Attempt, error::LoginError, linking::may_link},
+    state::Gateway,
+};
+
+/// Of the form.
+#[derive(Deserialize)]
+pub(crate) struct Wish {
+    #[serde(default)]
+    provider: String,
+    /// The session's word.
+    #[serde(default)]
+    form: String,
+}
+
+/// `POST /link`
+pub(crate) async fn link(
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+    Form(wish): Form<Wish>,
+) -> Result<Response, PageError> {
+    let begun = begun(&gateway, &headers, &wish).await;
+    begun.map_err(|error| PageError::at(&gateway.login, "/")(error.into()))
+}
+
+async fn begun(gateway: &Gateway, headers: &HeaderMap, wish: &Wish) -> Result<Response, LoginError> {
+    let session = checked(&gateway.keys, headers, &wish.form)?;
+    let caller = gateway.access.bearer_of(&session).await?;
+    may_link(&caller)?;
+    let which = gateway.login.chosen(Some(&wish.provider))?;
+    let attempt = Attempt::new(which, Some("/".to_owned()), Some(caller.user.id));
+    let address = gateway.login.address(&attempt, &gateway.config.login).await?;
+    let page = sign_in::leaving(address.host_str().unwrap_or_default(), address.as_str());
+    Ok(([(header::SET_COOKIE, attempt.cookie(&gateway.sign_ins))], page).into_response())
+}

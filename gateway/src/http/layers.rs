@@ -1,0 +1,124 @@
+//! What holds for every route: the security headers, an id, a limit in time and a bounded body.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, MatchedPath, Request, State},
+    middleware::{Next, from_fn_with_state},
+    response::{IntoResponse, Response},
+};
+use http::{HeaderName, HeaderValue, header};
+use tower_http::{
+    catch_panic::CatchPanicLayer,
+    request_id::{MakeRequestId, PropagateRequestIdLayer, RequestId, SetRequestIdLayer},
+};
+use url::Url;
+
+use crate::{
+    error::ApiError,
+    http::{
+        MAX_BODY_BYTES,
+        client_ip::{CLIENT, Client, Network},
+        rate_limit::{Limits, middleware},
+    },
+    metrics::Metrics,
+};
+
+/// A request that takes longer is one whose client or NATS is gone. A forge waits 10 s.
+const TIME: Duration = Duration::from_secs(30);
+/// The longest `?wait` for a job, in seconds: most proxies give up then.
+pub(crate) const MAX_WAIT_S: u64 = 300;
+/// For `POST /api/v1/jobs`, whose `?wait` may be as long as [`MAX_WAIT_S`].
+const WAITING_TIME: Duration = Duration::from_secs(MAX_WAIT_S + 15);
+/// Browsers come back with TLS for so long (RFC 6797), to this host alone.
+const ONE_YEAR: &str = "max-age=31536000";
+/// The path that may wait.
+const MAY_WAIT: &str = "/api/v1/jobs";
+/// The longest `x-request-id` taken from outside; others are replaced.
+const MAX_REQUEST_ID_BYTES: usize = 64;
+
+/// What the layers work with.
+pub(crate) struct Edge {
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) trusted_proxies: Vec<Network>,
+    pub(crate) public_url: Url,
+}
+
+/// Puts around all routes what holds for each of them.
+pub(crate) fn layered(router: Router, edge: Edge) -> Router {
+    let request_id = HeaderName::from_static("x-request-id");
+    let limits = Arc::clone(&edge.limits);
+    router
+        .layer(DefaultBodyLimit::max(MAX_BODY_BYTES))
+        .layer(CatchPanicLayer::custom(|panic: Box<dyn std::any::Any + Send>| {
+            let words = panic.downcast_ref::<&str>().map(|words| (*words).to_owned());
+            let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+            ApiError::Internal(anyhow::anyhow!("panic: {words}")).into_response()
+        }))
+        .layer(from_fn_with_state(limits, middleware::pass))
+        .layer(from_fn_with_state(Arc::new(edge), around))
+        .layer(PropagateRequestIdLayer::new(request_id.clone()))
+        .layer(SetRequestIdLayer::new(request_id, FreshId))
+        .layer(axum::middleware::from_fn(only_sound_request_ids))
+}
+
+#[derive(Clone)]
+struct FreshId;
+
+impl MakeRequestId for FreshId {
+    fn make_request_id<B>(&mut self, _: &http::Request<B>) -> Option<RequestId> {
+        let id = uuid::Uuid::now_v7().to_string();
+        id.parse().ok().map(RequestId::new)
+    }
+}
+
+/// A request id from outside goes into logs and answers: only a short printable one is kept.
+async fn only_sound_request_ids(mut request: Request, next: Next) -> Response {
+    let sound =
+        |id: &HeaderValue| id.len() <= MAX_REQUEST_ID_BYTES && id.as_bytes().iter().all(u8::is_ascii_graphic);
+    if request.headers().get("x-request-id").is_some_and(|id| !sound(id)) {
+        request.headers_mut().remove("x-request-id");
+    }
+    next.run(request).await
+}
+
+/// Limit in time, span, count and headers of every request.
+async fn around(State(edge): State<Arc<Edge>>, request: Request<Body>, next: Next) -> Response {
+    use tracing::Instrument as _;
+    let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
+    // With or without a slash at its end it is the same route.
+    let route = if route.len() > 1 { route.trim_end_matches('/').to_owned() } else { route.to_owned() };
+    let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
+    let span = tracing::info_span!("request", id, method = %request.method(), route);
+    let time = if route == MAY_WAIT { WAITING_TIME } else { TIME };
+    let client = Client::of(request.extensions(), request.headers(), &edge.trusted_proxies);
+    let answering = tokio::time::timeout(time, CLIENT.scope(client, next.run(request)));
+    let answered = answering.instrument(span.clone()).await;
+    let mut response = answered.unwrap_or_else(|_| {
+        span.in_scope(|| {
+            ApiError::Unavailable(anyhow::anyhow!("no answer within {} s", time.as_secs())).into_response()
+        })
+    });
+    edge.metrics.request(&route, response.status().as_u16());
+    let headers = response.headers_mut();
+    let fixed = [
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ];
+    for (name, value) in fixed {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
+    // Over plain HTTP a browser must not heed it (RFC 6797, section 7.2).
+    if client.with_tls.unwrap_or_else(|| edge.public_url.scheme() == "https") {
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONE_YEAR));
+    }
+    response
+}
