@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use axum::{
     Router,
-    routing::{MethodRouter, delete, get, patch, post, put},
+    handler::Handler,
+    routing::{MethodFilter, MethodRouter, on},
 };
 use http::Method;
 
@@ -13,6 +14,7 @@ use crate::{
         audit, deliveries, events, health, job_output, jobs, metrics, openapi, published, repos, secrets,
         sign_in, tokens, usage, webhooks,
     },
+    auth::rights::Right,
     http::layers::{Edge, layered},
     pages,
     state::Gateway,
@@ -25,74 +27,105 @@ pub(crate) struct Route {
     answer: MethodRouter<Gateway>,
 }
 
+impl Route {
+    /// A route whose handler says in its first argument who may call it.
+    fn of<H, T>(method: Method, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Gateway>,
+        T: BeginsWithRight + 'static,
+    {
+        Self::public(method, path, handler)
+    }
+
+    /// A route for everybody, or one that proves in its own way who asks: webhooks by their signature, a
+    /// sign-in by what the provider says, a refresh token by itself.
+    fn public<H, T>(method: Method, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Gateway>,
+        T: 'static,
+    {
+        let filter = MethodFilter::try_from(method.clone()).expect("a method that axum routes");
+        Self { method, path, answer: on(filter, handler) }
+    }
+}
+
+/// The arguments of a handler of which the first is a [`Right`].
+trait BeginsWithRight {}
+
+macro_rules! begin_with_right {
+    ($(($($rest:ident)*))*) => {
+        // What axum says of a handler's arguments begins with how its last one is read.
+        $(impl<How, R: Right, $($rest),*> BeginsWithRight for (How, R, $($rest,)*) {})*
+    };
+}
+
+begin_with_right! { () (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) }
+
 /// Every route there is. `openapi.json` describes those below `/api/v1` and the published interface;
 /// a test holds the two together.
 pub(crate) fn routes() -> Vec<Route> {
-    let route = |method, path, answer| Route { method, path, answer };
-    let at_get = |path, answer| route(Method::GET, path, answer);
-    let at_post = |path, answer| route(Method::POST, path, answer);
     vec![
-        at_post("/job/send-job", post(published::send_job)),
-        at_get("/job/job-status", get(published::job_status)),
-        at_get("/job/result", get(published::result)),
-        at_get("/job/list-jobs", get(published::list_jobs)),
-        at_get("/observer/stats", get(published::stats)),
-        at_get("/oauth/authorize", get(sign_in::authorize::authorize)),
-        at_get("/oauth/callback", get(sign_in::callback::callback)),
-        at_post("/oauth/device", post(sign_in::device_grant::begin)),
-        at_post("/oauth/token", post(sign_in::device_grant::token)),
-        at_post("/api/v1/auth/refresh", post(sign_in::account::refresh)),
-        at_post("/api/v1/auth/logout", post(sign_in::account::logout)),
-        at_get("/api/v1/whoami", get(sign_in::account::whoami)),
-        at_post("/api/v1/jobs", post(jobs::submit)),
-        at_get("/api/v1/jobs", get(jobs::list)),
-        at_get("/api/v1/jobs/{id}", get(jobs::get)),
-        route(Method::DELETE, "/api/v1/jobs/{id}", delete(jobs::remove)),
-        at_get("/api/v1/jobs/{id}/result", get(job_output::result)),
-        at_get("/api/v1/jobs/{id}/log", get(job_output::log)),
-        at_get("/api/v1/jobs/{id}/events", get(events::events)),
-        at_post("/api/v1/jobs/{id}/cancel", post(jobs::cancel)),
-        at_post("/api/v1/jobs/{id}/rerun", post(jobs::rerun)),
-        at_post("/api/v1/repos", post(repos::add)),
-        at_get("/api/v1/repos", get(repos::list)),
-        at_get("/api/v1/repos/{id}", get(repos::get)),
-        route(Method::PATCH, "/api/v1/repos/{id}", patch(repos::change)),
-        route(Method::DELETE, "/api/v1/repos/{id}", delete(repos::remove)),
-        at_get("/api/v1/repos/{id}/secrets", get(secrets::list)),
-        route(Method::PUT, "/api/v1/repos/{id}/secrets/{name}", put(secrets::set)),
-        route(Method::DELETE, "/api/v1/repos/{id}/secrets/{name}", delete(secrets::remove)),
-        at_get("/api/v1/deliveries", get(deliveries::list)),
-        at_get("/api/v1/deliveries/{id}", get(deliveries::get)),
-        at_post("/api/v1/deliveries/{id}/replay", post(deliveries::replay)),
-        at_post("/api/v1/deliveries/{id}/approve", post(deliveries::approve)),
-        at_post("/api/v1/tokens", post(tokens::make)),
-        at_get("/api/v1/tokens", get(tokens::list)),
-        route(Method::DELETE, "/api/v1/tokens/{id}", delete(tokens::revoke)),
-        at_get("/api/v1/usage", get(usage::show)),
-        at_get("/api/v1/stats", get(health::stats)),
-        at_get("/api/v1/audit", get(audit::list)),
-        at_post("/webhooks/github", post(webhooks::github)),
-        at_post("/webhooks/{id}", post(webhooks::of_repo)),
-        at_get("/openapi.json", get(openapi::openapi)),
-        at_get("/schema/faas-manifest.json", get(openapi::manifest_schema)),
-        at_get("/healthz", get(health::healthz)),
-        at_get("/readyz", get(health::readyz)),
-        at_get("/metrics", get(metrics::metrics)),
-        at_get("/", get(pages::home)),
-        at_get("/jobs/{id}", get(pages::job)),
-        at_post("/jobs/{id}/cancel", post(pages::cancel)),
-        at_post("/jobs/{id}/rerun", post(pages::rerun)),
-        at_get("/deliveries/{id}", get(pages::delivery::show)),
-        at_post("/deliveries/{id}/approve", post(pages::delivery::approve)),
-        at_get("/tokens", get(pages::tokens::show)),
-        at_post("/tokens", post(pages::tokens::make)),
-        at_post("/tokens/{id}/revoke", post(pages::tokens::revoke)),
-        at_get("/device", get(sign_in::device_page::show)),
-        at_post("/device", post(sign_in::device_page::answer)),
-        at_post("/link", post(sign_in::link::link)),
-        at_post("/login", post(pages::login)),
-        at_post("/logout", post(pages::logout)),
-        at_get("/assets/{name}", get(pages::asset)),
+        Route::of(Method::POST, "/job/send-job", published::send_job),
+        Route::of(Method::GET, "/job/job-status", published::job_status),
+        Route::of(Method::GET, "/job/result", published::result),
+        Route::of(Method::GET, "/job/list-jobs", published::list_jobs),
+        Route::of(Method::GET, "/observer/stats", published::stats),
+        Route::public(Method::GET, "/oauth/authorize", sign_in::authorize::authorize),
+        Route::public(Method::GET, "/oauth/callback", sign_in::callback::callback),
+        Route::public(Method::POST, "/oauth/device", sign_in::device_grant::begin),
+        Route::public(Method::POST, "/oauth/token", sign_in::device_grant::token),
+        Route::public(Method::POST, "/api/v1/auth/refresh", sign_in::account::refresh),
+        Route::public(Method::POST, "/api/v1/auth/logout", sign_in::account::logout),
+        Route::of(Method::GET, "/api/v1/whoami", sign_in::account::whoami),
+        Route::of(Method::POST, "/api/v1/jobs", jobs::submit),
+        Route::of(Method::GET, "/api/v1/jobs", jobs::list),
+        Route::of(Method::GET, "/api/v1/jobs/{id}", jobs::get),
+        Route::of(Method::DELETE, "/api/v1/jobs/{id}", jobs::remove),
+        Route::of(Method::GET, "/api/v1/jobs/{id}/result", job_output::result),
+        Route::of(Method::GET, "/api/v1/jobs/{id}/log", job_output::log),
+        Route::of(Method::GET, "/api/v1/jobs/{id}/events", events::events),
+        Route::of(Method::POST, "/api/v1/jobs/{id}/cancel", jobs::cancel),
+        Route::of(Method::POST, "/api/v1/jobs/{id}/rerun", jobs::rerun),
+        Route::of(Method::POST, "/api/v1/repos", repos::add),
+        Route::of(Method::GET, "/api/v1/repos", repos::list),
+        Route::of(Method::GET, "/api/v1/repos/{id}", repos::get),
+        Route::of(Method::PATCH, "/api/v1/repos/{id}", repos::change),
+        Route::of(Method::DELETE, "/api/v1/repos/{id}", repos::remove),
+        Route::of(Method::GET, "/api/v1/repos/{id}/secrets", secrets::list),
+        Route::of(Method::PUT, "/api/v1/repos/{id}/secrets/{name}", secrets::set),
+        Route::of(Method::DELETE, "/api/v1/repos/{id}/secrets/{name}", secrets::remove),
+        Route::of(Method::GET, "/api/v1/deliveries", deliveries::list),
+        Route::of(Method::GET, "/api/v1/deliveries/{id}", deliveries::get),
+        Route::of(Method::POST, "/api/v1/deliveries/{id}/replay", deliveries::replay),
+        Route::of(Method::POST, "/api/v1/deliveries/{id}/approve", deliveries::approve),
+        Route::of(Method::POST, "/api/v1/tokens", tokens::make),
+        Route::of(Method::GET, "/api/v1/tokens", tokens::list),
+        Route::of(Method::DELETE, "/api/v1/tokens/{id}", tokens::revoke),
+        Route::of(Method::GET, "/api/v1/usage", usage::show),
+        Route::of(Method::GET, "/api/v1/stats", health::stats),
+        Route::of(Method::GET, "/api/v1/audit", audit::list),
+        Route::public(Method::POST, "/webhooks/github", webhooks::github),
+        Route::public(Method::POST, "/webhooks/{id}", webhooks::of_repo),
+        Route::public(Method::GET, "/openapi.json", openapi::openapi),
+        Route::public(Method::GET, "/schema/faas-manifest.json", openapi::manifest_schema),
+        Route::public(Method::GET, "/healthz", health::healthz),
+        Route::public(Method::GET, "/readyz", health::readyz),
+        Route::public(Method::GET, "/metrics", metrics::metrics),
+        Route::of(Method::GET, "/", pages::home),
+        Route::of(Method::GET, "/jobs/{id}", pages::job),
+        Route::of(Method::POST, "/jobs/{id}/cancel", pages::cancel),
+        Route::of(Method::POST, "/jobs/{id}/rerun", pages::rerun),
+        Route::of(Method::GET, "/deliveries/{id}", pages::delivery::show),
+        Route::of(Method::POST, "/deliveries/{id}/approve", pages::delivery::approve),
+        Route::of(Method::GET, "/tokens", pages::tokens::show),
+        Route::of(Method::POST, "/tokens", pages::tokens::make),
+        Route::of(Method::POST, "/tokens/{id}/revoke", pages::tokens::revoke),
+        Route::of(Method::GET, "/device", sign_in::device_page::show),
+        Route::of(Method::POST, "/device", sign_in::device_page::answer),
+        Route::of(Method::POST, "/link", sign_in::link::link),
+        Route::public(Method::POST, "/login", pages::login),
+        Route::public(Method::POST, "/logout", pages::logout),
+        Route::public(Method::GET, "/assets/{name}", pages::asset),
     ]
 }
 

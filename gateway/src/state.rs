@@ -6,6 +6,7 @@
 use std::{ops::Deref, sync::Arc};
 
 use anyhow::Context as _;
+use axum::extract::FromRef;
 use hooks::{checks::CheckClient, forge_api::ForgeApi, heads::Heads, status::StatusClient};
 use jobs::{
     Ledger, Repo,
@@ -19,7 +20,7 @@ use url::Url;
 
 use crate::{
     audit::AuditLog,
-    auth::{bearers::Bearers, caller::Access, last_used::LastUsed, tokens::ApiTokens},
+    auth::{bearers::Bearers, identity::Access, last_used::LastUsed, tokens::ApiTokens},
     config::Config,
     crypto::{keyring::Keyring, record_key, record_verifier::RecordVerifier, sealed::SecretSize},
     deliveries::{Deliveries, rejected::LastRejected},
@@ -292,4 +293,34 @@ impl Gateway {
     pub async fn poll_refs(&self) -> anyhow::Result<Round> {
         self.ref_poll.poll_all().await
     }
+}
+
+/// Handlers take the services that they use.
+macro_rules! services {
+    ($($field:ident: $service:ty,)*) => {
+        $(impl FromRef<Gateway> for $service {
+            fn from_ref(gateway: &Gateway) -> Self {
+                gateway.$field.clone()
+            }
+        })*
+    };
+}
+
+services! {
+    ledger: Ledger,
+    index: Arc<Index>,
+    keys: Arc<Keyring>,
+    limits: Arc<Limits>,
+    metrics: Arc<Metrics>,
+    audit: AuditLog,
+    job_records: Arc<JobRecords>,
+    budgets: Arc<Budgets>,
+    secret_store: Arc<SecretStore>,
+    access: Arc<Access>,
+    api_tokens: Arc<ApiTokens>,
+    login: Arc<Login>,
+    sign_ins: Arc<SignIns>,
+    jobs: Arc<Jobs>,
+    registrations: Arc<Registrations>,
+    deliveries: Arc<Deliveries>,
 }

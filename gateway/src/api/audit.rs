@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use axum::{Json, extract::State};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use http::HeaderMap;
 use jiff::Timestamp;
 use jobs::{UserId, audit::Action, streams};
 use serde::{Deserialize, Serialize};
@@ -14,6 +13,7 @@ use serde_json::{Map, Value};
 use crate::{
     api::{jobs::PAGE, view::List},
     audit::AuditLog,
+    auth::rights::AdminReader,
     error::ApiError,
     extract::Query,
     state::Gateway,
@@ -123,14 +123,10 @@ fn view(prefix: &str, message: &async_nats::jetstream::message::StreamMessage) -
 
 /// `GET /api/v1/audit`: for admins.
 pub(crate) async fn list(
+    _: AdminReader,
     State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
-    headers: HeaderMap,
 ) -> Result<Json<List<DeedView>>, ApiError> {
-    let caller = gateway.access.reader(&headers).await?;
-    if !caller.is_admin() {
-        return Err(ApiError::Forbidden("an admin's token is needed".to_owned()));
-    }
     let wrong = || ApiError::BadRequest("cursor: none of this list".to_owned());
     let cursor = asked.cursor.as_deref().map(|text| Cursor::read(text).ok_or_else(wrong)).transpose()?;
     let mut logs = gateway.audit.logs(asked.log, cursor).await?;

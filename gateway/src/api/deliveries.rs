@@ -1,18 +1,21 @@
 //! `/api/v1/deliveries`: what forges sent, what was decided, and once more.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use http::{HeaderMap, StatusCode};
-use jobs::{CommitSha, Delivery, Verdict, accounts::Scope, audit::Action, bucket::Entry};
+use http::StatusCode;
+use jobs::{CommitSha, Delivery, Verdict, audit::Action, bucket::Entry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     api::{jobs::PAGE, view::DeliveryView},
-    deliveries::rejected::Refused,
+    auth::rights::{Caller, JobsRead, JobsWrite, Reader},
+    deliveries::{Deliveries, rejected::Refused},
     error::ApiError,
     extract::{Query, Wanted},
     index::DeliveryFilter,
@@ -32,7 +35,7 @@ pub(crate) struct Asked {
 
 /// Signed deliveries, and the last that nobody signed, as far as they are the caller's to see.
 #[derive(Serialize)]
-pub(crate) struct Deliveries {
+pub(crate) struct DeliveryList {
     items: Vec<DeliveryView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     next: Option<String>,
@@ -42,12 +45,10 @@ pub(crate) struct Deliveries {
 
 /// `GET /api/v1/deliveries`: newest first.
 pub(crate) async fn list(
+    caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
-    headers: HeaderMap,
-) -> Result<Json<Deliveries>, ApiError> {
-    let caller = gateway.access.reader(&headers).await?;
-    caller.needs(Scope::JobsRead)?;
+) -> Result<Json<DeliveryList>, ApiError> {
     let filter = match &asked.repo {
         Some(repo) => DeliveryFilter::Repos(vec![gateway.access.own_repo(&caller, repo).await?.value.id]),
         None if caller.is_admin() => DeliveryFilter::Everyone,
@@ -68,29 +69,25 @@ pub(crate) async fn list(
             Some(gateway.deliveries.rejected.of(repos)).filter(|refused| !refused.is_empty())
         }
     };
-    Ok(Json(Deliveries { items: found.iter().flatten().map(DeliveryView::from).collect(), next, unsigned }))
+    Ok(Json(DeliveryList { items: found.iter().flatten().map(DeliveryView::from).collect(), next, unsigned }))
 }
 
 /// `GET /api/v1/deliveries/{id}`: for those who may decide about it.
 pub(crate) async fn get(
-    State(gateway): State<Gateway>,
+    caller: Reader<JobsRead>,
+    State(deliveries): State<Arc<Deliveries>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Json<DeliveryView>, ApiError> {
-    let caller = gateway.access.reader(&headers).await?;
-    caller.needs(Scope::JobsRead)?;
-    let entry = gateway.deliveries.decidable(&caller, &id).await?;
+    let entry = deliveries.decidable(&caller, &id).await?;
     Ok(Json(DeliveryView::from(&entry)))
 }
 
 /// `POST /api/v1/deliveries/{id}/replay`
 pub(crate) async fn replay(
+    caller: Caller<JobsWrite>,
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::JobsWrite)?;
     let entry = gateway.deliveries.decidable(&caller, &id).await?;
     let key = match entry.value.repo {
         Some(repo) => {
@@ -115,14 +112,12 @@ pub(crate) struct Approval {
 
 /// `POST /api/v1/deliveries/{id}/approve`
 pub(crate) async fn approve(
-    State(gateway): State<Gateway>,
+    caller: Caller<JobsWrite>,
+    State(deliveries): State<Arc<Deliveries>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
     Wanted(approval): Wanted<Approval>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::JobsWrite)?;
-    let held = gateway.deliveries.decidable(&caller, &id).await?;
-    let done = gateway.deliveries.approve_for(&caller, held, approval.sha.as_ref()).await?;
+    let held = deliveries.decidable(&caller, &id).await?;
+    let done = deliveries.approve_for(&caller, held, approval.sha.as_ref()).await?;
     Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&done))).into_response())
 }

@@ -8,7 +8,7 @@
 use std::{convert::Infallible, time::Duration};
 
 use axum::{
-    extract::{Path, State},
+    extract::State,
     response::sse::{Event, KeepAlive, Sse},
 };
 use futures_util::Stream;
@@ -24,7 +24,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     api::view::JobView,
-    auth::access_watch::Way,
+    auth::{access_watch::Way, rights::ReadJob},
     error::ApiError,
     extract::Query,
     http::{client_ip, rate_limit::Whose},
@@ -41,7 +41,6 @@ const AHEAD: usize = 16;
 /// Of `GET /api/v1/jobs/{id}/events`.
 #[derive(Deserialize)]
 pub(crate) struct Asked {
-    key: Option<String>,
     /// As `Last-Event-ID`, which a page cannot send with its first request.
     from: Option<String>,
 }
@@ -50,12 +49,11 @@ type Sender = mpsc::Sender<Result<Event, Infallible>>;
 
 /// `GET /api/v1/jobs/{id}/events`
 pub(crate) async fn events(
+    ReadJob { entry, way, .. }: ReadJob,
     State(gateway): State<Gateway>,
-    Path(id): Path<String>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let (entry, way) = gateway.access.read_job_as(&headers, &id, asked.key.as_deref()).await?;
     let whose = match &way {
         Way::Link => Whose::Address(gateway.limits.slot(client_ip::address())),
         Way::Token { user, .. } => Whose::User(*user),

@@ -1,17 +1,22 @@
 //! `/healthz`, `/readyz` and `/api/v1/stats`.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
-use jobs::{accounts::Scope, streams};
+use http::StatusCode;
+use jobs::{Ledger, streams};
 use serde::Serialize;
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{
+    auth::rights::{JobsRead, Reader},
+    error::ApiError,
+    index::Index,
+    state::Gateway,
+};
 
 /// Whoever asks whether we are ready waits no longer than this.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -60,16 +65,15 @@ pub(crate) struct Stats {
 
 /// How the service is doing; for admins.
 pub(crate) async fn stats(
-    State(gateway): State<Gateway>,
-    headers: HeaderMap,
+    caller: Reader<JobsRead>,
+    State(index): State<Arc<Index>>,
+    State(ledger): State<Ledger>,
 ) -> Result<Json<Stats>, ApiError> {
-    let caller = gateway.access.reader(&headers).await?;
-    caller.needs(Scope::JobsRead)?;
     if !caller.is_admin() {
         return Err(ApiError::Forbidden("an admin's token is needed".to_owned()));
     }
-    let (waiting, working) = gateway.index.open_counts()?;
-    let mut observer = gateway.ledger.observer.get("now").await?.map(|entry| entry.value);
+    let (waiting, working) = index.open_counts()?;
+    let mut observer = ledger.observer.get("now").await?.map(|entry| entry.value);
     if let Some(serde_json::Value::Object(fields)) = &mut observer {
         fields.remove("nonce");
         fields.remove("v");

@@ -1,40 +1,42 @@
 //! Results and logs as bytes: what strangers wrote, sent so that no browser runs it.
 
+use std::sync::Arc;
+
 use axum::{
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
-use jobs::Job;
+use jobs::{Job, Ledger};
 
 use crate::{
-    api::jobs::LinkKey, error::ApiError, extract::Query, http::connections::UntilSent, state::Gateway,
+    auth::{identity::Access, rights::ReadJob},
+    error::ApiError,
+    http::connections::UntilSent,
+    state::Gateway,
 };
 
 /// `GET /api/v1/jobs/{id}/result`
 pub(crate) async fn result(
-    State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    Query(LinkKey { key }): Query<LinkKey>,
+    ReadJob { entry, way, .. }: ReadJob,
+    State(access): State<Arc<Access>>,
+    State(ledger): State<Ledger>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (entry, way) = gateway.access.read_job_as(&headers, &id, key.as_deref()).await?;
-    let counted = gateway.access.counted(&way)?;
+    let counted = access.counted(&way)?;
     let job = entry.value;
     let described = job.result.as_ref().ok_or(ApiError::NotFound("result"))?;
-    let bytes = gateway.ledger.results.fetch(job.id, job.attempt, described).await?;
+    let bytes = ledger.results.fetch(job.id, job.attempt, described).await?;
     Ok(counting(strange(&headers, bytes), counted))
 }
 
 /// `GET /api/v1/jobs/{id}/log`: what there is so far.
 pub(crate) async fn log(
+    ReadJob { entry, way, .. }: ReadJob,
     State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    Query(LinkKey { key }): Query<LinkKey>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let (entry, way) = gateway.access.read_job_as(&headers, &id, key.as_deref()).await?;
     let counted = gateway.access.counted(&way)?;
     let bytes = whole_log(&gateway, &entry.value).await?;
     let total = bytes.len() as u64;

@@ -1,10 +1,10 @@
 //! `/api/v1/jobs`: submit, look, cancel, rerun.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Path, State},
+    extract::State,
     response::{IntoResponse, Response},
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
@@ -14,13 +14,19 @@ use serde::Deserialize;
 
 use crate::{
     api::view::{JobView, List},
-    auth::access_watch::Way,
+    audit::AuditLog,
+    auth::{
+        access_watch::Way,
+        rights::{AnyScope, Caller, JobsRead, OwnJob, ReadJob, Reader},
+    },
     error::ApiError,
     extract::{Query, Wanted},
     http::{credentials::shown, layers::MAX_WAIT_S},
     index::JobFilter,
-    jobs::submit::Call,
+    jobs::{Jobs, submit::Call},
+    repos::Registrations,
     state::Gateway,
+    usage::Budgets,
 };
 
 /// The record is read again after this long without news, in case one got lost.
@@ -38,12 +44,12 @@ pub(crate) struct Waiting {
 
 /// `POST /api/v1/jobs`
 pub(crate) async fn submit(
+    caller: Caller<AnyScope>,
     State(gateway): State<Gateway>,
     Query(Waiting { wait }): Query<Waiting>,
     headers: HeaderMap,
     Wanted(call): Wanted<Call>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
     let key = headers.get("idempotency-key");
     let key = key.map(|key| key.to_str()).transpose();
     let key = key.map_err(|_| ApiError::BadRequest("Idempotency-Key: not ASCII".to_owned()))?;
@@ -97,12 +103,10 @@ pub(crate) struct Asked {
 
 /// `GET /api/v1/jobs`
 pub(crate) async fn list(
+    caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
-    headers: HeaderMap,
 ) -> Result<Json<List<JobView>>, ApiError> {
-    let caller = gateway.access.reader(&headers).await?;
-    caller.needs(Scope::JobsRead)?;
     let mut filter = gateway.access.visible(&caller);
     if let Some(repo) = &asked.repo {
         let repo = gateway.access.seen_repo(&caller, repo).await?.value.id;
@@ -143,63 +147,43 @@ pub(crate) async fn page(
     Ok((entries, next))
 }
 
-/// The key of a job's link.
-#[derive(Deserialize)]
-pub(crate) struct LinkKey {
-    pub(crate) key: Option<String>,
-}
-
 /// `GET /api/v1/jobs/{id}`
 pub(crate) async fn get(
-    State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    Query(LinkKey { key }): Query<LinkKey>,
-    headers: HeaderMap,
+    ReadJob { entry, .. }: ReadJob,
+    State(registrations): State<Arc<Registrations>>,
 ) -> Result<Json<JobView>, ApiError> {
-    let entry = gateway.access.read_job(&headers, &id, key.as_deref()).await?;
-    let status = gateway.registrations.status_view(&entry).await?;
+    let status = registrations.status_view(&entry).await?;
     Ok(Json(JobView { status, ..JobView::from(&entry) }))
 }
 
 /// `POST /api/v1/jobs/{id}/cancel`: of one that is over already, the record as it is.
 pub(crate) async fn cancel(
-    State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    OwnJob { caller, entry }: OwnJob,
+    State(jobs): State<Arc<Jobs>>,
 ) -> Result<Json<JobView>, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::JobsWrite)?;
-    let entry = gateway.access.own_job(&caller, &id).await?;
-    let ended = gateway.jobs.cancel_for(&caller, entry.value.id).await?;
+    let ended = jobs.cancel_for(&caller, entry.value.id).await?;
     Ok(Json(JobView::from(&ended)))
 }
 
 /// `DELETE /api/v1/jobs/{id}`: record, log and result of one that is over.
 pub(crate) async fn remove(
-    State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    OwnJob { caller, entry }: OwnJob,
+    State(audit): State<AuditLog>,
+    State(budgets): State<Arc<Budgets>>,
 ) -> Result<StatusCode, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::JobsWrite)?;
-    let entry = gateway.access.own_job(&caller, &id).await?;
-    if !gateway.budgets.forget_job(&entry).await? {
+    if !budgets.forget_job(&entry).await? {
         return Err(ApiError::Conflict("the job is not over; cancel it first".to_owned()));
     }
-    gateway.audit.write(&caller, Action::JobRemoved, entry.value.id).await;
+    audit.write(&caller, Action::JobRemoved, entry.value.id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// `POST /api/v1/jobs/{id}/rerun`
 pub(crate) async fn rerun(
-    State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    OwnJob { caller, entry }: OwnJob,
+    State(jobs): State<Arc<Jobs>>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::JobsWrite)?;
-    let entry = gateway.access.own_job(&caller, &id).await?;
-    let entry = gateway.jobs.rerun_for(&caller, &entry).await?;
+    let entry = jobs.rerun_for(&caller, &entry).await?;
     let location = format!("/api/v1/jobs/{}", entry.value.id);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobView::from(&entry))).into_response())
 }

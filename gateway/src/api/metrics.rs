@@ -1,17 +1,22 @@
 //! `/metrics`.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
 use http::header;
 
-use crate::{error::ApiError, state::Gateway};
+use crate::{error::ApiError, index::Index, metrics::Metrics};
 
 /// `GET /metrics`
-pub(crate) async fn metrics(State(gateway): State<Gateway>) -> Result<Response, ApiError> {
-    let (waiting, working) = gateway.index.open_counts()?;
-    let unposted = gateway.index.unposted_count()?;
+pub(crate) async fn metrics(
+    State(index): State<Arc<Index>>,
+    State(metrics): State<Arc<Metrics>>,
+) -> Result<Response, ApiError> {
+    let (waiting, working) = index.open_counts()?;
+    let unposted = index.unposted_count()?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    Ok(([(header::CONTENT_TYPE, kind)], gateway.metrics.text(waiting, working, unposted)).into_response())
+    Ok(([(header::CONTENT_TYPE, kind)], metrics.text(waiting, working, unposted)).into_response())
 }

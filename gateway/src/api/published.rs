@@ -3,26 +3,36 @@
 //! Its `GET` requests carry a JSON body; the same fields are taken from the query string. Errors have
 //! their own shape ([`Published`]).
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     body::Body,
-    extract::{RawQuery, State},
+    extract::{FromRequestParts, RawQuery, State},
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use http::{HeaderMap, Method, StatusCode, header};
-use jobs::{Job, accounts::Scope, bucket::Entry};
+use http::{Method, StatusCode, header, request::Parts};
+use jobs::{Job, bucket::Entry};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use crate::{
+    auth::{
+        identity::Identity,
+        rights::{AnyScope, Caller, JobsRead, Right},
+    },
     crypto::keys::equal,
     error::{ApiError, Published},
     extract::read,
     http::{MAX_BODY_BYTES, client_ip},
-    index::JobFilter,
-    jobs::submit::{Call, clone_url},
+    index::{Index, JobFilter},
+    jobs::{
+        Jobs,
+        submit::{Call, clone_url},
+    },
+    records::JobRecords,
     state::Gateway,
 };
 
@@ -60,18 +70,34 @@ fn needed(fields: &Map<String, Value>, name: &str) -> Result<String, ApiError> {
     found.ok_or_else(|| ApiError::BadRequest(format!("{name} is missing")))
 }
 
+/// The right `R`, whose refusal has the shape of the published interface.
+pub(crate) struct AsPublished<R>(pub(crate) R);
+
+impl<R: Right> Right for AsPublished<R> {}
+
+impl<R, State> FromRequestParts<State> for AsPublished<R>
+where
+    R: FromRequestParts<State, Rejection = ApiError>,
+    State: Send + Sync,
+{
+    type Rejection = Published;
+
+    async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, Published> {
+        R::from_request_parts(parts, state).await.map(Self).map_err(Published)
+    }
+}
+
 /// `POST /job/send-job`
 pub(crate) async fn send_job(
-    State(gateway): State<Gateway>,
+    AsPublished(caller): AsPublished<Caller<AnyScope>>,
+    State(jobs): State<Arc<Jobs>>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Published> {
-    let caller = gateway.access.caller(&headers).await?;
     let fields = fields(query.as_deref(), body).await?;
     let url = needed(&fields, "URL")?;
     let call = Call { repo: clone_url(&url)?.to_string(), name: text(&fields, "name")?, ..Call::default() };
-    let job = gateway.jobs.call(&caller, &call, None).await?.value.id;
+    let job = jobs.call(&caller, &call, None).await?.value.id;
     Ok(Json(SentJob {
         message: format!("job added to the queue, with ID = {job}"),
         job_id: job.to_string(),
@@ -96,34 +122,32 @@ struct SentData {
 
 async fn named_job(
     gateway: &Gateway,
+    caller: &Identity,
     query: Option<&str>,
-    headers: &HeaderMap,
     body: Body,
 ) -> Result<Entry<Job>, ApiError> {
-    let caller = gateway.access.caller(headers).await?;
-    caller.needs(Scope::JobsRead)?;
     let fields = fields(query, body).await?;
-    gateway.access.seen_job(&caller, &needed(&fields, "jobID")?).await
+    gateway.access.seen_job(caller, &needed(&fields, "jobID")?).await
 }
 
 /// `GET /job/job-status/`
 pub(crate) async fn job_status(
+    AsPublished(caller): AsPublished<Caller<JobsRead>>,
     State(gateway): State<Gateway>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
     body: Body,
 ) -> Result<&'static str, Published> {
-    Ok(named_job(&gateway, query.as_deref(), &headers, body).await?.value.state.as_str())
+    Ok(named_job(&gateway, &caller, query.as_deref(), body).await?.value.state.as_str())
 }
 
 /// `GET /job/result/`
 pub(crate) async fn result(
+    AsPublished(caller): AsPublished<Caller<JobsRead>>,
     State(gateway): State<Gateway>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Published> {
-    let entry = named_job(&gateway, query.as_deref(), &headers, body).await?;
+    let entry = named_job(&gateway, &caller, query.as_deref(), body).await?;
     let bytes = published_result(&gateway, &entry.value).await?;
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
@@ -191,18 +215,14 @@ fn listed(job: &Job, email: &str) -> ListedJob {
 
 /// `GET /job/list-jobs`
 pub(crate) async fn list_jobs(
-    State(gateway): State<Gateway>,
-    headers: HeaderMap,
+    AsPublished(caller): AsPublished<Caller<JobsRead>>,
+    State(index): State<Arc<Index>>,
+    State(job_records): State<Arc<JobRecords>>,
 ) -> Result<Response, Published> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::JobsRead)?;
     let mine = JobFilter { owner: Some(caller.user.id), ..JobFilter::default() };
-    let ids = gateway.index.jobs(&mine, None, MAX_LISTED)?;
-    let found: Vec<Option<Entry<Job>>> = stream::iter(ids)
-        .map(|id| gateway.job_records.record(id))
-        .buffered(READ_AT_ONCE)
-        .try_collect()
-        .await?;
+    let ids = index.jobs(&mine, None, MAX_LISTED)?;
+    let found: Vec<Option<Entry<Job>>> =
+        stream::iter(ids).map(|id| job_records.record(id)).buffered(READ_AT_ONCE).try_collect().await?;
     let list: Vec<ListedJob> =
         found.iter().flatten().map(|entry| listed(&entry.value, &caller.user.email)).collect();
     Ok(Json(list).into_response())
@@ -210,12 +230,11 @@ pub(crate) async fn list_jobs(
 
 /// `GET /observer/stats`: what the observer last wrote.
 pub(crate) async fn stats(
+    AsPublished(caller): AsPublished<Caller<AnyScope>>,
     State(gateway): State<Gateway>,
     RawQuery(query): RawQuery,
-    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Published> {
-    let caller = gateway.access.caller(&headers).await?;
     let fields = fields(query.as_deref(), body).await?;
     match &gateway.config.admin_secret {
         Some(secret) => {

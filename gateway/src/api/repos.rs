@@ -1,20 +1,27 @@
 //! `/api/v1/repos`: registrations over REST. What one gives a repository is in [`crate::repos::register`].
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
-use jobs::{Repo, accounts::Scope, audit::Action, bucket::Entry};
+use http::StatusCode;
+use jobs::{Repo, audit::Action, bucket::Entry};
 use serde::Serialize;
 
 use crate::{
     api::view::{List, OtherRegistration, ProblemView, RepoView, ViewedRepo},
-    auth::caller::Caller,
+    audit::AuditLog,
+    auth::{
+        identity::{Access, Identity},
+        rights::{Caller, JobsRead, OwnedRepo, Reader, Repos},
+    },
     error::ApiError,
     extract::Wanted,
     repos::{
+        Registrations,
         forge_webhook::WebhookTold,
         problems::{FIX_SECRET, is_posting},
         register::Wishes,
@@ -25,12 +32,10 @@ use crate::{
 
 /// `POST /api/v1/repos`
 pub(crate) async fn add(
+    caller: Caller<Repos>,
     State(gateway): State<Gateway>,
-    headers: HeaderMap,
     Wanted(wishes): Wanted<Wishes>,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::Repos)?;
     let (entry, secret, webhook) = gateway.registrations.register(&caller, wishes).await?;
     gateway.audit.write(&caller, Action::RepoAdded, entry.value.id).await;
     tracing::info!(repo = %entry.value.id, user = %caller.user.id, "a repository was registered");
@@ -52,11 +57,9 @@ pub(crate) enum Shown {
 
 /// `GET /api/v1/repos`: newest first.
 pub(crate) async fn list(
+    caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
-    headers: HeaderMap,
 ) -> Result<Json<List<Shown>>, ApiError> {
-    let caller = gateway.access.reader(&headers).await?;
-    caller.needs(Scope::JobsRead)?;
     let mut found = gateway.repos.find(|repo| caller.sees(repo));
     found.sort_by_key(|entry| std::cmp::Reverse(entry.value.id));
     let items = found.iter().map(|entry| shown_to(&gateway, &caller, &entry.value)).collect();
@@ -65,27 +68,22 @@ pub(crate) async fn list(
 
 /// `GET /api/v1/repos/{id}`
 pub(crate) async fn get(
+    caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Json<Shown>, ApiError> {
-    let caller = gateway.access.reader(&headers).await?;
-    caller.needs(Scope::JobsRead)?;
     let entry = gateway.access.shown_repo_entry(&caller, &id).await?;
     Ok(Json(shown_to(&gateway, &caller, &entry.value)))
 }
 
 /// `PATCH /api/v1/repos/{id}`
 pub(crate) async fn change(
+    OwnedRepo { caller, entry }: OwnedRepo,
     State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
     Wanted(wishes): Wanted<Wishes>,
 ) -> Result<Json<RepoView>, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::Repos)?;
     let fields = wishes.fields();
-    let (entry, webhook) = gateway.registrations.change(&caller, &id, wishes).await?;
+    let (entry, webhook) = gateway.registrations.change(&caller, entry, wishes).await?;
     gateway.audit.write_with(&caller, Action::RepoChanged, entry.value.id, Some(fields)).await;
     Ok(Json(RepoView { webhook, ..shown_repo(&gateway, &caller, &entry.value) }))
 }
@@ -104,22 +102,22 @@ struct Removed {
 /// `DELETE /api/v1/repos/{id}`: its jobs stay, its hook is unknown from now on. The webhook that was made
 /// for it at the forge is removed there. 202 while the forge is still to be told of jobs that were cancelled.
 pub(crate) async fn remove(
-    State(gateway): State<Gateway>,
+    caller: Caller<Repos>,
+    State(access): State<Arc<Access>>,
+    State(audit): State<AuditLog>,
+    State(registrations): State<Arc<Registrations>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::Repos)?;
-    let entry = gateway.access.shown_repo_entry(&caller, &id).await?;
+    let entry = access.shown_repo_entry(&caller, &id).await?;
     if !caller.owns(&entry.value) {
         return Err(ApiError::Forbidden("only an owner of the repository may do that".to_owned()));
     }
     let webhook = match entry.value.is_removing() {
         true => None,
-        false => gateway.registrations.remove_webhook(&entry.value).await,
+        false => registrations.remove_webhook(&entry.value).await,
     };
-    let removal = gateway.registrations.unregister(entry.clone()).await?;
-    gateway.audit.write(&caller, Action::RepoRemoved, entry.value.id).await;
+    let removal = registrations.unregister(entry.clone()).await?;
+    audit.write(&caller, Action::RepoRemoved, entry.value.id).await;
     tracing::info!(repo = %entry.value.id, user = %caller.user.id, ?removal, "repository unregistered");
     Ok(match (removal, webhook) {
         (Removal::Removing { cancelled }, webhook) => {
@@ -134,7 +132,7 @@ pub(crate) async fn remove(
 }
 
 /// A repository, as its owners see it.
-fn shown_repo(gateway: &Gateway, caller: &Caller, repo: &Repo) -> RepoView {
+fn shown_repo(gateway: &Gateway, caller: &Identity, repo: &Repo) -> RepoView {
     let mut view = RepoView {
         viewers: gateway.registrations.viewers_shown(repo),
         posts_reason: gateway.registrations.silent_because(repo, Some(caller)),
@@ -157,7 +155,7 @@ fn shown_repo(gateway: &Gateway, caller: &Caller, repo: &Repo) -> RepoView {
 }
 
 /// Other registrations of the same repository.
-fn also_registered(gateway: &Gateway, caller: &Caller, repo: &Repo) -> Vec<OtherRegistration> {
+fn also_registered(gateway: &Gateway, caller: &Identity, repo: &Repo) -> Vec<OtherRegistration> {
     let shown = |entry: Entry<Repo>| {
         let may_know = caller.sees(&entry.value);
         let owner = gateway.users.find(|user| user.id == entry.value.owner);
@@ -170,7 +168,7 @@ fn also_registered(gateway: &Gateway, caller: &Caller, repo: &Repo) -> Vec<Other
     gateway.registrations.registrations_of(repo).into_iter().map(shown).collect()
 }
 
-fn shown_to(gateway: &Gateway, caller: &Caller, repo: &Repo) -> Shown {
+fn shown_to(gateway: &Gateway, caller: &Identity, repo: &Repo) -> Shown {
     if caller.owns(repo) {
         return Shown::Owned(Box::new(shown_repo(gateway, caller, repo)));
     }

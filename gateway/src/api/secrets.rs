@@ -4,24 +4,28 @@
 //! to its repository and name, and told to nobody but the worker that runs a job which names it, for an
 //! event that it is meant for. Jobs of strangers' commits get none, whatever the events.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     body::Body,
     extract::{Path, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use jiff::Timestamp;
-use jobs::{Secret, SecretEvent, accounts::Scope, audit::Action, bucket::Entry};
+use jobs::{Secret, SecretEvent, audit::Action, bucket::Entry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     api::view::List,
-    crypto::sealed::SealedSecret,
+    audit::AuditLog,
+    auth::rights::OwnedRepo,
+    crypto::{keyring::Keyring, sealed::SealedSecret},
     error::ApiError,
     extract::{Query, read},
-    repos::secrets::{MAX_NAME_BYTES, RESERVED, is_name, key},
-    state::Gateway,
+    repos::secrets::{MAX_NAME_BYTES, RESERVED, SecretStore, is_name, key},
+    usage::Budgets,
 };
 
 /// The longest value, in bytes: sealed and in JSON it is 64 KiB, and a kernel takes 128 KiB for one
@@ -76,15 +80,15 @@ fn value(bytes: &[u8]) -> Result<Secret, ApiError> {
 
 /// `PUT /api/v1/repos/{id}/secrets/{name}`: the body is the value, byte for byte.
 pub(crate) async fn set(
-    State(gateway): State<Gateway>,
-    Path((id, name)): Path<(String, String)>,
+    OwnedRepo { caller, entry }: OwnedRepo,
+    State(audit): State<AuditLog>,
+    State(keys): State<Arc<Keyring>>,
+    State(secret_store): State<Arc<SecretStore>>,
+    Path((_, name)): Path<(String, String)>,
     Query(wish): Query<Wish>,
-    headers: HeaderMap,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::Repos)?;
-    let repo = gateway.access.own_repo(&caller, &id).await?.value;
+    let repo = entry.value;
     if !is_name(&name) {
         let sentence = format!(
             "name: a letter or _, then letters, digits and _; {MAX_NAME_BYTES} at most; not {}, and nothing that begins with GITFAAS_",
@@ -95,26 +99,23 @@ pub(crate) async fn set(
     let wished = wish.events.as_deref().map(events).transpose()?;
     let value = value(&read(body, MAX_VALUE_BYTES).await?)?;
     let key = key(repo.id, &name);
-    let sealed = gateway.keys.seal(&key, &value);
-    let (entry, is_new) = gateway.secret_store.store_secret(&repo, &key, sealed, wished).await?;
+    let sealed = keys.seal(&key, &value);
+    let (entry, is_new) = secret_store.store_secret(&repo, &key, sealed, wished).await?;
     tracing::info!(repo = %repo.id, name, user = %caller.user.id, "a secret was set");
-    gateway.audit.write(&caller, Action::SecretSet, &key).await;
+    audit.write(&caller, Action::SecretSet, &key).await;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(SecretView::of(&name, &entry))).into_response())
 }
 
 /// `GET /api/v1/repos/{id}/secrets`: by name.
 pub(crate) async fn list(
-    State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    headers: HeaderMap,
+    OwnedRepo { entry, .. }: OwnedRepo,
+    State(secret_store): State<Arc<SecretStore>>,
 ) -> Result<Json<List<SecretView>>, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::Repos)?;
-    let repo = gateway.access.own_repo(&caller, &id).await?.value.id;
+    let repo = entry.value.id;
     let mut items = Vec::new();
-    for key in gateway.secret_store.secret_keys(repo).await? {
-        if let Some(entry) = gateway.secret_store.secrets.get(&key).await?
+    for key in secret_store.secret_keys(repo).await? {
+        if let Some(entry) = secret_store.secrets.get(&key).await?
             && let Some((_, name)) = key.split_once('.')
         {
             items.push(SecretView::of(name, &entry));
@@ -126,21 +127,21 @@ pub(crate) async fn list(
 
 /// `DELETE /api/v1/repos/{id}/secrets/{name}`
 pub(crate) async fn remove(
-    State(gateway): State<Gateway>,
-    Path((id, name)): Path<(String, String)>,
-    headers: HeaderMap,
+    OwnedRepo { caller, entry }: OwnedRepo,
+    State(audit): State<AuditLog>,
+    State(budgets): State<Arc<Budgets>>,
+    State(secret_store): State<Arc<SecretStore>>,
+    Path((_, name)): Path<(String, String)>,
 ) -> Result<StatusCode, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
-    caller.needs(Scope::Repos)?;
-    let repo = gateway.access.own_repo(&caller, &id).await?.value;
+    let repo = entry.value;
     let missing = || ApiError::NotFound("secret");
     let key = Some(&name).filter(|name| is_name(name)).map(|name| key(repo.id, name)).ok_or_else(missing)?;
-    let entry = gateway.secret_store.secrets.get(&key).await?.ok_or_else(missing)?;
-    gateway.secret_store.secrets.delete(&key, entry.revision).await?;
-    gateway.secret_store.sizes.forget(&key);
-    gateway.budgets.release(repo.owner, &key);
+    let entry = secret_store.secrets.get(&key).await?.ok_or_else(missing)?;
+    secret_store.secrets.delete(&key, entry.revision).await?;
+    secret_store.sizes.forget(&key);
+    budgets.release(repo.owner, &key);
     tracing::info!(repo = %repo.id, name, user = %caller.user.id, "a secret was removed");
-    gateway.audit.write(&caller, Action::SecretRemoved, &key).await;
+    audit.write(&caller, Action::SecretRemoved, &key).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -1,11 +1,16 @@
 //! `/api/v1/usage`: what an owner takes up, of how much, and what frees it.
 
 use axum::{Json, extract::State};
-use http::HeaderMap;
-use jobs::accounts::Scope;
 use serde::Deserialize;
 
-use crate::{api::view::List, error::ApiError, extract::Query, state::Gateway, usage::UsageView};
+use crate::{
+    api::view::List,
+    auth::rights::{JobsRead, Reader},
+    error::ApiError,
+    extract::Query,
+    state::Gateway,
+    usage::UsageView,
+};
 
 /// Of `GET /api/v1/usage`.
 #[derive(Deserialize)]
@@ -16,12 +21,10 @@ pub(crate) struct Asked {
 
 /// `GET /api/v1/usage`
 pub(crate) async fn show(
+    caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
-    headers: HeaderMap,
 ) -> Result<Json<List<UsageView>>, ApiError> {
-    let caller = gateway.access.reader(&headers).await?;
-    caller.needs(Scope::JobsRead)?;
     let owner = match asked.user {
         None => caller.user.id,
         Some(_) if !caller.is_admin() => {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jobs::{Job, UserId, accounts::Scope};
 
 use crate::{
-    auth::caller::Access,
+    auth::identity::Access,
     error::ApiError,
     http::{client_ip, connections::UntilSent},
 };

@@ -14,7 +14,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    auth::caller::{Access, Caller},
+    auth::identity::{Access, Identity},
     error::ApiError,
 };
 
@@ -137,7 +137,7 @@ pub(crate) fn is_of_login(token: &str) -> bool {
 
 impl Access {
     /// Who the bearer of a sign-in's token or cookie is.
-    pub(crate) async fn signed_in_caller(&self, token: &str) -> Result<Caller, ApiError> {
+    pub(crate) async fn signed_in_caller(&self, token: &str) -> Result<Identity, ApiError> {
         let over = || ApiError::Unauthorized("this sign-in has ended; sign in again");
         let (session, id) = if token.starts_with(COOKIE_PREFIX) {
             (self.sessions.of_cookie(token).await?.ok_or_else(over)?, TokenId::new())
@@ -153,7 +153,7 @@ impl Access {
         let makers = self.are_there(&session.made_by);
         let (user, are_there) = tokio::try_join!(self.ledger.accounts.users.get(&user), makers)?;
         let user = user.filter(|_| are_there).ok_or_else(over)?.value;
-        Ok(Caller::of_session(user, id, session))
+        Ok(Identity::of_session(user, id, session))
     }
 }
 

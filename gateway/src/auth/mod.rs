@@ -2,6 +2,7 @@
 
 pub(crate) mod access_watch;
 pub(crate) mod bearers;
-pub(crate) mod caller;
+pub(crate) mod identity;
 pub(crate) mod last_used;
+pub(crate) mod rights;
 pub(crate) mod tokens;

@@ -12,7 +12,9 @@ use jobs::{
 };
 use serde::Deserialize;
 
-use crate::{audit::AuditLog, auth::caller::Caller, error::ApiError, index::mirror::Mirror, usage::Budgets};
+use crate::{
+    audit::AuditLog, auth::identity::Identity, error::ApiError, index::mirror::Mirror, usage::Budgets,
+};
 
 /// A token of a token of a token: each use of it asks for all of them, so there is an end to it.
 const MAX_MAKERS: usize = 8;
@@ -41,7 +43,7 @@ impl ApiTokens {
     /// Makes a token for the caller; its text is told here and nowhere else.
     pub(crate) async fn make_token(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         wishes: Wishes,
     ) -> Result<(TokenRecord, Secret), ApiError> {
         if wishes.name.len() > MAX_NAME_BYTES {
@@ -75,7 +77,7 @@ impl ApiTokens {
     }
 
     /// The caller's tokens, newest first.
-    pub(crate) fn tokens_of(&self, caller: &Caller) -> Vec<TokenRecord> {
+    pub(crate) fn tokens_of(&self, caller: &Identity) -> Vec<TokenRecord> {
         let found = self.tokens.find(|token| token.user == caller.user.id);
         let mut found: Vec<TokenRecord> = found.into_iter().map(|entry| entry.value).collect();
         found.sort_by_key(|token| std::cmp::Reverse(token.id));
@@ -83,7 +85,7 @@ impl ApiTokens {
     }
 
     /// Ends a token and all that came of it. A token that was narrowed ends itself, and none that may more.
-    pub(crate) async fn revoke_token(&self, caller: &Caller, id: &str) -> Result<(), ApiError> {
+    pub(crate) async fn revoke_token(&self, caller: &Identity, id: &str) -> Result<(), ApiError> {
         let missing = || ApiError::NotFound("token");
         let id = TokenId::from_str(id).map_err(|_| missing())?;
         let may = |token: &TokenRecord| {

@@ -7,7 +7,8 @@ use hooks::Incoming;
 use jobs::{CommitSha, Delivery, Verdict, audit::Action, bucket::Entry};
 
 use crate::{
-    auth::caller::Caller, deliveries::Deliveries, error::ApiError, repos::installation::events::APPROVED_BY,
+    auth::identity::Identity, deliveries::Deliveries, error::ApiError,
+    repos::installation::events::APPROVED_BY,
 };
 
 /// Whether this could be the id of a delivery.
@@ -18,7 +19,7 @@ pub(crate) fn is_key(id: &str) -> bool {
 impl Deliveries {
     /// A delivery that the caller may decide about: one to a repository that he owns; one that belongs to
     /// no repository is an admin's.
-    pub(crate) async fn decidable(&self, caller: &Caller, id: &str) -> Result<Entry<Delivery>, ApiError> {
+    pub(crate) async fn decidable(&self, caller: &Identity, id: &str) -> Result<Entry<Delivery>, ApiError> {
         let missing = || ApiError::NotFound("delivery");
         let entry = if is_key(id) { self.ledger.deliveries.get(id).await? } else { None };
         let entry = entry.ok_or_else(missing)?;
@@ -35,7 +36,7 @@ impl Deliveries {
     /// Lets a held delivery do what it says. `sha` names the commit that is approved, where one is.
     pub(crate) async fn approve_held(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         delivery: Entry<Delivery>,
         sha: Option<&CommitSha>,
     ) -> Result<Entry<Delivery>, ApiError> {
@@ -64,7 +65,7 @@ impl Deliveries {
 
     async fn note_approval(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         delivery: &Entry<Delivery>,
     ) -> Result<Entry<Delivery>, ApiError> {
         if delivery.value.verdict != Some(Verdict::Held) {
@@ -92,7 +93,7 @@ impl Deliveries {
     /// Lets a held delivery run at somebody's wish.
     pub(crate) async fn approve_for(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         held: Entry<Delivery>,
         sha: Option<&CommitSha>,
     ) -> Result<Entry<Delivery>, ApiError> {

@@ -7,7 +7,7 @@ use jobs::{CommitSha, Delivery, JobId, Verdict, bucket::Entry};
 use serde_json::json;
 
 use crate::{
-    auth::caller::Caller,
+    auth::identity::Identity,
     deliveries::{Deliveries, create_job::QUEUE_FULL, pull_request::VOID},
     error::ApiError,
 };
@@ -24,7 +24,7 @@ impl Deliveries {
     /// Makes the job of a held pull request; approving twice is the same job.
     pub(crate) async fn approve_pull(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         entry: Entry<Delivery>,
         pull: &PullRequest,
         sha: Option<&CommitSha>,

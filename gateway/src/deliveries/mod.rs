@@ -6,7 +6,7 @@ use jobs::{Ledger, Repo};
 
 use crate::{
     audit::AuditLog,
-    auth::caller::Access,
+    auth::identity::Access,
     deliveries::rejected::LastRejected,
     http::rate_limit::Limits,
     index::{Index, mirror::Mirror},

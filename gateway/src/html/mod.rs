@@ -1,6 +1,7 @@
 //! What every page shares: its policy, its errors, and what a form must carry.
 
 pub(crate) mod form;
+pub(crate) mod on_page;
 pub(crate) mod sign_in;
 
 use askama::Template;

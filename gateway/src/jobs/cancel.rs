@@ -2,11 +2,11 @@
 
 use jobs::{Cause, Job, JobId, Outcome, RepoId, audit::Action, bucket::Entry};
 
-use crate::{auth::caller::Caller, error::ApiError, jobs::Jobs};
+use crate::{auth::identity::Identity, error::ApiError, jobs::Jobs};
 
 impl Jobs {
     /// Ends a job at somebody's wish.
-    pub(crate) async fn cancel_for(&self, caller: &Caller, job: JobId) -> Result<Entry<Job>, ApiError> {
+    pub(crate) async fn cancel_for(&self, caller: &Identity, job: JobId) -> Result<Entry<Job>, ApiError> {
         let outcome = Outcome::wished(Cause::Cancelled, "cancelled");
         let entry = self.ledger.end(job, &outcome).await?.ok_or(ApiError::NotFound("job"))?;
         self.job_records.note(&entry);

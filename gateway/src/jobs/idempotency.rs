@@ -6,7 +6,7 @@ use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    auth::caller::Caller,
+    auth::identity::Identity,
     error::ApiError,
     jobs::{Jobs, submit::Call},
 };
@@ -29,7 +29,7 @@ impl Jobs {
     /// deliveries, under a key that no delivery has; decided by a create-only write.
     pub(super) async fn idempotent(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         key: &str,
         call: &Call,
         fresh: JobId,

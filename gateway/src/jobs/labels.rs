@@ -6,10 +6,10 @@
 
 use jobs::{Job, Label, Repo, accounts::User};
 
-use crate::{auth::caller::Caller, error::ApiError, jobs::Jobs};
+use crate::{auth::identity::Identity, error::ApiError, jobs::Jobs};
 
 /// Refuses a label that the caller may not use.
-pub(crate) fn check_given(caller: &Caller, label: &Label) -> Result<(), ApiError> {
+pub(crate) fn check_given(caller: &Identity, label: &Label) -> Result<(), ApiError> {
     match caller.is_admin() || caller.user.was_given(label) {
         true => Ok(()),
         false => Err(not_given(&caller.user, label)),
@@ -19,7 +19,7 @@ pub(crate) fn check_given(caller: &Caller, label: &Label) -> Result<(), ApiError
 /// The same for a call: one of a registration may have the registration's, unless it is a viewer's and
 /// of a commit that may be a stranger's.
 pub(crate) fn check_call(
-    caller: &Caller,
+    caller: &Identity,
     label: &Label,
     repo: Option<&Repo>,
     commit: Commit,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jobs::Ledger;
 
 use crate::{
-    audit::AuditLog, auth::caller::Access, index::Index, jobs::capacity::Capacity, records::JobRecords,
+    audit::AuditLog, auth::identity::Access, index::Index, jobs::capacity::Capacity, records::JobRecords,
     usage::Budgets,
 };
 

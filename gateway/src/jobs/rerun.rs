@@ -2,11 +2,11 @@
 
 use jobs::{Job, JobId, Repo, audit::Action, bucket::Entry};
 
-use crate::{auth::caller::Caller, error::ApiError, jobs::Jobs};
+use crate::{auth::identity::Identity, error::ApiError, jobs::Jobs};
 
 impl Jobs {
     /// Runs a job again at somebody's wish: a new call, for which that the old one was his is not enough.
-    pub(crate) async fn rerun_for(&self, caller: &Caller, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
+    pub(crate) async fn rerun_for(&self, caller: &Identity, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
         let repo = self.access.repo_of(&of.value).await?;
         if repo.as_ref().is_some_and(Repo::is_removing) {
             return Err(ApiError::Conflict("the job's repository is being removed".to_owned()));

@@ -7,7 +7,7 @@ use jobs::{
 };
 
 use crate::{
-    auth::caller::Caller,
+    auth::identity::Identity,
     error::ApiError,
     jobs::{
         Jobs,
@@ -41,7 +41,7 @@ impl Jobs {
     /// Submits a call; a repeated one with the same idempotency key is the same job.
     pub(crate) async fn call(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         call: &Call,
         idempotency_key: Option<&str>,
     ) -> Result<Entry<Job>, ApiError> {
@@ -76,7 +76,7 @@ impl Jobs {
         self.check_queue(new).await
     }
 
-    async fn checked(&self, caller: &Caller, call: &Call) -> Result<NewJob, ApiError> {
+    async fn checked(&self, caller: &Identity, call: &Call) -> Result<NewJob, ApiError> {
         let repo = self.named_repo(caller, &call.repo).await?;
         let url = match &repo {
             Some(repo) => repo.url.clone(),
@@ -120,7 +120,7 @@ impl Jobs {
     }
 
     /// The registered repository, when the call names one by its id.
-    async fn named_repo(&self, caller: &Caller, repo: &str) -> Result<Option<Repo>, ApiError> {
+    async fn named_repo(&self, caller: &Identity, repo: &str) -> Result<Option<Repo>, ApiError> {
         if repo.parse::<RepoId>().is_err() {
             return Ok(None);
         }

@@ -3,14 +3,14 @@
 use jobs::accounts::ALL_SCOPES;
 
 use crate::{
-    auth::caller::Caller,
+    auth::identity::Identity,
     error::ApiError,
     login::{Offer, SignIns},
 };
 
 /// Who signs in with the account has every scope, and for good: a token that was narrowed or that ends
 /// begins no link.
-pub(crate) fn may_link(caller: &Caller) -> Result<(), ApiError> {
+pub(crate) fn may_link(caller: &Identity) -> Result<(), ApiError> {
     if caller.expires_at.is_some() {
         return Err(ApiError::Forbidden("a token that ends cannot link an account".to_owned()));
     }
@@ -19,7 +19,7 @@ pub(crate) fn may_link(caller: &Caller) -> Result<(), ApiError> {
 
 impl SignIns {
     /// The providers whose accounts the caller may link: all but that of his sign-in.
-    pub(crate) async fn linkable(&self, caller: &Caller) -> Result<Vec<Offer>, ApiError> {
+    pub(crate) async fn linkable(&self, caller: &Identity) -> Result<Vec<Offer>, ApiError> {
         if may_link(caller).is_err() || self.login.offers().is_empty() {
             return Ok(Vec::new());
         }

@@ -15,12 +15,14 @@ use serde::Deserialize;
 
 use crate::{
     api::view::DeliveryView,
-    auth::caller::Caller,
+    auth::{
+        identity::Identity,
+        rights::{JobsRead, JobsWrite, SessionCaller},
+    },
     deliveries::approval::is_key,
     error::ApiError,
     extract::Form,
-    html::{PageError, form::checked, html},
-    http::credentials::session,
+    html::{PageError, form::checked, html, on_page::OnPage},
     pages::show::second,
     state::Gateway,
 };
@@ -127,7 +129,7 @@ fn page_of(id: &str) -> String {
 async fn page(
     gateway: &Gateway,
     session: &str,
-    caller: &Caller,
+    caller: &Identity,
     entry: &Entry<Delivery>,
     status: StatusCode,
     message: &str,
@@ -143,16 +145,13 @@ async fn page(
 
 /// `GET /deliveries/{id}`
 pub(crate) async fn show(
+    caller: OnPage<SessionCaller<JobsRead>>,
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-    headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let shown = async {
-        let session = session(&headers).ok_or(ApiError::Unauthorized("sign in first"))?;
-        let caller = gateway.access.bearer_of(&session).await?;
-        caller.needs(Scope::JobsRead)?;
         let entry = gateway.deliveries.decidable(&caller, &id).await?;
-        page(&gateway, &session, &caller, &entry, StatusCode::OK, "").await
+        page(&gateway, &caller.cookie, &caller, &entry, StatusCode::OK, "").await
     };
     shown.await.map_err(PageError::at(&gateway.login, page_of(&id)))
 }
@@ -180,6 +179,7 @@ impl Approval {
 
 /// `POST /deliveries/{id}/approve`: leads to the job, or back with a sentence that says why there is none.
 pub(crate) async fn approve(
+    caller: OnPage<SessionCaller<JobsWrite>>,
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
@@ -187,8 +187,6 @@ pub(crate) async fn approve(
 ) -> Result<Response, PageError> {
     let approved = async {
         let session = checked(&gateway.keys, &headers, &approval.form)?;
-        let caller = gateway.access.bearer_of(&session).await?;
-        caller.needs(Scope::JobsWrite)?;
         let held = gateway.deliveries.decidable(&caller, &id).await?;
         let sha = approval.commit()?;
         match gateway.deliveries.approve_for(&caller, held, sha.as_ref()).await {

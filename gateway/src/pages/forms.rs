@@ -9,22 +9,21 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode, header};
 use jiff::SignedDuration;
-use jobs::{
-    Job,
-    accounts::{Scope, TOKEN_PREFIX},
-    audit::Action,
-    bucket::Entry,
-};
+use jobs::{Job, accounts::TOKEN_PREFIX, audit::Action, bucket::Entry};
 use serde::Deserialize;
 
 use crate::{
-    auth::caller::Caller,
+    auth::{
+        identity::Identity,
+        rights::{JobsWrite, SessionCaller},
+    },
     error::ApiError,
     extract::Form,
     html::{
         LoginPage, PageError,
         form::{Word, checked, is_from_here},
         html,
+        on_page::OnPage,
         sign_in::{browser_cookie, cookie_of},
     },
     login::return_path::or_home,
@@ -94,26 +93,25 @@ pub(crate) async fn logout(
 
 async fn own_job(
     gateway: &Gateway,
+    caller: &Identity,
     headers: &HeaderMap,
     word: &Word,
     id: &str,
-) -> Result<(Caller, Entry<Job>), ApiError> {
-    let session = checked(&gateway.keys, headers, &word.form)?;
-    let caller = gateway.access.bearer_of(&session).await?;
-    caller.needs(Scope::JobsWrite)?;
-    let entry = gateway.access.own_job(&caller, id).await?;
-    Ok((caller, entry))
+) -> Result<Entry<Job>, ApiError> {
+    checked(&gateway.keys, headers, &word.form)?;
+    gateway.access.own_job(caller, id).await
 }
 
 /// `POST /jobs/{id}/cancel`
 pub(crate) async fn cancel(
+    caller: OnPage<SessionCaller<JobsWrite>>,
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(word): Form<Word>,
 ) -> Result<Redirect, PageError> {
     let cancelled = async {
-        let (caller, entry) = own_job(&gateway, &headers, &word, &id).await?;
+        let entry = own_job(&gateway, &caller, &headers, &word, &id).await?;
         gateway.jobs.cancel_for(&caller, entry.value.id).await
     };
     let entry = cancelled.await.map_err(PageError::at(&gateway.login, or_home(&format!("/jobs/{id}"))))?;
@@ -122,13 +120,14 @@ pub(crate) async fn cancel(
 
 /// `POST /jobs/{id}/rerun`
 pub(crate) async fn rerun(
+    caller: OnPage<SessionCaller<JobsWrite>>,
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(word): Form<Word>,
 ) -> Result<Redirect, PageError> {
     let again = async {
-        let (caller, entry) = own_job(&gateway, &headers, &word, &id).await?;
+        let entry = own_job(&gateway, &caller, &headers, &word, &id).await?;
         gateway.jobs.rerun_for(&caller, &entry).await
     };
     let entry = again.await.map_err(PageError::at(&gateway.login, or_home(&format!("/jobs/{id}"))))?;

@@ -5,7 +5,10 @@
 //! is and reloads itself. A cookie that no script reads keeps a sign-in, or the API token that a form
 //! took; what changes something carries a word that belongs to that session.
 
-use crate::html::{PageError, html};
+use crate::{
+    auth::rights::{JobsRead, ReadJob, Reader},
+    html::{PageError, html, on_page::OnPage},
+};
 
 pub(crate) mod delivery;
 mod forms;
@@ -23,12 +26,8 @@ use jobs::{Job, accounts::Scope, bucket::Entry};
 use show::{Piece, Shown};
 
 use crate::{
-    api::{
-        job_output::counting,
-        jobs::{LinkKey, page},
-    },
+    api::{job_output::counting, jobs::page},
     error::ApiError,
-    extract::Query,
     http::credentials::session,
     login::Offer,
     state::Gateway,
@@ -61,10 +60,12 @@ struct JobPage {
 }
 
 /// `GET /`: the caller's jobs.
-pub(crate) async fn home(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, PageError> {
+pub(crate) async fn home(
+    caller: OnPage<Reader<JobsRead>>,
+    State(gateway): State<Gateway>,
+    headers: HeaderMap,
+) -> Result<Response, PageError> {
     let shown = async {
-        let caller = gateway.access.reader(&headers).await?;
-        caller.needs(Scope::JobsRead)?;
         let (entries, _) = page(&gateway, &gateway.access.visible(&caller), None, SHOWN).await?;
         let form = session(&headers).map(|session| gateway.keys.form(&session)).unwrap_or_default();
         let jobs = entries.iter().map(Shown::of).collect();
@@ -76,13 +77,12 @@ pub(crate) async fn home(State(gateway): State<Gateway>, headers: HeaderMap) -> 
 
 /// `GET /jobs/{id}`
 pub(crate) async fn job(
+    OnPage(ReadJob { entry, way, key }): OnPage<ReadJob>,
     State(gateway): State<Gateway>,
-    Path(id): Path<String>,
-    Query(LinkKey { key }): Query<LinkKey>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
+    let page = format!("/jobs/{}", entry.value.id);
     let shown = async {
-        let (entry, way) = gateway.access.read_job_as(&headers, &id, key.as_deref()).await?;
         let counted = gateway.access.counted(&way)?;
         let (log, from) = log(&gateway, &entry.value).await?;
         let form = word_of_owner(&gateway, &headers, &entry).await;
@@ -91,11 +91,7 @@ pub(crate) async fn job(
         let page = JobPage { job, log, from, key: key.unwrap_or_default(), form };
         Ok(counting(html(StatusCode::OK, &page), counted))
     };
-    // The path comes from outside; only an id goes into the form.
-    let is_id = id.parse::<jobs::JobId>().is_ok();
-    shown
-        .await
-        .map_err(PageError::at(&gateway.login, if is_id { format!("/jobs/{id}") } else { "/".to_owned() }))
+    shown.await.map_err(PageError::at(&gateway.login, page))
 }
 
 /// The session's word, if the session may end or repeat this job.

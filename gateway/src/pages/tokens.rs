@@ -1,5 +1,7 @@
 //! `/tokens`: one's API tokens, a form that makes one, and a button that ends each.
 
+use std::sync::Arc;
+
 use askama::Template;
 use axum::{
     extract::{Path, State},
@@ -10,15 +12,21 @@ use jiff::Timestamp;
 use jobs::accounts::{ALL_SCOPES, Scope, TokenRecord};
 
 use crate::{
-    auth::{caller::Caller, tokens::Wishes},
+    auth::{
+        identity::Identity,
+        rights::{AnyScope, SessionCaller},
+        tokens::{ApiTokens, Wishes},
+    },
+    crypto::keyring::Keyring,
     error::ApiError,
     extract::Form,
     html::{
         PageError,
         form::{Word, checked},
         html,
+        on_page::OnPage,
     },
-    http::credentials::session,
+    login::Login,
     state::Gateway,
 };
 
@@ -57,7 +65,7 @@ struct Shown {
 }
 
 impl Shown {
-    fn of(token: &TokenRecord, caller: &Caller, now: Timestamp) -> Self {
+    fn of(token: &TokenRecord, caller: &Identity, now: Timestamp) -> Self {
         let words: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
         let expires_at = match token.expires_at {
             None => "never".to_owned(),
@@ -94,14 +102,14 @@ fn means(scope: Scope) -> &'static str {
 }
 
 /// The scopes that the caller can give away, with what they mean.
-fn scopes_of(caller: &Caller) -> Vec<(&'static str, &'static str)> {
+fn scopes_of(caller: &Identity) -> Vec<(&'static str, &'static str)> {
     let can_give =
         |scope: &Scope| caller.needs(*scope).is_ok() && (*scope != Scope::Admin || caller.user.admin);
     ALL_SCOPES.into_iter().filter(can_give).map(|scope| (scope.as_str(), means(scope))).collect()
 }
 
 /// The ends that the caller can give: none beyond his own token's.
-fn lives_of(caller: &Caller, now: Timestamp) -> Vec<(&'static str, String)> {
+fn lives_of(caller: &Identity, now: Timestamp) -> Vec<(&'static str, String)> {
     let fits = |life: &str| match (caller.expires_at, jobs::units::duration(life)) {
         (Some(latest), Ok(life)) => now + life <= latest,
         (None, Ok(_)) => true,
@@ -118,7 +126,7 @@ fn lives_of(caller: &Caller, now: Timestamp) -> Vec<(&'static str, String)> {
 fn page(
     gateway: &Gateway,
     session: &str,
-    caller: &Caller,
+    caller: &Identity,
     status: StatusCode,
     message: &str,
     made: Option<&str>,
@@ -139,13 +147,11 @@ fn page(
 }
 
 /// `GET /tokens`
-pub(crate) async fn show(State(gateway): State<Gateway>, headers: HeaderMap) -> Result<Response, PageError> {
-    let shown = async {
-        let session = session(&headers).ok_or(ApiError::Unauthorized("sign in first"))?;
-        let caller = gateway.access.bearer_of(&session).await?;
-        Ok(page(&gateway, &session, &caller, StatusCode::OK, "", None))
-    };
-    shown.await.map_err(PageError::at(&gateway.login, "/tokens"))
+pub(crate) async fn show(
+    caller: OnPage<SessionCaller<AnyScope>>,
+    State(gateway): State<Gateway>,
+) -> Result<Response, PageError> {
+    Ok(page(&gateway, &caller.cookie, &caller, StatusCode::OK, "", None))
 }
 
 /// What the fields of the form wish for. A box that is not ticked is not sent, so none at all is a
@@ -168,6 +174,7 @@ fn wishes(fields: &[(String, String)]) -> Result<Wishes, ApiError> {
 
 /// `POST /tokens`: the page with the new token on it, this once.
 pub(crate) async fn make(
+    caller: OnPage<SessionCaller<AnyScope>>,
     State(gateway): State<Gateway>,
     headers: HeaderMap,
     Form(fields): Form<Vec<(String, String)>>,
@@ -175,7 +182,6 @@ pub(crate) async fn make(
     let made = async {
         let word = fields.iter().find(|(key, _)| key == "form").map_or("", |(_, word)| word);
         let session = checked(&gateway.keys, &headers, word)?;
-        let caller = gateway.access.bearer_of(&session).await?;
         let made = async { gateway.api_tokens.make_token(&caller, wishes(&fields)?).await };
         Ok(match made.await {
             Ok((_, text)) => page(&gateway, &session, &caller, StatusCode::CREATED, "", Some(text.expose())),
@@ -190,17 +196,19 @@ pub(crate) async fn make(
 
 /// `POST /tokens/{id}/revoke`
 pub(crate) async fn revoke(
-    State(gateway): State<Gateway>,
+    caller: OnPage<SessionCaller<AnyScope>>,
+    State(api_tokens): State<Arc<ApiTokens>>,
+    State(keys): State<Arc<Keyring>>,
+    State(login): State<Arc<Login>>,
     Path(id): Path<String>,
     headers: HeaderMap,
     Form(word): Form<Word>,
 ) -> Result<Redirect, PageError> {
     let revoked = async {
-        let session = checked(&gateway.keys, &headers, &word.form)?;
-        let caller = gateway.access.bearer_of(&session).await?;
-        gateway.api_tokens.revoke_token(&caller, &id).await
+        checked(&keys, &headers, &word.form)?;
+        api_tokens.revoke_token(&caller, &id).await
     };
-    revoked.await.map_err(PageError::at(&gateway.login, "/tokens"))?;
+    revoked.await.map_err(PageError::at(&login, "/tokens"))?;
     Ok(Redirect::to("/tokens"))
 }
 

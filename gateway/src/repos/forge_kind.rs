@@ -5,7 +5,7 @@ use jobs::Repo;
 use url::Url;
 
 use crate::{
-    auth::caller::Caller,
+    auth::identity::Identity,
     error::ApiError,
     repos::{Registrations, forge_webhook::ASKED_FOR},
 };
@@ -29,7 +29,7 @@ impl Registrations {
     /// GitHub's is an admin's word, because the operator's credential goes there then.
     pub(crate) async fn forge_for(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         url: &CloneUrl,
         wished: Wished<'_>,
     ) -> Result<(Forge, Option<Url>), ApiError> {

@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::{
     audit::AuditLog,
-    auth::caller::Access,
+    auth::identity::Access,
     crypto::keyring::Keyring,
     http::rate_limit::Limits,
     index::{Index, mirror::Mirror},

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use jobs::{ProblemKind, Repo, RepoId, Unproved, bucket::Entry};
 
 use crate::{
-    auth::caller::Caller,
+    auth::identity::Identity,
     error::ApiError,
     index::StatusIssue,
     repos::{
@@ -190,7 +190,7 @@ impl Registrations {
 
     /// Why a registration posts no statuses; `None` when it does. Whose the other registration is, is told
     /// to a caller who may know.
-    pub(crate) fn silent_because(&self, repo: &Repo, caller: Option<&Caller>) -> Option<String> {
+    pub(crate) fn silent_because(&self, repo: &Repo, caller: Option<&Identity>) -> Option<String> {
         if is_posting(repo) {
             return None;
         }

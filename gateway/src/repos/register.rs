@@ -15,7 +15,7 @@ use serde::Deserialize;
 use serde_json::Map;
 
 use crate::{
-    auth::caller::Caller,
+    auth::identity::Identity,
     crypto::sealed::{secret_place, token_place},
     error::ApiError,
     jobs::{labels::check_given, submit::clone_url},
@@ -163,7 +163,7 @@ impl Registrations {
     /// Registers a repository; the secret is told here and never again.
     pub(crate) async fn register(
         &self,
-        caller: &Caller,
+        caller: &Identity,
         wishes: Wishes,
     ) -> Result<(Entry<Repo>, Secret, Option<WebhookTold>), ApiError> {
         wishes.check()?;
@@ -248,12 +248,11 @@ impl Registrations {
     /// Changes a registration; an empty token takes the old one away.
     pub(crate) async fn change(
         &self,
-        caller: &Caller,
-        id: &str,
+        caller: &Identity,
+        entry: Entry<Repo>,
         wishes: Wishes,
     ) -> Result<(Entry<Repo>, Option<WebhookTold>), ApiError> {
         wishes.check()?;
-        let entry = self.access.own_repo(caller, id).await?;
         // What it has it keeps, also where it was not given.
         if let Some(label) = wishes.label.as_ref().filter(|label| **label != entry.value.label) {
             check_given(caller, label)?;

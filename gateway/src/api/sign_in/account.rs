@@ -1,5 +1,7 @@
 //! `/api/v1/auth/…` and `/api/v1/whoami`: a program renews its token, signs out, asks who it is.
 
+use std::sync::Arc;
+
 use axum::{
     Json,
     body::Body,
@@ -17,9 +19,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     api::sign_in::answer::Granted,
+    audit::AuditLog,
+    auth::{
+        identity::Access,
+        rights::{AnyScope, Caller},
+    },
     error::ApiError,
     extract::{Wanted, json, read},
     http::MAX_BODY_BYTES,
+    login::Login,
     state::Gateway,
 };
 
@@ -56,19 +64,21 @@ pub(crate) async fn refresh(
 /// `POST /api/v1/auth/logout`: ends the session of the refresh token in the body, which must be a good
 /// one, or of the bearer token. Every token of it is refused from then on.
 pub(crate) async fn logout(
-    State(gateway): State<Gateway>,
+    State(access): State<Arc<Access>>,
+    State(audit): State<AuditLog>,
+    State(login): State<Arc<Login>>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<StatusCode, ApiError> {
     let bytes = read(body, MAX_BODY_BYTES).await?;
-    let sessions = &gateway.login.sessions;
+    let sessions = &login.sessions;
     if bytes.trim_ascii().is_empty() {
-        let caller = gateway.access.caller(&headers).await?;
+        let caller = access.caller(&headers).await?;
         let session = caller.session.ok_or_else(|| {
             ApiError::BadRequest("this is an API token; DELETE /api/v1/tokens/{id} revokes it".to_owned())
         })?;
         sessions.end(session).await?;
-        gateway.audit.write(&caller, Action::SignedOut, session).await;
+        audit.write(&caller, Action::SignedOut, session).await;
         tracing::info!(user = %caller.user.id, "signed out");
         return Ok(StatusCode::NO_CONTENT);
     }
@@ -76,7 +86,7 @@ pub(crate) async fn logout(
     // Using it up proves it; one that was used before ends the session all the same.
     if let Refreshed::Fresh(session, _) = sessions.refresh(&held.refresh_token).await? {
         sessions.end(session.id).await?;
-        gateway.audit.write(session.user, Action::SignedOut, session.id).await;
+        audit.write(session.user, Action::SignedOut, session.id).await;
         tracing::info!(user = %session.user, "signed out");
     }
     Ok(StatusCode::NO_CONTENT)
@@ -95,12 +105,8 @@ pub(crate) struct WhoAmI {
 }
 
 /// `GET /api/v1/whoami`: any token may ask.
-pub(crate) async fn whoami(
-    State(gateway): State<Gateway>,
-    headers: HeaderMap,
-) -> Result<Json<WhoAmI>, ApiError> {
-    let caller = gateway.access.caller(&headers).await?;
+pub(crate) async fn whoami(caller: Caller<AnyScope>) -> Result<Json<WhoAmI>, ApiError> {
     let scopes = caller.scopes().to_vec();
-    let User { id, email, admin, labels, .. } = caller.user;
+    let User { id, email, admin, labels, .. } = caller.identity.user;
     Ok(Json(WhoAmI { id, email, admin, labels, scopes }))
 }

@@ -1,5 +1,7 @@
 //! The person's side: `/device`, where somebody who is signed in says yes or no to a code.
 
+use std::sync::Arc;
+
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
@@ -10,12 +12,15 @@ use serde::Deserialize;
 
 use crate::{
     api::sign_in::device_grant::PROVIDER,
-    error::ApiError,
+    auth::rights::{AnyScope, SessionCaller},
+    crypto::keyring::Keyring,
     extract::{Form, Query},
-    html::{PageError, form::checked, sign_in, sign_in::DevicePage},
-    http::credentials::session,
-    login::device::{Answer, Request, normal},
-    state::Gateway,
+    html::{PageError, form::checked, on_page::OnPage, sign_in, sign_in::DevicePage},
+    http::rate_limit::Limits,
+    login::{
+        Login,
+        device::{Answer, Request, normal},
+    },
 };
 
 /// Of the query.
@@ -45,35 +50,36 @@ fn here(typed: &str) -> String {
 
 /// `GET /device`
 pub(crate) async fn show(
-    State(gateway): State<Gateway>,
+    caller: OnPage<SessionCaller<AnyScope>>,
+    State(keys): State<Arc<Keyring>>,
+    State(login): State<Arc<Login>>,
     Query(shown): Query<Shown>,
-    headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let page = async {
-        let session = session(&headers).ok_or(ApiError::Unauthorized("sign in first"))?;
-        let caller = gateway.access.bearer_of(&session).await?;
         let code = normal(&shown.user_code).unwrap_or_default();
-        let form = gateway.keys.form(&session);
+        let form = keys.form(&caller.cookie);
         Ok(sign_in::device(
             StatusCode::OK,
             &DevicePage { email: &caller.user.email, code, form, message: "" },
         ))
     };
-    page.await.map_err(PageError::at(&gateway.login, here(&shown.user_code)))
+    page.await.map_err(PageError::at(&login, here(&shown.user_code)))
 }
 
 /// `POST /device`
 pub(crate) async fn answer(
-    State(gateway): State<Gateway>,
+    caller: OnPage<SessionCaller<AnyScope>>,
+    State(keys): State<Arc<Keyring>>,
+    State(limits): State<Arc<Limits>>,
+    State(login): State<Arc<Login>>,
     headers: HeaderMap,
     Form(said): Form<Said>,
 ) -> Result<Response, PageError> {
     let page = async {
-        let session = checked(&gateway.keys, &headers, &said.form)?;
-        let caller = gateway.access.bearer_of(&session).await?;
-        let devices = &gateway.login.devices;
+        let session = checked(&keys, &headers, &said.form)?;
+        let devices = &login.devices;
         let again = |message| {
-            let form = gateway.keys.form(&session);
+            let form = keys.form(&session);
             let code = normal(&said.user_code).unwrap_or_default();
             let page = DevicePage { email: &caller.user.email, code, form, message };
             sign_in::device(StatusCode::BAD_REQUEST, &page)
@@ -83,11 +89,11 @@ pub(crate) async fn answer(
         };
         let allows = said.answer == "allow";
         if allows {
-            gateway.limits.signs_in(PROVIDER, &caller.user.id.to_string())?;
+            limits.signs_in(PROVIDER, &caller.user.id.to_string())?;
         }
         let scopes = ALL_SCOPES.into_iter().filter(|scope| caller.needs(*scope).is_ok()).collect();
         let begun_by = match caller.session {
-            Some(id) => gateway.login.sessions.get(id).await?,
+            Some(id) => login.sessions.get(id).await?,
             None => None,
         };
         let let_in = begun_by.and_then(|session| session.let_in);
@@ -113,5 +119,5 @@ pub(crate) async fn answer(
         }
         .into_response())
     };
-    page.await.map_err(PageError::at(&gateway.login, here(&said.user_code)))
+    page.await.map_err(PageError::at(&login, here(&said.user_code)))
 }

@@ -12,8 +12,12 @@ use http::{HeaderMap, header};
 use serde::Deserialize;
 
 use crate::{
+    auth::{
+        identity::Identity,
+        rights::{AnyScope, SessionCaller},
+    },
     extract::Form,
-    html::{PageError, form::checked, sign_in},
+    html::{PageError, form::checked, on_page::OnPage, sign_in},
     login::{attempt::Attempt, error::LoginError, linking::may_link},
     state::Gateway,
 };
@@ -30,18 +34,23 @@ pub(crate) struct Wish {
 
 /// `POST /link`
 pub(crate) async fn link(
+    caller: OnPage<SessionCaller<AnyScope>>,
     State(gateway): State<Gateway>,
     headers: HeaderMap,
     Form(wish): Form<Wish>,
 ) -> Result<Response, PageError> {
-    let begun = begun(&gateway, &headers, &wish).await;
+    let begun = begun(&gateway, &caller, &headers, &wish).await;
     begun.map_err(|error| PageError::at(&gateway.login, "/")(error.into()))
 }
 
-async fn begun(gateway: &Gateway, headers: &HeaderMap, wish: &Wish) -> Result<Response, LoginError> {
-    let session = checked(&gateway.keys, headers, &wish.form)?;
-    let caller = gateway.access.bearer_of(&session).await?;
-    may_link(&caller)?;
+async fn begun(
+    gateway: &Gateway,
+    caller: &Identity,
+    headers: &HeaderMap,
+    wish: &Wish,
+) -> Result<Response, LoginError> {
+    checked(&gateway.keys, headers, &wish.form)?;
+    may_link(caller)?;
     let which = gateway.login.chosen(Some(&wish.provider))?;
     let attempt = Attempt::new(which, Some("/".to_owned()), Some(caller.user.id));
     let address = gateway.login.address(&attempt, &gateway.config.login).await?;

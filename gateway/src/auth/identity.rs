@@ -35,7 +35,7 @@ use crate::{
 
 /// A user who showed a token.
 #[derive(Debug, Clone)]
-pub(crate) struct Caller {
+pub(crate) struct Identity {
     pub(crate) user: User,
     pub(crate) token: TokenId,
     /// The sign-in that the token belongs to; an API token belongs to none.
@@ -47,7 +47,7 @@ pub(crate) struct Caller {
     scopes: Vec<Scope>,
 }
 
-impl Caller {
+impl Identity {
     /// One who signed in.
     pub(crate) fn of_session(user: User, token: TokenId, session: Session) -> Self {
         Self {
@@ -104,14 +104,14 @@ pub(crate) struct Access {
 
 impl Access {
     /// Who the bearer of `token` is, if he may ask for more at the moment.
-    pub(crate) async fn bearer_of(&self, token: &str) -> Result<Caller, ApiError> {
+    pub(crate) async fn bearer_of(&self, token: &str) -> Result<Identity, ApiError> {
         let caller = self.identified(token).await?;
         self.limits.user(caller.user.id, token)?;
         Ok(caller)
     }
 
     /// Who the bearer of `token` is; counted for nobody.
-    pub(crate) async fn identified(&self, token: &str) -> Result<Caller, ApiError> {
+    pub(crate) async fn identified(&self, token: &str) -> Result<Identity, ApiError> {
         if is_of_login(token) {
             return self.signed_in_caller(token).await;
         }
@@ -138,7 +138,7 @@ impl Access {
         self.last_used.note(&accounts.tokens, &entry);
         let record = entry.value;
         let lineage = [record.made_by, vec![id]].concat();
-        Ok(Caller {
+        Ok(Identity {
             user,
             token: id,
             session: None,
@@ -156,7 +156,7 @@ impl Access {
     }
 
     /// Who asks, by bearer token.
-    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
         let token = bearer(headers)
             .ok_or(ApiError::Unauthorized("a bearer token is needed: Authorization: Bearer gft_…"))?;
         self.bearer_of(token).await
@@ -164,7 +164,7 @@ impl Access {
 
     /// Who reads, by bearer token or by the session of a page. Never for writes: a cookie comes along
     /// with what another site sends.
-    pub(crate) async fn reader(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+    pub(crate) async fn reader(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
         match session(headers) {
             Some(token) if !headers.contains_key(header::AUTHORIZATION) => self.bearer_of(&token).await,
             Some(_) | None => self.caller(headers).await,
@@ -172,7 +172,7 @@ impl Access {
     }
 
     /// A repository that the caller owns. Who only views it is told so.
-    pub(crate) async fn own_repo(&self, caller: &Caller, id: &str) -> Result<Entry<Repo>, ApiError> {
+    pub(crate) async fn own_repo(&self, caller: &Identity, id: &str) -> Result<Entry<Repo>, ApiError> {
         let entry = self.seen_repo(caller, id).await?;
         if caller.owns(&entry.value) {
             return Ok(entry);
@@ -181,7 +181,7 @@ impl Access {
     }
 
     /// A repository that the caller owns or views.
-    pub(crate) async fn seen_repo(&self, caller: &Caller, id: &str) -> Result<Entry<Repo>, ApiError> {
+    pub(crate) async fn seen_repo(&self, caller: &Identity, id: &str) -> Result<Entry<Repo>, ApiError> {
         let found = self.repo(id).await?;
         found.filter(|entry| caller.sees(&entry.value)).ok_or(ApiError::NotFound("repository"))
     }
@@ -200,7 +200,11 @@ impl Access {
     }
 
     /// A repository that the caller owns or views, also while it is being removed.
-    pub(crate) async fn shown_repo_entry(&self, caller: &Caller, id: &str) -> Result<Entry<Repo>, ApiError> {
+    pub(crate) async fn shown_repo_entry(
+        &self,
+        caller: &Identity,
+        id: &str,
+    ) -> Result<Entry<Repo>, ApiError> {
         let found = self.any_repo(id).await?;
         found.filter(|entry| caller.sees(&entry.value)).ok_or(ApiError::NotFound("repository"))
     }
@@ -219,7 +223,7 @@ impl Access {
 
     /// A job that the caller may see: his own, or one of a repository that he owns or views. His own stays
     /// his when he is no viewer any more; what it may still do, `rerun_for` and the grants decide.
-    pub(crate) async fn seen_job(&self, caller: &Caller, id: &str) -> Result<Entry<Job>, ApiError> {
+    pub(crate) async fn seen_job(&self, caller: &Identity, id: &str) -> Result<Entry<Job>, ApiError> {
         let mut entry = self.job(id).await?;
         let missing = || ApiError::NotFound("job");
         if !caller.is_admin() {
@@ -229,13 +233,13 @@ impl Access {
         if self.is_seen(caller, &entry.value).await? { Ok(entry) } else { Err(missing()) }
     }
 
-    pub(crate) async fn is_seen(&self, caller: &Caller, job: &Job) -> Result<bool, ApiError> {
+    pub(crate) async fn is_seen(&self, caller: &Identity, job: &Job) -> Result<bool, ApiError> {
         let own = job.owner == caller.user.id || caller.is_admin();
         Ok(own || self.repo_of(job).await?.is_some_and(|repo| caller.sees(&repo)))
     }
 
     /// A job that the caller may end or repeat: viewers only look.
-    pub(crate) async fn own_job(&self, caller: &Caller, id: &str) -> Result<Entry<Job>, ApiError> {
+    pub(crate) async fn own_job(&self, caller: &Identity, id: &str) -> Result<Entry<Job>, ApiError> {
         let entry = self.seen_job(caller, id).await?;
         let own = entry.value.owner == caller.user.id || caller.is_admin();
         if own || self.repo_of(&entry.value).await?.is_some_and(|repo| caller.owns(&repo)) {
@@ -254,18 +258,8 @@ impl Access {
         }
     }
 
-    /// A job for whoever has its link's key, else for a caller who may see it.
+    /// A job for whoever has its link's key, else for a caller who may see it; and how the reader came.
     pub(crate) async fn read_job(
-        &self,
-        headers: &HeaderMap,
-        id: &str,
-        key: Option<&str>,
-    ) -> Result<Entry<Job>, ApiError> {
-        Ok(self.read_job_as(headers, id, key).await?.0)
-    }
-
-    /// The same, and how the reader came.
-    pub(crate) async fn read_job_as(
         &self,
         headers: &HeaderMap,
         id: &str,
@@ -292,7 +286,7 @@ impl Access {
     }
 
     /// Which jobs the caller sees in lists.
-    pub(crate) fn visible(&self, caller: &Caller) -> JobFilter {
+    pub(crate) fn visible(&self, caller: &Identity) -> JobFilter {
         if caller.is_admin() {
             return JobFilter { everyone: true, ..JobFilter::default() };
         }
@@ -302,8 +296,8 @@ impl Access {
     }
 }
 
-impl From<&Caller> for Doer {
-    fn from(caller: &Caller) -> Self {
+impl From<&Identity> for Doer {
+    fn from(caller: &Identity) -> Self {
         let by = caller.session.map_or(By::Token(caller.token), By::Session);
         let log = if caller.is_admin() { Log::Admins } else { Log::Users };
         Self { user: Some(caller.user.id), by: Some(by), log }
