@@ -25,7 +25,7 @@ use crate::{
     execute::Workshop,
     grants::Grants,
     metrics::Metrics,
-    order::{From, Order, Report},
+    order::{JobSource, Order, Report},
     sandbox::{JobTag, Slot, Trust},
     seats::Seat,
     with_ledger::{WithLedger, superseded},
@@ -135,7 +135,7 @@ impl Desk {
         let trust = trust(job, &url);
         Ok(Order {
             tag: JobTag { job: job.id, attempt: job.attempt },
-            from: From::Commit {
+            source: JobSource::Commit {
                 url,
                 sha: job.sha.clone(),
                 reference: job.reference.clone(),

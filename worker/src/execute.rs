@@ -22,7 +22,7 @@ use crate::{
     environments::Environment,
     filtered::filtered,
     mask::{self, Mask},
-    order::{From, Order, Outside, Report},
+    order::{JobSource, Order, Outside, Report},
     output::LogSink,
     prepare,
     runner::Runner,
@@ -181,9 +181,9 @@ impl Workshop {
         outside: &impl Outside,
         report: &mut Report,
     ) -> Result<Files, Outcome> {
-        match &order.from {
-            From::Directory(files) => Ok(Files::Directory(files.clone())),
-            From::Commit { url, sha, reference, .. } => {
+        match &order.source {
+            JobSource::Directory(files) => Ok(Files::Directory(files.clone())),
+            JobSource::Commit { url, sha, reference, .. } => {
                 let credential = outside.credential().await?;
                 let shown = credential.as_ref().map_or(Shown::Nothing, |_| Shown::Credential);
                 let request = Request {
@@ -335,7 +335,7 @@ impl Workshop {
         if let Some(sha) = &report.sha {
             variables.push(own("GITFAAS_SHA", sha.to_string()));
         }
-        if let From::Commit { reference: Some(reference), .. } = &order.from {
+        if let JobSource::Commit { reference: Some(reference), .. } = &order.source {
             variables.push(own("GITFAAS_REF", reference.clone()));
         }
         variables

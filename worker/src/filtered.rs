@@ -5,7 +5,7 @@ use jobs::{Filter, Trigger, manifest::Manifest};
 
 use crate::{
     checkout::{Mirrors, Request},
-    order::{From, Order, Outside},
+    order::{JobSource, Order, Outside},
     source::{CommitFiles, Files, changed_paths},
 };
 
@@ -20,7 +20,7 @@ pub(crate) async fn filtered(
     files: &Files,
     outside: &impl Outside,
 ) -> Option<String> {
-    let From::Commit { url, reference, before, .. } = &order.from else { return None };
+    let JobSource::Commit { url, reference, before, .. } = &order.source else { return None };
     match order.trigger {
         Trigger::Call | Trigger::Rerun | Trigger::Tag => return None,
         Trigger::Push | Trigger::PullRequest => {}

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     checkout::Credential,
     config::Config,
-    order::{From, Order, Outside, Report},
+    order::{JobSource, Order, Outside, Report},
     output::LogSink,
     sandbox::{JobTag, Trust},
     source::DirectoryFiles,
@@ -101,18 +101,18 @@ pub async fn run(
     let config = Config { data_dir: identity.directory.clone(), ..config };
     let workshop = start::workshop(&config, &identity).await?;
     let job = JobId::new();
-    let (from, trust) = match &source {
+    let (files, trust) = match &source {
         LocalSource::Directory(path) => {
-            (From::Directory(DirectoryFiles::new(path.clone())), format!("directory {}", path.display()))
+            (JobSource::Directory(DirectoryFiles::new(path.clone())), format!("directory {}", path.display()))
         }
         LocalSource::Url { url, reference } => (
-            From::Commit { url: url.clone(), sha: None, reference: reference.clone(), before: None },
+            JobSource::Commit { url: url.clone(), sha: None, reference: reference.clone(), before: None },
             format!("url {}", url.identity()),
         ),
     };
     let order = Order {
         tag: JobTag { job, attempt: 1 },
-        from,
+        source: files,
         args: args.clone(),
         trigger: Trigger::Call,
         paths: jobs::Filter::default(),

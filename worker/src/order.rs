@@ -19,7 +19,7 @@ pub struct Order {
     /// The job and the attempt.
     pub tag: JobTag,
     /// Where its files are.
-    pub from: From,
+    pub source: JobSource,
     /// Arguments of a call; they replace the manifest's.
     pub args: Option<Vec<String>>,
     /// What made the job; filters are for pushes.
@@ -32,7 +32,7 @@ pub struct Order {
 
 /// Where a function's files are.
 #[derive(Debug, Clone)]
-pub enum From {
+pub enum JobSource {
     /// A commit somewhere.
     Commit {
         /// The repository.

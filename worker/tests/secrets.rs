@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use worker::{
     Config,
     checkout::Credential,
-    order::{From, Order, Outside, Report},
+    order::{JobSource, Order, Outside, Report},
     output::LogSink,
     sandbox::{JobTag, Trust},
     source::DirectoryFiles,
@@ -97,7 +97,7 @@ async fn run(log: &Arc<Written>) -> Report {
     let workshop = start::workshop(&config, &identity).await.unwrap();
     let order = Order {
         tag: JobTag { job: JobId::new(), attempt: 1 },
-        from: From::Directory(DirectoryFiles::new(function.path().to_owned())),
+        source: JobSource::Directory(DirectoryFiles::new(function.path().to_owned())),
         args: None,
         trigger: Trigger::Call,
         paths: jobs::Filter::default(),

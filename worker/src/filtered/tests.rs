@@ -108,7 +108,7 @@ async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Op
     let sha = |digit: &str| digit.repeat(40).parse().ok();
     let order = Order {
         tag: JobTag { job: JobId::new(), attempt: 1 },
-        from: From::Commit {
+        source: JobSource::Commit {
             url: "http://127.0.0.1:9/a/pi.git".parse().unwrap(),
             sha: sha("b"),
             reference: Some(reference.to_owned()),
