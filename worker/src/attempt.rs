@@ -22,10 +22,11 @@ use jobs::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    execute::Workshop,
+    execute::Executor,
+    execution_report::ExecutionReport,
+    execution_request::{ExecutionRequest, JobSource},
     grants::Grants,
     metrics::Metrics,
-    order::{JobSource, Order, Report},
     sandbox::{JobTag, Slot, Trust},
     seats::Seat,
     with_ledger::{WithLedger, superseded},
@@ -55,11 +56,11 @@ pub enum Fate {
 
 /// What all attempts of a worker share.
 #[derive(Debug, Clone)]
-pub struct Desk {
+pub struct AttemptRunner {
     /// The ledger.
     pub ledger: Ledger,
     /// Containers and commits.
-    pub workshop: Workshop,
+    pub executor: Executor,
     /// Grants.
     pub grants: Grants,
     /// Cancelled when the grace of a shutdown is over.
@@ -70,7 +71,7 @@ pub struct Desk {
     pub metrics: Metrics,
 }
 
-impl Desk {
+impl AttemptRunner {
     /// Works on a claim to its end, or for as long as the seat is for.
     pub async fn work(&self, slot: &Slot, claim: Claim, seat: &Arc<Seat>) -> Fate {
         let Claim { entry, lease } = claim;
@@ -78,9 +79,9 @@ impl Desk {
         let log = LogWriter::start(ledger.js.clone(), job.id, job.attempt);
         let stop = CancellationToken::new();
         let supersede = Arc::new(OnceLock::new());
-        let running = match self.order(job) {
-            Ok(order) => {
-                let outside = WithLedger {
+        let running = match self.request(job) {
+            Ok(request) => {
+                let context = WithLedger {
                     ledger: ledger.clone(),
                     grants: self.grants.clone(),
                     job: job.clone(),
@@ -88,10 +89,10 @@ impl Desk {
                     supersede: Arc::clone(&supersede),
                     seat: Arc::clone(seat),
                 };
-                let (workshop, slot, stop) = (self.workshop.clone(), slot.clone(), stop.clone());
-                tokio::spawn(async move { workshop.execute(&slot, order, &outside, &stop).await })
+                let (executor, slot, stop) = (self.executor.clone(), slot.clone(), stop.clone());
+                tokio::spawn(async move { executor.execute(&slot, request, &context, &stop).await })
             }
-            Err(outcome) => tokio::spawn(std::future::ready(Report::failed(outcome))),
+            Err(outcome) => tokio::spawn(std::future::ready(ExecutionReport::failed(outcome))),
         };
         // A task that is ended must not leave its containers to it.
         let mut running = EndOnDrop { task: running, stop: stop.clone() };
@@ -101,7 +102,7 @@ impl Desk {
             .hold(still_ours, async {
                 tokio::select! {
                     report = &mut running.task => {
-                        let report = report.unwrap_or_else(|panic| Report::failed(Outcome::service(Cause::Lost, format!("a defect of the worker: {panic}"))));
+                        let report = report.unwrap_or_else(|panic| ExecutionReport::failed(Outcome::service(Cause::Lost, format!("a defect of the worker: {panic}"))));
                         self.deliver(job, &report, &handle, log).await
                     }
                     () = self.told_otherwise(job, &supersede) => Fate::Outdated,
@@ -129,11 +130,11 @@ impl Desk {
         fate
     }
 
-    fn order(&self, job: &Job) -> Result<Order, Outcome> {
+    fn request(&self, job: &Job) -> Result<ExecutionRequest, Outcome> {
         let url: CloneUrl =
             job.url.parse().map_err(|error| Outcome::function(Cause::Checkout, format!("{error}")))?;
         let trust = trust(job, &url);
-        Ok(Order {
+        Ok(ExecutionRequest {
             tag: JobTag { job: job.id, attempt: job.attempt },
             source: JobSource::Commit {
                 url,
@@ -178,7 +179,7 @@ impl Desk {
     }
 
     /// Stores log and result, then the end: in this order, so that whoever sees the end finds both.
-    async fn deliver(&self, job: &Job, report: &Report, log: &LogHandle, writer: LogWriter) -> Fate {
+    async fn deliver(&self, job: &Job, report: &ExecutionReport, log: &LogHandle, writer: LogWriter) -> Fate {
         if report.is_put_off {
             return Fate::PutOff;
         }
@@ -208,7 +209,7 @@ impl Desk {
     async fn store(
         &self,
         job: &Job,
-        report: &Report,
+        report: &ExecutionReport,
         result: Option<JobResult>,
         log_bytes: u64,
     ) -> anyhow::Result<Option<Entry<Job>>> {
@@ -239,9 +240,9 @@ impl Desk {
     }
 
     /// A language whose image is not here, but at another worker that is present.
-    async fn is_offered_elsewhere(&self, report: &Report) -> bool {
+    async fn is_offered_elsewhere(&self, report: &ExecutionReport) -> bool {
         let Some(language) =
-            report.language.as_ref().filter(|language| self.workshop.sandbox.runner(language).is_none())
+            report.language.as_ref().filter(|language| self.executor.sandbox.runner(language).is_none())
         else {
             return false;
         };
@@ -282,7 +283,7 @@ async fn is_ours(ledger: Ledger, job: JobId, attempt: u32) -> bool {
 }
 
 /// The last line of a log.
-fn sentence(report: &Report) -> String {
+fn sentence(report: &ExecutionReport) -> String {
     match &report.outcome {
         Outcome::Finished => report.run.map_or_else(
             || "finished".to_owned(),
@@ -294,7 +295,7 @@ fn sentence(report: &Report) -> String {
 }
 
 struct EndOnDrop {
-    task: tokio::task::JoinHandle<Report>,
+    task: tokio::task::JoinHandle<ExecutionReport>,
     stop: CancellationToken,
 }
 

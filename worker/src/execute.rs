@@ -1,8 +1,8 @@
 //! One job from its start to its outcome. Read this first.
 //!
 //! Checkout, manifest, prepare, run; each step's failure is an [`Outcome`], never an error, so what
-//! happened is always told. Nothing here knows of NATS: what an attempt asks of the outside is
-//! [`Outside`], which the queue and `gitfaas run` answer in their ways.
+//! happened is always told. Nothing here knows of NATS: what an attempt needs from its surroundings is
+//! [`AttemptContext`], which the queue and `gitfaas run` answer in their ways.
 
 use std::{
     sync::Arc,
@@ -17,12 +17,14 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    attempt_context::AttemptContext,
     checkout::{Mirrors, Request, Shown},
     config::Config,
     environments::Environment,
+    execution_report::ExecutionReport,
+    execution_request::{ExecutionRequest, JobSource},
     filtered::filtered,
     mask::{self, Mask},
-    order::{JobSource, Order, Outside, Report},
     output::LogSink,
     prepare,
     runner::Runner,
@@ -36,7 +38,7 @@ use crate::{
 
 /// What every attempt of this worker shares.
 #[derive(Debug, Clone)]
-pub struct Workshop {
+pub struct Executor {
     /// Containers.
     pub sandbox: Sandbox,
     /// Commits.
@@ -45,7 +47,7 @@ pub struct Workshop {
     pub config: Arc<Config>,
 }
 
-impl Languages for Workshop {
+impl Languages for Executor {
     fn required_fields(&self, language: &str) -> Option<Vec<String>> {
         match self.sandbox.runner(language) {
             Some(runner) => Some(runner.required.clone()),
@@ -63,19 +65,19 @@ impl Languages for Workshop {
     }
 }
 
-impl Workshop {
-    /// Runs `order` in `slot` to its end, or until `stop`.
-    #[tracing::instrument(name = "job", skip_all, fields(job.id = %order.tag.job, attempt = order.tag.attempt))]
+impl Executor {
+    /// Runs `request` in `slot` to its end, or until `stop`.
+    #[tracing::instrument(name = "job", skip_all, fields(job.id = %request.tag.job, attempt = request.tag.attempt))]
     pub async fn execute(
         &self,
         slot: &Slot,
-        order: Order,
-        outside: &impl Outside,
+        request: ExecutionRequest,
+        context: &impl AttemptContext,
         stop: &CancellationToken,
-    ) -> Report {
-        let mut report = Report::new();
+    ) -> ExecutionReport {
+        let mut report = ExecutionReport::new();
         let mut mask = Mask::nothing();
-        let outcome = match self.steps(slot, &order, outside, stop, &mut report, &mut mask).await {
+        let outcome = match self.steps(slot, &request, context, stop, &mut report, &mut mask).await {
             Ok(outcome) | Err(outcome) => outcome,
         };
         report.outcome = mask.outcome(outcome);
@@ -86,42 +88,42 @@ impl Workshop {
     async fn steps(
         &self,
         slot: &Slot,
-        order: &Order,
-        outside: &impl Outside,
+        request: &ExecutionRequest,
+        context: &impl AttemptContext,
         stop: &CancellationToken,
-        report: &mut Report,
+        report: &mut ExecutionReport,
         mask: &mut Mask,
     ) -> Result<Outcome, Outcome> {
-        let Some(read) = within(outside, self.read(order, outside, stop, report)).await else {
+        let Some(read) = within(context, self.read(request, context, stop, report)).await else {
             return Err(report.needs(self.longer_than_last(self.config.fetch_timeout)));
         };
         let (files, manifest) = read?;
-        if let Some(outcome) = outside.superseded(manifest.supersede).await {
+        if let Some(outcome) = context.superseded(manifest.supersede).await {
             return Err(outcome);
         }
-        match outside.twin().await {
+        match context.twin().await {
             Twin::None => {}
             Twin::NotOver => {
                 report.is_put_off = true;
                 return Err(Outcome::wished(Cause::Cancelled, "it waits for another job of its commit"));
             }
             Twin::Ran(same) => {
-                outside.log().note(Phase::Run, "another job of this commit answers for this one");
+                context.log().note(Phase::Run, "another job of this commit answers for this one");
                 let outcome = same.outcome.clone();
-                *report = Report { checkout: report.checkout, ..*same };
+                *report = ExecutionReport { checkout: report.checkout, ..*same };
                 return Ok(outcome);
             }
         }
         let runner = self.runner(&manifest, &files).await?;
-        if !outside.may_run_for(manifest.timeout).await {
+        if !context.may_run_for(manifest.timeout).await {
             return Err(report.needs(manifest.timeout));
         }
-        let secrets = outside.secrets(&manifest.secrets).await?;
+        let secrets = context.secrets(&manifest.secrets).await?;
 
-        *mask = hiding(&secrets, &*outside.log()).await?;
-        let sink = Sink::start(outside.log(), self.config.max_result_bytes, mask.clone());
-        let place = Place { slot, order, stop, sender: &sink.sender };
-        let environment = match self.prepare(&place, outside, &runner, &manifest, &files, report).await {
+        *mask = hiding(&secrets, &*context.log()).await?;
+        let sink = Sink::start(context.log(), self.config.max_result_bytes, mask.clone());
+        let place = Place { slot, request, stop, sender: &sink.sender };
+        let environment = match self.prepare(&place, context, &runner, &manifest, &files, report).await {
             Ok(environment) => environment,
             Err(outcome) => {
                 report.error_tail = sink.finish().await.1;
@@ -129,16 +131,16 @@ impl Workshop {
             }
         };
 
-        outside.runs_for(manifest.timeout);
+        context.runs_for(manifest.timeout);
         let limits = self.limits(&manifest);
-        let tree = self.pack(order, &files).await?;
+        let tree = self.pack(request, &files).await?;
         let mut env: Vec<(String, String)> = manifest.env.clone().into_iter().collect();
         env.extend(secrets);
-        env.extend(self.variables(order, &manifest, report));
+        env.extend(self.variables(request, &manifest, report));
         let mut argv = Runner::fill_in(&runner.run, |name| prepare::field(&manifest, name));
-        argv.extend(order.args.clone().unwrap_or_else(|| manifest.args.clone()));
+        argv.extend(request.args.clone().unwrap_or_else(|| manifest.args.clone()));
         let program = Program { runner, argv, env, tree, environment, limits: limits.clone() };
-        let ended = slot.run(&order.tag, program, sink.sender.clone(), stop.clone()).await;
+        let ended = slot.run(&request.tag, program, sink.sender.clone(), stop.clone()).await;
         let (kept, error_tail) = sink.finish().await;
         report.kept = Some(kept);
         report.error_tail = error_tail;
@@ -155,21 +157,21 @@ impl Workshop {
     /// The commit's files and its manifest; `Err` also where the filters say no.
     async fn read(
         &self,
-        order: &Order,
-        outside: &impl Outside,
+        request: &ExecutionRequest,
+        context: &impl AttemptContext,
         stop: &CancellationToken,
-        report: &mut Report,
+        report: &mut ExecutionReport,
     ) -> Result<(Files, Manifest), Outcome> {
         let begun = Instant::now();
-        let files = until(stop, self.files(order, outside, report)).await??;
+        let files = until(stop, self.files(request, context, report)).await??;
         let manifest = self.manifest(&files).await?;
         report.language = Some(manifest.language.clone());
         report.checkout = Some(begun.elapsed());
         for warning in &manifest.warnings {
-            outside.log().note(Phase::Checkout, warning);
+            context.log().note(Phase::Checkout, warning);
         }
-        outside.learned(report.sha.as_ref(), &manifest.language).await;
-        match filtered(&self.mirrors, order, &manifest, &files, outside).await {
+        context.learned(report.sha.as_ref(), &manifest.language).await;
+        match filtered(&self.mirrors, request, &manifest, &files, context).await {
             Some(why) => Err(Outcome::Skipped { why }),
             None => Ok((files, manifest)),
         }
@@ -177,23 +179,23 @@ impl Workshop {
 
     async fn files(
         &self,
-        order: &Order,
-        outside: &impl Outside,
-        report: &mut Report,
+        request: &ExecutionRequest,
+        context: &impl AttemptContext,
+        report: &mut ExecutionReport,
     ) -> Result<Files, Outcome> {
-        match &order.source {
+        match &request.source {
             JobSource::Directory(files) => Ok(Files::Directory(files.clone())),
             JobSource::Commit { url, sha, reference, .. } => {
-                let credential = outside.credential().await?;
+                let credential = context.credential().await?;
                 let shown = credential.as_ref().map_or(Shown::Nothing, |_| Shown::Credential);
-                let request = Request {
+                let checkout_request = Request {
                     url: url.clone(),
                     sha: sha.clone(),
                     reference: reference.clone(),
                     credential,
-                    trust: order.trust.clone(),
+                    trust: request.trust.clone(),
                 };
-                let checkout = self.mirrors.checkout(request).await;
+                let checkout = self.mirrors.checkout(checkout_request).await;
                 let checkout = checkout.map_err(|error| error.outcome_with(shown))?;
                 report.sha = Some(checkout.sha);
                 Ok(Files::Commit(checkout.files))
@@ -251,29 +253,30 @@ impl Workshop {
     async fn prepare(
         &self,
         place: &Place<'_>,
-        outside: &impl Outside,
+        context: &impl AttemptContext,
         runner: &Arc<Runner>,
         manifest: &Manifest,
         files: &Files,
-        report: &mut Report,
+        report: &mut ExecutionReport,
     ) -> Result<Option<Environment>, Outcome> {
-        let (spool, max_bytes) = (self.spool(place.order), self.config.max_repo_bytes);
+        let (spool, max_bytes) = (self.spool(place.request), self.config.max_repo_bytes);
         let begun = Instant::now();
         let found = blocking(files, {
             let (runner, manifest) = (Arc::clone(runner), manifest.clone());
             move |files| prepare::inputs(&runner, &manifest, files, max_bytes, &spool)
         });
         let Some(inputs) = found.await? else { return Ok(None) };
-        let request = PrepareRequest {
+        let prepare_request = PrepareRequest {
             runner: Arc::clone(runner),
             inputs: inputs.tree,
             env: fields(manifest).collect(),
-            trust: place.order.trust.clone(),
+            trust: place.request.trust.clone(),
             ages: inputs.ages,
         };
         let stop = place.stop.child_token();
-        let preparing = place.slot.prepare(&place.order.tag, request, place.sender.clone(), stop.clone());
-        let (prepared, ending) = or_stopped(outside, &stop, preparing).await;
+        let preparing =
+            place.slot.prepare(&place.request.tag, prepare_request, place.sender.clone(), stop.clone());
+        let (prepared, ending) = or_stopped(context, &stop, preparing).await;
         report.prepare = Some(begun.elapsed());
         match prepared {
             Ok(prepared) => {
@@ -297,8 +300,8 @@ impl Workshop {
         }
     }
 
-    async fn pack(&self, order: &Order, files: &Files) -> Result<crate::source::Tree, Outcome> {
-        let (spool, max_bytes) = (self.spool(order), self.config.max_repo_bytes);
+    async fn pack(&self, request: &ExecutionRequest, files: &Files) -> Result<crate::source::Tree, Outcome> {
+        let (spool, max_bytes) = (self.spool(request), self.config.max_repo_bytes);
         blocking(files, move |files| files.pack(Selection::All, max_bytes, &spool)).await
     }
 
@@ -308,8 +311,8 @@ impl Workshop {
         bound.max(self.config.last_slot_timeout + Duration::from_secs(1))
     }
 
-    fn spool(&self, order: &Order) -> Spool {
-        Spool::new(self.config.data_dir.join("spool"), self.mirrors.disk(), order.trust.owner())
+    fn spool(&self, request: &ExecutionRequest) -> Spool {
+        Spool::new(self.config.data_dir.join("spool"), self.mirrors.disk(), request.trust.owner())
     }
 
     fn limits(&self, manifest: &Manifest) -> Limits {
@@ -327,15 +330,20 @@ impl Workshop {
     }
 
     /// What a function is told of itself.
-    fn variables(&self, order: &Order, manifest: &Manifest, report: &Report) -> Vec<(String, String)> {
+    fn variables(
+        &self,
+        request: &ExecutionRequest,
+        manifest: &Manifest,
+        report: &ExecutionReport,
+    ) -> Vec<(String, String)> {
         let own = |name: &str, value: String| (name.to_owned(), value);
         let mut variables: Vec<_> = fields(manifest).collect();
-        variables.push(own("GITFAAS_JOB_ID", order.tag.job.to_string()));
-        variables.push(own("GITFAAS_ATTEMPT", order.tag.attempt.to_string()));
+        variables.push(own("GITFAAS_JOB_ID", request.tag.job.to_string()));
+        variables.push(own("GITFAAS_ATTEMPT", request.tag.attempt.to_string()));
         if let Some(sha) = &report.sha {
             variables.push(own("GITFAAS_SHA", sha.to_string()));
         }
-        if let JobSource::Commit { reference: Some(reference), .. } = &order.source {
+        if let JobSource::Commit { reference: Some(reference), .. } = &request.source {
             variables.push(own("GITFAAS_REF", reference.clone()));
         }
         variables
@@ -385,7 +393,7 @@ async fn blocking<T: Send + 'static>(
 /// Where an attempt's containers are run, and what they write to.
 struct Place<'a> {
     slot: &'a Slot,
-    order: &'a Order,
+    request: &'a ExecutionRequest,
     stop: &'a CancellationToken,
     sender: &'a mpsc::Sender<Chunk>,
 }

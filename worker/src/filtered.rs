@@ -4,8 +4,9 @@ use hooks::git_ref::merge_queue_target;
 use jobs::{Filter, Trigger, manifest::Manifest};
 
 use crate::{
+    attempt_context::AttemptContext,
     checkout::{Mirrors, Request},
-    order::{JobSource, Order, Outside},
+    execution_request::{ExecutionRequest, JobSource},
     source::{CommitFiles, Files, changed_paths},
 };
 
@@ -15,13 +16,13 @@ use crate::{
 /// target moved on, its changes count too, and the filter rather says yes.
 pub(crate) async fn filtered(
     mirrors: &Mirrors,
-    order: &Order,
+    request: &ExecutionRequest,
     manifest: &Manifest,
     files: &Files,
-    outside: &impl Outside,
+    context: &impl AttemptContext,
 ) -> Option<String> {
-    let JobSource::Commit { url, reference, before, .. } = &order.source else { return None };
-    match order.trigger {
+    let JobSource::Commit { url, reference, before, .. } = &request.source else { return None };
+    match request.trigger {
         Trigger::Call | Trigger::Rerun | Trigger::Tag => return None,
         Trigger::Push | Trigger::PullRequest => {}
     }
@@ -32,16 +33,16 @@ pub(crate) async fn filtered(
     {
         return Some(format!("branch {branch} is not listed"));
     }
-    if manifest.paths.is_empty() && order.paths.is_empty() {
+    if manifest.paths.is_empty() && request.paths.is_empty() {
         return None;
     }
     let (Some(before), Files::Commit(new)) = (before, files) else { return None };
-    let credential = outside.credential().await.ok().flatten();
-    let (sha, trust) = (Some(before.clone()), order.trust.clone());
-    let request = Request { url: url.clone(), sha, reference: None, credential, trust };
+    let credential = context.credential().await.ok().flatten();
+    let (sha, trust) = (Some(before.clone()), request.trust.clone());
+    let checkout_request = Request { url: url.clone(), sha, reference: None, credential, trust };
     // Where the base commit cannot be had, a path filter says yes.
-    let old = mirrors.base(request).await?;
-    let (filters, new) = ([manifest.paths.clone(), order.paths.clone()], new.clone());
+    let old = mirrors.base(checkout_request).await?;
+    let (filters, new) = ([manifest.paths.clone(), request.paths.clone()], new.clone());
     let matched = tokio::task::spawn_blocking(move || lets_through(&filters, &old, &new));
     (!matched.await.unwrap_or(true)).then(|| "no matching path".to_owned())
 }

@@ -1,12 +1,15 @@
 //! Fetches a commit, prepares its environment, runs it in a throwaway container, and reports.
 
 pub mod attempt;
+pub mod attempt_context;
 pub mod checkout;
 pub mod config;
 pub mod disk;
 pub mod egress;
 pub mod environments;
 pub mod execute;
+pub mod execution_report;
+pub mod execution_request;
 mod filtered;
 pub mod grants;
 pub mod health;
@@ -15,7 +18,6 @@ pub mod local;
 pub mod mask;
 pub mod metrics;
 mod objects;
-pub mod order;
 pub mod output;
 pub mod pool;
 pub mod prepare;

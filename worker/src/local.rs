@@ -7,9 +7,11 @@ use jobs::{CommitSha, JobId, LogSource, Outcome, Phase, Trigger};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    attempt_context::AttemptContext,
     checkout::Credential,
     config::Config,
-    order::{JobSource, Order, Outside, Report},
+    execution_report::ExecutionReport,
+    execution_request::{ExecutionRequest, JobSource},
     output::LogSink,
     sandbox::{JobTag, Trust},
     source::DirectoryFiles,
@@ -57,7 +59,7 @@ impl LogSink for Written {
     }
 }
 
-impl Outside for Here {
+impl AttemptContext for Here {
     fn log(&self) -> Arc<dyn LogSink> {
         Arc::new(Written(Arc::clone(&self.output)))
     }
@@ -99,7 +101,7 @@ pub async fn run(
     let config = Config { slots: 1, ..config };
     let identity = start::Identity::local(&config.data_dir)?;
     let config = Config { data_dir: identity.directory.clone(), ..config };
-    let workshop = start::workshop(&config, &identity).await?;
+    let executor = start::executor(&config, &identity).await?;
     let job = JobId::new();
     let (files, trust) = match &source {
         LocalSource::Directory(path) => {
@@ -110,7 +112,7 @@ pub async fn run(
             format!("url {}", url.identity()),
         ),
     };
-    let order = Order {
+    let request = ExecutionRequest {
         tag: JobTag { job, attempt: 1 },
         source: files,
         args: args.clone(),
@@ -118,8 +120,8 @@ pub async fn run(
         paths: jobs::Filter::default(),
         trust: Trust::new("local", trust),
     };
-    let report = workshop.execute(&workshop.sandbox.slot(0), order, &Here { output }, &stop).await;
-    workshop.sandbox.stop().await;
+    let report = executor.execute(&executor.sandbox.slot(0), request, &Here { output }, &stop).await;
+    executor.sandbox.stop().await;
     Ok(LocalEnd {
         record: record(job, &source, args.as_deref(), &report),
         outcome: report.outcome,
@@ -127,7 +129,12 @@ pub async fn run(
     })
 }
 
-fn record(job: JobId, source: &LocalSource, args: Option<&[String]>, report: &Report) -> serde_json::Value {
+fn record(
+    job: JobId,
+    source: &LocalSource,
+    args: Option<&[String]>,
+    report: &ExecutionReport,
+) -> serde_json::Value {
     let (url, reference) = match source {
         LocalSource::Directory(path) => (path.display().to_string(), None),
         LocalSource::Url { url, reference } => (url.to_string(), reference.clone()),

@@ -18,7 +18,7 @@ use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    attempt::{Desk, Fate},
+    attempt::{AttemptRunner, Fate},
     seats::{Seat, Seats},
 };
 
@@ -30,7 +30,7 @@ const MAX_PASSED_OVER: usize = 10_000;
 /// What the slots of a worker share.
 #[derive(Debug)]
 pub struct Queue {
-    desk: Desk,
+    attempt_runner: AttemptRunner,
     picker: tokio::sync::Mutex<Picker>,
     awake: Arc<Notify>,
     seats: Arc<Seats>,
@@ -40,13 +40,13 @@ pub struct Queue {
 
 impl Queue {
     /// Nothing taken yet.
-    pub fn new(desk: Desk) -> Arc<Self> {
+    pub fn new(attempt_runner: AttemptRunner) -> Arc<Self> {
         let awake = Arc::new(Notify::new());
-        let config = &desk.workshop.config;
-        let (limit, owners) = (config.last_slot_timeout, desk.ledger.owners.clone());
+        let config = &attempt_runner.executor.config;
+        let (limit, owners) = (config.last_slot_timeout, attempt_runner.ledger.owners.clone());
         let seats = Seats::new(config.slots, limit, owners, Arc::clone(&awake));
         Arc::new(Self {
-            desk,
+            attempt_runner,
             picker: tokio::sync::Mutex::default(),
             awake,
             seats,
@@ -55,10 +55,10 @@ impl Queue {
     }
 
     /// Takes jobs until `stop`, and returns when the last is over: ended, or handed back when the
-    /// desk's grace is over.
+    /// worker's grace is over.
     pub async fn run(self: Arc<Self>, stop: CancellationToken) {
         let slots = TaskTracker::new();
-        for index in 0..self.desk.workshop.config.slots {
+        for index in 0..self.attempt_runner.executor.config.slots {
             slots.spawn(Arc::clone(&self).slot(index, stop.clone()));
         }
         slots.spawn(Arc::clone(&self).listen(stop.clone()));
@@ -68,8 +68,8 @@ impl Queue {
 
     async fn listen(self: Arc<Self>, stop: CancellationToken) {
         let mut wakes = SelectAll::new();
-        for label in &self.desk.workshop.config.labels {
-            if let Ok(words) = self.desk.ledger.client.subscribe(streams::wake(label)).await {
+        for label in &self.attempt_runner.executor.config.labels {
+            if let Ok(words) = self.attempt_runner.ledger.client.subscribe(streams::wake(label)).await {
                 wakes.push(words);
             }
         }
@@ -79,17 +79,17 @@ impl Queue {
     }
 
     async fn slot(self: Arc<Self>, index: usize, stop: CancellationToken) {
-        let slot = self.desk.workshop.sandbox.slot(index);
+        let slot = self.attempt_runner.executor.sandbox.slot(index);
         while !stop.is_cancelled() {
             match self.next().await {
                 Ok(Some((claim, seat))) => {
                     // Where one job was, there may be more: another free slot looks.
                     self.awake.notify_one();
                     let job = claim.entry.value.id;
-                    self.desk.metrics.taken();
-                    let fate = self.desk.work(&slot, claim, &seat).await;
+                    self.attempt_runner.metrics.taken();
+                    let fate = self.attempt_runner.work(&slot, claim, &seat).await;
                     drop(seat);
-                    self.desk.metrics.over(fate);
+                    self.attempt_runner.metrics.over(fate);
                     match fate {
                         Fate::NotOffered => self.pass_over(job),
                         Fate::Ended
@@ -115,16 +115,18 @@ impl Queue {
     /// Picks and claims. One slot at a time, or all would pick the same message.
     async fn next(&self) -> Result<Option<(Claim, Arc<Seat>)>, LedgerError> {
         let mut picker = self.picker.lock().await;
-        let config = &self.desk.workshop.config;
+        let config = &self.attempt_runner.executor.config;
         let may_take =
             |job: JobId| !self.passed_over.lock().unwrap_or_else(PoisonError::into_inner).contains(&job);
         let seat = Arc::new(self.seats.take());
         for label in &config.labels {
             loop {
                 let (most, room) = (config.max_running_per_user, seat.room());
-                match picker.pick(&self.desk.ledger, label, most, room, &may_take).await? {
+                match picker.pick(&self.attempt_runner.ledger, label, most, room, &may_take).await? {
                     Picked::Next(waiting) => {
-                        if let Some(claim) = self.desk.ledger.claim(&waiting, &self.desk.name).await? {
+                        if let Some(claim) =
+                            self.attempt_runner.ledger.claim(&waiting, &self.attempt_runner.name).await?
+                        {
                             return Ok(Some((claim, seat)));
                         }
                         // A message that was outdated, or taken by another: the next one may be ours.

@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    attempt::{Desk, is_over},
+    attempt::{AttemptRunner, is_over},
     config::Config,
     grants::Grants,
     health::{self, Health},
@@ -59,15 +59,15 @@ pub async fn serve(
             .with_context(|| format!("cannot listen on {address}"))?;
         answering.spawn(health::serve(listener, Arc::clone(&health), over.clone()));
     }
-    let workshop = start::workshop(&config, &identity).await?;
-    let _ = health.sandbox.set(workshop.sandbox.clone());
+    let executor = start::executor(&config, &identity).await?;
+    let _ = health.sandbox.set(executor.sandbox.clone());
     hand_back_own(&ledger, &identity.name).await?;
 
     let grants = Grants::new(client.clone(), &identity.name);
     let grace_over = CancellationToken::new();
-    let desk = Desk {
+    let attempt_runner = AttemptRunner {
         ledger: ledger.clone(),
-        workshop: workshop.clone(),
+        executor: executor.clone(),
         grants: grants.clone(),
         grace_over: grace_over.clone(),
         name: identity.name.clone(),
@@ -84,20 +84,20 @@ pub async fn serve(
         grace_over,
         over.clone(),
     ));
-    background.spawn(be_present(ledger.clone(), presence(&desk), over.clone()));
-    background.spawn(reap(desk.clone(), over.clone()));
+    background.spawn(be_present(ledger.clone(), presence(&attempt_runner), over.clone()));
+    background.spawn(reap(attempt_runner.clone(), over.clone()));
 
     tracing::info!(worker = %identity.name, slots = config.slots, "taking jobs");
     health.is_ready.store(true, Ordering::Relaxed);
     let _ = ready.send(());
-    let queue = Queue::new(desk);
+    let queue = Queue::new(attempt_runner);
     let working = tokio::spawn(queue.run(stop.clone()));
     working.await.context("the queue ended")?;
     reporting.await.context("the poster of statuses ended")?;
     over.cancel();
     background.close();
     background.wait().await;
-    workshop.sandbox.stop().await;
+    executor.sandbox.stop().await;
     answering.close();
     answering.wait().await;
     Ok(())
@@ -147,12 +147,18 @@ async fn hand_back_own(ledger: &Ledger, name: &jobs::WorkerName) -> anyhow::Resu
     Ok(())
 }
 
-fn presence(desk: &Desk) -> Presence {
-    let config = &desk.workshop.config;
+fn presence(attempt_runner: &AttemptRunner) -> Presence {
+    let config = &attempt_runner.executor.config;
     Presence {
-        worker: desk.name.clone(),
+        worker: attempt_runner.name.clone(),
         labels: config.labels.clone(),
-        languages: desk.workshop.sandbox.runners().iter().map(|runner| runner.language.clone()).collect(),
+        languages: attempt_runner
+            .executor
+            .sandbox
+            .runners()
+            .iter()
+            .map(|runner| runner.language.clone())
+            .collect(),
         slots: config.slots,
         other: serde_json::Map::new(),
     }
@@ -174,13 +180,13 @@ async fn be_present(ledger: Ledger, presence: Presence, over: CancellationToken)
     }
 }
 
-async fn reap(desk: Desk, over: CancellationToken) {
+async fn reap(attempt_runner: AttemptRunner, over: CancellationToken) {
     let last_seen: Mutex<HashMap<String, Instant>> = Mutex::default();
     let begun = Instant::now();
     while over.run_until_cancelled(tokio::time::sleep(REAP_EVERY)).await.is_some() {
-        let Ok(workers) = desk.ledger.workers.subjects().await else { continue };
+        let Ok(workers) = attempt_runner.ledger.workers.subjects().await else { continue };
         for worker in workers {
-            if let Ok(Some(_)) = desk.ledger.workers.get(&worker).await {
+            if let Ok(Some(_)) = attempt_runner.ledger.workers.get(&worker).await {
                 last_seen.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, Instant::now());
             }
         }
@@ -189,10 +195,10 @@ async fn reap(desk: Desk, over: CancellationToken) {
             let seen = last_seen.lock().unwrap_or_else(PoisonError::into_inner).get(worker).copied();
             Some(seen.unwrap_or(begun).elapsed())
         };
-        let reaped = desk
-            .workshop
+        let reaped = attempt_runner
+            .executor
             .sandbox
-            .reap(async |job, attempt| is_over(&desk.ledger, job, attempt).await, unseen_for)
+            .reap(async |job, attempt| is_over(&attempt_runner.ledger, job, attempt).await, unseen_for)
             .await;
         if let Err(error) = reaped {
             tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "cannot clean up");

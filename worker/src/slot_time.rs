@@ -4,7 +4,7 @@ use std::pin::pin;
 
 use tokio_util::sync::CancellationToken;
 
-use crate::order::Outside;
+use crate::attempt_context::AttemptContext;
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,23 +16,23 @@ pub(crate) enum Ending {
 }
 
 /// What `work` comes to; `None`, and `work` is dropped, where it holds the slot for too long.
-pub(crate) async fn within<T>(outside: &impl Outside, work: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn within<T>(context: &impl AttemptContext, work: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         done = work => Some(done),
-        () = outside.overdue() => None,
+        () = context.overdue() => None,
     }
 }
 
 /// The same for work that must not be dropped: it is told by `stop`, and its end is awaited.
 pub(crate) async fn or_stopped<T>(
-    outside: &impl Outside,
+    context: &impl AttemptContext,
     stop: &CancellationToken,
     work: impl Future<Output = T>,
 ) -> (T, Ending) {
     let mut work = pin!(work);
     tokio::select! {
         done = &mut work => return (done, Ending::Own),
-        () = outside.overdue() => stop.cancel(),
+        () = context.overdue() => stop.cancel(),
     }
     (work.await, Ending::Overdue)
 }

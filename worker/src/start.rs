@@ -15,7 +15,7 @@ use crate::{
     checkout::{Mirrors, Settings},
     config::Config,
     disk::Disk,
-    execute::Workshop,
+    execute::Executor,
     sandbox::{Sandbox, SandboxConfig},
 };
 
@@ -117,7 +117,7 @@ fn kept(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<String> {
 ///
 /// # Errors
 /// Docker cannot be used, or the disk.
-pub async fn workshop(config: &Config, identity: &Identity) -> anyhow::Result<Workshop> {
+pub async fn executor(config: &Config, identity: &Identity) -> anyhow::Result<Executor> {
     let spool = config.data_dir.join("spool");
     // What an earlier process left there has no reader.
     let _ = std::fs::remove_dir_all(&spool);
@@ -155,5 +155,5 @@ pub async fn workshop(config: &Config, identity: &Identity) -> anyhow::Result<Wo
         timeout: config.fetch_timeout,
         disk,
     })?;
-    Ok(Workshop { sandbox, mirrors, config: Arc::new(config.clone()) })
+    Ok(Executor { sandbox, mirrors, config: Arc::new(config.clone()) })
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jobs::{Cause, Job, Ledger, Outcome, State, bucket::Entry};
 
-use crate::{order::Report, output::Kept};
+use crate::{execution_report::ExecutionReport, output::Kept};
 
 /// What a job of the same commit came to.
 #[derive(Debug)]
@@ -17,7 +17,7 @@ pub enum Twin {
     /// It is not over yet.
     NotOver,
     /// It ran, and this is how it went.
-    Ran(Box<Report>),
+    Ran(Box<ExecutionReport>),
 }
 
 /// Looks for the end of the job that may answer for `job`. A ledger out of reach answers nothing: then
@@ -52,7 +52,7 @@ fn ran(job: &Job) -> bool {
     }
 }
 
-async fn report(ledger: &Ledger, entry: &Entry<Job>) -> Option<Report> {
+async fn report(ledger: &Ledger, entry: &Entry<Job>) -> Option<ExecutionReport> {
     let job = &entry.value;
     let kept = match &job.result {
         Some(result) => {
@@ -68,7 +68,7 @@ async fn report(ledger: &Ledger, entry: &Entry<Job>) -> Option<Report> {
         }
         (Some(_), None) => return None,
     };
-    Some(Report {
+    Some(ExecutionReport {
         outcome,
         sha: job.sha.clone(),
         language: job.language.clone(),
@@ -79,6 +79,6 @@ async fn report(ledger: &Ledger, entry: &Entry<Job>) -> Option<Report> {
         peak_memory_bytes: job.peak_memory_bytes,
         kept,
         error_tail: job.error_tail.clone(),
-        ..Report::new()
+        ..ExecutionReport::new()
     })
 }

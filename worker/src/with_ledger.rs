@@ -8,9 +8,9 @@ use std::{
 use jobs::{Cause, CommitSha, Job, Ledger, Outcome, Trigger, grants::GrantRequest, head_key, log::LogHandle};
 
 use crate::{
+    attempt_context::AttemptContext,
     checkout::Credential,
     grants::Grants,
-    order::Outside,
     output::LogSink,
     seats::Seat,
     twin::{Twin, twin},
@@ -28,7 +28,7 @@ pub(crate) struct WithLedger {
     pub(crate) seat: Arc<Seat>,
 }
 
-impl Outside for WithLedger {
+impl AttemptContext for WithLedger {
     fn log(&self) -> Arc<dyn LogSink> {
         Arc::new(self.log.clone())
     }

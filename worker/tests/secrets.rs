@@ -10,8 +10,10 @@ use jobs::{CommitSha, JobId, LogSource, Outcome, Phase, Trigger};
 use tokio_util::sync::CancellationToken;
 use worker::{
     Config,
+    attempt_context::AttemptContext,
     checkout::Credential,
-    order::{JobSource, Order, Outside, Report},
+    execution_report::ExecutionReport,
+    execution_request::{ExecutionRequest, JobSource},
     output::LogSink,
     sandbox::{JobTag, Trust},
     source::DirectoryFiles,
@@ -57,7 +59,7 @@ impl LogSink for Written {
 
 struct WithSecrets(Arc<Written>);
 
-impl Outside for WithSecrets {
+impl AttemptContext for WithSecrets {
     fn log(&self) -> Arc<dyn LogSink> {
         self.0.clone()
     }
@@ -86,7 +88,7 @@ impl Outside for WithSecrets {
     }
 }
 
-async fn run(log: &Arc<Written>) -> Report {
+async fn run(log: &Arc<Written>) -> ExecutionReport {
     let (data, function) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let manifest = r#"{"language": "python", "mainFile": "m.py", "secrets": ["TOKEN", "KEY", "PIN"]}"#;
     std::fs::write(function.path().join("faas-manifest.json"), manifest).unwrap();
@@ -94,8 +96,8 @@ async fn run(log: &Arc<Written>) -> Report {
     let config = Config { slots: 1, ..Config::read(&|_| None, data.path()).unwrap() };
     let identity = start::Identity::local(&config.data_dir).unwrap();
     let config = Config { data_dir: identity.directory.clone(), ..config };
-    let workshop = start::workshop(&config, &identity).await.unwrap();
-    let order = Order {
+    let executor = start::executor(&config, &identity).await.unwrap();
+    let request = ExecutionRequest {
         tag: JobTag { job: JobId::new(), attempt: 1 },
         source: JobSource::Directory(DirectoryFiles::new(function.path().to_owned())),
         args: None,
@@ -103,10 +105,10 @@ async fn run(log: &Arc<Written>) -> Report {
         paths: jobs::Filter::default(),
         trust: Trust::new("a", "test".to_owned()),
     };
-    let outside = WithSecrets(Arc::clone(log));
+    let context = WithSecrets(Arc::clone(log));
     let stop = CancellationToken::new();
-    let report = workshop.execute(&workshop.sandbox.slot(0), order, &outside, &stop).await;
-    workshop.sandbox.stop().await;
+    let report = executor.execute(&executor.sandbox.slot(0), request, &context, &stop).await;
+    executor.sandbox.stop().await;
     report
 }
 

@@ -34,7 +34,7 @@ impl Languages for Any {
 /// Has no credential, and is asked for nothing else.
 struct Nobody;
 
-impl Outside for Nobody {
+impl AttemptContext for Nobody {
     fn log(&self) -> Arc<dyn LogSink> {
         unreachable!("a filter writes no log")
     }
@@ -106,7 +106,7 @@ async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Op
     let text = format!(r#"{{"language": "python", {}"#, &fields[1..]);
     let manifest = Manifest::parse(text.as_bytes(), &Ceilings::default(), &Any).unwrap();
     let sha = |digit: &str| digit.repeat(40).parse().ok();
-    let order = Order {
+    let request = ExecutionRequest {
         tag: JobTag { job: JobId::new(), attempt: 1 },
         source: JobSource::Commit {
             url: "http://127.0.0.1:9/a/pi.git".parse().unwrap(),
@@ -120,5 +120,5 @@ async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Op
         trust: Trust::new("a", String::new()),
     };
     let files = Files::Commit(Repository::new().first());
-    filtered(&mirrors, &order, &manifest, &files, &Nobody).await
+    filtered(&mirrors, &request, &manifest, &files, &Nobody).await
 }

@@ -1,0 +1,69 @@
+//! What an execution came to: outcome, measurements and captured output.
+
+use std::time::Duration;
+
+use jobs::{Cause, CommitSha, Outcome};
+
+use crate::output::Kept;
+
+/// What an execution came to.
+#[derive(Debug, Clone)]
+pub struct ExecutionReport {
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The commit.
+    pub sha: Option<CommitSha>,
+    /// The manifest's language.
+    pub language: Option<String>,
+    /// Time of the checkout.
+    pub checkout: Option<Duration>,
+    /// Time of the prepare phase.
+    pub prepare: Option<Duration>,
+    /// Time of the run, without the container's start.
+    pub run: Option<Duration>,
+    /// Whether the environment was there already.
+    pub prepared: Option<bool>,
+    /// The program's exit code.
+    pub exit_code: Option<i32>,
+    /// The most memory of the run.
+    pub peak_memory_bytes: Option<u64>,
+    /// Standard output of the run.
+    pub kept: Option<Kept>,
+    /// The end of its error output.
+    pub error_tail: Option<String>,
+    /// Nothing ended: it waits for another job of its commit.
+    pub is_put_off: bool,
+    /// Nothing ended: it waits for a slot that may be held for so long.
+    pub needs: Option<Duration>,
+}
+
+impl ExecutionReport {
+    pub(crate) fn new() -> Self {
+        Self {
+            outcome: Outcome::service(Cause::Lost, "not begun"),
+            sha: None,
+            language: None,
+            checkout: None,
+            prepare: None,
+            run: None,
+            prepared: None,
+            exit_code: None,
+            peak_memory_bytes: None,
+            kept: None,
+            error_tail: None,
+            is_put_off: false,
+            needs: None,
+        }
+    }
+
+    /// Notes that the slot is not to be had for this long. What is returned is never stored.
+    pub(crate) fn needs(&mut self, time: Duration) -> Outcome {
+        self.needs = Some(time);
+        Outcome::wished(Cause::Cancelled, jobs::needs::WAITS_FOR_A_SLOT)
+    }
+
+    /// An attempt that ended before it began.
+    pub fn failed(outcome: Outcome) -> Self {
+        Self { outcome, ..Self::new() }
+    }
+}
