@@ -27,7 +27,7 @@ use crate::{
     execution_request::{ExecutionRequest, JobSource},
     grants::Grants,
     metrics::Metrics,
-    sandbox::{JobTag, Slot, Trust},
+    sandbox::{CacheScope, JobTag, Slot},
     seats::Seat,
     with_ledger::{WithLedger, superseded},
 };
@@ -133,7 +133,7 @@ impl AttemptRunner {
     fn request(&self, job: &Job) -> Result<ExecutionRequest, Outcome> {
         let url: CloneUrl =
             job.url.parse().map_err(|error| Outcome::function(Cause::Checkout, format!("{error}")))?;
-        let trust = trust(job, &url);
+        let cache_scope = cache_scope(job, &url);
         Ok(ExecutionRequest {
             tag: JobTag { job: job.id, attempt: job.attempt },
             source: JobSource::Commit {
@@ -145,7 +145,7 @@ impl AttemptRunner {
             args: job.args.clone(),
             trigger: job.trigger,
             paths: job.paths.clone(),
-            trust,
+            cache_scope,
         })
     }
 
@@ -259,13 +259,13 @@ impl AttemptRunner {
 }
 
 /// What one repository made is never used by another; what a pull request made, by no branch.
-fn trust(job: &Job, url: &CloneUrl) -> Trust {
+fn cache_scope(job: &Job, url: &CloneUrl) -> CacheScope {
     let called = || format!("{} {}://{}", job.owner, url.as_url().scheme(), url.identity());
     let whose = job.repo.map_or_else(called, |repo| repo.to_string());
     let reference = job.reference.as_deref().unwrap_or_default();
     // By the ref, not the trigger: a rerun of a pull request's job is still the pull request's.
     let is_branchs = job.trigger != Trigger::PullRequest && !job.untrusted && !is_pull_request(reference);
-    Trust::new(job.owner, if is_branchs { whose } else { format!("{whose} {reference}") })
+    CacheScope::new(job.owner, if is_branchs { whose } else { format!("{whose} {reference}") })
 }
 
 /// Whether a ref is where forges keep the commits of pull or merge requests.
@@ -336,7 +336,7 @@ mod tests {
             let call = NewJob::call(owner, url.as_str());
             Job::new(NewJob { trigger, repo: Some(repo), reference, untrusted, ..call })
         };
-        let branch = trust(&job(Trigger::Push, "refs/heads/dev", false), &url);
-        trust(&job(trigger, reference, untrusted), &url) == branch
+        let branch = cache_scope(&job(Trigger::Push, "refs/heads/dev", false), &url);
+        cache_scope(&job(trigger, reference, untrusted), &url) == branch
     }
 }

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::disk::{Disk, Part};
-use crate::sandbox::{Ages, Trust};
+use crate::sandbox::{CacheScope, Expiry};
 
 /// How many are kept, each a volume of Docker's; of more the least recently used go first.
 const MAX_ENVIRONMENTS: usize = 100;
@@ -53,9 +53,9 @@ impl Environment {
 pub(crate) struct Key(String);
 
 impl Key {
-    pub(crate) fn new(language: &str, image_id: &str, inputs: [u8; 32], trust: &Trust) -> Self {
+    pub(crate) fn new(language: &str, image_id: &str, inputs: [u8; 32], cache_scope: &CacheScope) -> Self {
         let mut digest = Sha256::new();
-        for part in [language.as_bytes(), image_id.as_bytes(), &inputs, trust.scope().as_bytes()] {
+        for part in [language.as_bytes(), image_id.as_bytes(), &inputs, cache_scope.scope().as_bytes()] {
             digest.update((part.len() as u64).to_be_bytes());
             digest.update(part);
         }
@@ -143,12 +143,12 @@ impl Environments {
     }
 
     /// The environment of this key, if it may still be used.
-    pub(crate) fn find(&self, key: &Key, ages: Ages) -> Option<Environment> {
+    pub(crate) fn find(&self, key: &Key, expiry: Expiry) -> Option<Environment> {
         let now_s = now_s();
         let mut kept = self.kept();
         let kept = kept.get_mut(key)?;
         let is_old = now_s.saturating_sub(kept.made_at_s) > DAY.as_secs();
-        if ages == Ages::Daily && is_old {
+        if expiry == Expiry::Daily && is_old {
             return None;
         }
         kept.used_at_s = now_s;
@@ -256,7 +256,7 @@ mod tests {
     use super::*;
 
     fn key(text: &str) -> Key {
-        Key::new("python", "sha256:1", [0; 32], &Trust::new("a", text.to_owned()))
+        Key::new("python", "sha256:1", [0; 32], &CacheScope::new("a", text.to_owned()))
     }
 
     fn made(owner: &str, name: &str, bytes: u64) -> Made {
@@ -272,8 +272,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         load(&dir).enter(made("o", "a", 700)).unwrap();
         let again = load(&dir);
-        assert_eq!(again.find(&key("a"), Ages::Daily).unwrap().volume(), "a");
-        assert_eq!(again.find(&key("b"), Ages::Daily), None);
+        assert_eq!(again.find(&key("a"), Expiry::Daily).unwrap().volume(), "a");
+        assert_eq!(again.find(&key("b"), Expiry::Daily), None);
         assert_eq!(again.disk.room("o", Part::Mirrors), 300, "it is charged again");
         again.reconcile(Vec::new());
         assert_eq!(again.disk.room("o", Part::Mirrors), 1000);
@@ -286,7 +286,7 @@ mod tests {
         index.enter(made("o", "a", 1)).unwrap();
         index.enter(made("o", "b", 1)).unwrap();
         assert_eq!(index.reconcile(vec!["b".into(), "half".into()]), ["half"]);
-        assert_eq!(index.find(&key("a"), Ages::Never), None);
+        assert_eq!(index.find(&key("a"), Expiry::Never), None);
     }
 
     #[test]
@@ -315,7 +315,7 @@ mod tests {
         assert_eq!(index.enter(made("o", "2", 400)).unwrap(), ["1"]);
         assert_eq!(index.enter(made("o", "3", 2000)).unwrap(), ["2"], "what was just made stays");
         assert_eq!(index.disk.room("o", Part::Mirrors), 0);
-        assert!(index.find(&key("n"), Ages::Never).is_some());
+        assert!(index.find(&key("n"), Expiry::Never).is_some());
     }
 
     #[test]
@@ -323,6 +323,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let old = r#"{"v":1,"environments":[{"key":"k","volume":"v","made_at_s":1,"used_at_s":2}]}"#;
         std::fs::write(dir.path().join("environments.json"), old).unwrap();
-        assert!(load(&dir).find(&Key("k".to_owned()), Ages::Never).is_some());
+        assert!(load(&dir).find(&Key("k".to_owned()), Expiry::Never).is_some());
     }
 }

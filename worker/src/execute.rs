@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     attempt_context::AttemptContext,
     checkout::{Mirrors, Request, Shown},
+    classify,
     config::Config,
     environments::Environment,
     execution_report::ExecutionReport,
@@ -33,7 +34,6 @@ use crate::{
     slot_time::{Ending, or_stopped, within},
     source::{Files, Found, Selection, SourceError, Spool},
     twin::Twin,
-    verdict,
 };
 
 /// What every attempt of this worker shares.
@@ -149,9 +149,9 @@ impl Executor {
             Outcome::service(Cause::Lost, "the container could not be run; this is not the function's fault")
         })?;
         report.run = Some(end.duration);
-        report.exit_code = verdict::exit_code(&end);
+        report.exit_code = classify::exit_code(&end);
         report.peak_memory_bytes = end.peak_memory_bytes;
-        Ok(verdict::of_run(&end, &limits))
+        Ok(classify::classify(&end, &limits))
     }
 
     /// The commit's files and its manifest; `Err` also where the filters say no.
@@ -193,7 +193,7 @@ impl Executor {
                     sha: sha.clone(),
                     reference: reference.clone(),
                     credential,
-                    trust: request.trust.clone(),
+                    cache_scope: request.cache_scope.clone(),
                 };
                 let checkout = self.mirrors.checkout(checkout_request).await;
                 let checkout = checkout.map_err(|error| error.outcome_with(shown))?;
@@ -270,8 +270,8 @@ impl Executor {
             runner: Arc::clone(runner),
             inputs: inputs.tree,
             env: fields(manifest).collect(),
-            trust: place.request.trust.clone(),
-            ages: inputs.ages,
+            cache_scope: place.request.cache_scope.clone(),
+            expiry: inputs.expiry,
         };
         let stop = place.stop.child_token();
         let preparing =
@@ -312,7 +312,7 @@ impl Executor {
     }
 
     fn spool(&self, request: &ExecutionRequest) -> Spool {
-        Spool::new(self.config.data_dir.join("spool"), self.mirrors.disk(), request.trust.owner())
+        Spool::new(self.config.data_dir.join("spool"), self.mirrors.disk(), request.cache_scope.owner())
     }
 
     fn limits(&self, manifest: &Manifest) -> Limits {

@@ -4,7 +4,7 @@ use hooks::forge::CloneUrl;
 use jobs::{CommitSha, Filter, Trigger};
 
 use crate::{
-    sandbox::{JobTag, Trust},
+    sandbox::{CacheScope, JobTag},
     source::DirectoryFiles,
 };
 
@@ -21,8 +21,8 @@ pub struct ExecutionRequest {
     pub trigger: Trigger,
     /// The registration's path filter; a path must pass this and the manifest's.
     pub paths: Filter,
-    /// Environments are shared within this, and with nobody else.
-    pub trust: Trust,
+    /// Mirrors and environments are shared within this scope only.
+    pub cache_scope: CacheScope,
 }
 
 /// Where a function's files are.

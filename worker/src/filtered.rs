@@ -38,8 +38,8 @@ pub(crate) async fn filtered(
     }
     let (Some(before), Files::Commit(new)) = (before, files) else { return None };
     let credential = context.credential().await.ok().flatten();
-    let (sha, trust) = (Some(before.clone()), request.trust.clone());
-    let checkout_request = Request { url: url.clone(), sha, reference: None, credential, trust };
+    let (sha, cache_scope) = (Some(before.clone()), request.cache_scope.clone());
+    let checkout_request = Request { url: url.clone(), sha, reference: None, credential, cache_scope };
     // Where the base commit cannot be had, a path filter says yes.
     let old = mirrors.base(checkout_request).await?;
     let (filters, new) = ([manifest.paths.clone(), request.paths.clone()], new.clone());

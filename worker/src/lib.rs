@@ -3,6 +3,7 @@
 pub mod attempt;
 pub mod attempt_context;
 pub mod checkout;
+pub mod classify;
 pub mod config;
 pub mod disk;
 pub mod egress;
@@ -33,7 +34,6 @@ mod slot_time;
 pub mod source;
 pub mod start;
 pub mod twin;
-pub mod verdict;
 mod with_ledger;
 
 pub use config::Config;

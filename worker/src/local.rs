@@ -13,7 +13,7 @@ use crate::{
     execution_report::ExecutionReport,
     execution_request::{ExecutionRequest, JobSource},
     output::LogSink,
-    sandbox::{JobTag, Trust},
+    sandbox::{CacheScope, JobTag},
     source::DirectoryFiles,
     start,
     twin::Twin,
@@ -103,7 +103,7 @@ pub async fn run(
     let config = Config { data_dir: identity.directory.clone(), ..config };
     let executor = start::executor(&config, &identity).await?;
     let job = JobId::new();
-    let (files, trust) = match &source {
+    let (files, scope) = match &source {
         LocalSource::Directory(path) => {
             (JobSource::Directory(DirectoryFiles::new(path.clone())), format!("directory {}", path.display()))
         }
@@ -118,7 +118,7 @@ pub async fn run(
         args: args.clone(),
         trigger: Trigger::Call,
         paths: jobs::Filter::default(),
-        trust: Trust::new("local", trust),
+        cache_scope: CacheScope::new("local", scope),
     };
     let report = executor.execute(&executor.sandbox.slot(0), request, &Here { output }, &stop).await;
     executor.sandbox.stop().await;

@@ -8,7 +8,7 @@ use jobs::manifest::Manifest;
 
 use crate::{
     runner::{Condition, Facts, Inputs, Prepare, Runner},
-    sandbox::Ages,
+    sandbox::Expiry,
     source::{Files, Found, Selection, SourceError, Spool, Tree},
 };
 
@@ -22,8 +22,8 @@ const MAX_INPUTS: usize = 500;
 pub struct PrepareInputs {
     /// Exactly the files that the environment depends on.
     pub tree: Tree,
-    /// How long the environment may be used.
-    pub ages: Ages,
+    /// When the environment expires.
+    pub expiry: Expiry,
 }
 
 /// The manifest's fields and the commit's files, as `runner.toml` refers to them.
@@ -96,7 +96,7 @@ pub fn inputs(
     let paths: Vec<String> = facts.reached.iter().cloned().collect();
     let selection = if whole { Selection::All } else { Selection::Only(&paths) };
     let tree = files.pack(selection, max_bytes, spool)?;
-    Ok(Some(PrepareInputs { tree, ages: if locked { Ages::Never } else { Ages::Daily } }))
+    Ok(Some(PrepareInputs { tree, expiry: if locked { Expiry::Never } else { Expiry::Daily } }))
 }
 
 /// The listed inputs, and what they name by `follow`, and so on from there.
@@ -241,10 +241,10 @@ mod tests {
                 .is_none()
         );
         let package = ("package.json", r#"{"dependencies": {"lodash": "*"}}"#);
-        assert_eq!(judged("nodeJS", manifest, &[package]).1.unwrap().ages, Ages::Daily);
+        assert_eq!(judged("nodeJS", manifest, &[package]).1.unwrap().expiry, Expiry::Daily);
         assert_eq!(
-            judged("nodeJS", manifest, &[package, ("package-lock.json", "{}")]).1.unwrap().ages,
-            Ages::Never
+            judged("nodeJS", manifest, &[package, ("package-lock.json", "{}")]).1.unwrap().expiry,
+            Expiry::Never
         );
     }
 

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use house::{House, Outcome, limits};
 use tokio::io::AsyncBufReadExt;
 use tokio_util::sync::CancellationToken;
-use worker::sandbox::{Ages, Exit, Network, PrepareError};
+use worker::sandbox::{Exit, Expiry, Network, PrepareError};
 
 #[tokio::test]
 async fn a_program_runs_with_exact_arguments_and_its_bytes_come_back() {
@@ -207,7 +207,7 @@ print(tunnel.getresponse().read().decode())
 #[tokio::test]
 async fn an_environment_is_made_once_and_mounted_read_only() {
     let house = House::new().await;
-    let request = || house.prepare_request("", "main", Ages::Never);
+    let request = || house.prepare_request("", "main", Expiry::Never);
     let (first, log) = house.prepare(request()).await;
     let first = first.unwrap_or_else(|error| panic!("{error}: {log}"));
     assert!(!first.reused);
@@ -215,7 +215,7 @@ async fn an_environment_is_made_once_and_mounted_read_only() {
     let second = second.unwrap();
     assert!(second.reused);
     assert_eq!(second.environment, first.environment);
-    let (other, _) = house.prepare(house.prepare_request("", "pull request 1", Ages::Never)).await;
+    let (other, _) = house.prepare(house.prepare_request("", "pull request 1", Expiry::Never)).await;
     assert!(!other.unwrap().reused);
 
     let script =
@@ -236,7 +236,7 @@ async fn an_environment_is_made_once_and_mounted_read_only() {
 async fn a_package_that_does_not_exist_is_the_functions_fault_and_leaves_no_volume() {
     let house = House::new().await;
     let (prepared, log) =
-        house.prepare(house.prepare_request("./no-such-directory", "main", Ages::Daily)).await;
+        house.prepare(house.prepare_request("./no-such-directory", "main", Expiry::Daily)).await;
     match prepared.unwrap_err() {
         PrepareError::Function { sentence, .. } => {
             assert!(sentence.contains("exit code"), "{sentence}: {log}")
@@ -250,7 +250,7 @@ async fn a_package_that_does_not_exist_is_the_functions_fault_and_leaves_no_volu
 #[tokio::test]
 async fn a_second_start_removes_what_the_first_left_and_keeps_environments() {
     let house = House::new().await;
-    let (prepared, log) = house.prepare(house.prepare_request("", "main", Ages::Never)).await;
+    let (prepared, log) = house.prepare(house.prepare_request("", "main", Expiry::Never)).await;
     prepared.unwrap_or_else(|error| panic!("{error}: {log}"));
     let before = house.things().await;
     assert!(!before.is_empty());
@@ -260,7 +260,7 @@ async fn a_second_start_removes_what_the_first_left_and_keeps_environments() {
         things.iter().filter(|thing| thing.starts_with("container")).cloned().collect::<Vec<_>>()
     };
     assert!(containers(&before).iter().all(|name| !after.contains(name)), "{after:?}");
-    let (prepared, _) = house.prepare(house.prepare_request("", "main", Ages::Never)).await;
+    let (prepared, _) = house.prepare(house.prepare_request("", "main", Expiry::Never)).await;
     assert!(prepared.unwrap().reused);
     house.leave().await;
 }

@@ -15,7 +15,7 @@ use worker::{
     execution_report::ExecutionReport,
     execution_request::{ExecutionRequest, JobSource},
     output::LogSink,
-    sandbox::{JobTag, Trust},
+    sandbox::{CacheScope, JobTag},
     source::DirectoryFiles,
     start,
     twin::Twin,
@@ -103,7 +103,7 @@ async fn run(log: &Arc<Written>) -> ExecutionReport {
         args: None,
         trigger: Trigger::Call,
         paths: jobs::Filter::default(),
-        trust: Trust::new("a", "test".to_owned()),
+        cache_scope: CacheScope::new("a", "test".to_owned()),
     };
     let context = WithSecrets(Arc::clone(log));
     let stop = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! Mirrors on disk: one folder for each clone URL and those who trust each other.
+//! Mirrors on disk: one folder for each clone URL and cache scope.
 //!
 //! Of an owner that has more than its share ([`Disk`]) the mirrors used least recently go first; of too many
 //! in all, those of the owner that has most. Nobody's mirrors go because of what another one has.
@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::fetch::size;
 use crate::{
     disk::{Disk, Part},
-    sandbox::Trust,
+    sandbox::CacheScope,
 };
 
 /// Mirrors kept; a fresh clone of what was dropped costs a second.
@@ -94,11 +94,11 @@ impl Mirrors {
         &self.settings.disk
     }
 
-    /// The mirror of a URL for those who trust each other. The folder's name is a digest: nothing from
+    /// The mirror of a URL in a cache scope. The folder's name is a digest: nothing from
     /// outside becomes a path.
-    pub(super) fn mirror(&self, trust: &Trust, url: &CloneUrl) -> Mirror {
+    pub(super) fn mirror(&self, cache_scope: &CacheScope, url: &CloneUrl) -> Mirror {
         let mut digest = Sha256::new();
-        for part in [trust.scope(), url.as_url().scheme(), &url.identity()] {
+        for part in [cache_scope.scope(), url.as_url().scheme(), &url.identity()] {
             digest.update(part.as_bytes());
             digest.update([0]);
         }
@@ -109,17 +109,17 @@ impl Mirrors {
     }
 
     /// Notes whose a mirror is and how large it has become. Blocking.
-    pub(super) fn note(&self, path: &Path, trust: &Trust) {
+    pub(super) fn note(&self, path: &Path, cache_scope: &CacheScope) {
         if !path.is_dir() {
             return;
         }
         let file = path.join(OWNER);
-        if std::fs::read_to_string(&file).is_ok_and(|owner| owner == trust.owner()) {
+        if std::fs::read_to_string(&file).is_ok_and(|owner| owner == cache_scope.owner()) {
             // As it was.
-        } else if let Err(error) = std::fs::write(&file, trust.owner()) {
+        } else if let Err(error) = std::fs::write(&file, cache_scope.owner()) {
             tracing::warn!(error = %error, "a mirror's owner is not noted");
         }
-        let known = Known { owner: trust.owner().to_owned(), bytes: size(path) };
+        let known = Known { owner: cache_scope.owner().to_owned(), bytes: size(path) };
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner).known.insert(path.to_owned(), known);
     }
 
@@ -213,8 +213,8 @@ impl Shelf {
 mod tests {
     use super::*;
 
-    fn trust(whose: &str) -> Trust {
-        Trust::new("someone", whose.to_owned())
+    fn cache_scope(whose: &str) -> CacheScope {
+        CacheScope::new("someone", whose.to_owned())
     }
 
     fn mirrors(folder: &Path, share_bytes: u64) -> Mirrors {
@@ -231,11 +231,12 @@ mod tests {
 
     /// A mirror of so many bytes, used at this second.
     fn used(mirrors: &Mirrors, owner: &str, n: u64, bytes: usize) -> PathBuf {
-        let trust = Trust::new(owner, owner.to_owned());
-        let path = mirrors.mirror(&trust, &format!("https://example.com/a/{n}.git").parse().unwrap()).path;
+        let cache_scope = CacheScope::new(owner, owner.to_owned());
+        let path =
+            mirrors.mirror(&cache_scope, &format!("https://example.com/a/{n}.git").parse().unwrap()).path;
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("pack"), vec![0; bytes - owner.len()]).unwrap();
-        mirrors.note(&path, &trust);
+        mirrors.note(&path, &cache_scope);
         std::fs::File::open(&path)
             .unwrap()
             .set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(n))
@@ -282,7 +283,7 @@ mod tests {
     fn what_one_may_fetch_another_does_not_find() {
         let folder = tempfile::tempdir().unwrap();
         let mirrors = mirrors(folder.path(), 1 << 30);
-        let of = |whose: &str, url: &str| mirrors.mirror(&trust(whose), &url.parse().unwrap()).path;
+        let of = |whose: &str, url: &str| mirrors.mirror(&cache_scope(whose), &url.parse().unwrap()).path;
         let own = of("a", "https://example.com/a/private.git");
         assert_eq!(own, of("a", "https://EXAMPLE.com/a/private"));
         assert_ne!(own, of("b", "https://example.com/a/private.git"), "another owner");
@@ -295,10 +296,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let mirrors = mirrors(folder.path(), 1 << 30);
         let url = |n: usize| format!("https://example.com/a/{n}.git").parse::<CloneUrl>().unwrap();
-        let in_use = mirrors.mirror(&trust("a"), &url(0));
+        let in_use = mirrors.mirror(&cache_scope("a"), &url(0));
         let mut paths = Vec::new();
         for n in 0..MAX_MIRRORS + 3 {
-            let path = mirrors.mirror(&trust("a"), &url(n)).path;
+            let path = mirrors.mirror(&cache_scope("a"), &url(n)).path;
             std::fs::create_dir(&path).unwrap();
             let at = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(n as u64);
             std::fs::File::open(&path).unwrap().set_modified(at).unwrap();

@@ -1,7 +1,7 @@
 //! Brings a commit into a mirror on our disk, and reads it from there.
 //!
-//! A mirror belongs to one worker, one clone URL and those who trust each other: a registration, or one
-//! owner of calls; a pull request has its own. It is a bare repository that nothing of ours ever checks out;
+//! A mirror belongs to one worker, one clone URL and one cache scope: a registration, or one owner of
+//! calls; a pull request has its own. It is a bare repository that nothing of ours ever checks out;
 //! commits are fetched by id, one at a time for each mirror, bounded in bytes and time before anything is
 //! expanded (`crate::objects`). Only http and https, only public addresses and what the operator allowed.
 
@@ -20,7 +20,7 @@ use jobs::{CommitSha, Secret};
 pub use error::{CheckoutError, NotGit, Shown};
 pub use mirrors::{Mirrors, Settings};
 
-use crate::{objects::Patience, sandbox::Trust, source::CommitFiles};
+use crate::{objects::Patience, sandbox::CacheScope, source::CommitFiles};
 
 /// How a clone authenticates; sent to the clone URL's own host alone.
 #[derive(Debug, Clone)]
@@ -42,8 +42,8 @@ pub struct Request {
     pub reference: Option<String>,
     /// For private repositories.
     pub credential: Option<Credential>,
-    /// Whose the commits are: what one may fetch, another does not read from the same mirror.
-    pub trust: Trust,
+    /// Within which the mirror is shared: what one scope fetches, another does not read.
+    pub cache_scope: CacheScope,
 }
 
 /// A commit that is all there.
@@ -61,7 +61,7 @@ impl Mirrors {
     /// # Errors
     /// See [`CheckoutError`], which tells whose fault it is.
     pub async fn checkout(&self, request: Request) -> Result<Checkout, CheckoutError> {
-        let mirror = self.mirror(&request.trust, &request.url);
+        let mirror = self.mirror(&request.cache_scope, &request.url);
         let one_at_a_time = Arc::clone(&mirror.lock).lock_owned().await;
         let timeout = self.settings.timeout;
         let interrupt = Arc::new(std::sync::atomic::AtomicBool::new(false));
@@ -70,7 +70,7 @@ impl Mirrors {
             let patience = Patience::new(timeout, Arc::clone(&interrupt));
             move || {
                 let brought = fetch::bring(&mirrors.settings, &path, &request, &patience);
-                mirrors.note(&path, &request.trust);
+                mirrors.note(&path, &request.cache_scope);
                 // Held until the fetch has ended, also one that nobody waits for any more.
                 drop(one_at_a_time);
                 mirrors.tidy();

@@ -14,7 +14,7 @@ use crate::{
     checkout::{Credential, Settings},
     disk::Disk,
     output::LogSink,
-    sandbox::{JobTag, Trust},
+    sandbox::{CacheScope, JobTag},
     source::test_repository::Repository,
     twin::Twin,
 };
@@ -117,7 +117,7 @@ async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Op
         args: None,
         trigger,
         paths: Filter::default(),
-        trust: Trust::new("a", String::new()),
+        cache_scope: CacheScope::new("a", String::new()),
     };
     let files = Files::Commit(Repository::new().first());
     filtered(&mirrors, &request, &manifest, &files, &Nobody).await

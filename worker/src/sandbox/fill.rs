@@ -27,13 +27,13 @@ impl Slot {
         output: mpsc::Sender<Chunk>,
         stop: CancellationToken,
     ) -> Result<Prepared, PrepareError> {
-        let PrepareRequest { runner, inputs, env, trust, ages } = request;
+        let PrepareRequest { runner, inputs, env, cache_scope, expiry } = request;
         let command = runner.prepare.as_ref().map(|prepare| prepare.command.clone());
         let command = command.ok_or_else(|| SandboxError::NothingToPrepare(runner.language.clone()))?;
-        let key = Key::new(&runner.language, &runner.image_id, inputs.sha256(), &trust);
+        let key = Key::new(&runner.language, &runner.image_id, inputs.sha256(), &cache_scope);
         let environments = &self.inner.environments;
         let filling = stop.run_until_cancelled(environments.fill(&key)).await.ok_or(PrepareError::Stopped)?;
-        if let Some(environment) = environments.find(&key, ages) {
+        if let Some(environment) = environments.find(&key, expiry) {
             if self.engine().docker.inspect_volume(environment.volume()).await.is_ok() {
                 return Ok(Prepared { environment, reused: true });
             }
@@ -75,7 +75,12 @@ impl Slot {
         }
         let environment = fresh.keep();
         let bytes = end.filled_bytes.unwrap_or(config.prepare_disk_bytes);
-        self.enter(Made { key, environment: environment.clone(), owner: trust.owner().to_owned(), bytes })?;
+        self.enter(Made {
+            key,
+            environment: environment.clone(),
+            owner: cache_scope.owner().to_owned(),
+            bytes,
+        })?;
         drop(filling);
         Ok(Prepared { environment, reused: false })
     }

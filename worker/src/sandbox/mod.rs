@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 pub use config::SandboxConfig;
 pub use error::{PrepareError, SandboxError};
 pub use program::{
-    Ages, Chunk, End, Exit, JobTag, Limits, Network, PrepareRequest, Prepared, Program, Trust,
+    CacheScope, Chunk, End, Exit, Expiry, JobTag, Limits, Network, PrepareRequest, Prepared, Program,
 };
 pub use slot::Slot;
 

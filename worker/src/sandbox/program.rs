@@ -85,45 +85,45 @@ pub struct PrepareRequest {
     pub inputs: Tree,
     /// Variables besides the sandbox's and the runner's own.
     pub env: Vec<(String, String)>,
-    /// Who may use what is made.
-    pub trust: Trust,
-    /// How long it may be used.
-    pub ages: Ages,
+    /// Within which the environment is shared.
+    pub cache_scope: CacheScope,
+    /// When it expires.
+    pub expiry: Expiry,
 }
 
-/// Who may use a mirror or an environment, and whose share of the disk it takes.
+/// Within which mirrors and environments are shared, and whose disk quota they count against.
 ///
-/// Those with the same scope share. It names the repository, and the pull request if it is one, so that
-/// nothing made by a stranger's change is used by a branch.
+/// Jobs with the same scope share. It names the repository, and the pull request if there is one, so that
+/// nothing made by a pull request is used by a branch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Trust {
+pub struct CacheScope {
     owner: String,
     scope: String,
 }
 
-impl Trust {
-    /// What `owner` has within `scope`.
+impl CacheScope {
+    /// The scope `scope` of `owner`.
     pub fn new(owner: impl std::fmt::Display, scope: String) -> Self {
         Self { owner: owner.to_string(), scope }
     }
 
-    /// Who is charged.
+    /// The owner whose quota is charged.
     pub fn owner(&self) -> &str {
         &self.owner
     }
 
-    /// Who shares.
+    /// The scope itself.
     pub fn scope(&self) -> &str {
         &self.scope
     }
 }
 
-/// How long an environment may be used.
+/// When a cached environment expires.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ages {
-    /// A lockfile names every package exactly: for ever.
+pub enum Expiry {
+    /// A lockfile names every package exactly.
     Never,
-    /// Without one the world moves on: 24 hours.
+    /// After 24 hours: without a lockfile the newest packages are wanted.
     Daily,
 }
 

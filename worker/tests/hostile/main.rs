@@ -23,7 +23,7 @@ use tokio::sync::Mutex;
 use worker::{
     checkout::{CheckoutError, Mirrors, Request, Settings},
     disk::Disk,
-    sandbox::Trust,
+    sandbox::CacheScope,
     source::{CommitFiles, Files, Selection, Spool, Tree, changed_paths},
 };
 
@@ -71,7 +71,7 @@ impl Worker {
             sha: sha.map(|sha| sha.to_string().parse().unwrap()),
             reference: None,
             credential: None,
-            trust: Trust::new("a", "a".to_owned()),
+            cache_scope: CacheScope::new("a", "a".to_owned()),
         };
         self.mirrors.checkout(request).await.map(|checkout| checkout.files)
     }

@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use worker::environments::Environment;
 use worker::runner::{Inputs, Runner};
 use worker::sandbox::{
-    Ages, Chunk, End, JobTag, Limits, Network, PrepareError, PrepareRequest, Prepared, Program, Sandbox,
-    SandboxConfig, SandboxError, Trust,
+    CacheScope, Chunk, End, Expiry, JobTag, Limits, Network, PrepareError, PrepareRequest, Prepared, Program,
+    Sandbox, SandboxConfig, SandboxError,
 };
 use worker::source::Tree;
 
@@ -220,13 +220,18 @@ impl House {
         Ok(Outcome { end: end?, stdout, stderr, ours })
     }
 
-    pub(crate) fn prepare_request(&self, requirements: &str, trust: &str, ages: Ages) -> PrepareRequest {
+    pub(crate) fn prepare_request(
+        &self,
+        requirements: &str,
+        cache_scope: &str,
+        expiry: Expiry,
+    ) -> PrepareRequest {
         PrepareRequest {
             runner: self.runner(),
             inputs: tree("requirements.txt", requirements.as_bytes()),
             env: vec![("GITFAAS_REQUIREMENTS_FILE".to_owned(), "requirements.txt".to_owned())],
-            trust: Trust::new("a", trust.to_owned()),
-            ages,
+            cache_scope: CacheScope::new("a", cache_scope.to_owned()),
+            expiry,
         }
     }
 
@@ -242,7 +247,7 @@ impl House {
         let request = PrepareRequest {
             runner: self.sandbox.runner(language).unwrap().clone(),
             inputs: Tree::from_tar(Bytes::from(tar.into_inner().unwrap())),
-            ..self.prepare_request("", "main", Ages::Daily)
+            ..self.prepare_request("", "main", Expiry::Daily)
         };
         let (prepared, log) = self.prepare(request).await;
         prepared.unwrap_or_else(|error| panic!("{language}: {error}: {log}")).environment
@@ -280,8 +285,9 @@ impl House {
         let mut environment = None;
         if runner.prepare.as_ref().is_some_and(|prepare| prepare.inputs == Inputs::Tree) {
             let inputs = tree.clone();
-            let (env, trust) = (Vec::new(), Trust::new("a", "main".to_owned()));
-            let request = PrepareRequest { runner: runner.clone(), inputs, env, trust, ages: Ages::Never };
+            let (env, cache_scope) = (Vec::new(), CacheScope::new("a", "main".to_owned()));
+            let request =
+                PrepareRequest { runner: runner.clone(), inputs, env, cache_scope, expiry: Expiry::Never };
             let (prepared, log) = self.prepare(request).await;
             environment = Some(prepared.unwrap_or_else(|error| panic!("{error}: {log}")).environment);
         }

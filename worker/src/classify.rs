@@ -1,4 +1,4 @@
-//! From how a program's processes ended to what that means for the job: cause, fault and sentence.
+//! Classifies how a program ended: cause, whose fault it is, and the message that users read.
 
 use std::time::Duration;
 
@@ -6,8 +6,8 @@ use jobs::{Cause, Outcome, units};
 
 use crate::sandbox::{End, Exit, Limits};
 
-/// The sentence and cause of a run. What limited the program counts before what it then did.
-pub fn of_run(end: &End, limits: &Limits) -> Outcome {
+/// The outcome of a run. What limited the program counts before what it then did.
+pub fn classify(end: &End, limits: &Limits) -> Outcome {
     let failed = !end.is_success();
     if end.stopped {
         return Outcome::wished(Cause::Cancelled, "cancelled");
@@ -100,7 +100,7 @@ mod tests {
     }
 
     fn told(end: &End) -> String {
-        match of_run(end, &LIMITS) {
+        match classify(end, &LIMITS) {
             Outcome::Finished => "finished".to_owned(),
             Outcome::Skipped { why } => why,
             Outcome::Failed { cause, message, .. } => format!("{}: {message}", cause.as_str()),
