@@ -202,7 +202,7 @@ pub(crate) const VARIABLES: &[Variable] = &[
     variable("GITFAAS_PREPARE_MEMORY", "2g", WORKER, "memory of prepare"),
     variable("GITFAAS_PREPARE_DISK", "2g", WORKER, "size of what prepare makes"),
     variable(
-        "GITFAAS_DOOR_VOLUME",
+        "GITFAAS_PROXY_VOLUME",
         "the data directory",
         WORKER,
         "volume that a worker in a container has at /run/gitfaas",
@@ -261,9 +261,13 @@ pub(crate) const VARIABLES: &[Variable] = &[
     ),
 ];
 
+/// Names from before a setting was renamed; they are still read.
+const OLD_NAMES: [&str; 1] = ["GITFAAS_DOOR_VOLUME"];
+
 /// The names that mean nothing to us: most often a slip of the pen.
 pub(crate) fn unknown(names: &[String]) -> Vec<&str> {
-    let known = |name: &str| VARIABLES.iter().any(|variable| variable.name == name);
+    let known =
+        |name: &str| VARIABLES.iter().any(|variable| variable.name == name) || OLD_NAMES.contains(&name);
     names.iter().map(String::as_str).filter(|name| !known(name)).collect()
 }
 
@@ -290,6 +294,9 @@ mod tests {
 
     #[test]
     fn a_slip_of_the_pen_is_found() {
-        assert_eq!(unknown(&["GITFAAS_LISTN".to_owned(), "GITFAAS_LISTEN".to_owned()]), ["GITFAAS_LISTN"]);
+        assert_eq!(
+            unknown(&["GITFAAS_LISTN".to_owned(), "GITFAAS_LISTEN".to_owned(), OLD_NAMES[0].to_owned()]),
+            ["GITFAAS_LISTN"]
+        );
     }
 }

@@ -1,4 +1,4 @@
-//! The name of a branch or tag, parsed at the door.
+//! The name of a branch or tag, parsed at the edge.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,6 +1,6 @@
 //! Names of things: jobs, users, repositories, tokens, commits, workers.
 //!
-//! Every id is parsed at the door, so inside the service an id cannot hold nonsense: none of them
+//! Every id is parsed at the edge, so inside the service an id cannot hold nonsense: none of them
 //! can carry a dot, a space or a wildcard into a NATS subject.
 
 use std::{fmt, str::FromStr};

@@ -204,13 +204,13 @@ async fn a_running_container_is_confined_in_every_way() {
         );
     }
     let network = host["NetworkMode"].as_str().unwrap().to_owned();
-    let holder = network.strip_prefix("container:").unwrap_or_else(|| panic!("{network}"));
-    let holder = service.containers.named(holder).await;
-    assert_eq!(holder.host_config.unwrap().network_mode.as_deref(), Some("none"));
+    let pause = network.strip_prefix("container:").unwrap_or_else(|| panic!("{network}"));
+    let pause = service.containers.named(pause).await;
+    assert_eq!(pause.host_config.unwrap().network_mode.as_deref(), Some("none"));
     service.cancel(&job.id).await;
 }
 
-/// Tries to reach each `host:port` of its arguments, directly and through the door; tells what it is.
+/// Tries to reach each `host:port` of its arguments, directly and through the egress proxy; tells what it is.
 const PROBE: &str = r#"
 import json, os, socket, sys
 from urllib.parse import urlparse
@@ -222,9 +222,9 @@ def direct(host, port):
     except OSError as error:
         return "no way"
 
-def through_the_door(host, port):
-    door = urlparse(os.environ["HTTP_PROXY"])
-    with socket.create_connection((door.hostname, door.port), 5) as connection:
+def through_the_proxy(host, port):
+    proxy = urlparse(os.environ["HTTP_PROXY"])
+    with socket.create_connection((proxy.hostname, proxy.port), 5) as connection:
         connection.settimeout(10)
         connection.sendall(f"CONNECT {host}:{port} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
         return connection.recv(200).split(b" ")[1].decode()
@@ -238,7 +238,7 @@ def may_write(path):
 
 status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\t" in line)
 print(json.dumps({
-    "reached": [[a, direct(*a.rsplit(":", 1)), through_the_door(*a.rsplit(":", 1))] for a in sys.argv[1:]],
+    "reached": [[a, direct(*a.rsplit(":", 1)), through_the_proxy(*a.rsplit(":", 1))] for a in sys.argv[1:]],
     "uid": os.getuid(), "capabilities": status["CapBnd"], "no_new_privileges": status["NoNewPrivs"],
     "seccomp": status["Seccomp"],
     "socket": [path for path in ("/var/run/docker.sock", "/run/docker.sock", "/run/gitfaas") if os.path.exists(path)],

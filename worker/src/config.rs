@@ -32,7 +32,7 @@ const DEFAULT_LAST_SLOT_TIMEOUT: Duration = Duration::from_secs(60);
 /// A worker's configuration.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Mirrors, environments, the door's sockets, the worker's name.
+    /// Mirrors, environments, the sockets of the egress proxies, the worker's name.
     pub data_dir: PathBuf,
     /// A name given by the operator; else one is made and kept in the data directory.
     pub name: Option<WorkerName>,
@@ -50,8 +50,8 @@ pub struct Config {
     pub image_prefix: String,
     /// Another folder of languages than the built-in one.
     pub runner_images: Option<PathBuf>,
-    /// See the design, "One door".
-    pub door_volume: Option<String>,
+    /// The volume of the egress proxies' sockets, for a worker that runs in a container itself.
+    pub proxy_volume: Option<String>,
     /// Certificates for jobs and for our own clients.
     pub ca_bundle: Option<PathBuf>,
     /// Reachable for clones, besides public addresses. This and the next two also refuse what
@@ -132,7 +132,10 @@ impl Config {
             runtime: env.optional("GITFAAS_RUNTIME"),
             image_prefix: env.or("GITFAAS_IMAGE_PREFIX", "gitfaas".to_owned()),
             runner_images: env.optional("GITFAAS_RUNNER_IMAGES"),
-            door_volume: env.optional("GITFAAS_DOOR_VOLUME"),
+            // The second name is that of version 0.1.
+            proxy_volume: env
+                .optional("GITFAAS_PROXY_VOLUME")
+                .or_else(|| env.optional("GITFAAS_DOOR_VOLUME")),
             ca_bundle: env.optional("GITFAAS_CA_BUNDLE"),
             clone_allow,
             prepare_allow,
@@ -197,6 +200,19 @@ mod tests {
         let config = Config::read(&|_| None, Path::new("/data")).unwrap();
         assert_eq!(config.labels, [Label::default()]);
         assert_eq!(config.ceilings, Ceilings::default());
+    }
+
+    #[test_case("GITFAAS_PROXY_VOLUME", "GITFAAS_OTHER" => Some("new".to_owned()) ; "by its name")]
+    #[test_case("GITFAAS_DOOR_VOLUME", "GITFAAS_OTHER" => Some("new".to_owned()) ; "by its old name")]
+    #[test_case("GITFAAS_PROXY_VOLUME", "GITFAAS_DOOR_VOLUME" => Some("new".to_owned()) ; "the new name wins")]
+    #[test_case("GITFAAS_OTHER", "GITFAAS_OTHER" => None ; "unset")]
+    fn the_volume_of_the_proxy_sockets_is_read(name: &str, second: &str) -> Option<String> {
+        let var = |asked: &str| match asked {
+            _ if asked == name => Some("new".to_owned()),
+            _ if asked == second => Some("old".to_owned()),
+            _ => None,
+        };
+        Config::read(&var, Path::new("/data")).unwrap().proxy_volume
     }
 
     #[test_case("GITFAAS_MAX_REPO_SIZE", "0" => "GITFAAS_MAX_REPO_SIZE: must be more than 0: nothing could be fetched" ; "no bytes")]

@@ -111,7 +111,7 @@ mod tests {
         let pieces = [
             (LogSource::Stdout, "out hun"),
             (LogSource::Stderr, "err hunte"),
-            (LogSource::Gitfaas, "the door refuses hunter2!.example\n"),
+            (LogSource::Gitfaas, "the proxy refuses hunter2!.example\n"),
             (LogSource::Stdout, "ter2! end"),
             (LogSource::Stderr, "r2!"),
             (LogSource::Stdout, " hunt"),
@@ -130,6 +130,6 @@ mod tests {
         };
         assert_eq!(of(LogSource::Stdout), "out *** end hunt");
         assert_eq!(of(LogSource::Stderr), "err ***");
-        assert_eq!(of(LogSource::Gitfaas), "the door refuses ***.example\n");
+        assert_eq!(of(LogSource::Gitfaas), "the proxy refuses ***.example\n");
     }
 }

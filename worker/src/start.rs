@@ -129,7 +129,7 @@ pub async fn executor(config: &Config, identity: &Identity) -> anyhow::Result<Ex
         instance: identity.instance.clone(),
         worker: identity.name.to_string(),
         data_dir: identity.directory.clone(),
-        door_volume: config.door_volume.clone(),
+        proxy_volume: config.proxy_volume.clone(),
         slots: config.slots,
         image_prefix: config.image_prefix.clone(),
         runner_images: config.runner_images.clone(),

@@ -182,16 +182,16 @@ except OSError as error: print(error)
 }
 
 #[tokio::test]
-async fn what_an_exception_allows_is_reached_through_the_door() {
+async fn what_an_exception_allows_is_reached_through_the_proxy() {
     let (port, served) = house::http_server().await;
     let house = House::allowing("127.0.0.1").await;
     // By hand, since every library passes the proxy by for loopback.
     let script = format!(
         r#"
 import http.client
-door = http.client.HTTPConnection("127.0.0.1", 3128)
-door.request("GET", "http://127.0.0.1:{port}/")
-print(door.getresponse().read().decode())
+proxy = http.client.HTTPConnection("127.0.0.1", 3128)
+proxy.request("GET", "http://127.0.0.1:{port}/")
+print(proxy.getresponse().read().decode())
 tunnel = http.client.HTTPConnection("127.0.0.1", 3128)
 tunnel.set_tunnel("127.0.0.1", {port})
 tunnel.request("GET", "/")
@@ -348,7 +348,7 @@ async fn a_worker_that_is_killed_leaves_no_running_job() {
 
 /// Needs the registries of packages, and on some networks the settings that `scripts/test` works out.
 #[tokio::test]
-async fn packages_come_through_the_door() {
+async fn packages_come_through_the_proxy() {
     let house = House::with_registries().await;
     let env = house.prepare_files("python", &[("requirements.txt", "six==1.16.0\n")]).await;
     let outcome = house.python_in("import six; print(six.__version__)", Some(env)).await;

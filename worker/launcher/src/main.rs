@@ -1,13 +1,13 @@
 //! Process 1 of a container: runs one program as its worker orders, and tells how it ended.
 //!
-//! `launcher wait` waits for orders on its input. `launcher door SOCKET` is what a slot's network
-//! holder runs. `launcher exec -- ARGV…` is how `wait` starts the program: a step of its own, so
+//! `launcher wait` waits for orders on its input. `launcher relay SOCKET` is what a slot's pause
+//! container runs. `launcher exec -- ARGV…` is how `wait` starts the program: a step of its own, so
 //! that the program has its place in the kernel's order of whom to kill before it exists.
 
 mod account;
-mod door;
 mod exec;
 mod readable;
+mod relay;
 mod unpack;
 mod wait;
 
@@ -21,10 +21,10 @@ fn main() -> ExitCode {
     let words: Vec<_> = args.iter().map(|word| word.to_str()).collect();
     match words.as_slice() {
         [Some("wait")] => wait::wait(),
-        [Some("door"), Some(socket)] => door::serve(socket.as_ref()),
+        [Some("relay"), Some(socket)] => relay::serve(socket.as_ref()),
         [Some("exec"), Some("--"), _, ..] => exec::exec(&args[2..]),
         _ => {
-            eprintln!("usage: launcher wait | launcher door SOCKET | launcher exec -- ARGV...");
+            eprintln!("usage: launcher wait | launcher relay SOCKET | launcher exec -- ARGV...");
             ExitCode::from(EX_USAGE)
         }
     }

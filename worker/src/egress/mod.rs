@@ -1,12 +1,11 @@
-//! The one door: the only way out of a job's container.
+//! The egress proxy: the only way out of a job's container.
 //!
 //! A job's containers have no interface but loopback. What they send to the proxy address there
-//! arrives at one unix socket per slot, so the socket tells who asks. The door resolves names
-//! itself and connects to the addresses that were judged ([`hooks::address`]), so neither a
+//! arrives at one unix socket per slot, so the socket identifies the job. The proxy resolves names
+//! itself and connects to the addresses that were authorized ([`hooks::address`]), so neither a
 //! redirect nor a name that resolves differently the next time leads anywhere else.
 //!
-//! Nothing passes while no job is behind the door, and when a job's phase ends, all that it has
-//! open is closed.
+//! Nothing passes while no job is active, and when a job's phase ends, its connections are closed.
 
 mod policy;
 mod proxy;
@@ -28,68 +27,68 @@ pub use policy::{Policy, Refusal};
 
 use crate::sandbox::Chunk;
 
-/// What one job may have open at once. The holder has as many connections.
+/// Connections of one job at once. The relay in the pause container has the same limit.
 const MAX_CONNECTIONS: usize = 128;
 
-/// A job that is refused more often than this says so itself; the log has the first ones.
-const MAX_NOTES: usize = 20;
+/// Different refusals that the log of one phase gets; a job that meets more reports them itself.
+const MAX_LOGGED_REFUSALS: usize = 20;
 
 /// The longest path that fits into a socket's address.
 const MAX_SOCKET_PATH_BYTES: usize = 107;
 
-/// The door of one slot. Cheap to clone.
+/// The egress proxy of one slot. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct Door(Arc<Inside>);
+pub struct EgressProxy(Arc<Shared>);
 
 #[derive(Debug)]
-struct Inside {
-    behind: Mutex<Option<Arc<Visitor>>>,
+struct Shared {
+    active: Mutex<Option<Arc<ActivePhase>>>,
     connections: Arc<Semaphore>,
     closed: CancellationToken,
 }
 
-/// The job behind the door, in one of its phases.
+/// The phase of a job that the proxy serves now.
 #[derive(Debug)]
-pub(crate) struct Visitor {
+pub(crate) struct ActivePhase {
     policy: Policy,
     phase: Phase,
-    notes: mpsc::Sender<Chunk>,
-    noted: Mutex<HashSet<String>>,
-    gone: CancellationToken,
+    output: mpsc::Sender<Chunk>,
+    logged: Mutex<HashSet<String>>,
+    ended: CancellationToken,
 }
 
-/// Keeps the door open for one job's phase; dropping it closes all the job's connections.
+/// Keeps the proxy open for one phase of a job; dropping it closes all connections of the phase.
 #[derive(Debug)]
-pub struct Opened {
-    door: Door,
-    visitor: Arc<Visitor>,
+pub struct PhaseGuard {
+    proxy: EgressProxy,
+    active: Arc<ActivePhase>,
 }
 
-impl Door {
+impl EgressProxy {
     /// Serves at `socket` until it is closed. A socket left there by an earlier process is replaced.
     pub async fn serve(socket: &Path) -> io::Result<Self> {
         let listener = listen(socket).await?;
-        let door = Self(Arc::new(Inside {
-            behind: Mutex::new(None),
+        let proxy = Self(Arc::new(Shared {
+            active: Mutex::new(None),
             connections: Arc::new(Semaphore::new(MAX_CONNECTIONS)),
             closed: CancellationToken::new(),
         }));
-        let (serving, closed) = (door.clone(), door.0.closed.clone());
+        let (serving, closed) = (proxy.clone(), proxy.0.closed.clone());
         tokio::spawn(async move { closed.run_until_cancelled(serving.accept(listener)).await });
-        Ok(door)
+        Ok(proxy)
     }
 
-    /// Lets one job through for one phase, as far as `policy` says. Refusals go to `notes`.
-    pub fn open(&self, policy: Policy, phase: Phase, notes: mpsc::Sender<Chunk>) -> Opened {
-        let visitor = Arc::new(Visitor {
+    /// Admits one phase of a job, as far as `policy` allows. Refusals go to `output`.
+    pub fn admit(&self, policy: Policy, phase: Phase, output: mpsc::Sender<Chunk>) -> PhaseGuard {
+        let active = Arc::new(ActivePhase {
             policy,
             phase,
-            notes,
-            noted: Mutex::default(),
-            gone: self.0.closed.child_token(),
+            output,
+            logged: Mutex::default(),
+            ended: self.0.closed.child_token(),
         });
-        *self.behind() = Some(visitor.clone());
-        Opened { door: self.clone(), visitor }
+        *self.active() = Some(active.clone());
+        PhaseGuard { proxy: self.clone(), active }
     }
 
     /// Ends serving, and all connections.
@@ -97,8 +96,8 @@ impl Door {
         self.0.closed.cancel();
     }
 
-    fn behind(&self) -> std::sync::MutexGuard<'_, Option<Arc<Visitor>>> {
-        self.0.behind.lock().unwrap_or_else(PoisonError::into_inner)
+    fn active(&self) -> std::sync::MutexGuard<'_, Option<Arc<ActivePhase>>> {
+        self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn accept(&self, listener: UnixListener) {
@@ -108,52 +107,52 @@ impl Door {
                 tokio::time::sleep(std::time::Duration::from_millis(50)).await;
                 continue;
             };
-            // A connection that is not taken is hung up on.
-            let (Some(visitor), Ok(permit)) =
-                (self.behind().clone(), self.0.connections.clone().try_acquire_owned())
+            // A connection that is not admitted is closed.
+            let (Some(active), Ok(permit)) =
+                (self.active().clone(), self.0.connections.clone().try_acquire_owned())
             else {
                 continue;
             };
             tokio::spawn(async move {
-                let gone = visitor.gone.clone();
-                gone.run_until_cancelled(proxy::serve(stream, visitor, Arc::new(permit))).await;
+                let ended = active.ended.clone();
+                ended.run_until_cancelled(proxy::serve(stream, active, Arc::new(permit))).await;
             });
         }
     }
 }
 
-impl Drop for Opened {
+impl Drop for PhaseGuard {
     fn drop(&mut self) {
-        self.visitor.gone.cancel();
-        let mut behind = self.door.behind();
-        if behind.as_ref().is_some_and(|visitor| Arc::ptr_eq(visitor, &self.visitor)) {
-            *behind = None;
+        self.active.ended.cancel();
+        let mut current = self.proxy.active();
+        if current.as_ref().is_some_and(|active| Arc::ptr_eq(active, &self.active)) {
+            *current = None;
         }
     }
 }
 
-impl Visitor {
-    /// Tells the job's log, once per sentence. A log that is full just now has other lines.
-    pub(crate) fn note(&self, refusal: &Refusal) {
+impl ActivePhase {
+    /// Writes a refusal to the job's log, each different one once; dropped while the log's queue is full.
+    pub(crate) fn log_refusal(&self, refusal: &Refusal) {
         let line = format!("network: {refusal}\n");
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
-        if noted.len() >= MAX_NOTES || !noted.insert(line.clone()) {
+        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        if logged.len() >= MAX_LOGGED_REFUSALS || !logged.insert(line.clone()) {
             return;
         }
         let bytes = Bytes::from(line);
-        let _ = self.notes.try_send(Chunk { phase: self.phase, source: LogSource::Gitfaas, bytes });
+        let _ = self.output.try_send(Chunk { phase: self.phase, source: LogSource::Gitfaas, bytes });
     }
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
     }
 
-    pub(crate) fn gone(&self) -> &CancellationToken {
-        &self.gone
+    pub(crate) fn ended(&self) -> &CancellationToken {
+        &self.ended
     }
 }
 
-/// Any uid may connect, since the holder has none of ours; who cannot reach the directory cannot.
+/// Any uid may connect, since the pause container has none of ours; the directory protects the socket.
 async fn listen(socket: &Path) -> io::Result<UnixListener> {
     if socket.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
         return Err(io::Error::other(format!(

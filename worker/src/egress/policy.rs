@@ -1,11 +1,11 @@
-//! Who may be talked to in which phase.
+//! Which hosts a phase may reach.
 
 use std::fmt;
 use std::net::SocketAddr;
 
 use hooks::address::{self, Allow};
 
-/// Mail is what a stranger's program would send most.
+/// Mail: what an abusive program would send most.
 const SMTP_PORT: u16 = 25;
 
 /// The only port of *prepare*.
@@ -26,20 +26,20 @@ pub enum Policy {
         /// Reachable besides public addresses.
         allow: Allow,
     },
-    /// Nobody.
-    Nobody,
+    /// DenyAll.
+    DenyAll,
 }
 
-/// How the program asks.
+/// The kind of proxy request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Way {
-    /// A tunnel; what goes through it is not looked at.
+pub(crate) enum RequestKind {
+    /// A tunnel; its bytes are not inspected.
     Connect,
     /// A plain HTTP request.
     Http,
 }
 
-/// Why a request does not pass. It is shown to the program and in the job's log.
+/// Why a request is refused. It is shown to the program and in the job's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     target: String,
@@ -53,11 +53,16 @@ impl fmt::Display for Refusal {
 }
 
 impl Policy {
-    /// The addresses that may be connected to, never none.
-    pub(crate) async fn judge(&self, way: Way, host: &str, port: u16) -> Result<Vec<SocketAddr>, Refusal> {
+    /// Resolves a host and authorizes its addresses; never returns an empty list.
+    pub(crate) async fn authorize(
+        &self,
+        way: RequestKind,
+        host: &str,
+        port: u16,
+    ) -> Result<Vec<SocketAddr>, Refusal> {
         let refused = |why: &str| Refusal { target: format!("{host}:{port}"), why: why.to_owned() };
         let allow = match self {
-            Self::Nobody => return Err(refused("the manifest says that this program has no network")),
+            Self::DenyAll => return Err(refused("the manifest says that this program has no network")),
             _ if port == SMTP_PORT => return Err(refused("mail is not sent from here")),
             Self::Public { allow } => allow,
             Self::Packages { hosts, allow } => {
@@ -69,7 +74,7 @@ impl Policy {
         };
         let found = address::resolve(host, port, allow).await.map_err(|error| refused(&error.to_string()))?;
         let is_packages = matches!(self, Self::Packages { .. });
-        let https = way == Way::Connect && port == HTTPS_PORT;
+        let https = way == RequestKind::Connect && port == HTTPS_PORT;
         // The operator's own mirror may be a plain one.
         let excepted = allow.covers_name(host) || found.iter().all(|at| allow.covers_ip(at.ip()));
         if is_packages && !https && !excepted {
@@ -113,21 +118,21 @@ mod tests {
     #[test_case("93.184.215.14", 25; "mail")]
     #[tokio::test]
     async fn is_never_reachable(host: &str, port: u16) {
-        for way in [Way::Connect, Way::Http] {
+        for way in [RequestKind::Connect, RequestKind::Http] {
             let public = Policy::Public { allow: Allow::none() };
-            public.judge(way, host, port).await.unwrap_err();
+            public.authorize(way, host, port).await.unwrap_err();
             let packages = Policy::Packages { hosts: Vec::new(), allow: Allow::none() };
-            packages.judge(way, host, port).await.unwrap_err();
+            packages.authorize(way, host, port).await.unwrap_err();
         }
     }
 
     #[tokio::test]
     async fn prepare_speaks_https_only_but_for_the_operators_own() {
         let packages = Policy::Packages { hosts: Vec::new(), allow: "127.0.0.1".parse().unwrap() };
-        packages.judge(Way::Http, "93.184.215.14", 80).await.unwrap_err();
-        packages.judge(Way::Connect, "93.184.215.14", 22).await.unwrap_err();
-        packages.judge(Way::Connect, "93.184.215.14", 443).await.unwrap();
-        packages.judge(Way::Http, "127.0.0.1", 3141).await.unwrap();
+        packages.authorize(RequestKind::Http, "93.184.215.14", 80).await.unwrap_err();
+        packages.authorize(RequestKind::Connect, "93.184.215.14", 22).await.unwrap_err();
+        packages.authorize(RequestKind::Connect, "93.184.215.14", 443).await.unwrap();
+        packages.authorize(RequestKind::Http, "127.0.0.1", 3141).await.unwrap();
     }
 
     #[test_case("11.22.33.44", "" => false; "the worker's own public address")]
@@ -143,18 +148,18 @@ mod tests {
         let own = OwnAddresses::given(["11.22.33.44".parse().unwrap()]);
         let allow = allow.parse::<Allow>().unwrap().guarded(&deny, &own);
         let packages = Policy::Packages { hosts: vec![host.to_owned()], allow: allow.clone() };
-        let preparing = packages.judge(Way::Connect, host, 443).await.is_ok();
-        let running = Policy::Public { allow }.judge(Way::Connect, host, 443).await.is_ok();
+        let preparing = packages.authorize(RequestKind::Connect, host, 443).await.is_ok();
+        let running = Policy::Public { allow }.authorize(RequestKind::Connect, host, 443).await.is_ok();
         assert_eq!(preparing, running);
         running
     }
 
     #[tokio::test]
     async fn a_refusal_reads_as_a_sentence() {
-        let nobody = Policy::Nobody.judge(Way::Connect, "example.org", 443).await.unwrap_err();
+        let nobody = Policy::DenyAll.authorize(RequestKind::Connect, "example.org", 443).await.unwrap_err();
         insta::assert_snapshot!(nobody, @"example.org:443 refused: the manifest says that this program has no network");
         let public = Policy::Public { allow: Allow::none() };
-        let private = public.judge(Way::Connect, "10.0.0.1", 443).await.unwrap_err();
+        let private = public.authorize(RequestKind::Connect, "10.0.0.1", 443).await.unwrap_err();
         insta::assert_snapshot!(private, @"10.0.0.1:443 refused: 10.0.0.1 has no public address");
     }
 }

@@ -1,4 +1,4 @@
-//! The proxy itself: CONNECT, and plain HTTP in absolute form. Everything else is a bad request.
+//! The HTTP side of the proxy: CONNECT, and plain HTTP in absolute form. Everything else is a bad request.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -14,8 +14,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::UnixStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::Visitor;
-use super::policy::{Refusal, Way};
+use super::ActivePhase;
+use super::policy::{Refusal, RequestKind};
 use super::tunnel;
 
 /// The largest head of a request or an answer.
@@ -44,12 +44,12 @@ type Body = BoxBody<Bytes, hyper::Error>;
 type Permit = Arc<OwnedSemaphorePermit>;
 
 /// Serves one connection of a job.
-pub(crate) async fn serve(stream: UnixStream, visitor: Arc<Visitor>, permit: Permit) {
+pub(crate) async fn serve(stream: UnixStream, active: Arc<ActivePhase>, permit: Permit) {
     let service = service_fn(|request| {
-        let (visitor, permit) = (visitor.clone(), permit.clone());
-        async move { Ok::<_, Infallible>(answer(request, visitor, permit).await) }
+        let (active, permit) = (active.clone(), permit.clone());
+        async move { Ok::<_, Infallible>(answer(request, active, permit).await) }
     });
-    // How a connection of a stranger's program fails is of no interest to anybody.
+    // A failed connection is the business of the job's program alone.
     let _ = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
@@ -59,15 +59,15 @@ pub(crate) async fn serve(stream: UnixStream, visitor: Arc<Visitor>, permit: Per
         .await;
 }
 
-async fn answer(request: Request<Incoming>, visitor: Arc<Visitor>, permit: Permit) -> Response<Body> {
+async fn answer(request: Request<Incoming>, active: Arc<ActivePhase>, permit: Permit) -> Response<Body> {
     let is_connect = request.method() == Method::CONNECT;
-    let way = if is_connect { Way::Connect } else { Way::Http };
+    let way = if is_connect { RequestKind::Connect } else { RequestKind::Http };
     let Some((host, port)) = target(request.uri(), way) else {
         return sentence(StatusCode::BAD_REQUEST, "this is a proxy: CONNECT host:port, or http://host/path");
     };
-    let addresses = match visitor.policy().judge(way, &host, port).await {
+    let addresses = match active.policy().authorize(way, &host, port).await {
         Ok(addresses) => addresses,
-        Err(refusal) => return refused(&visitor, &refusal),
+        Err(refusal) => return refused(&active, &refusal),
     };
     let stream = match tunnel::connect(&addresses).await {
         Ok(stream) => stream,
@@ -76,17 +76,17 @@ async fn answer(request: Request<Incoming>, visitor: Arc<Visitor>, permit: Permi
         }
     };
     match way {
-        Way::Connect => {
-            let gone = visitor.gone().clone();
-            tokio::spawn(gone.run_until_cancelled_owned(async move {
+        RequestKind::Connect => {
+            let ended = active.ended().clone();
+            tokio::spawn(ended.run_until_cancelled_owned(async move {
                 if let Ok(upgraded) = hyper::upgrade::on(request).await {
-                    let _ = tunnel::carry(TokioIo::new(upgraded), stream).await;
+                    let _ = tunnel::copy_both_ways(TokioIo::new(upgraded), stream).await;
                 }
                 drop(permit);
             }));
             Response::new(empty())
         }
-        Way::Http => match forward(request, stream, &visitor).await {
+        RequestKind::Http => match forward(request, stream, &active).await {
             Ok(response) => response,
             Err(error) => {
                 sentence(StatusCode::BAD_GATEWAY, &format!("{host}:{port} did not answer: {error}"))
@@ -96,7 +96,7 @@ async fn answer(request: Request<Incoming>, visitor: Arc<Visitor>, permit: Permi
 }
 
 /// Host and port that are asked for. Port 80 is HTTP's; CONNECT always names one.
-fn target(uri: &Uri, way: Way) -> Option<(String, u16)> {
+fn target(uri: &Uri, way: RequestKind) -> Option<(String, u16)> {
     let authority = uri.authority()?;
     // The library takes a port that is no number for none, so the text itself is looked at.
     let bare = authority.as_str().rsplit('@').next()?;
@@ -105,9 +105,9 @@ fn target(uri: &Uri, way: Way) -> Option<(String, u16)> {
         port => Some(port.strip_prefix(':')?.parse().ok()?),
     };
     let port = match (way, uri.scheme_str()) {
-        (Way::Connect, None) => named?,
-        (Way::Http, Some("http")) => named.unwrap_or(80),
-        (Way::Connect | Way::Http, _) => return None,
+        (RequestKind::Connect, None) => named?,
+        (RequestKind::Http, Some("http")) => named.unwrap_or(80),
+        (RequestKind::Connect | RequestKind::Http, _) => return None,
     };
     Some((authority.host().to_owned(), port))
 }
@@ -116,14 +116,14 @@ fn target(uri: &Uri, way: Way) -> Option<(String, u16)> {
 async fn forward(
     mut request: Request<Incoming>,
     stream: tokio::net::TcpStream,
-    visitor: &Visitor,
+    active: &ActivePhase,
 ) -> Result<Response<Body>, Box<dyn std::error::Error + Send + Sync>> {
     let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
         .max_buf_size(MAX_HEAD_BYTES)
         .handshake(TokioIo::new(stream))
         .await?;
-    let gone = visitor.gone().clone();
-    tokio::spawn(gone.run_until_cancelled_owned(async move { drop(connection.await) }));
+    let ended = active.ended().clone();
+    tokio::spawn(ended.run_until_cancelled_owned(async move { drop(connection.await) }));
 
     let authority = request.uri().authority().map(|authority| authority.as_str().to_owned());
     let authority = authority.unwrap_or_default();
@@ -153,8 +153,8 @@ fn strip(headers: &mut HeaderMap) {
     }
 }
 
-fn refused(visitor: &Visitor, refusal: &Refusal) -> Response<Body> {
-    visitor.note(refusal);
+fn refused(active: &ActivePhase, refusal: &Refusal) -> Response<Body> {
+    active.log_refusal(refusal);
     sentence(StatusCode::FORBIDDEN, &refusal.to_string())
 }
 

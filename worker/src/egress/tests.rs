@@ -1,4 +1,4 @@
-//! The door against real servers on loopback, which an exception makes reachable.
+//! The egress proxy against real servers on loopback, which an exception makes reachable.
 
 use std::path::PathBuf;
 
@@ -8,31 +8,31 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};
 use tokio::sync::mpsc;
 
-use super::{Door, Policy};
+use super::{EgressProxy, Policy};
 use crate::sandbox::Chunk;
 
-/// A door in a directory of its own, with whatever is noted.
-struct House {
+/// A proxy in a directory of its own, and the refusals that it logs.
+struct Fixture {
     dir: tempfile::TempDir,
-    door: Door,
+    proxy: EgressProxy,
     sender: mpsc::Sender<Chunk>,
-    notes: mpsc::Receiver<Chunk>,
+    logged: mpsc::Receiver<Chunk>,
 }
 
-impl House {
+impl Fixture {
     async fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let door = Door::serve(&dir.path().join("0.sock")).await.unwrap();
-        let (sender, notes) = mpsc::channel(100);
-        Self { dir, door, sender, notes }
+        let proxy = EgressProxy::serve(&dir.path().join("0.sock")).await.unwrap();
+        let (sender, logged) = mpsc::channel(100);
+        Self { dir, proxy, sender, logged }
     }
 
     fn socket(&self) -> PathBuf {
         self.dir.path().join("0.sock")
     }
 
-    fn open(&self, policy: Policy) -> super::Opened {
-        self.door.open(policy, Phase::Run, self.sender.clone())
+    fn admit(&self, policy: Policy) -> super::PhaseGuard {
+        self.proxy.admit(policy, Phase::Run, self.sender.clone())
     }
 
     async fn send(&self, request: &str) -> UnixStream {
@@ -41,7 +41,7 @@ impl House {
         stream
     }
 
-    /// Everything that comes back until the door closes.
+    /// Everything that comes back until the proxy closes the connection.
     async fn ask(&self, request: &str) -> String {
         let mut answer = Vec::new();
         let _ = self.send(request).await.read_to_end(&mut answer).await;
@@ -74,10 +74,10 @@ async fn echo() -> u16 {
 
 #[tokio::test]
 async fn a_tunnel_carries_bytes_both_ways_and_ends_with_its_job() {
-    let house = House::new().await;
-    let opened = house.open(Policy::Public { allow: loopback() });
+    let fixture = Fixture::new().await;
+    let guard = fixture.admit(Policy::Public { allow: loopback() });
     let port = echo().await;
-    let mut stream = house.send(&format!("CONNECT 127.0.0.1:{port} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    let mut stream = fixture.send(&format!("CONNECT 127.0.0.1:{port} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     let mut buffer = [0; 1024];
     let count = stream.read(&mut buffer).await.unwrap();
     assert!(buffer[..count].starts_with(b"HTTP/1.1 200"));
@@ -87,16 +87,16 @@ async fn a_tunnel_carries_bytes_both_ways_and_ends_with_its_job() {
         let count = stream.read(&mut buffer).await.unwrap();
         said.push_str(std::str::from_utf8(&buffer[..count]).unwrap());
     }
-    drop(opened);
+    drop(guard);
     assert_eq!(stream.read(&mut buffer).await.unwrap_or(0), 0);
 }
 
 #[tokio::test]
 async fn a_plain_request_arrives_in_origin_form_without_the_proxys_headers() {
-    let house = House::new().await;
-    let _opened = house.open(Policy::Public { allow: loopback() });
+    let fixture = Fixture::new().await;
+    let _guard = fixture.admit(Policy::Public { allow: loopback() });
     let port = echo().await;
-    let answer = house
+    let answer = fixture
         .ask(&format!(
             "GET http://127.0.0.1:{port}/a?b HTTP/1.1\r\nhost: other\r\nproxy-authorization: x\r\nconnection: close\r\n\r\n"
         ))
@@ -109,36 +109,37 @@ async fn a_plain_request_arrives_in_origin_form_without_the_proxys_headers() {
 
 #[tokio::test]
 async fn a_refusal_is_403_with_a_sentence_and_one_line_in_the_log() {
-    let mut house = House::new().await;
-    let opened = house.open(Policy::Public { allow: Allow::none() });
+    let mut fixture = Fixture::new().await;
+    let guard = fixture.admit(Policy::Public { allow: Allow::none() });
     for _ in 0..3 {
         let answer =
-            house.ask("CONNECT 169.254.169.254:80 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+            fixture.ask("CONNECT 169.254.169.254:80 HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
         assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
         assert!(answer.contains("no public address"), "{answer}");
     }
-    drop(opened);
-    let note = house.notes.recv().await.unwrap();
+    drop(guard);
+    let note = fixture.logged.recv().await.unwrap();
     assert_eq!(note.source, LogSource::Gitfaas);
     insta::assert_snapshot!(String::from_utf8_lossy(&note.bytes), @"network: 169.254.169.254:80 refused: 169.254.169.254 has no public address");
-    assert!(house.notes.try_recv().is_err());
+    assert!(fixture.logged.try_recv().is_err());
 }
 
 #[tokio::test]
-async fn nothing_passes_while_no_job_is_behind_the_door() {
-    let house = House::new().await;
+async fn nothing_passes_while_no_job_is_active() {
+    let fixture = Fixture::new().await;
     let port = echo().await;
-    drop(house.open(Policy::Public { allow: loopback() }));
-    let answer = house.ask(&format!("CONNECT 127.0.0.1:{port} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
+    drop(fixture.admit(Policy::Public { allow: loopback() }));
+    let answer = fixture.ask(&format!("CONNECT 127.0.0.1:{port} HTTP/1.1\r\nhost: x\r\n\r\n")).await;
     assert_eq!(answer, "");
 }
 
 #[tokio::test]
 async fn what_is_no_proxy_request_is_a_bad_one() {
-    let house = House::new().await;
-    let _opened = house.open(Policy::Public { allow: loopback() });
+    let fixture = Fixture::new().await;
+    let _guard = fixture.admit(Policy::Public { allow: loopback() });
     for request in ["GET /", "GET https://example.org/", "GET http://example.org:99999/"] {
-        let answer = house.ask(&format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await;
+        let answer =
+            fixture.ask(&format!("{request} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{request}: {answer}");
     }
 }
@@ -146,6 +147,6 @@ async fn what_is_no_proxy_request_is_a_bad_one() {
 #[tokio::test]
 async fn a_socket_whose_path_is_too_long_is_refused_with_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
-    let error = Door::serve(&dir.path().join("x".repeat(120))).await.unwrap_err();
+    let error = EgressProxy::serve(&dir.path().join("x".repeat(120))).await.unwrap_err();
     assert!(error.to_string().contains("shorter path"), "{error}");
 }

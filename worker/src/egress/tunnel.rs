@@ -1,4 +1,4 @@
-//! Connecting to what was judged, and carrying bytes both ways.
+//! Connecting to authorized addresses, and copying bytes both ways.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 /// For one address; there may be several.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A tunnel in which nothing moves in either direction is closed. Long polls are shorter.
+/// A tunnel that is idle in both directions is closed. Long polls are shorter.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// What one direction holds.
@@ -33,16 +33,16 @@ pub(crate) async fn connect(addresses: &[SocketAddr]) -> io::Result<TcpStream> {
     Err(last)
 }
 
-/// Carries both directions until both have ended, one has failed, or nothing moves.
-pub(crate) async fn carry(job: impl AsyncRead + AsyncWrite, host: TcpStream) -> io::Result<()> {
+/// Copies both directions until both have ended, one has failed, or nothing moves.
+pub(crate) async fn copy_both_ways(job: impl AsyncRead + AsyncWrite, host: TcpStream) -> io::Result<()> {
     let (mut from_job, mut to_job) = tokio::io::split(job);
     let (mut from_host, mut to_host) = host.into_split();
     let moved = tokio::sync::watch::Sender::new(());
     let mut is_moving = moved.subscribe();
     let both = async {
         tokio::try_join!(
-            one_way(&mut from_job, &mut to_host, &moved),
-            one_way(&mut from_host, &mut to_job, &moved)
+            copy_one_way(&mut from_job, &mut to_host, &moved),
+            copy_one_way(&mut from_host, &mut to_job, &moved)
         )
     };
     let idle = async { while timeout(IDLE_TIMEOUT, is_moving.changed()).await.is_ok() {} };
@@ -52,7 +52,7 @@ pub(crate) async fn carry(job: impl AsyncRead + AsyncWrite, host: TcpStream) -> 
     }
 }
 
-async fn one_way(
+async fn copy_one_way(
     from: &mut (impl AsyncRead + Unpin),
     to: &mut (impl AsyncWrite + Unpin),
     moved: &tokio::sync::watch::Sender<()>,

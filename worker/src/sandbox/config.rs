@@ -1,4 +1,4 @@
-//! What a sandbox has to be told. Plain values: the environment is read elsewhere.
+//! The configuration of a sandbox. Plain values: the environment is read elsewhere.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -18,10 +18,10 @@ pub struct SandboxConfig {
     pub instance: String,
     /// This worker's name, the same after every restart.
     pub worker: String,
-    /// Where the door's sockets and the index of environments lie.
+    /// Where the sockets of the egress proxies and the index of environments are.
     pub data_dir: PathBuf,
-    /// The volume that holds the door's sockets, for a worker that runs in a container itself.
-    pub door_volume: Option<String>,
+    /// The volume of the egress proxies' sockets, for a worker that runs in a container itself.
+    pub proxy_volume: Option<String>,
     /// How many jobs run at once.
     pub slots: usize,
     /// What stands before `/<language>:<hash>` in an image's name, usually `gitfaas`.

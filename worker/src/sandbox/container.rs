@@ -1,6 +1,6 @@
-//! A container as a value with an owner: started, spoken to once, removed whatever happened.
+//! A container as a value with an owner: started, used for one session, removed whatever happened.
 //!
-//! Nothing here is cancelled with the caller. A creation that nobody waits for any more is finished
+//! Nothing here is cancelled with the caller. A creation that no caller waits for any more is finished
 //! and removed; dropping a [`Container`] closes its input, which ends everything in it, and removes
 //! it in a task of its own.
 
@@ -29,37 +29,38 @@ use super::{Doing, SandboxError};
 /// with something else may take long.
 const READY_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// From the end of a container's output until Docker knows that it ended.
-const FATE_TIMEOUT: Duration = Duration::from_secs(5);
+/// From the end of a container's output until Docker reports that it ended.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Something that exists at the daemon and is removed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Owned {
     engine: Arc<Engine>,
     id: String,
-    /// The slot, as long as something of the job may still be alive.
-    hold: Option<OwnedMutexGuard<()>>,
+    /// Held as long as something of the job may still be alive.
+    slot_guard: Option<OwnedMutexGuard<()>>,
 }
 
 impl Drop for Owned {
     fn drop(&mut self) {
-        let (engine, id, hold) = (self.engine.clone(), std::mem::take(&mut self.id), self.hold.take());
+        let engine = self.engine.clone();
+        let (id, slot_guard) = (std::mem::take(&mut self.id), self.slot_guard.take());
         let removal = async move {
             engine.remove(&id).await;
-            drop(hold);
+            drop(slot_guard);
         };
         self.engine.tasks.spawn_on(removal, &self.engine.handle);
     }
 }
 
-/// What Docker knows about a container that ended without a word of its launcher.
+/// Why a container ended without an end frame of its launcher, as far as Docker knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fate {
+pub(crate) enum LossReason {
     OutOfMemory,
     Unknown,
 }
 
-/// A running container whose launcher waits for orders, or was given them.
+/// A running container whose launcher waits for its program, or has it.
 pub(crate) struct Container {
     owned: Owned,
     pub(super) output: Frames,
@@ -72,12 +73,12 @@ impl fmt::Debug for Container {
     }
 }
 
-/// What the launcher says, frame by frame.
+/// What the launcher sends, frame by frame.
 pub(super) struct Frames {
     output: Pin<Box<dyn Stream<Item = Result<LogOutput, Error>> + Send>>,
     decoder: Decoder,
-    /// The last that it wrote to its own error output: why it could not do its work.
-    pub(super) complaint: String,
+    /// The last that it wrote to its own error output: why it failed.
+    pub(super) last_stderr: String,
 }
 
 impl Frames {
@@ -91,7 +92,7 @@ impl Frames {
             match self.output.next().await {
                 Some(Ok(LogOutput::StdOut { message })) => self.decoder.push(&message),
                 Some(Ok(LogOutput::StdErr { message })) => {
-                    self.complaint =
+                    self.last_stderr =
                         String::from_utf8_lossy(&message[..message.len().min(512)]).trim().to_owned();
                 }
                 Some(Ok(LogOutput::StdIn { .. } | LogOutput::Console { .. })) => {}
@@ -103,7 +104,7 @@ impl Frames {
 }
 
 impl Container {
-    /// Makes and starts a container, and returns it once its launcher waits for orders.
+    /// Makes and starts a container, and returns it once its launcher is ready.
     pub(crate) async fn start(
         engine: &Arc<Engine>,
         name: String,
@@ -113,7 +114,7 @@ impl Container {
         task.await.unwrap_or_else(|_| Err(SandboxError::Launcher("its start was interrupted".to_owned())))
     }
 
-    /// Gives a waiting container its job's name. Nobody waits for that.
+    /// Gives a waiting container its job's name, in the background.
     pub(crate) fn rename(&self, name: String) {
         let (engine, id) = (self.owned.engine.clone(), self.owned.id.clone());
         self.owned.engine.tasks.spawn(async move {
@@ -121,41 +122,41 @@ impl Container {
             if let Err(error) = engine.docker.rename_container(&id, options).await
                 && status(&error) != Some(404)
             {
-                tracing::debug!(%error, "a container could not be renamed");
+                tracing::debug!(%error, container = id, "container rename failed");
             }
         });
     }
 
-    /// Takes the slot and keeps it until this container is removed, or released.
-    pub(crate) fn keep(&mut self, hold: &mut Option<OwnedMutexGuard<()>>) {
-        self.owned.hold = hold.take();
+    /// Holds the slot until this container is removed, or the slot is released.
+    pub(crate) fn hold_slot(&mut self, guard: &mut Option<OwnedMutexGuard<()>>) {
+        self.owned.slot_guard = guard.take();
     }
 
-    /// Gives the slot back: the launcher told that nothing of the job is alive. For one who starts
-    /// another container in its place, so that the slot stays his.
-    pub(crate) fn release(&mut self) -> Option<OwnedMutexGuard<()>> {
-        self.owned.hold.take()
+    /// Returns the slot: the launcher reported that nothing of the job is alive. A caller that starts
+    /// another container in its place keeps the guard.
+    pub(crate) fn release_slot(&mut self) -> Option<OwnedMutexGuard<()>> {
+        self.owned.slot_guard.take()
     }
 
-    /// What Docker says about an end that the launcher did not tell.
+    /// Asks Docker about an end that the launcher did not report.
     /// Holds no borrow of the container, whose streams cannot be shared between threads.
-    pub(crate) fn fate(&self) -> impl Future<Output = Fate> + Send + use<> {
+    pub(crate) fn loss_reason(&self) -> impl Future<Output = LossReason> + Send + use<> {
         let (engine, id) = (self.owned.engine.clone(), self.owned.id.clone());
         async move {
             let mut waiting = std::pin::pin!(engine.docker.wait_container(&id, None::<WaitContainerOptions>));
-            let _ = timeout(FATE_TIMEOUT, waiting.next()).await;
+            let _ = timeout(EXIT_TIMEOUT, waiting.next()).await;
             let inspected = engine.docker.inspect_container(&id, None::<InspectContainerOptions>).await;
             let state = inspected.ok().and_then(|container| container.state);
             match state.and_then(|state| state.oom_killed) {
-                Some(true) => Fate::OutOfMemory,
-                Some(false) | None => Fate::Unknown,
+                Some(true) => LossReason::OutOfMemory,
+                Some(false) | None => LossReason::Unknown,
             }
         }
     }
 }
 
-/// Makes and starts a container that nobody speaks to.
-pub(crate) async fn start_silent(
+/// Makes and starts a container without a session.
+pub(crate) async fn start_detached(
     engine: &Arc<Engine>,
     name: String,
     body: ContainerCreateBody,
@@ -187,7 +188,7 @@ pub(crate) async fn create(
         created = create().await;
     }
     let id = created.doing("create a container")?.id;
-    Ok(Owned { engine: engine.clone(), id, hold: None })
+    Ok(Owned { engine: engine.clone(), id, slot_guard: None })
 }
 
 impl Owned {
@@ -209,19 +210,19 @@ async fn start(
         stderr: true,
         ..Default::default()
     };
-    // Attached before it is started: the daemon keeps nothing of what is said before.
+    // Attached before it is started: the daemon keeps no output from before.
     let attached =
         engine.docker.attach_container(&owned.id, Some(options)).await.doing("attach to a container")?;
     let start = engine.docker.start_container(&owned.id, None::<StartContainerOptions>);
     start.await.doing("start a container")?;
-    let output = Frames { output: attached.output, decoder: Decoder::default(), complaint: String::new() };
+    let output = Frames { output: attached.output, decoder: Decoder::default(), last_stderr: String::new() };
     let mut container = Container { owned, output, input: attached.input };
     let ready = timeout(READY_TIMEOUT, container.output.next()).await;
     match ready {
         Ok(Ok(Some(Frame::Ready))) => Ok(container),
         Ok(Ok(Some(_))) => Err(SandboxError::Launcher("it spoke out of turn".to_owned())),
         Ok(Ok(None)) => {
-            Err(SandboxError::Launcher(format!("it ended at once: {}", container.output.complaint)))
+            Err(SandboxError::Launcher(format!("it ended at once: {}", container.output.last_stderr)))
         }
         Ok(Err(error)) => Err(error),
         Err(_) => Err(SandboxError::Launcher("it is silent".to_owned())),

@@ -31,7 +31,7 @@ const TIMEOUT_S: u64 = 120;
 /// What a container or volume is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
-    Holder,
+    Pause,
     Launcher,
     Waiting,
     Prepare,
@@ -42,7 +42,8 @@ pub(crate) enum Role {
 impl Role {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
-            Self::Holder => "holder",
+            // The label's value from before the container had this name; workers of other versions read it.
+            Self::Pause => "holder",
             Self::Launcher => "launcher",
             Self::Waiting => "waiting",
             Self::Prepare => "prepare",

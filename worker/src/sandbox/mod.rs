@@ -1,7 +1,7 @@
-//! Running a stranger's program, on Docker.
+//! Runs untrusted programs in Docker containers.
 //!
 //! Bytes go in as a tar, output and an [`End`] come out. Nothing of the repository is looked at
-//! here, and no path of the host but the door's directory is mounted anywhere.
+//! here, and no path of the host but the directory of the proxy's sockets is mounted anywhere.
 //!
 //! Rules that hold because of this folder:
 //! * one job at a time per slot, and nothing of it is alive when the next one gets the slot;
@@ -12,16 +12,16 @@
 mod config;
 mod container;
 mod engine;
-mod environment;
+mod env_vars;
 mod error;
-mod fill;
-mod holder;
+mod pause_container;
+mod prepare;
 mod program;
 mod refill;
+mod session;
 mod slot;
 mod spec;
 mod start;
-mod talk;
 mod volume;
 
 use std::sync::Arc;
@@ -44,8 +44,8 @@ pub(crate) use spec::Spec;
 use crate::environments::Environments;
 use crate::reaper;
 use crate::runner::Runner;
-use environment::Certificates;
-use slot::Stand;
+use env_vars::Certificates;
+use slot::SlotResources;
 
 /// The index of prepared environments, in the data directory.
 pub(crate) const ENVIRONMENTS: &str = "environments.json";
@@ -58,7 +58,7 @@ pub struct Sandbox(pub(crate) Arc<Inner>);
 pub(crate) struct Inner {
     pub(crate) engine: Arc<Engine>,
     pub(crate) environments: Environments,
-    pub(crate) stands: Vec<Arc<Stand>>,
+    pub(crate) slots: Vec<Arc<SlotResources>>,
     pub(crate) certificates: Certificates,
     pub(crate) stopped: CancellationToken,
     /// Of all slots, so many make a container to keep at once.
@@ -69,7 +69,7 @@ pub(crate) struct Inner {
 
 impl Sandbox {
     /// Connects to the daemon, removes what an earlier process of the same name left there, and
-    /// makes what jobs stand on. Waiting containers are made in the background.
+    /// makes the resources of its slots. Waiting containers are made in the background.
     pub async fn start(config: SandboxConfig) -> Result<Self, SandboxError> {
         start::start(config).await
     }
@@ -89,12 +89,12 @@ impl Sandbox {
         &self.0.missing
     }
 
-    /// A place for one job at a time.
+    /// The slot of this number, which runs one job at a time.
     ///
     /// # Panics
     /// If `index` is not less than the number of slots.
     pub fn slot(&self, index: usize) -> Slot {
-        Slot { inner: self.0.clone(), stand: self.0.stands[index].clone() }
+        Slot { inner: self.0.clone(), resources: self.0.slots[index].clone() }
     }
 
     /// Whether the daemon answers.
@@ -104,25 +104,23 @@ impl Sandbox {
 
     /// How many containers wait for a job.
     pub fn waiting(&self) -> usize {
-        self.0.stands.iter().map(|stand| stand.pool.len()).sum()
+        self.0.slots.iter().map(|slot| slot.pool.len()).sum()
     }
 
     /// Removes everything of this worker but prepared environments. Jobs that still run are ended.
     pub async fn stop(self) {
         self.0.stopped.cancel();
         let engine = &self.0.engine;
-        for stand in &self.0.stands {
-            stand.pool.close();
-            stand.door.close();
-            stand.holder.close().await;
+        for slot in &self.0.slots {
+            slot.pool.close();
+            slot.proxy.close();
+            slot.pause.close().await;
         }
         engine.tasks.close();
         engine.tasks.wait().await;
         if let Err(error) = reaper::clear_own(engine, &self.0.environments).await {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "what is left of this worker is removed at its next start"
-            );
+            // What is left is removed at the next start.
+            tracing::warn!(error = format!("{error:#}"), "sandbox cleanup failed");
         }
     }
 }

@@ -63,16 +63,16 @@ pub struct Limits {
     pub cpu_millis: u64,
     /// What it may write to both outputs together.
     pub output_bytes: u64,
-    /// Whom it may talk to.
+    /// Which hosts it may reach.
     pub network: Network,
 }
 
-/// Whom a program may talk to.
+/// Which hosts a program may reach.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Network {
-    /// Public hosts, through the door.
+    /// Public hosts, through the egress proxy.
     Egress,
-    /// Nobody; the door refuses everything.
+    /// No host; the egress proxy refuses everything.
     None,
 }
 
@@ -205,8 +205,8 @@ impl End {
         }
     }
 
-    /// What the launcher told.
-    pub(crate) fn told(end: launcher::End, duration: Duration) -> Self {
+    /// As the launcher reported it.
+    pub(crate) fn reported(end: launcher::End, duration: Duration) -> Self {
         let exit = match (end.exit_code, end.signal) {
             (Some(code), _) => Exit::Code(code),
             (None, Some(signal)) => Exit::Signal(signal),

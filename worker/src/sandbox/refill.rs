@@ -1,4 +1,4 @@
-//! Keeping containers ready, off every job's path.
+//! Refills the pool of waiting containers in the background.
 
 use std::time::Duration;
 
@@ -23,23 +23,22 @@ const USUAL: Limits = Limits {
 };
 
 impl Slot {
-    /// Makes what lacks in the pool, when the slot is idle or its job runs for longer. Nobody waits
-    /// for it.
+    /// Refills the pool in the background, when the slot is idle or its job runs for longer.
     pub(super) fn refill(&self) {
         let slot = self.clone();
         let filling = async move {
-            let stand = &slot.stand;
-            let Ok(_only_one) = stand.refilling.try_lock() else { return };
+            let resources = &slot.resources;
+            let Ok(_only_one) = resources.refilling.try_lock() else { return };
             loop {
-                drop(tokio::time::timeout(NOT_BEFORE, stand.busy.lock()).await);
+                drop(tokio::time::timeout(NOT_BEFORE, resources.busy.lock()).await);
                 let Ok(_turn) = slot.inner.refills.acquire().await else { return };
-                let Some(making) = stand.pool.lacking() else { return };
+                let Some(making) = resources.pool.lacking() else { return };
                 match slot.make(making.spec(), Role::Waiting, None).await {
                     Ok(container) => making.done(container),
                     Err(error) => {
                         let error = format!("{error:#}");
-                        tracing::warn!(error, slot = slot.index(), "no container could be kept ready");
-                        stand.holder.check(slot.engine()).await;
+                        tracing::warn!(error, slot = slot.index(), "pool refill failed");
+                        resources.pause.check(slot.engine()).await;
                         return;
                     }
                 }

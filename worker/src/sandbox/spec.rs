@@ -1,4 +1,4 @@
-//! What a container is made of: the flags that keep a stranger's program in.
+//! The container specification: the flags that confine an untrusted program.
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
@@ -43,8 +43,8 @@ const MAX_FILES: u64 = 1024 * 1024;
 const FIRST_UID: u32 = 61_000;
 const UIDS: u32 = 180;
 
-/// The holder's uid, which no program ever has.
-const HOLDER_UID: u32 = 60_999;
+/// The uid of pause containers, which no program ever has.
+const PAUSE_UID: u32 = 60_999;
 
 /// The whole system call filter, in one line as the API takes it.
 static SECCOMP: LazyLock<String> = LazyLock::new(|| {
@@ -118,7 +118,7 @@ impl Spec {
         &self,
         engine: &Engine,
         slot: usize,
-        holder: &str,
+        pause: &str,
         role: Role,
         tag: Option<&JobTag>,
     ) -> ContainerCreateBody {
@@ -134,7 +134,7 @@ impl Spec {
         // Files in memory count as memory, and must not take the program's own.
         let memory_bytes = (self.memory_bytes + self.work_bytes + TMP_BYTES) as i64;
         let host_config = HostConfig {
-            network_mode: Some(format!("container:{holder}")),
+            network_mode: Some(format!("container:{pause}")),
             mounts: Some(mounts),
             tmpfs: Some(HashMap::from([
                 (WORK.to_owned(), tmpfs(self.work_bytes)),
@@ -172,26 +172,26 @@ impl Spec {
     }
 }
 
-/// The request that makes a slot's network holder: a namespace with nothing but loopback, and the
-/// inside of the door.
-pub(crate) fn holder_body(engine: &Engine, image: &str, socket: &str, door: Mount) -> ContainerCreateBody {
-    /// The holder's two threads for each connection fit.
-    const HOLDER_BYTES: i64 = 64 * 1024 * 1024;
+/// The request that makes a slot's pause container: a network namespace with nothing but loopback, and
+/// the relay to the egress proxy.
+pub(crate) fn pause_body(engine: &Engine, image: &str, socket: &str, sockets: Mount) -> ContainerCreateBody {
+    /// The relay's two threads for each connection fit.
+    const PAUSE_BYTES: i64 = 64 * 1024 * 1024;
     let host_config = HostConfig {
         network_mode: Some("none".to_owned()),
-        mounts: Some(vec![launcher_mount(engine), door]),
-        memory: Some(HOLDER_BYTES),
-        memory_swap: Some(HOLDER_BYTES),
+        mounts: Some(vec![launcher_mount(engine), sockets]),
+        memory: Some(PAUSE_BYTES),
+        memory_swap: Some(PAUSE_BYTES),
         ulimits: Some(vec![ulimit("nofile", MAX_OPEN_FILES), ulimit("core", 0)]),
         ..confined(engine)
     };
     ContainerCreateBody {
         image: Some(image.to_owned()),
-        entrypoint: Some(vec![format!("{LAUNCHER_DIR}/launcher"), "door".to_owned(), socket.to_owned()]),
+        entrypoint: Some(vec![format!("{LAUNCHER_DIR}/launcher"), "relay".to_owned(), socket.to_owned()]),
         cmd: Some(Vec::new()),
-        user: Some(format!("{HOLDER_UID}:{HOLDER_UID}")),
+        user: Some(format!("{PAUSE_UID}:{PAUSE_UID}")),
         working_dir: Some("/".to_owned()),
-        labels: Some(engine.labels(Role::Holder, None)),
+        labels: Some(engine.labels(Role::Pause, None)),
         host_config: Some(host_config),
         ..Default::default()
     }

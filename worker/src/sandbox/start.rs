@@ -1,4 +1,4 @@
-//! What has to be there before the first job.
+//! Starts a sandbox: images, launcher volume, egress proxies and pause containers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::environment::Certificates;
-use super::holder::{Holder, Sockets};
-use super::slot::{Slot, Stand};
+use super::env_vars::Certificates;
+use super::pause_container::{PauseContainer, ProxySockets};
+use super::slot::{Slot, SlotResources};
 use super::{Doing, ENVIRONMENTS, Engine, Inner, Sandbox, SandboxConfig, SandboxError, engine, volume};
 use crate::environments::Environments;
 use crate::pool::Pool;
@@ -46,39 +46,39 @@ pub(super) async fn start(config: SandboxConfig) -> Result<Sandbox, SandboxError
     let environments = Environments::load(index, engine.config.disk.clone());
     reaper::clear_own(&engine, &environments).await?;
 
-    // Without any image there is nothing to run, and no holder can be made.
+    // Without any image there is nothing to run, and no pause container can be made.
     let image = runners.first().map(|runner| runner.image_id.clone());
     if let Some(image) = &image {
         volume::put_launcher(&engine, image, ca.as_deref()).await?;
     }
-    let sockets = Arc::new(Sockets::prepare(&engine).await?);
-    let mut stands = Vec::new();
+    let sockets = Arc::new(ProxySockets::prepare(&engine).await?);
+    let mut slots = Vec::new();
     for index in 0..engine.config.slots {
         let usual = runners.iter().map(|runner| Slot::usual(&engine, runner));
-        let stand = Stand {
+        let slot = SlotResources {
             index,
-            door: sockets.door(index).await?,
-            holder: Holder::new(index, image.clone().unwrap_or_default(), sockets.clone()),
+            proxy: sockets.serve(index).await?,
+            pause: PauseContainer::new(index, image.clone().unwrap_or_default(), sockets.clone()),
             pool: Pool::new(usual.collect()),
             busy: Arc::default(),
             refilling: tokio::sync::Mutex::default(),
         };
         if image.is_some() {
-            stand.holder.id(&engine).await?;
+            slot.pause.id(&engine).await?;
         }
-        stands.push(Arc::new(stand));
+        slots.push(Arc::new(slot));
     }
     let sandbox = Sandbox(Arc::new(Inner {
         engine,
         environments,
-        stands,
+        slots,
         certificates: if ca.is_some() { Certificates::Bundle } else { Certificates::OfImage },
         stopped: CancellationToken::new(),
         refills: Semaphore::new(REFILLS),
         runners,
         missing,
     }));
-    for index in 0..sandbox.0.stands.len() {
+    for index in 0..sandbox.0.slots.len() {
         sandbox.slot(index).refill();
     }
     Ok(sandbox)
@@ -120,7 +120,7 @@ async fn present(
         match found {
             Ok(()) => there.push(Arc::new(runner)),
             Err(error) => {
-                tracing::debug!(error, image = runner.image, "an image is not there");
+                tracing::debug!(error, image = runner.image, "runner image missing");
                 let command = if is_registry(prefix) {
                     format!("docker pull {} ({error})", runner.image)
                 } else {

@@ -120,7 +120,7 @@ impl House {
             instance: format!("test-{}", JobId::new()),
             worker: "w".to_owned(),
             data_dir: dir.path().to_owned(),
-            door_volume: None,
+            proxy_volume: None,
             slots: 1,
             image_prefix: "gitfaas".to_owned(),
             runner_images: None,

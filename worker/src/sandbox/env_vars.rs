@@ -1,16 +1,16 @@
-//! The variables of every program, besides its own.
+//! The environment variables of every program, besides its own.
 
 use super::spec::CA_BUNDLE;
 use crate::runner::Runner;
 
-/// Where the holder listens, in the loopback that it shares with the slot's containers.
+/// Where the relay listens, on the loopback interface that it shares with the slot's containers.
 const PROXY: &str = "http://127.0.0.1:3128";
 
-/// What common programs look at to find their proxy.
+/// Where common programs look for their proxy.
 const PROXY_NAMES: [&str; 6] =
     ["HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"];
 
-/// What common programs look at to find their certificates.
+/// Where common programs look for their certificates.
 const CA_NAMES: [&str; 7] = [
     "SSL_CERT_FILE",
     "PIP_CERT",

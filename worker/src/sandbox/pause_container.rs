@@ -1,4 +1,4 @@
-//! A slot's standing parts: the door's socket, and the container that keeps the network namespace.
+//! A slot's pause container, which keeps its network namespace alive, and the socket of its egress proxy.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -11,39 +11,43 @@ use tokio::sync::Mutex;
 use super::container::{self, Owned};
 use super::engine::{Engine, Role};
 use super::{SandboxError, spec};
-use crate::egress::Door;
+use crate::egress::EgressProxy;
 
-/// Where a worker in a container has the volume that its holders have as well.
-const DOOR_VOLUME_DIR: &str = "/run/gitfaas";
+/// Where a worker in a container mounts the volume that its pause containers mount as well.
+const PROXY_VOLUME_DIR: &str = "/run/gitfaas";
 
-/// Where holders have the door's sockets.
-const DOOR_DIR: &str = "/door";
+/// Where pause containers mount the directory of the sockets.
+const SOCKETS_DIR: &str = "/egress";
 
-/// Where the sockets lie: for us, and for holders.
+/// The directory of the sockets below the data directory. A short name: the path of a socket has 107 bytes
+/// at most.
+const DATA_SUBDIR: &str = "door";
+
+/// Where the sockets are: for the worker, and for pause containers.
 #[derive(Debug)]
-pub(crate) struct Sockets {
+pub(crate) struct ProxySockets {
     dir: PathBuf,
     mount: Mount,
     inside: String,
 }
 
-impl Sockets {
-    /// Makes the directory: everybody may use a socket whose name he knows, nobody may list them.
+impl ProxySockets {
+    /// Makes the directory: every uid may use a socket whose name it knows, and none but ours may list them.
     pub(crate) async fn prepare(engine: &Engine) -> Result<Self, SandboxError> {
         let config = &engine.config;
-        let (dir, typ, source, inside) = match &config.door_volume {
+        let (dir, typ, source, inside) = match &config.proxy_volume {
             Some(volume) => (
-                Path::new(DOOR_VOLUME_DIR).join(&config.worker),
+                Path::new(PROXY_VOLUME_DIR).join(&config.worker),
                 MountType::VOLUME,
                 volume.clone(),
-                format!("{DOOR_DIR}/{}", config.worker),
+                format!("{SOCKETS_DIR}/{}", config.worker),
             ),
             None => {
-                let dir = config.data_dir.join("door");
+                let dir = config.data_dir.join(DATA_SUBDIR);
                 let dir =
                     std::path::absolute(&dir).map_err(|source| SandboxError::File { path: dir, source })?;
                 let source = dir.to_string_lossy().into_owned();
-                (dir, MountType::BIND, source, DOOR_DIR.to_owned())
+                (dir, MountType::BIND, source, SOCKETS_DIR.to_owned())
             }
         };
         let failed = |source| SandboxError::File { path: dir.clone(), source };
@@ -53,54 +57,54 @@ impl Sockets {
         let mount = Mount {
             typ: Some(typ),
             source: Some(source),
-            target: Some(DOOR_DIR.to_owned()),
+            target: Some(SOCKETS_DIR.to_owned()),
             read_only: Some(true),
             ..Default::default()
         };
         Ok(Self { dir, mount, inside })
     }
 
-    /// Opens the socket of a slot.
-    pub(crate) async fn door(&self, slot: usize) -> Result<Door, SandboxError> {
+    /// Starts the egress proxy of a slot.
+    pub(crate) async fn serve(&self, slot: usize) -> Result<EgressProxy, SandboxError> {
         let path = self.dir.join(format!("{slot}.sock"));
-        Door::serve(&path).await.map_err(|source| SandboxError::File { path, source })
+        EgressProxy::serve(&path).await.map_err(|source| SandboxError::File { path, source })
     }
 }
 
-/// The holder of one slot. It is made again when it is gone, as after a restart of Docker.
+/// The pause container of one slot. It is recreated when it is gone, as after a restart of Docker.
 #[derive(Debug)]
-pub(crate) struct Holder {
+pub(crate) struct PauseContainer {
     slot: usize,
     image: String,
-    sockets: Arc<Sockets>,
+    sockets: Arc<ProxySockets>,
     container: Mutex<Option<Owned>>,
 }
 
-impl Holder {
-    pub(crate) fn new(slot: usize, image: String, sockets: Arc<Sockets>) -> Self {
+impl PauseContainer {
+    pub(crate) fn new(slot: usize, image: String, sockets: Arc<ProxySockets>) -> Self {
         Self { slot, image, sockets, container: Mutex::new(None) }
     }
 
-    /// The id of the holder, started now if it was not.
+    /// The id of the container, which is started now if it does not run.
     pub(crate) async fn id(&self, engine: &Arc<Engine>) -> Result<String, SandboxError> {
         let mut container = self.container.lock().await;
         if let Some(owned) = container.as_ref() {
             return Ok(owned.id().to_owned());
         }
         let socket = format!("{}/{}.sock", self.sockets.inside, self.slot);
-        let body = spec::holder_body(engine, &self.image, &socket, self.sockets.mount.clone());
-        let started = container::start_silent(engine, Engine::fresh_name(Role::Holder), body).await?;
+        let body = spec::pause_body(engine, &self.image, &socket, self.sockets.mount.clone());
+        let started = container::start_detached(engine, Engine::fresh_name(Role::Pause), body).await?;
         Ok(container.insert(started).id().to_owned())
     }
 
-    /// Looks whether it still runs, and lets it go if not.
+    /// Checks whether it still runs, and drops it if not; the next [`Self::id`] starts another.
     pub(crate) async fn check(&self, engine: &Engine) {
         let mut container = self.container.lock().await;
         let Some(owned) = container.as_ref() else { return };
         let inspected = engine.docker.inspect_container(owned.id(), None::<InspectContainerOptions>).await;
         let state = inspected.ok().and_then(|inspected| inspected.state);
         if state.and_then(|state| state.running) != Some(true) {
-            tracing::warn!(slot = self.slot, "the network holder of a slot is gone; making another one");
+            tracing::warn!(slot = self.slot, "pause container lost");
             *container = None;
         }
     }

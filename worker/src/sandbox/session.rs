@@ -1,4 +1,4 @@
-//! The conversation with one launcher: orders and tree down, output and end up.
+//! A session with one launcher: program and files down, output and end up.
 //!
 //! However it goes, it ends: every wait is bounded by the program's deadline and by `stop`, also
 //! the wait for a reader of the output.
@@ -15,21 +15,21 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::SandboxError;
-use super::container::{Container, Fate, Frames};
+use super::container::{Container, Frames, LossReason};
 use super::program::{Chunk, End, Exit};
 use crate::source::Tree;
 
 /// For the tree to arrive and be unpacked: 2 GiB at a slow disk's speed.
 const UNPACK_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// The launcher holds the deadline; this is for one that cannot.
+/// The launcher enforces the deadline; this is for one that cannot.
 const BEYOND_DEADLINE: Duration = Duration::from_secs(5);
 
 /// What a kernel that is out of memory sends.
 const SIGKILL: i32 = 9;
 
-/// What is said to a launcher, and who listens.
-pub(crate) struct Call<'a> {
+/// What a launcher is to run, and where its output goes.
+pub(crate) struct SessionRequest<'a> {
     pub(crate) orders: &'a Orders,
     pub(crate) tree: &'a Tree,
     pub(crate) phase: Phase,
@@ -37,64 +37,65 @@ pub(crate) struct Call<'a> {
     pub(crate) stop: &'a CancellationToken,
 }
 
-/// How a conversation ended.
-pub(crate) enum Told {
-    /// By the launcher's word: nothing of the program is alive.
-    End(End),
-    /// By us, or by the container's vanishing: something may be alive until it is removed.
-    Cut(End),
+/// How a session ended.
+pub(crate) enum SessionEnd {
+    /// As the launcher reported: nothing of the program is alive.
+    Ended(End),
+    /// By us, or because the container vanished: something may be alive until it is removed.
+    Aborted(End),
     /// Before the program was started. Another container may do better.
     NeverStarted,
 }
 
 impl Container {
-    /// Has one program run. A container is spoken to once.
-    pub(crate) async fn obey(&mut self, call: &Call<'_>) -> Result<Told, SandboxError> {
-        match converse(&mut self.input, &mut self.output, call).await? {
-            Outcome::Told(told) => Ok(told),
-            Outcome::Vanished(None) => {
-                let complaint = &self.output.complaint;
-                tracing::warn!(complaint, "a launcher was gone before its program started");
-                Ok(Told::NeverStarted)
+    /// Runs one program. A container has one session.
+    pub(crate) async fn run(&mut self, request: &SessionRequest<'_>) -> Result<SessionEnd, SandboxError> {
+        match exchange(&mut self.input, &mut self.output, request).await? {
+            Exchange::Complete(end) => Ok(end),
+            Exchange::Vanished(None) => {
+                let stderr = &self.output.last_stderr;
+                tracing::warn!(stderr, "launcher lost before program start");
+                Ok(SessionEnd::NeverStarted)
             }
-            Outcome::Vanished(Some(elapsed)) => {
+            Exchange::Vanished(Some(elapsed)) => {
                 let end = End::unknown(elapsed);
-                Ok(Told::Cut(match self.fate().await {
-                    Fate::OutOfMemory => End { exit: Exit::Signal(SIGKILL), oom_kills: 1, ..end },
-                    Fate::Unknown => end,
+                Ok(SessionEnd::Aborted(match self.loss_reason().await {
+                    LossReason::OutOfMemory => End { exit: Exit::Signal(SIGKILL), oom_kills: 1, ..end },
+                    LossReason::Unknown => end,
                 }))
             }
         }
     }
 }
 
-enum Outcome {
-    Told(Told),
-    /// Without a last word; how long the program had run, if it had.
+/// How the exchange of frames ended.
+enum Exchange {
+    Complete(SessionEnd),
+    /// Without an end frame; how long the program had run, if it had.
     Vanished(Option<Duration>),
 }
 
-async fn converse(
+async fn exchange(
     input: &mut (impl AsyncWrite + Unpin),
     frames: &mut Frames,
-    call: &Call<'_>,
-) -> Result<Outcome, SandboxError> {
+    request: &SessionRequest<'_>,
+) -> Result<Exchange, SandboxError> {
     let mut deadline = Instant::now() + UNPACK_TIMEOUT;
     let mut started: Option<Instant> = None;
     let mut is_written = false;
-    let mut writing = pin!(write(input, call));
+    let mut writing = pin!(write(input, request));
     loop {
         let elapsed = || started.map_or(Duration::ZERO, |at| at.elapsed());
-        let cut = |end: End| Ok(Outcome::Told(Told::Cut(end)));
+        let abort = |end: End| Ok(Exchange::Complete(SessionEnd::Aborted(end)));
         let frame = tokio::select! {
             biased;
-            () = call.stop.cancelled() => return cut(End { stopped: true, ..End::unknown(elapsed()) }),
+            () = request.stop.cancelled() => return abort(End { stopped: true, ..End::unknown(elapsed()) }),
             () = sleep_until(deadline) => match started {
-                Some(_) => return cut(End { timed_out: true, ..End::unknown(elapsed()) }),
+                Some(_) => return abort(End { timed_out: true, ..End::unknown(elapsed()) }),
                 None => return Err(SandboxError::Launcher("the files were not unpacked in time".to_owned())),
             },
             written = &mut writing, if !is_written => {
-                // A launcher that reads no more has said why, or is gone.
+                // A launcher that stops reading has reported why, or is gone.
                 if let Err(WriteError::Tree(error)) = written {
                     return Err(SandboxError::Tree(error));
                 }
@@ -108,19 +109,21 @@ async fn converse(
             Some(Frame::Started) => {
                 let now = Instant::now();
                 started = Some(now);
-                deadline = now + Duration::from_millis(call.orders.deadline_ms) + BEYOND_DEADLINE;
+                deadline = now + Duration::from_millis(request.orders.deadline_ms) + BEYOND_DEADLINE;
                 continue;
             }
             Some(Frame::Stdout(bytes)) => (LogSource::Stdout, bytes),
             Some(Frame::Stderr(bytes)) => (LogSource::Stderr, bytes),
-            Some(Frame::End(end)) => return Ok(Outcome::Told(Told::End(End::told(end, elapsed())))),
-            None => return Ok(Outcome::Vanished(started.map(|at| at.elapsed()))),
+            Some(Frame::End(end)) => {
+                return Ok(Exchange::Complete(SessionEnd::Ended(End::reported(end, elapsed()))));
+            }
+            None => return Ok(Exchange::Vanished(started.map(|at| at.elapsed()))),
         };
-        let chunk = Chunk { phase: call.phase, source, bytes: Bytes::from(bytes) };
+        let chunk = Chunk { phase: request.phase, source, bytes: Bytes::from(bytes) };
         tokio::select! {
             biased;
-            _ = call.output.send(chunk) => {}
-            () = call.stop.cancelled() => {}
+            _ = request.output.send(chunk) => {}
+            () = request.stop.cancelled() => {}
             () = sleep_until(deadline) => {}
         }
     }
@@ -131,14 +134,17 @@ enum WriteError {
     Launcher,
 }
 
-/// Sends orders and tree. The input stays open afterwards: its end would end the program.
-async fn write(input: &mut (impl AsyncWrite + Unpin), call: &Call<'_>) -> Result<(), WriteError> {
-    let mut head = call.orders.encode();
-    head.extend_from_slice(&call.tree.len_bytes().to_be_bytes());
+/// Sends program and files. The input stays open afterwards: its end would end the program.
+async fn write(
+    input: &mut (impl AsyncWrite + Unpin),
+    request: &SessionRequest<'_>,
+) -> Result<(), WriteError> {
+    let mut head = request.orders.encode();
+    head.extend_from_slice(&request.tree.len_bytes().to_be_bytes());
     input.write_all(&head).await.map_err(|_| WriteError::Launcher)?;
-    let mut tree = call.tree.reader().await.map_err(WriteError::Tree)?;
+    let mut tree = request.tree.reader().await.map_err(WriteError::Tree)?;
     let sent = tokio::io::copy(&mut tree, input).await.map_err(|_| WriteError::Launcher)?;
-    if sent != call.tree.len_bytes() {
+    if sent != request.tree.len_bytes() {
         return Err(WriteError::Tree(std::io::ErrorKind::UnexpectedEof.into()));
     }
     input.flush().await.map_err(|_| WriteError::Launcher)

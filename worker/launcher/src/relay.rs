@@ -1,7 +1,8 @@
-//! The inside of a slot's one door: loopback in, a unix socket out. Nothing is decided here.
+//! The relay of a pause container: passes connections on loopback to the worker's egress proxy over a
+//! unix socket. It decides nothing.
 //!
-//! This is also what keeps the network namespace alive which the slot's containers join, so a
-//! connection that fails is dropped and the listener goes on.
+//! Its process also keeps the network namespace alive that the slot's containers join, so a connection
+//! that fails is dropped and the listener goes on.
 
 use std::io;
 use std::net::{Shutdown, TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use std::thread;
 /// Where the proxy variables of a job point to.
 const LISTEN: &str = "127.0.0.1:3128";
 
-/// Two threads each; a program that opens more waits for nothing and is hung up on.
+/// Two threads each; further connections are closed at once.
 const MAX_CONNECTIONS: usize = 128;
 
 /// Small, since each connection has two of them.
@@ -39,10 +40,10 @@ pub(crate) fn serve(socket: &Path) -> ExitCode {
             continue;
         }
         open.fetch_add(1, Ordering::Relaxed);
-        let (here, socket): (_, PathBuf) = (open.clone(), socket.to_owned());
+        let (connections, socket): (_, PathBuf) = (open.clone(), socket.to_owned());
         let spawned = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
             let _ = forward(&stream, &socket);
-            here.fetch_sub(1, Ordering::Relaxed);
+            connections.fetch_sub(1, Ordering::Relaxed);
         });
         if spawned.is_err() {
             open.fetch_sub(1, Ordering::Relaxed);
@@ -52,16 +53,16 @@ pub(crate) fn serve(socket: &Path) -> ExitCode {
 
 /// Copies both ways until both are done.
 fn forward(stream: &TcpStream, socket: &Path) -> io::Result<()> {
-    let door = UnixStream::connect(socket)?;
+    let proxy = UnixStream::connect(socket)?;
     let _ = stream.set_nodelay(true);
-    let (mut from_job, mut to_door) = (stream.try_clone()?, door.try_clone()?);
+    let (mut from_job, mut to_proxy) = (stream.try_clone()?, proxy.try_clone()?);
     let up = thread::Builder::new().stack_size(STACK_BYTES).spawn(move || {
-        let _ = io::copy(&mut from_job, &mut to_door);
-        let _ = to_door.shutdown(Shutdown::Write);
+        let _ = io::copy(&mut from_job, &mut to_proxy);
+        let _ = to_proxy.shutdown(Shutdown::Write);
     })?;
-    let _ = io::copy(&mut &door, &mut &*stream);
+    let _ = io::copy(&mut &proxy, &mut &*stream);
     let _ = stream.shutdown(Shutdown::Both);
-    let _ = door.shutdown(Shutdown::Both);
+    let _ = proxy.shutdown(Shutdown::Both);
     let _ = up.join();
     Ok(())
 }

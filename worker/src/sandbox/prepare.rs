@@ -1,4 +1,4 @@
-//! Filling an environment: one volume, by one container, entered in the index when it is complete.
+//! The prepare phase: one container fills a volume, which enters the index once it is complete.
 
 use std::sync::Arc;
 
@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::engine::{Engine, Role};
-use super::environment::variables;
+use super::env_vars::variables;
 use super::program::{Chunk, End, Exit, JobTag, PrepareRequest, Prepared};
+use super::session::SessionRequest;
 use super::slot::{Task, as_ms};
 use super::spec::{self, ENV, Spec, WORK};
-use super::talk::Call;
 use super::{PrepareError, SandboxConfig, SandboxError, Slot, volume};
 use crate::egress::Policy;
 use crate::environments::{Environment, Key, Made};
@@ -40,13 +40,13 @@ impl Slot {
             environments.forget(&key);
         }
 
-        let fresh = FreshVolume::make(self.engine(), &runner.image_id, self.stand.index).await?;
+        let fresh = FreshVolume::make(self.engine(), &runner.image_id, self.resources.index).await?;
         let config = &self.engine().config;
-        let busy = self.stand.busy.clone();
-        let hold = stop.run_until_cancelled(busy.lock_owned()).await.ok_or(PrepareError::Stopped)?;
+        let busy = self.resources.busy.clone();
+        let guard = stop.run_until_cancelled(busy.lock_owned()).await.ok_or(PrepareError::Stopped)?;
         let hosts = config.prepare_hosts.clone();
         let policy = Policy::Packages { hosts, allow: config.prepare_allow.clone() };
-        let opened = self.stand.door.open(policy, Phase::Prepare, output.clone());
+        let admitted = self.resources.proxy.admit(policy, Phase::Prepare, output.clone());
         let orders = Orders {
             argv: command,
             env: variables(&runner, self.inner.certificates, &env),
@@ -57,10 +57,15 @@ impl Slot {
             fill: Some(Fill { path: ENV.into(), limit_bytes: config.prepare_disk_bytes }),
         };
         let spec = Spec::fill(self.engine(), &runner, fresh.environment.clone());
-        let call =
-            Call { orders: &orders, tree: &inputs, phase: Phase::Prepare, output: &output, stop: &stop };
-        let end = self.execute(Task { tag, role: Role::Prepare, spec, call }, hold).await;
-        drop(opened);
+        let session = SessionRequest {
+            orders: &orders,
+            tree: &inputs,
+            phase: Phase::Prepare,
+            output: &output,
+            stop: &stop,
+        };
+        let end = self.execute(Task { tag, role: Role::Prepare, spec, session }, guard).await;
+        drop(admitted);
         self.refill();
 
         let end = end?;
@@ -93,8 +98,8 @@ impl Slot {
             source,
         })?;
         for volume in given_up {
-            for stand in &self.inner.stands {
-                stand.pool.forget_volume(&volume);
+            for slot in &self.inner.slots {
+                slot.pool.forget_volume(&volume);
             }
             let engine = self.engine().clone();
             self.engine().tasks.spawn(async move { engine.remove_volume(&volume).await });
