@@ -4,10 +4,9 @@
 //! loses anything; only the mirror and the environment that were used last stay whatever their size, since a job
 //! needs them. Spools give way to nothing: they are refused once they alone would be more than the share.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
 
 /// What an owner has there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +41,7 @@ impl Disk {
     }
 
     fn with<T>(&self, owner: &str, act: impl FnOnce(&mut Used) -> T) -> T {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut used = self.used.lock();
         let of_owner = used.entry(owner.to_owned()).or_default();
         let done = act(of_owner);
         let Used { mirrors, environments, spools } = *of_owner;
@@ -132,6 +131,6 @@ mod tests {
         disk.spool("b").add(100).unwrap();
         drop(spool);
         disk.set("a", Part::Mirrors, 0);
-        assert!(disk.used.lock().unwrap().is_empty(), "nothing is kept of who has nothing");
+        assert!(disk.used.lock().is_empty(), "nothing is kept of who has nothing");
     }
 }

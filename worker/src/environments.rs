@@ -10,9 +10,10 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -191,15 +192,15 @@ impl Environments {
     /// The right to fill this key; others wait for it and then find what was made.
     pub(crate) async fn fill(&self, key: &Key) -> tokio::sync::OwnedMutexGuard<()> {
         let lock = {
-            let mut filling = self.filling.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut filling = self.filling.lock();
             filling.retain(|_, lock| Arc::strong_count(lock) > 1);
             filling.entry(key.clone()).or_default().clone()
         };
         lock.lock_owned().await
     }
 
-    fn kept(&self) -> std::sync::MutexGuard<'_, HashMap<Key, Kept>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kept(&self) -> parking_lot::MutexGuard<'_, HashMap<Key, Kept>> {
+        self.kept.lock()
     }
 
     fn write(&self, kept: &HashMap<Key, Kept>) -> io::Result<()> {

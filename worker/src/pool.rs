@@ -4,8 +4,8 @@
 //! keeping: one of each language as most jobs want it, and one of each of the last other kinds.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::sandbox::{Container, Spec};
@@ -104,8 +104,8 @@ impl Pool {
         self.kinds().waiting.len()
     }
 
-    fn kinds(&self) -> std::sync::MutexGuard<'_, Kinds> {
-        self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    fn kinds(&self) -> parking_lot::MutexGuard<'_, Kinds> {
+        self.kinds.lock()
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who this worker is, and what it needs before its first job.
 
 use std::{
-    fs::File,
+    fs::{File, TryLockError},
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,7 +9,6 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use jobs::WorkerName;
-use rustix::fs::{FlockOperation, flock};
 
 use crate::{
     checkout::{Mirrors, Settings},
@@ -82,10 +81,12 @@ fn lock(directory: &Path) -> anyhow::Result<Option<File>> {
         .write(true)
         .open(&path)
         .with_context(|| format!("cannot use {}", path.display()))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+    match file.try_lock() {
         Ok(()) => Ok(Some(file)),
-        Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
-        Err(error) => Err(error).with_context(|| format!("cannot lock {}", path.display())),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
     }
 }
 

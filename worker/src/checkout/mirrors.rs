@@ -6,11 +6,12 @@
 use std::{
     collections::HashMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 use hooks::{address::Allow, forge::CloneUrl};
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 
 use super::fetch::size;
@@ -103,7 +104,7 @@ impl Mirrors {
             digest.update([0]);
         }
         let path = self.settings.directory.join(&hex::encode(digest.finalize())[..32]);
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelf = self.shelf.lock();
         let lock = Arc::clone(shelf.locks.entry(path.clone()).or_default());
         Mirror { path, lock }
     }
@@ -120,13 +121,13 @@ impl Mirrors {
             tracing::warn!(error = %error, "a mirror's owner is not noted");
         }
         let known = Known { owner: cache_scope.owner().to_owned(), bytes: size(path) };
-        self.shelf.lock().unwrap_or_else(PoisonError::into_inner).known.insert(path.to_owned(), known);
+        self.shelf.lock().known.insert(path.to_owned(), known);
     }
 
     /// Removes what is too much, and forgets whose turn it was where nobody waits. Blocking: mirrors can be
     /// large.
     pub(super) fn tidy(&self) {
-        let mut shelf = self.shelf.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut shelf = self.shelf.lock();
         shelf.locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         // The locks stay locked meanwhile: a mirror that is removed is not taken into use.
         if let Err(error) = shelf.remove_surplus(&self.settings) {
@@ -309,9 +310,9 @@ mod tests {
         let left: Vec<bool> = paths.iter().map(|path| path.exists()).collect();
         assert_eq!(left[..5], [true, false, false, false, true]);
         assert_eq!(left.iter().filter(|there| **there).count(), MAX_MIRRORS);
-        assert_eq!(mirrors.shelf.lock().unwrap().locks.len(), 1);
+        assert_eq!(mirrors.shelf.lock().locks.len(), 1);
         drop(in_use);
         mirrors.tidy();
-        assert!(mirrors.shelf.lock().unwrap().locks.is_empty());
+        assert!(mirrors.shelf.lock().locks.is_empty());
     }
 }

@@ -15,10 +15,11 @@ use std::collections::HashSet;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use jobs::{LogSource, Phase};
+use parking_lot::Mutex;
 use tokio::net::UnixListener;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -96,8 +97,8 @@ impl EgressProxy {
         self.0.closed.cancel();
     }
 
-    fn active(&self) -> std::sync::MutexGuard<'_, Option<Arc<ActivePhase>>> {
-        self.0.active.lock().unwrap_or_else(PoisonError::into_inner)
+    fn active(&self) -> parking_lot::MutexGuard<'_, Option<Arc<ActivePhase>>> {
+        self.0.active.lock()
     }
 
     async fn accept(&self, listener: UnixListener) {
@@ -135,7 +136,7 @@ impl ActivePhase {
     /// Writes a refusal to the job's log, each different one once; dropped while the log's queue is full.
     pub(crate) fn log_refusal(&self, refusal: &Refusal) {
         let line = format!("network: {refusal}\n");
-        let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut logged = self.logged.lock();
         if logged.len() >= MAX_LOGGED_REFUSALS || !logged.insert(line.clone()) {
             return;
         }

@@ -26,7 +26,7 @@ pub enum Policy {
         /// Reachable besides public addresses.
         allow: Allow,
     },
-    /// DenyAll.
+    /// Nothing.
     DenyAll,
 }
 

@@ -5,10 +5,11 @@ use std::{
     fs::File,
     io::{self, BufReader, Read, Write},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
 };
 
 use gix::ObjectId;
+use parking_lot::Mutex;
 
 use super::{
     Kind, MAX_CHAIN, MAX_COMMIT_BYTES, ObjectError, Patience,
@@ -239,14 +240,14 @@ impl Store {
     }
 
     fn cached(&self, place: &Place) -> Option<(Kind, Content)> {
-        let cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let cache = self.cache.lock();
         cache.kept.get(place).map(|(kind, bytes)| (*kind, Content::Memory(Arc::clone(bytes))))
     }
 
     /// Keeps what others are made from, as far as there is room.
     pub(super) fn cache(&self, place: Place, kind: Kind, content: &Content) {
         let Content::Memory(bytes) = content else { return };
-        let mut cache = self.cache.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = self.cache.lock();
         if cache.kept.insert(place, (kind, Arc::clone(bytes))).is_some() {
             return;
         }
