@@ -193,7 +193,7 @@ impl AttemptRunner {
         if !writer.close(LOG_PATIENCE).await {
             tracing::warn!(job.id = %job.id, "the end of a log is missing");
         }
-        let result = report.kept.as_ref().map(|kept| JobResult::of(&kept.bytes, kept.omitted_bytes));
+        let result = report.stdout.as_ref().map(|kept| JobResult::of(&kept.bytes, kept.omitted_bytes));
         loop {
             match self.store(job, report, result.clone(), log.stored_bytes()).await {
                 Ok(Some(_)) => return Fate::Ended,
@@ -213,7 +213,7 @@ impl AttemptRunner {
         result: Option<JobResult>,
         log_bytes: u64,
     ) -> anyhow::Result<Option<Entry<Job>>> {
-        if let Some(kept) = report.kept.as_ref().filter(|kept| kept.bytes.len() > INLINE_BYTES) {
+        if let Some(kept) = report.stdout.as_ref().filter(|kept| kept.bytes.len() > INLINE_BYTES) {
             self.ledger.results.store(job.id, job.attempt, &kept.bytes).await?;
         }
         let ms = |duration: Option<Duration>| {

@@ -18,19 +18,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     attempt_context::AttemptContext,
-    checkout::{Mirrors, Request, Shown},
+    checkout::{CredentialUse, Mirrors, Request},
     classify,
     config::Config,
     environments::Environment,
     execution_report::ExecutionReport,
     execution_request::{ExecutionRequest, JobSource},
-    filtered::filtered,
+    filters::skip_reason,
     mask::{self, Mask},
     output::LogSink,
+    output::collector::OutputCollector,
     prepare,
     runner::Runner,
     sandbox::{Chunk, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot},
-    sink::Sink,
     slot_time::{Ending, or_stopped, within},
     source::{Files, Found, Selection, SourceError, Spool},
     twin::Twin,
@@ -121,7 +121,7 @@ impl Executor {
         let secrets = context.secrets(&manifest.secrets).await?;
 
         *mask = hiding(&secrets, &*context.log()).await?;
-        let sink = Sink::start(context.log(), self.config.max_result_bytes, mask.clone());
+        let sink = OutputCollector::start(context.log(), self.config.max_result_bytes, mask.clone());
         let place = Place { slot, request, stop, sender: &sink.sender };
         let environment = match self.prepare(&place, context, &runner, &manifest, &files, report).await {
             Ok(environment) => environment,
@@ -142,7 +142,7 @@ impl Executor {
         let program = Program { runner, argv, env, tree, environment, limits: limits.clone() };
         let ended = slot.run(&request.tag, program, sink.sender.clone(), stop.clone()).await;
         let (kept, error_tail) = sink.finish().await;
-        report.kept = Some(kept);
+        report.stdout = Some(kept);
         report.error_tail = error_tail;
         let end = ended.map_err(|error| {
             tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "the sandbox failed");
@@ -171,7 +171,7 @@ impl Executor {
             context.log().note(Phase::Checkout, warning);
         }
         context.learned(report.sha.as_ref(), &manifest.language).await;
-        match filtered(&self.mirrors, request, &manifest, &files, context).await {
+        match skip_reason(&self.mirrors, request, &manifest, &files, context).await {
             Some(why) => Err(Outcome::Skipped { why }),
             None => Ok((files, manifest)),
         }
@@ -187,7 +187,7 @@ impl Executor {
             JobSource::Directory(files) => Ok(Files::Directory(files.clone())),
             JobSource::Commit { url, sha, reference, .. } => {
                 let credential = context.credential().await?;
-                let shown = credential.as_ref().map_or(Shown::Nothing, |_| Shown::Credential);
+                let shown = credential.as_ref().map_or(CredentialUse::None, |_| CredentialUse::Sent);
                 let checkout_request = Request {
                     url: url.clone(),
                     sha: sha.clone(),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jobs::{Cause, CommitSha, Outcome};
 
-use crate::output::Kept;
+use crate::output::CapturedOutput;
 
 /// What an execution came to.
 #[derive(Debug, Clone)]
@@ -28,7 +28,7 @@ pub struct ExecutionReport {
     /// The most memory of the run.
     pub peak_memory_bytes: Option<u64>,
     /// Standard output of the run.
-    pub kept: Option<Kept>,
+    pub stdout: Option<CapturedOutput>,
     /// The end of its error output.
     pub error_tail: Option<String>,
     /// Nothing ended: it waits for another job of its commit.
@@ -49,7 +49,7 @@ impl ExecutionReport {
             prepared: None,
             exit_code: None,
             peak_memory_bytes: None,
-            kept: None,
+            stdout: None,
             error_tail: None,
             is_put_off: false,
             needs: None,

@@ -12,10 +12,11 @@ use crate::{
     config::Config,
     execution_report::ExecutionReport,
     execution_request::{ExecutionRequest, JobSource},
+    identity::WorkerIdentity,
     output::LogSink,
     sandbox::{CacheScope, JobTag},
     source::DirectoryFiles,
-    start,
+    startup,
     twin::Twin,
 };
 
@@ -99,9 +100,9 @@ pub async fn run(
     stop: CancellationToken,
 ) -> anyhow::Result<LocalEnd> {
     let config = Config { slots: 1, ..config };
-    let identity = start::Identity::local(&config.data_dir)?;
+    let identity = WorkerIdentity::local(&config.data_dir)?;
     let config = Config { data_dir: identity.directory.clone(), ..config };
-    let executor = start::executor(&config, &identity).await?;
+    let executor = startup::build_executor(&config, &identity).await?;
     let job = JobId::new();
     let (files, scope) = match &source {
         LocalSource::Directory(path) => {
@@ -152,9 +153,9 @@ fn record(
         "exit_code": report.exit_code, "url": url, "ref": reference, "sha": report.sha, "args": args, "trigger": "call", "attempt": 1,
         "timings_ms": {"checkout": ms(report.checkout), "prepare": ms(report.prepare), "run": ms(report.run)},
         "peak_memory_bytes": report.peak_memory_bytes, "prepared": report.prepared,
-        "result": report.kept.as_ref().map(|kept| String::from_utf8_lossy(&kept.bytes).into_owned()),
-        "result_bytes": report.kept.as_ref().map(|kept| kept.bytes.len()),
-        "omitted_bytes": report.kept.as_ref().map(|kept| kept.omitted_bytes),
+        "result": report.stdout.as_ref().map(|kept| String::from_utf8_lossy(&kept.bytes).into_owned()),
+        "result_bytes": report.stdout.as_ref().map(|kept| kept.bytes.len()),
+        "omitted_bytes": report.stdout.as_ref().map(|kept| kept.omitted_bytes),
     });
     leave_out_nulls(&mut record);
     record

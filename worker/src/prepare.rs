@@ -161,7 +161,7 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
-    use crate::{disk::Disk, source::DirectoryFiles};
+    use crate::{disk_quota::DiskQuota, source::DirectoryFiles};
 
     struct Any;
 
@@ -195,7 +195,7 @@ mod tests {
         let manifest = Manifest::parse(manifest.as_bytes(), &Ceilings::default(), &Any).unwrap();
         let source = Files::Directory(DirectoryFiles::new(dir.path().to_owned()));
         let folder = tempfile::tempdir().unwrap();
-        let spool = Spool::new(folder.path().to_owned(), &Disk::new(1 << 20), "a");
+        let spool = Spool::new(folder.path().to_owned(), &DiskQuota::new(1 << 20), "a");
         let inputs = inputs(&runner, &manifest, &source, 1 << 20, &spool).unwrap();
         (dir, inputs)
     }

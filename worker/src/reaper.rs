@@ -1,4 +1,4 @@
-//! Removing what nobody will remove any more.
+//! Removes orphaned containers and volumes.
 //!
 //! Only what carries our installation's label is ever looked at. At start: everything of this
 //! worker's own name but the environments in its index. At intervals: containers of attempts that
@@ -19,15 +19,15 @@ const GONE_AFTER: Duration = Duration::from_secs(60);
 /// Its environments may still be of use to it.
 const CACHES_GONE_AFTER: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Something of our installation.
+/// A container or volume of our installation.
 #[derive(Debug)]
-struct Found {
+struct Resource {
     name: String,
     worker: String,
     role: String,
 }
 
-impl Found {
+impl Resource {
     fn new(name: String, labels: &HashMap<String, String>) -> Self {
         let label = |key: &str| labels.get(key).cloned().unwrap_or_default();
         Self { name, worker: label(WORKER), role: label(ROLE) }
@@ -37,9 +37,9 @@ impl Found {
 impl Sandbox {
     /// Removes what belongs to attempts that are over, and to workers that are gone.
     ///
-    /// `unseen_for` tells how long a worker was not seen, as far as the caller can know (he must
-    /// have been connected for so long himself); `None` for one that is there. It is not asked
-    /// about this worker.
+    /// `unseen_for` tells how long a worker was not seen, as far as the caller can know (which
+    /// must have been connected for so long); `None` for one that is present. It is not asked about
+    /// this worker.
     pub async fn reap<Over>(
         &self,
         is_over: impl Fn(JobId, u32) -> Over,
@@ -58,11 +58,7 @@ impl Sandbox {
                 None => false,
             };
             if over || gone(&found.worker, GONE_AFTER) {
-                tracing::info!(
-                    container = found.name,
-                    worker = found.worker,
-                    "removing what is left of a job or worker"
-                );
+                tracing::info!(container = found.name, worker = found.worker, "orphaned container removed");
                 engine.remove(found.name.trim_start_matches('/')).await;
             }
         }
@@ -79,7 +75,7 @@ impl Sandbox {
 /// Removes everything of this worker's own name but the environments in its index. Only at start
 /// and at the end, when none of it is in use.
 pub(crate) async fn clear_own(engine: &Engine, environments: &Environments) -> Result<(), SandboxError> {
-    let own = |found: &Found| found.worker == engine.config.worker;
+    let own = |found: &Resource| found.worker == engine.config.worker;
     let left: Vec<_> = containers(engine).await?.into_iter().filter(own).collect();
     futures_util::future::join_all(
         left.iter().map(|found| engine.remove(found.name.trim_start_matches('/'))),
@@ -100,24 +96,24 @@ pub(crate) async fn clear_own(engine: &Engine, environments: &Environments) -> R
     Ok(())
 }
 
-async fn containers(engine: &Engine) -> Result<Vec<Found>, SandboxError> {
+async fn containers(engine: &Engine) -> Result<Vec<Resource>, SandboxError> {
     let options = ListContainersOptions { all: true, filters: Some(engine.ours()), ..Default::default() };
     let containers = engine.docker.list_containers(Some(options)).await.doing("list containers")?;
     let found = containers.into_iter().filter_map(|container| {
         let labels = container.labels.unwrap_or_default();
         let name = container.names?.into_iter().next()?;
-        is_ours(engine, &labels).then(|| Found::new(name, &labels))
+        is_ours(engine, &labels).then(|| Resource::new(name, &labels))
     });
     Ok(found.collect())
 }
 
-async fn volumes(engine: &Engine) -> Result<Vec<Found>, SandboxError> {
+async fn volumes(engine: &Engine) -> Result<Vec<Resource>, SandboxError> {
     let options = ListVolumesOptions { filters: Some(engine.ours()) };
     let volumes = engine.docker.list_volumes(Some(options)).await.doing("list volumes")?;
     let found = volumes.volumes.unwrap_or_default().into_iter();
     Ok(found
         .filter(|volume| is_ours(engine, &volume.labels))
-        .map(|volume| Found::new(volume.name, &volume.labels))
+        .map(|volume| Resource::new(volume.name, &volume.labels))
         .collect())
 }
 

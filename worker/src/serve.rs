@@ -17,9 +17,10 @@ use crate::{
     config::Config,
     grants::Grants,
     health::{self, Health},
+    identity::WorkerIdentity,
     queue::Queue,
     reporter::Reporter,
-    start,
+    startup,
 };
 
 /// How long a worker waits for a gateway to make the streams.
@@ -47,7 +48,7 @@ pub async fn serve(
     };
     let Some(opened) = stop.run_until_cancelled(opening).await else { return Ok(()) };
     let (ledger, instance) = opened?;
-    let identity = start::Identity::of(&config.data_dir, instance, config.name.as_ref())?;
+    let identity = WorkerIdentity::open(&config.data_dir, instance, config.name.as_ref())?;
     let health = Arc::new(Health::default());
     let metrics = health.metrics.clone();
     metrics.has_slots(config.slots);
@@ -59,7 +60,7 @@ pub async fn serve(
             .with_context(|| format!("cannot listen on {address}"))?;
         answering.spawn(health::serve(listener, Arc::clone(&health), over.clone()));
     }
-    let executor = start::executor(&config, &identity).await?;
+    let executor = startup::build_executor(&config, &identity).await?;
     let _ = health.sandbox.set(executor.sandbox.clone());
     hand_back_own(&ledger, &identity.name).await?;
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use jobs::{Cause, Job, Ledger, Outcome, State, bucket::Entry};
 
-use crate::{execution_report::ExecutionReport, output::Kept};
+use crate::{execution_report::ExecutionReport, output::CapturedOutput};
 
 /// What a job of the same commit came to.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ async fn report(ledger: &Ledger, entry: &Entry<Job>) -> Option<ExecutionReport> 
     let kept = match &job.result {
         Some(result) => {
             let bytes = ledger.results.fetch(job.id, job.attempt, result).await.ok()?;
-            Some(Kept { bytes: bytes.to_vec(), omitted_bytes: result.omitted_bytes })
+            Some(CapturedOutput { bytes: bytes.to_vec(), omitted_bytes: result.omitted_bytes })
         }
         None => None,
     };
@@ -77,7 +77,7 @@ async fn report(ledger: &Ledger, entry: &Entry<Job>) -> Option<ExecutionReport> 
         prepared: job.prepared,
         exit_code: job.exit_code,
         peak_memory_bytes: job.peak_memory_bytes,
-        kept,
+        stdout: kept,
         error_tail: job.error_tail.clone(),
         ..ExecutionReport::new()
     })

@@ -14,10 +14,11 @@ use worker::{
     checkout::Credential,
     execution_report::ExecutionReport,
     execution_request::{ExecutionRequest, JobSource},
+    identity::WorkerIdentity,
     output::LogSink,
     sandbox::{CacheScope, JobTag},
     source::DirectoryFiles,
-    start,
+    startup,
     twin::Twin,
 };
 
@@ -94,9 +95,9 @@ async fn run(log: &Arc<Written>) -> ExecutionReport {
     std::fs::write(function.path().join("faas-manifest.json"), manifest).unwrap();
     std::fs::write(function.path().join("m.py"), PROGRAM).unwrap();
     let config = Config { slots: 1, ..Config::read(&|_| None, data.path()).unwrap() };
-    let identity = start::Identity::local(&config.data_dir).unwrap();
+    let identity = WorkerIdentity::local(&config.data_dir).unwrap();
     let config = Config { data_dir: identity.directory.clone(), ..config };
-    let executor = start::executor(&config, &identity).await.unwrap();
+    let executor = startup::build_executor(&config, &identity).await.unwrap();
     let request = ExecutionRequest {
         tag: JobTag { job: JobId::new(), attempt: 1 },
         source: JobSource::Directory(DirectoryFiles::new(function.path().to_owned())),
@@ -121,7 +122,7 @@ async fn no_secret_leaves_the_worker_in_any_form() {
         let bytes = written.iter().filter(|(source, _)| *source == wanted).flat_map(|(_, bytes)| bytes);
         String::from_utf8_lossy(&bytes.copied().collect::<Vec<u8>>()).into_owned()
     };
-    let result = String::from_utf8_lossy(&report.kept.as_ref().unwrap().bytes).into_owned();
+    let result = String::from_utf8_lossy(&report.stdout.as_ref().unwrap().bytes).into_owned();
     assert_eq!(result, of(LogSource::Stdout), "the result is what the log shows");
     assert!(result.contains("123 visible"), "{result}");
     assert!(of(LogSource::Gitfaas).contains("the secret PIN has fewer than 4 bytes"));

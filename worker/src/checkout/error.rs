@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jobs::{Cause, Outcome};
 
-use super::conversation::LISTING_BYTES;
+use super::git_session::LISTING_BYTES;
 use crate::{objects::ObjectError, source::SourceError};
 
 /// Why there is no checkout.
@@ -89,31 +89,31 @@ pub enum NotGit {
     Redirects,
 }
 
-/// Whether a fetch had a credential to show.
+/// Whether a fetch sent a credential.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shown {
+pub enum CredentialUse {
     /// That of the registration.
-    Credential,
+    Sent,
     /// None.
-    Nothing,
+    None,
 }
 
 impl CheckoutError {
     /// The same, where a credential may be what is wrong: that is neither the function's fault nor one that
     /// another try mends.
-    pub fn outcome_with(&self, shown: Shown) -> Outcome {
+    pub fn outcome_with(&self, shown: CredentialUse) -> Outcome {
         match (self, shown) {
-            (Self::Private, Shown::Credential) => Outcome::wished(
+            (Self::Private, CredentialUse::Sent) => Outcome::wished(
                 Cause::Checkout,
                 "the forge does not take the registration's token any more; give it another: \
                  gitfaas repo set ID --token-stdin",
             ),
-            (Self::NotFound, Shown::Credential) => Outcome::wished(
+            (Self::NotFound, CredentialUse::Sent) => Outcome::wished(
                 Cause::Checkout,
                 "the forge shows no such repository to the registration's token: it is gone, or the token may \
                  not read it any more; give it another: gitfaas repo set ID --token-stdin",
             ),
-            (_, Shown::Credential | Shown::Nothing) => self.outcome(),
+            (_, CredentialUse::Sent | CredentialUse::None) => self.outcome(),
         }
     }
 
@@ -139,7 +139,7 @@ impl CheckoutError {
                     Outcome::function(Cause::Checkout, message)
                 }
                 // It fits again when others of the owner's jobs are over.
-                SourceError::ShareIsFull(_) => Outcome::wished(Cause::Checkout, message),
+                SourceError::QuotaExceeded(_) => Outcome::wished(Cause::Checkout, message),
                 // They were whole when they came.
                 SourceError::Object(ObjectError::Damaged(_)) => Outcome::service(Cause::Checkout, message),
                 SourceError::Object(error) => of_objects(error, message),
@@ -256,12 +256,12 @@ mod tests {
         rejected(text)
     }
 
-    #[test_case(CheckoutError::Private, Shown::Credential => (Fault::Nobody, false) ; "a token that ended")]
-    #[test_case(CheckoutError::NotFound, Shown::Credential => (Fault::Nobody, false) ; "a token that sees nothing")]
-    #[test_case(CheckoutError::Private, Shown::Nothing => (Fault::Function, false) ; "no token")]
-    #[test_case(CheckoutError::Sha256, Shown::Credential => (Fault::Function, false) ; "another kind of repository")]
-    #[test_case(CheckoutError::Unreachable(String::new()), Shown::Credential => (Fault::Service, true) ; "a forge that is away")]
-    fn whose_fault_and_whether_again(error: CheckoutError, shown: Shown) -> (Fault, bool) {
+    #[test_case(CheckoutError::Private, CredentialUse::Sent => (Fault::Nobody, false) ; "a token that ended")]
+    #[test_case(CheckoutError::NotFound, CredentialUse::Sent => (Fault::Nobody, false) ; "a token that sees nothing")]
+    #[test_case(CheckoutError::Private, CredentialUse::None => (Fault::Function, false) ; "no token")]
+    #[test_case(CheckoutError::Sha256, CredentialUse::Sent => (Fault::Function, false) ; "another kind of repository")]
+    #[test_case(CheckoutError::Unreachable(String::new()), CredentialUse::Sent => (Fault::Service, true) ; "a forge that is away")]
+    fn whose_fault_and_whether_again(error: CheckoutError, shown: CredentialUse) -> (Fault, bool) {
         match error.outcome_with(shown) {
             outcome @ Outcome::Failed { fault, .. } => (fault, outcome.may_be_retried()),
             Outcome::Finished | Outcome::Skipped { .. } => unreachable!("it failed"),

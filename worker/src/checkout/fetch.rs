@@ -7,9 +7,9 @@ use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 use gix::{ObjectId, protocol::handshake::Ref};
 
-use super::{Checkout, CheckoutError, Request, conversation::Conversation, mirrors::Settings, object_id};
+use super::{Checkout, CheckoutError, Request, git_session::GitSession, mirrors::MirrorSettings, object_id};
 use crate::{
-    objects::{Limits, MAX_PACKS, ObjectError, Patience, Store, receive},
+    objects::{Deadline, Limits, MAX_PACKS, ObjectError, Store, receive},
     source::CommitFiles,
 };
 
@@ -23,14 +23,14 @@ const KEPT: &str = "refs/gitfaas";
 /// Brings the commit into the mirror at `path`, unless it is there already. A mirror into which nothing
 /// was ever brought is not kept.
 pub(super) fn bring(
-    settings: &Settings,
+    settings: &MirrorSettings,
     path: &Path,
     request: &Request,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> Result<Checkout, CheckoutError> {
     hooks::address::check_url(request.url.as_url(), &settings.allow)
         .map_err(|error| CheckoutError::Refused(error.to_string()))?;
-    let brought = bring_into(settings, path, request, patience);
+    let brought = bring_into(settings, path, request, deadline);
     if brought.is_err() && kept_commits(path).is_empty() {
         // Nothing is lost if it cannot be removed: it is empty.
         let _ = fs::remove_dir_all(path);
@@ -43,10 +43,10 @@ fn broken(error: impl std::fmt::Display) -> CheckoutError {
 }
 
 fn bring_into(
-    settings: &Settings,
+    settings: &MirrorSettings,
     path: &Path,
     request: &Request,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> Result<Checkout, CheckoutError> {
     let mut store = open(settings, path)?;
     // What is used last is removed last.
@@ -56,17 +56,17 @@ fn bring_into(
         (None, Some(reference)) => reference.parse().ok().map(|sha| object_id(&sha)),
         (None, None) => None,
     };
-    let (id, mut conversation) = match known {
+    let (id, mut session) = match known {
         Some(id) => (id, None),
         None => {
             let wanted = request.reference.as_deref().unwrap_or("HEAD");
-            let mut conversation = Conversation::begin(settings, request, wanted, patience)?;
-            (resolve(&mut conversation, request)?, Some(conversation))
+            let mut session = GitSession::begin(settings, request, wanted, deadline)?;
+            (resolve(&mut session, request)?, Some(session))
         }
     };
     let mut found = None;
     if kept(path, id).is_file() && store.has(&id) {
-        match store.commit(id, patience) {
+        match store.commit(id, deadline) {
             // It was whole when it came; our disk is mended by fetching it again.
             Err(ObjectError::Damaged(_) | ObjectError::Missing(_)) => {
                 store.note_damage();
@@ -78,15 +78,15 @@ fn bring_into(
     let found = match found {
         Some(found) => found,
         None => {
-            let conversation = match &mut conversation {
-                Some(conversation) => conversation,
+            let session = match &mut session {
+                Some(session) => session,
                 None => {
                     let wanted = id.to_hex().to_string();
-                    conversation.insert(Conversation::begin(settings, request, &wanted, patience)?)
+                    session.insert(GitSession::begin(settings, request, &wanted, deadline)?)
                 }
             };
-            store = fetch(settings, path, store, conversation, id, patience)?;
-            store.commit(id, patience)
+            store = fetch(settings, path, store, session, id, deadline)?;
+            store.commit(id, deadline)
         }
     };
     let found = found.map_err(CheckoutError::of_objects)?;
@@ -100,10 +100,10 @@ fn now() -> Duration {
     std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default()
 }
 
-fn open(settings: &Settings, path: &Path) -> Result<Store, CheckoutError> {
+fn open(settings: &MirrorSettings, path: &Path) -> Result<Store, CheckoutError> {
     let objects = path.join("objects");
     make(path).map_err(broken)?;
-    let largest = settings.max_bytes.saturating_mul(MIRROR_GROWTH).min(settings.disk.share_bytes());
+    let largest = settings.max_bytes.saturating_mul(MIRROR_GROWTH).min(settings.disk.quota_bytes());
     let is_large = size(path) > largest;
     match Store::open(&objects) {
         Ok(store) if store.packs() < MAX_PACKS && !is_large && !store.is_damaged() => Ok(store),
@@ -151,7 +151,7 @@ fn kept_commits(path: &Path) -> Vec<ObjectId> {
 }
 
 /// Asks the forge which commit a ref names now.
-fn resolve(conversation: &mut Conversation<'_>, request: &Request) -> Result<ObjectId, CheckoutError> {
+fn resolve(session: &mut GitSession<'_>, request: &Request) -> Result<ObjectId, CheckoutError> {
     let names: Vec<String> = match request.reference.as_deref() {
         None | Some("HEAD") => vec!["HEAD".to_owned()],
         Some(full) if full.starts_with("refs/") => vec![full.to_owned()],
@@ -165,7 +165,7 @@ fn resolve(conversation: &mut Conversation<'_>, request: &Request) -> Result<Obj
     {
         return Err(no_such_ref());
     }
-    let refs = conversation.refs(&names, &wanted)?;
+    let refs = session.refs(&names, &wanted)?;
     let named = |name: &str| {
         refs.iter().find_map(|found| match found {
             Ref::Peeled { full_ref_name, object, .. }
@@ -176,18 +176,18 @@ fn resolve(conversation: &mut Conversation<'_>, request: &Request) -> Result<Obj
     };
     match names.iter().find_map(|name| named(name)) {
         Some(id) => Ok(id),
-        None if request.reference.is_none() => Err(without_default(conversation, &refs)),
+        None if request.reference.is_none() => Err(without_default(session, &refs)),
         None => Err(no_such_ref()),
     }
 }
 
 /// HEAD leads nowhere: there is nothing at all, or not the branch that it names.
-fn without_default(conversation: &mut Conversation<'_>, head: &[Ref]) -> CheckoutError {
+fn without_default(session: &mut GitSession<'_>, head: &[Ref]) -> CheckoutError {
     let named = head.iter().find_map(|found| match found {
         Ref::Unborn { target, .. } => Some(target.to_string()),
         Ref::Peeled { .. } | Ref::Direct { .. } | Ref::Symbolic { .. } => None,
     });
-    match conversation.refs(&["refs/heads/".to_owned()], "HEAD") {
+    match session.refs(&["refs/heads/".to_owned()], "HEAD") {
         Ok(found) if found.iter().any(|found| !matches!(found, Ref::Unborn { .. })) => {
             let named = named.unwrap_or_else(|| "HEAD".to_owned());
             CheckoutError::NoDefaultBranch(named.trim_start_matches("refs/heads/").to_owned())
@@ -199,41 +199,41 @@ fn without_default(conversation: &mut Conversation<'_>, head: &[Ref]) -> Checkou
 
 /// Fetches a commit, and opens the mirror again, in which it is then.
 fn fetch(
-    settings: &Settings,
+    settings: &MirrorSettings,
     path: &Path,
     store: Store,
-    conversation: &mut Conversation<'_>,
+    session: &mut GitSession<'_>,
     id: ObjectId,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> Result<Store, CheckoutError> {
     let mut haves = kept_commits(path);
     haves.retain(|have| store.has(have));
     haves.truncate(MAX_HAVES);
     let told_any = !haves.is_empty();
-    match receive_into(settings, path, store, conversation, id, haves, patience) {
+    match receive_into(settings, path, store, session, id, haves, deadline) {
         // Perhaps it is what we have that is damaged: once more, from nothing.
         Err(CheckoutError::Objects(ObjectError::Damaged(_) | ObjectError::Missing(_))) if told_any => {
             fs::remove_dir_all(path).map_err(broken)?;
             let store = open(settings, path)?;
-            receive_into(settings, path, store, conversation, id, Vec::new(), patience)
+            receive_into(settings, path, store, session, id, Vec::new(), deadline)
         }
         other => other,
     }
 }
 
 fn receive_into(
-    settings: &Settings,
+    settings: &MirrorSettings,
     path: &Path,
     store: Store,
-    conversation: &mut Conversation<'_>,
+    session: &mut GitSession<'_>,
     id: ObjectId,
     haves: Vec<ObjectId>,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> Result<Store, CheckoutError> {
     // Nobody else writes here: what is left of it is of a process that was killed.
     let _ = fs::remove_file(path.join("shallow.lock"));
     let limits = Limits { bytes: settings.max_bytes };
-    conversation.fetch(id, haves, &path.join("shallow"), |pack| receive(pack, store, limits, patience))?;
+    session.fetch(id, haves, &path.join("shallow"), |pack| receive(pack, store, limits, deadline))?;
     let store = Store::open(&path.join("objects")).map_err(broken)?;
     if !store.has(&id) {
         return Err(CheckoutError::NoSuchCommit(id.to_hex().to_string()));

@@ -1,6 +1,6 @@
 //! Mirrors on disk: one folder for each clone URL and cache scope.
 //!
-//! Of an owner that has more than its share ([`Disk`]) the mirrors used least recently go first; of too many
+//! Of an owner over quota ([`DiskQuota`]) the least recently used mirrors are evicted first; of too many
 //! in all, those of the owner that has most. Nobody's mirrors go because of what another one has.
 
 use std::{
@@ -16,20 +16,20 @@ use sha2::{Digest as _, Sha256};
 
 use super::fetch::size;
 use crate::{
-    disk::{Disk, Part},
+    disk_quota::{CacheKind, DiskQuota},
     sandbox::CacheScope,
 };
 
 /// Mirrors kept; a fresh clone of what was dropped costs a second.
 const MAX_MIRRORS: usize = 200;
-/// The file in a mirror that says whose it is.
+/// The file in a mirror that names its owner.
 const OWNER: &str = "gitfaas-owner";
 /// An owner's id is shorter; what is longer is not one, in bytes.
 const MAX_OWNER_BYTES: usize = 200;
 
 /// How mirrors are filled.
 #[derive(Debug)]
-pub struct Settings {
+pub struct MirrorSettings {
     /// Where they are.
     pub directory: PathBuf,
     /// Reachable besides public addresses.
@@ -41,31 +41,31 @@ pub struct Settings {
     /// Of one fetch.
     pub timeout: Duration,
     /// What each owner may have.
-    pub disk: Disk,
+    pub disk: DiskQuota,
 }
 
 /// All mirrors of this worker. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Mirrors {
-    pub(super) settings: Arc<Settings>,
-    shelf: Arc<Mutex<Shelf>>,
+    pub(super) settings: Arc<MirrorSettings>,
+    registry: Arc<Mutex<Registry>>,
 }
 
 /// Which mirrors are in use, and what is known of each.
 #[derive(Debug, Default)]
-struct Shelf {
+struct Registry {
     locks: HashMap<PathBuf, Arc<tokio::sync::Mutex<()>>>,
-    known: HashMap<PathBuf, Known>,
+    known: HashMap<PathBuf, MirrorInfo>,
 }
 
 #[derive(Debug)]
-struct Known {
+struct MirrorInfo {
     owner: String,
     bytes: u64,
 }
 
-impl Known {
-    fn look(path: &Path) -> Self {
+impl MirrorInfo {
+    fn read(path: &Path) -> Self {
         let owner = std::fs::read_to_string(path.join(OWNER)).unwrap_or_default();
         let owner = if owner.len() > MAX_OWNER_BYTES { String::new() } else { owner };
         Self { owner, bytes: size(path) }
@@ -83,15 +83,15 @@ impl Mirrors {
     ///
     /// # Errors
     /// The folder cannot be made.
-    pub fn open(settings: Settings) -> std::io::Result<Self> {
+    pub fn open(settings: MirrorSettings) -> std::io::Result<Self> {
         std::fs::create_dir_all(&settings.directory)?;
-        let mirrors = Self { settings: Arc::new(settings), shelf: Arc::default() };
-        mirrors.tidy();
+        let mirrors = Self { settings: Arc::new(settings), registry: Arc::default() };
+        mirrors.evict();
         Ok(mirrors)
     }
 
     /// What each owner has on the disk.
-    pub fn disk(&self) -> &Disk {
+    pub fn disk(&self) -> &DiskQuota {
         &self.settings.disk
     }
 
@@ -104,13 +104,13 @@ impl Mirrors {
             digest.update([0]);
         }
         let path = self.settings.directory.join(&hex::encode(digest.finalize())[..32]);
-        let mut shelf = self.shelf.lock();
-        let lock = Arc::clone(shelf.locks.entry(path.clone()).or_default());
+        let mut registry = self.registry.lock();
+        let lock = Arc::clone(registry.locks.entry(path.clone()).or_default());
         Mirror { path, lock }
     }
 
-    /// Notes whose a mirror is and how large it has become. Blocking.
-    pub(super) fn note(&self, path: &Path, cache_scope: &CacheScope) {
+    /// Records the owner and the size of a mirror. Blocking.
+    pub(super) fn record_use(&self, path: &Path, cache_scope: &CacheScope) {
         if !path.is_dir() {
             return;
         }
@@ -118,26 +118,26 @@ impl Mirrors {
         if std::fs::read_to_string(&file).is_ok_and(|owner| owner == cache_scope.owner()) {
             // As it was.
         } else if let Err(error) = std::fs::write(&file, cache_scope.owner()) {
-            tracing::warn!(error = %error, "a mirror's owner is not noted");
+            tracing::warn!(%error, "mirror owner not recorded");
         }
-        let known = Known { owner: cache_scope.owner().to_owned(), bytes: size(path) };
-        self.shelf.lock().known.insert(path.to_owned(), known);
+        let known = MirrorInfo { owner: cache_scope.owner().to_owned(), bytes: size(path) };
+        self.registry.lock().known.insert(path.to_owned(), known);
     }
 
     /// Removes what is too much, and forgets whose turn it was where nobody waits. Blocking: mirrors can be
     /// large.
-    pub(super) fn tidy(&self) {
-        let mut shelf = self.shelf.lock();
-        shelf.locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+    pub(super) fn evict(&self) {
+        let mut registry = self.registry.lock();
+        registry.locks.retain(|_, lock| Arc::strong_count(lock) > 1);
         // The locks stay locked meanwhile: a mirror that is removed is not taken into use.
-        if let Err(error) = shelf.remove_surplus(&self.settings) {
-            tracing::warn!(error = %error, "old mirrors are not removed");
+        if let Err(error) = registry.remove_surplus(&self.settings) {
+            tracing::warn!(%error, "mirror eviction failed");
         }
     }
 }
 
-impl Shelf {
-    fn remove_surplus(&mut self, settings: &Settings) -> std::io::Result<()> {
+impl Registry {
+    fn remove_surplus(&mut self, settings: &MirrorSettings) -> std::io::Result<()> {
         let mut there: Vec<(SystemTime, PathBuf)> = std::fs::read_dir(&settings.directory)?
             .filter_map(Result::ok)
             .filter_map(|entry| {
@@ -149,17 +149,17 @@ impl Shelf {
         self.known.retain(|path, known| {
             let is_there = there.iter().any(|(_, other)| other == path);
             if !is_there {
-                settings.disk.set(&known.owner, Part::Mirrors, 0);
+                settings.disk.set(&known.owner, CacheKind::Mirrors, 0);
             }
             is_there
         });
         let mut of_owner: HashMap<String, Vec<PathBuf>> = HashMap::new();
         for (_, path) in there {
-            let known = self.known.entry(path.clone()).or_insert_with(|| Known::look(&path));
+            let known = self.known.entry(path.clone()).or_insert_with(|| MirrorInfo::read(&path));
             of_owner.entry(known.owner.clone()).or_default().push(path);
         }
         for (owner, paths) in &mut of_owner {
-            self.keep_to_share(settings, owner, paths)?;
+            self.evict_over_quota(settings, owner, paths)?;
         }
         while of_owner.values().map(Vec::len).sum::<usize>() > MAX_MIRRORS {
             let most = of_owner
@@ -171,22 +171,22 @@ impl Shelf {
                 .max_by_key(|(count, ..)| *count);
             let Some((_, owner, paths, unused)) = most else { break };
             self.remove(&paths.remove(unused))?;
-            settings.disk.set(owner, Part::Mirrors, self.bytes(paths));
+            settings.disk.set(owner, CacheKind::Mirrors, self.bytes(paths));
         }
         Ok(())
     }
 
     /// Removes an owner's oldest ones until the rest fits, but for the newest.
-    fn keep_to_share(
+    fn evict_over_quota(
         &mut self,
-        settings: &Settings,
+        settings: &MirrorSettings,
         owner: &str,
         paths: &mut Vec<PathBuf>,
     ) -> std::io::Result<()> {
-        let room = settings.disk.room(owner, Part::Mirrors);
+        let available = settings.disk.available_bytes(owner, CacheKind::Mirrors);
         let mut bytes = self.bytes(paths);
         let mut place = 0;
-        while bytes > room && place + 1 < paths.len() {
+        while bytes > available && place + 1 < paths.len() {
             if self.locks.contains_key(&paths[place]) {
                 place += 1;
                 continue;
@@ -195,7 +195,7 @@ impl Shelf {
             bytes -= self.bytes(std::slice::from_ref(&path));
             self.remove(&path)?;
         }
-        settings.disk.set(owner, Part::Mirrors, bytes);
+        settings.disk.set(owner, CacheKind::Mirrors, bytes);
         Ok(())
     }
 
@@ -218,14 +218,14 @@ mod tests {
         CacheScope::new("someone", whose.to_owned())
     }
 
-    fn mirrors(folder: &Path, share_bytes: u64) -> Mirrors {
-        Mirrors::open(Settings {
+    fn mirrors(folder: &Path, quota_bytes: u64) -> Mirrors {
+        Mirrors::open(MirrorSettings {
             directory: folder.to_owned(),
             allow: Allow::default(),
             ca_bundle: None,
             max_bytes: 1 << 20,
             timeout: Duration::from_secs(60),
-            disk: Disk::new(share_bytes),
+            disk: DiskQuota::new(quota_bytes),
         })
         .unwrap()
     }
@@ -237,7 +237,7 @@ mod tests {
             mirrors.mirror(&cache_scope, &format!("https://example.com/a/{n}.git").parse().unwrap()).path;
         std::fs::create_dir(&path).unwrap();
         std::fs::write(path.join("pack"), vec![0; bytes - owner.len()]).unwrap();
-        mirrors.note(&path, &cache_scope);
+        mirrors.record_use(&path, &cache_scope);
         std::fs::File::open(&path)
             .unwrap()
             .set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(n))
@@ -252,20 +252,20 @@ mod tests {
     #[test]
     fn an_owner_over_its_share_loses_its_own_oldest_and_nobody_else_loses_any() {
         let folder = tempfile::tempdir().unwrap();
-        let shelf = mirrors(folder.path(), 1000);
-        let neighbour = used(&shelf, "b", 1, 1000);
-        let paths: Vec<_> = (2..7).map(|n| used(&shelf, "a", n, 300)).collect();
-        shelf.tidy();
+        let registry = mirrors(folder.path(), 1000);
+        let neighbour = used(&registry, "b", 1, 1000);
+        let paths: Vec<_> = (2..7).map(|n| used(&registry, "a", n, 300)).collect();
+        registry.evict();
         assert_eq!(left(&paths), [false, false, true, true, true]);
-        shelf.settings.disk.set("a", Part::Environments, 500);
-        shelf.tidy();
+        registry.settings.disk.set("a", CacheKind::Environments, 500);
+        registry.evict();
         assert_eq!(left(&paths), [false, false, false, false, true], "the share is one for all");
         // Whose they are and how large is known after a restart as well.
         let again = mirrors(folder.path(), 200);
         assert_eq!((left(&paths[4..]), neighbour.exists()), (vec![true], true), "the newest stays");
-        assert_eq!(again.settings.disk.room("a", Part::Environments), 0);
+        assert_eq!(again.settings.disk.available_bytes("a", CacheKind::Environments), 0);
         let newer = used(&again, "a", 8, 100);
-        again.tidy();
+        again.evict();
         assert_eq!((left(&paths[4..]), newer.exists(), neighbour.exists()), (vec![false], true, true));
     }
 
@@ -275,7 +275,7 @@ mod tests {
         let mirrors = mirrors(folder.path(), 1 << 30);
         let neighbour = used(&mirrors, "b", 1, 10);
         let paths: Vec<_> = (2..MAX_MIRRORS as u64 + 4).map(|n| used(&mirrors, "a", n, 10)).collect();
-        mirrors.tidy();
+        mirrors.evict();
         assert!(neighbour.exists(), "it is the oldest of all");
         assert_eq!(left(&paths)[..5], [false, false, false, true, true]);
     }
@@ -306,13 +306,13 @@ mod tests {
             std::fs::File::open(&path).unwrap().set_modified(at).unwrap();
             paths.push(path);
         }
-        mirrors.tidy();
+        mirrors.evict();
         let left: Vec<bool> = paths.iter().map(|path| path.exists()).collect();
         assert_eq!(left[..5], [true, false, false, false, true]);
         assert_eq!(left.iter().filter(|there| **there).count(), MAX_MIRRORS);
-        assert_eq!(mirrors.shelf.lock().locks.len(), 1);
+        assert_eq!(mirrors.registry.lock().locks.len(), 1);
         drop(in_use);
-        mirrors.tidy();
-        assert!(mirrors.shelf.lock().locks.is_empty());
+        mirrors.evict();
+        assert!(mirrors.registry.lock().locks.is_empty());
     }
 }

@@ -5,10 +5,10 @@
 //! commits are fetched by id, one at a time for each mirror, bounded in bytes and time before anything is
 //! expanded (`crate::objects`). Only http and https, only public addresses and what the operator allowed.
 
-mod bounded;
-mod conversation;
 mod error;
 mod fetch;
+mod git_session;
+mod limited_http;
 mod mirrors;
 mod transport;
 
@@ -17,10 +17,10 @@ use std::sync::Arc;
 use gix::ObjectId;
 use jobs::{CommitSha, Secret};
 
-pub use error::{CheckoutError, NotGit, Shown};
-pub use mirrors::{Mirrors, Settings};
+pub use error::{CheckoutError, CredentialUse, NotGit};
+pub use mirrors::{MirrorSettings, Mirrors};
 
-use crate::{objects::Patience, sandbox::CacheScope, source::CommitFiles};
+use crate::{objects::Deadline, sandbox::CacheScope, source::CommitFiles};
 
 /// How a clone authenticates; sent to the clone URL's own host alone.
 #[derive(Debug, Clone)]
@@ -67,13 +67,13 @@ impl Mirrors {
         let interrupt = Arc::new(std::sync::atomic::AtomicBool::new(false));
         let fetching = tokio::task::spawn_blocking({
             let (mirrors, path) = (self.clone(), mirror.path.clone());
-            let patience = Patience::new(timeout, Arc::clone(&interrupt));
+            let deadline = Deadline::new(timeout, Arc::clone(&interrupt));
             move || {
-                let brought = fetch::bring(&mirrors.settings, &path, &request, &patience);
-                mirrors.note(&path, &request.cache_scope);
+                let brought = fetch::bring(&mirrors.settings, &path, &request, &deadline);
+                mirrors.record_use(&path, &request.cache_scope);
                 // Held until the fetch has ended, also one that nobody waits for any more.
                 drop(one_at_a_time);
-                mirrors.tidy();
+                mirrors.evict();
                 brought
             }
         });
@@ -90,7 +90,7 @@ impl Mirrors {
     pub async fn base(&self, request: Request) -> Option<CommitFiles> {
         self.checkout(request)
             .await
-            .inspect_err(|error| tracing::debug!(%error, "no base commit"))
+            .inspect_err(|error| tracing::debug!(%error, "base commit unavailable"))
             .ok()
             .map(|checkout| checkout.files)
     }

@@ -17,7 +17,7 @@ use reqwest::{
 };
 
 use super::{NotGit, Request};
-use crate::objects::Patience;
+use crate::objects::Deadline;
 
 /// What servers are told who asks; some let through only what begins like git's own.
 pub(super) const USER_AGENT: &str = "git/gitfaas";
@@ -87,7 +87,7 @@ pub(super) fn what_is_there(
     allow: &Allow,
     ca_bundle: Option<&Path>,
     request: &Request,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> NotGit {
     let look = || -> Option<NotGit> {
         let client =
@@ -101,7 +101,7 @@ pub(super) fn what_is_there(
         let mut beginning = [0; BEGINNING_BYTES];
         let mut len = 0;
         // One read at a time: a server that sends a byte now and then is not waited for to the end.
-        while len < BEGINNING_BYTES && patience.check().is_ok() {
+        while len < BEGINNING_BYTES && deadline.check().is_ok() {
             match answer.read(&mut beginning[len..]).ok()? {
                 0 => break,
                 read => len += read,

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, Read, Write};
 
-use super::{ObjectError, Patience, content::Content};
+use super::{Deadline, ObjectError, content::Content};
 
 /// After this many instructions the clock is looked at.
 const LOOK_EVERY: u32 = 4096;
@@ -63,7 +63,7 @@ pub(super) fn apply(
     claimed: Sizes,
     input: &mut impl BufRead,
     out: &mut impl Write,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> Result<(), ObjectError> {
     if base.len() != claimed.base {
         return damaged("a delta is made for another object");
@@ -72,7 +72,7 @@ pub(super) fn apply(
     while !input.fill_buf().map_err(broken)?.is_empty() {
         instructions = instructions.wrapping_add(1);
         if instructions.is_multiple_of(LOOK_EVERY) {
-            patience.check()?;
+            deadline.check()?;
         }
         let instruction = byte(input)?;
         let len = match instruction {
@@ -123,7 +123,7 @@ mod tests {
         let (mut input, mut out) = (delta, Vec::new());
         let mut make = || {
             let claimed = sizes(&mut input)?;
-            apply(&base, claimed, &mut input, &mut out, &Patience::of(Duration::from_secs(60)))
+            apply(&base, claimed, &mut input, &mut out, &Deadline::of(Duration::from_secs(60)))
         };
         make().map_err(|error| error.to_string())?;
         Ok(out)

@@ -60,19 +60,19 @@ impl fmt::Display for Kind {
 
 /// How an object is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
+pub(super) enum Encoding {
     /// By itself.
     Whole(Kind),
     /// As a delta on the object at this offset of the same pack.
-    OnOffset(u64),
+    OffsetDelta(u64),
     /// As a delta on the object of this id.
-    OnId(ObjectId),
+    RefDelta(ObjectId),
 }
 
 /// What stands before the bytes of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Header {
-    pub(super) form: Form,
+    pub(super) form: Encoding,
     /// Of the object, or of its delta, once inflated: as it claims.
     pub(super) size: u64,
 }
@@ -98,10 +98,10 @@ pub(super) fn read(input: &mut impl BufRead, offset: u64) -> std::io::Result<Res
         shift += 7;
     }
     let form = match kind {
-        1 => Form::Whole(Kind::Commit),
-        2 => Form::Whole(Kind::Tree),
-        3 => Form::Whole(Kind::Blob),
-        4 => Form::Whole(Kind::Tag),
+        1 => Encoding::Whole(Kind::Commit),
+        2 => Encoding::Whole(Kind::Tree),
+        3 => Encoding::Whole(Kind::Blob),
+        4 => Encoding::Whole(Kind::Tag),
         6 => {
             let mut next = byte(input)?;
             let mut back = u64::from(next & 0x7f);
@@ -113,14 +113,14 @@ pub(super) fn read(input: &mut impl BufRead, offset: u64) -> std::io::Result<Res
                 back = (back + 1) << 7 | u64::from(next & 0x7f);
             }
             match offset.checked_sub(back) {
-                Some(base) if back > 0 => Form::OnOffset(base),
+                Some(base) if back > 0 => Encoding::OffsetDelta(base),
                 Some(_) | None => return garbled("a delta's base is out of reach"),
             }
         }
         7 => {
             let mut id = [0; 20];
             input.read_exact(&mut id)?;
-            Form::OnId(ObjectId::from(id))
+            Encoding::RefDelta(ObjectId::from(id))
         }
         _ => return garbled("an object of an unknown kind"),
     };
@@ -134,14 +134,14 @@ mod tests {
 
     use super::*;
 
-    #[test_case(&[0x35], 0 => Some((Form::Whole(Kind::Blob), 5)) ; "small")]
-    #[test_case(&[0xb5, 0x02], 0 => Some((Form::Whole(Kind::Blob), 37)) ; "two bytes of size")]
-    #[test_case(&[0xe1, 0x01, 0x0c], 100 => Some((Form::OnOffset(88), 17)) ; "a delta")]
+    #[test_case(&[0x35], 0 => Some((Encoding::Whole(Kind::Blob), 5)) ; "small")]
+    #[test_case(&[0xb5, 0x02], 0 => Some((Encoding::Whole(Kind::Blob), 37)) ; "two bytes of size")]
+    #[test_case(&[0xe1, 0x01, 0x0c], 100 => Some((Encoding::OffsetDelta(88), 17)) ; "a delta")]
     #[test_case(&[0x61, 0x0c], 5 => None ; "a base before the beginning")]
     #[test_case(&[0x61, 0x00], 5 => None ; "its own base")]
     #[test_case(&[0x51], 0 => None ; "a kind that is none")]
     #[test_case(&[0xbf, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f], 0 => None ; "a size beyond everything")]
-    fn headers(mut bytes: &[u8], offset: u64) -> Option<(Form, u64)> {
+    fn headers(mut bytes: &[u8], offset: u64) -> Option<(Encoding, u64)> {
         read(&mut bytes, offset).unwrap().ok().map(|header| (header.form, header.size))
     }
 

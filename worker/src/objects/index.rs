@@ -9,7 +9,7 @@ use std::{
 
 use gix::ObjectId;
 
-use super::receive::Hashing;
+use super::receive::HashingWriter;
 
 const MAGIC: [u8; 8] = [0xff, b't', b'O', b'c', 0, 0, 0, 2];
 const FANOUT_BYTES: usize = 256 * 4;
@@ -21,16 +21,16 @@ const LARGE: u32 = 1 << 31;
 
 /// One object of a pack.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Listed {
+pub(super) struct IndexEntry {
     pub(super) id: ObjectId,
     pub(super) crc: u32,
     pub(super) offset: u64,
 }
 
 /// Writes the index of a pack with this checksum.
-pub(super) fn write(file: &File, objects: &mut [Listed], pack: ObjectId) -> io::Result<()> {
+pub(super) fn write(file: &File, objects: &mut [IndexEntry], pack: ObjectId) -> io::Result<()> {
     objects.sort_unstable_by(|a, b| a.id.cmp(&b.id).then(a.offset.cmp(&b.offset)));
-    let mut out = Hashing::new(io::BufWriter::new(file));
+    let mut out = HashingWriter::new(io::BufWriter::new(file));
     out.write_all(&MAGIC)?;
     let mut below = 0_u32;
     let mut rest = objects.iter().peekable();
@@ -151,7 +151,7 @@ mod tests {
             // Every third lies beyond what 31 bits can tell.
             let offset = |n: u64| if n.is_multiple_of(3) { n << 33 } else { n };
             let mut objects: Vec<_> =
-                (0..count).map(|n| Listed { id: id(n), crc: 0, offset: offset(n) }).collect();
+                (0..count).map(|n| IndexEntry { id: id(n), crc: 0, offset: offset(n) }).collect();
             write(&File::create(&path).unwrap(), &mut objects, id(0)).unwrap();
             let index = Index::open(&path).unwrap();
             for n in 0..count {

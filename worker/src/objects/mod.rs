@@ -7,9 +7,10 @@
 //! * no object is ever held as a whole: above `IN_MEMORY_BYTES` ([`content`]) its bytes are in a
 //!   temporary file, also while deltas are applied ([`delta`], [`resolve`]);
 //! * files are read by position and never mapped, so that a large pack costs no memory either;
-//! * everything that takes long looks at a [`Patience`].
+//! * everything that takes long looks at a [`Deadline`].
 
 mod content;
+mod deadline;
 mod delta;
 mod error;
 mod header;
@@ -17,14 +18,13 @@ mod index;
 mod inflate;
 mod loose;
 mod pack;
-mod patience;
 mod receive;
 mod resolve;
 mod store;
 
+pub(crate) use deadline::Deadline;
 pub(crate) use error::ObjectError;
 pub(crate) use header::Kind;
-pub(crate) use patience::Patience;
 pub(crate) use receive::{Limits, receive};
 pub(crate) use store::{MAX_PACKS, Store};
 

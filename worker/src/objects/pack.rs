@@ -16,7 +16,7 @@ use super::{
     header::{self, Header},
     index::Index,
     inflate::Inflate,
-    store::Place,
+    store::Location,
 };
 
 /// How much of a pack is read at once: most objects are smaller.
@@ -28,16 +28,16 @@ pub(super) struct Pack {
     pub(super) file: Arc<File>,
     pub(super) index: Option<Index>,
     /// What deltas on an id are made from, where that was found out already: by their offset.
-    pub(super) bases: HashMap<u64, Place>,
+    pub(super) bases: HashMap<u64, Location>,
 }
 
 /// A file from a position on.
-struct From<'a> {
+struct FileReader<'a> {
     file: &'a File,
     offset: u64,
 }
 
-impl Read for From<'_> {
+impl Read for FileReader<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
         let read = self.file.read_at(out, self.offset)?;
         self.offset += read as u64;
@@ -56,7 +56,7 @@ impl Pack {
         offset: u64,
         take: impl FnOnce(Header, &mut dyn Read) -> Result<T, ObjectError>,
     ) -> Result<T, ObjectError> {
-        let mut input = BufReader::with_capacity(READ_BYTES, From { file: &self.file, offset });
+        let mut input = BufReader::with_capacity(READ_BYTES, FileReader { file: &self.file, offset });
         let header = header::read(&mut input, offset).map_err(broken)??;
         if input.fill_buf()?.is_empty() {
             return Err(ObjectError::Damaged("an object ends too early"));

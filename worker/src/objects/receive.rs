@@ -13,8 +13,8 @@ use std::{
 use gix::{ObjectId, hash::Hasher, zlib::Decompress};
 
 use super::{
-    Kind, MAX_OBJECTS, ObjectError, Patience, delta,
-    header::{self, Form},
+    Deadline, Kind, MAX_OBJECTS, ObjectError, delta,
+    header::{self, Encoding},
     index,
     inflate::Inflate,
     resolve::{Received, resolve},
@@ -41,16 +41,16 @@ pub(crate) fn receive(
     input: &mut dyn BufRead,
     mut store: Store,
     limits: Limits,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> Result<(), ObjectError> {
     let folder = store.objects.join("pack");
     remove_left_over(&folder)?;
     let mut pack = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&folder)?;
-    let (mut received, checksum) = inspect(input, pack.as_file_mut(), limits, patience)?;
+    let (mut received, checksum) = inspect(input, pack.as_file_mut(), limits, deadline)?;
     if received.entries.is_empty() {
         return Ok(());
     }
-    resolve(&mut store, Arc::new(pack.reopen()?), &mut received, patience)?;
+    resolve(&mut store, Arc::new(pack.reopen()?), &mut received, deadline)?;
     let mut listed = received.listed()?;
     drop((received, store));
     let list = tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(&folder)?;
@@ -77,10 +77,10 @@ fn inspect(
     input: &mut dyn BufRead,
     file: &mut File,
     limits: Limits,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> Result<(Received, ObjectId), ObjectError> {
     let mut tee = Tee::new(input, file, limits.bytes);
-    let read = Inspection { received: Received::default(), expanded: 0, limits, patience }.all(&mut tee);
+    let read = Inspection { received: Received::default(), expanded: 0, limits, deadline }.all(&mut tee);
     match (read, tee.failed) {
         (_, Some(Failed::TooLarge)) => Err(ObjectError::TooLarge { limit_bytes: limits.bytes }),
         (_, Some(Failed::Disk(error))) => Err(error.into()),
@@ -96,7 +96,7 @@ struct Inspection<'a> {
     received: Received,
     expanded: u64,
     limits: Limits,
-    patience: &'a Patience,
+    deadline: &'a Deadline,
 }
 
 impl Inspection<'_> {
@@ -114,7 +114,7 @@ impl Inspection<'_> {
         }
         let mut state = Decompress::new();
         for _ in 0..count {
-            self.patience.check()?;
+            self.deadline.check()?;
             self.one(tee, &mut state)?;
         }
         let made = std::mem::replace(&mut tee.hash, gix::hash::hasher(gix::hash::Kind::Sha1));
@@ -143,13 +143,13 @@ impl Inspection<'_> {
         self.expand(header.size)?;
         let mut bytes = BufReader::with_capacity(PIECE_BYTES, Inflate::new(&mut *tee, state));
         let id = match header.form {
-            Form::Whole(kind) => {
+            Encoding::Whole(kind) => {
                 kind.check(header.size)?;
-                let mut id = Naming::new(kind, header.size);
+                let mut id = IdHasher::new(kind, header.size);
                 measure(&mut bytes, header.size, &mut id)?;
                 Some(id.finish()?)
             }
-            Form::OnOffset(_) | Form::OnId(_) => {
+            Encoding::OffsetDelta(_) | Encoding::RefDelta(_) => {
                 let mut counted = (&mut bytes).take(header.size);
                 let sizes = delta::sizes(&mut counted).map_err(incoming)?;
                 let left = counted.limit();
@@ -264,9 +264,9 @@ impl Read for Tee<'_> {
 }
 
 /// Names an object: its bytes behind its kind and size, hashed.
-pub(super) struct Naming(Hasher);
+pub(super) struct IdHasher(Hasher);
 
-impl Naming {
+impl IdHasher {
     pub(super) fn new(kind: Kind, size: u64) -> Self {
         let mut hash = gix::hash::hasher(gix::hash::Kind::Sha1);
         hash.update(format!("{} {size}\0", kind.word()).as_bytes());
@@ -278,7 +278,7 @@ impl Naming {
     }
 }
 
-impl Write for Naming {
+impl Write for IdHasher {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.0.update(bytes);
         Ok(bytes.len())
@@ -290,12 +290,12 @@ impl Write for Naming {
 }
 
 /// Hashes what it passes on.
-pub(super) struct Hashing<W> {
+pub(super) struct HashingWriter<W> {
     out: W,
     hash: Hasher,
 }
 
-impl<W: Write> Hashing<W> {
+impl<W: Write> HashingWriter<W> {
     pub(super) fn new(out: W) -> Self {
         Self { out, hash: gix::hash::hasher(gix::hash::Kind::Sha1) }
     }
@@ -305,7 +305,7 @@ impl<W: Write> Hashing<W> {
     }
 }
 
-impl<W: Write> Write for Hashing<W> {
+impl<W: Write> Write for HashingWriter<W> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.hash.update(bytes);
         self.out.write_all(bytes)?;

@@ -1,4 +1,4 @@
-//! Naming the objects that came as deltas: each is made once, from one whose name is known, depth first.
+//! Computes the ids of objects that came as deltas: each is made once, from one whose id is known, depth first.
 //!
 //! Only the objects on the way are at hand, and large ones are in files; what was pushed out of the cache
 //! is made again, within the time that there is.
@@ -8,14 +8,14 @@ use std::{collections::HashMap, fs::File, io::Write, sync::Arc};
 use gix::ObjectId;
 
 use super::{
-    MAX_CHAIN, ObjectError, Patience,
+    Deadline, MAX_CHAIN, ObjectError,
     content::Writer,
     delta,
-    header::Form,
-    index::Listed,
+    header::Encoding,
+    index::IndexEntry,
     pack::Pack,
-    receive::Naming,
-    store::{Place, Store},
+    receive::IdHasher,
+    store::{Location, Store},
 };
 
 /// One object of the pack that came in.
@@ -41,7 +41,7 @@ pub(super) struct Received {
 /// An object whose name is known, and from which others may be made.
 #[derive(Debug, Clone, Copy)]
 struct Node {
-    place: Place,
+    place: Location,
     number: Option<u32>,
     id: ObjectId,
     depth: usize,
@@ -53,28 +53,28 @@ impl Received {
         &mut self,
         offset: u64,
         crc: u32,
-        form: Form,
+        form: Encoding,
         id: Option<ObjectId>,
     ) -> Result<(), ObjectError> {
         let number = u32::try_from(self.entries.len()).map_err(|_| ObjectError::TooMany)?;
         match form {
-            Form::Whole(_) => self.whole.push(number),
-            Form::OnOffset(base) => {
+            Encoding::Whole(_) => self.whole.push(number),
+            Encoding::OffsetDelta(base) => {
                 let base = self.entries.binary_search_by_key(&base, |entry| entry.offset);
                 let base = base.map_err(|_| ObjectError::Damaged("a delta's base is no object"))?;
                 self.on_entry.push((u32::try_from(base).map_err(|_| ObjectError::TooMany)?, number));
             }
-            Form::OnId(base) => self.on_id.push((base, number)),
+            Encoding::RefDelta(base) => self.on_id.push((base, number)),
         }
         self.entries.push(Entry { offset, crc, id });
         Ok(())
     }
 
     /// All of them, once they have names.
-    pub(super) fn listed(&self) -> Result<Vec<Listed>, ObjectError> {
+    pub(super) fn listed(&self) -> Result<Vec<IndexEntry>, ObjectError> {
         let named = |entry: &Entry| {
             let id = entry.id.ok_or(ObjectError::Damaged("what a delta is made from was not sent"))?;
-            Ok(Listed { id, crc: entry.crc, offset: entry.offset })
+            Ok(IndexEntry { id, crc: entry.crc, offset: entry.offset })
         };
         self.entries.iter().map(named).collect()
     }
@@ -108,7 +108,7 @@ pub(super) fn resolve(
     store: &mut Store,
     pack: Arc<File>,
     received: &mut Received,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> Result<(), ObjectError> {
     received.on_entry.sort_unstable();
     received.on_id.sort_unstable();
@@ -127,12 +127,12 @@ pub(super) fn resolve(
         let Entry { offset, id, .. } = received.entries[entry as usize];
         let id = id.ok_or(ObjectError::Damaged("a whole object has no name"))?;
         if received.has_children(entry, id) {
-            let root = Node { place: Place::Packed(number, offset), number: Some(entry), id, depth: 0 };
-            below(store, number, received, root, patience)?;
+            let root = Node { place: Location::Packed(number, offset), number: Some(entry), id, depth: 0 };
+            below(store, number, received, root, deadline)?;
         }
     }
     for root in roots {
-        below(store, number, received, root, patience)?;
+        below(store, number, received, root, deadline)?;
     }
     Ok(())
 }
@@ -143,27 +143,27 @@ fn below(
     pack: usize,
     received: &mut Received,
     root: Node,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> Result<(), ObjectError> {
     let mut todo = vec![root];
     while let Some(node) = todo.pop() {
         let children = received.made_from(&node);
-        let (kind, base) = store.content(node.place, patience)?;
+        let (kind, base) = store.content(node.place, deadline)?;
         for child in children {
-            patience.check()?;
+            deadline.check()?;
             if node.depth >= MAX_CHAIN {
                 return Err(ObjectError::TooDeep);
             }
             let offset = received.entries[child as usize].offset;
-            let place = Place::Packed(pack, offset);
+            let place = Location::Packed(pack, offset);
             if received.on_id.binary_search(&(node.id, child)).is_ok() {
                 store.packs[pack].bases.insert(offset, node.place);
             }
             let (id, made) = store.with_delta(place, |sizes, input| {
                 kind.check(sizes.result)?;
                 let mut out =
-                    Named { naming: Naming::new(kind, sizes.result), kept: Kept::new(sizes.result) };
-                delta::apply(&base, sizes, input, &mut out, patience)?;
+                    Named { naming: IdHasher::new(kind, sizes.result), kept: Kept::new(sizes.result) };
+                delta::apply(&base, sizes, input, &mut out, deadline)?;
                 Ok((out.naming.finish()?, out.kept))
             })?;
             received.entries[child as usize].id = Some(id);
@@ -194,7 +194,7 @@ impl Kept {
 }
 
 struct Named {
-    naming: Naming,
+    naming: IdHasher,
     kept: Kept,
 }
 

@@ -12,10 +12,10 @@ use gix::ObjectId;
 use parking_lot::Mutex;
 
 use super::{
-    Kind, MAX_CHAIN, MAX_COMMIT_BYTES, ObjectError, Patience,
+    Deadline, Kind, MAX_CHAIN, MAX_COMMIT_BYTES, ObjectError,
     content::{Content, Writer},
     delta::{self, broken},
-    header::Form,
+    header::Encoding,
     index::Index,
     loose,
     pack::Pack,
@@ -38,7 +38,7 @@ pub(crate) type Take<'a, E> = dyn FnMut(Kind, u64, &mut dyn Read) -> Result<(), 
 
 /// Where an object is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Place {
+pub(super) enum Location {
     /// In the pack of this number, at this offset.
     Packed(usize, u64),
     /// In a file of its own.
@@ -56,8 +56,8 @@ pub(crate) struct Store {
 
 #[derive(Debug, Default)]
 struct Cache {
-    kept: HashMap<Place, (Kind, Arc<Vec<u8>>)>,
-    order: VecDeque<Place>,
+    kept: HashMap<Location, (Kind, Arc<Vec<u8>>)>,
+    order: VecDeque<Location>,
     bytes: usize,
 }
 
@@ -101,16 +101,16 @@ impl Store {
         self.packs.len()
     }
 
-    pub(super) fn find(&self, id: &ObjectId) -> Result<Option<Place>, ObjectError> {
+    pub(super) fn find(&self, id: &ObjectId) -> Result<Option<Location>, ObjectError> {
         for (number, pack) in self.packs.iter().enumerate() {
             if let Some(offset) = pack.find(id)? {
-                return Ok(Some(Place::Packed(number, offset)));
+                return Ok(Some(Location::Packed(number, offset)));
             }
         }
-        Ok(loose::is_there(&self.objects, id).then_some(Place::Loose(*id)))
+        Ok(loose::is_there(&self.objects, id).then_some(Location::Loose(*id)))
     }
 
-    fn place(&self, id: &ObjectId) -> Result<Place, ObjectError> {
+    fn place(&self, id: &ObjectId) -> Result<Location, ObjectError> {
         self.find(id)?.ok_or(ObjectError::Missing(*id))
     }
 
@@ -125,13 +125,13 @@ impl Store {
         let mut known = None;
         for _ in 0..=MAX_CHAIN * MAX_PACKS {
             let (form, size) = match place {
-                Place::Loose(id) => {
-                    loose::open(&self.objects, &id, |kind, size, _| Ok((Form::Whole(kind), size)))?
+                Location::Loose(id) => {
+                    loose::open(&self.objects, &id, |kind, size, _| Ok((Encoding::Whole(kind), size)))?
                 }
-                Place::Packed(number, offset) => self.packs[number].open(offset, |header, bytes| {
+                Location::Packed(number, offset) => self.packs[number].open(offset, |header, bytes| {
                     Ok(match (header.form, known) {
-                        (Form::Whole(_), _) | (_, Some(_)) => (header.form, header.size),
-                        (Form::OnOffset(_) | Form::OnId(_), None) => {
+                        (Encoding::Whole(_), _) | (_, Some(_)) => (header.form, header.size),
+                        (Encoding::OffsetDelta(_) | Encoding::RefDelta(_), None) => {
                             (header.form, delta::sizes(bytes)?.result)
                         }
                     })
@@ -139,8 +139,8 @@ impl Store {
             };
             let size = *known.get_or_insert(size);
             match form {
-                Form::Whole(kind) => return Ok((kind, size)),
-                Form::OnOffset(_) | Form::OnId(_) => place = self.base(place, form)?,
+                Encoding::Whole(kind) => return Ok((kind, size)),
+                Encoding::OffsetDelta(_) | Encoding::RefDelta(_) => place = self.base(place, form)?,
             }
         }
         Err(ObjectError::TooDeep)
@@ -152,40 +152,46 @@ impl Store {
     }
 
     /// What the delta at `place` is made from.
-    fn base(&self, place: Place, form: Form) -> Result<Place, ObjectError> {
+    fn base(&self, place: Location, form: Encoding) -> Result<Location, ObjectError> {
         match (place, form) {
-            (Place::Packed(number, _), Form::OnOffset(base)) => Ok(Place::Packed(number, base)),
-            (Place::Packed(number, offset), Form::OnId(id)) => match self.packs[number].bases.get(&offset) {
-                Some(base) => Ok(*base),
-                None => self.place(&id),
-            },
-            (_, Form::Whole(_)) | (Place::Loose(_), _) => {
+            (Location::Packed(number, _), Encoding::OffsetDelta(base)) => Ok(Location::Packed(number, base)),
+            (Location::Packed(number, offset), Encoding::RefDelta(id)) => {
+                match self.packs[number].bases.get(&offset) {
+                    Some(base) => Ok(*base),
+                    None => self.place(&id),
+                }
+            }
+            (_, Encoding::Whole(_)) | (Location::Loose(_), _) => {
                 Err(ObjectError::Damaged("a delta stands by itself"))
             }
         }
     }
 
     /// A whole object, in memory or in a file.
-    pub(super) fn content(&self, place: Place, patience: &Patience) -> Result<(Kind, Content), ObjectError> {
+    pub(super) fn content(
+        &self,
+        place: Location,
+        deadline: &Deadline,
+    ) -> Result<(Kind, Content), ObjectError> {
         let mut deltas = Vec::new();
         let mut at = place;
         let (kind, mut content) = loop {
             if let Some(found) = self.cached(&at) {
                 break found;
             }
-            patience.check()?;
+            deadline.check()?;
             let whole = |kind: Kind, size: u64, bytes: &mut dyn Read| {
                 kind.check(size)?;
                 let mut out = Writer::new(size, self.scratch())?;
-                copy_exactly(bytes, size, &mut out, patience)?;
+                copy_exactly(bytes, size, &mut out, deadline)?;
                 Ok((kind, out.finish()?))
             };
             let form = match at {
-                Place::Loose(id) => break loose::open(&self.objects, &id, whole)?,
-                Place::Packed(number, offset) => {
+                Location::Loose(id) => break loose::open(&self.objects, &id, whole)?,
+                Location::Packed(number, offset) => {
                     let opened = self.packs[number].open(offset, |header, bytes| match header.form {
-                        Form::Whole(kind) => whole(kind, header.size, bytes).map(Ok),
-                        form @ (Form::OnOffset(_) | Form::OnId(_)) => Ok(Err(form)),
+                        Encoding::Whole(kind) => whole(kind, header.size, bytes).map(Ok),
+                        form @ (Encoding::OffsetDelta(_) | Encoding::RefDelta(_)) => Ok(Err(form)),
                     })?;
                     match opened {
                         Ok(found) => break found,
@@ -201,7 +207,7 @@ impl Store {
         };
         for delta in deltas.into_iter().rev() {
             self.cache(at, kind, &content);
-            content = self.applied(delta, kind, &content, patience)?;
+            content = self.applied(delta, kind, &content, deadline)?;
             at = delta;
         }
         Ok((kind, content))
@@ -210,15 +216,15 @@ impl Store {
     /// What the delta at `place` makes of `base`.
     fn applied(
         &self,
-        place: Place,
+        place: Location,
         kind: Kind,
         base: &Content,
-        patience: &Patience,
+        deadline: &Deadline,
     ) -> Result<Content, ObjectError> {
         self.with_delta(place, |sizes, input| {
             kind.check(sizes.result)?;
             let mut out = Writer::new(sizes.result, self.scratch())?;
-            delta::apply(base, sizes, input, &mut out, patience)?;
+            delta::apply(base, sizes, input, &mut out, deadline)?;
             Ok(out.finish()?)
         })
     }
@@ -226,10 +232,10 @@ impl Store {
     /// The instructions of the delta at `place`.
     pub(super) fn with_delta<T>(
         &self,
-        place: Place,
+        place: Location,
         take: impl FnOnce(delta::Sizes, &mut BufReader<&mut dyn Read>) -> Result<T, ObjectError>,
     ) -> Result<T, ObjectError> {
-        let Place::Packed(number, offset) = place else {
+        let Location::Packed(number, offset) = place else {
             return Err(ObjectError::Damaged("a delta stands by itself"));
         };
         self.packs[number].open(offset, |_, bytes| {
@@ -239,25 +245,25 @@ impl Store {
         })
     }
 
-    fn cached(&self, place: &Place) -> Option<(Kind, Content)> {
+    fn cached(&self, place: &Location) -> Option<(Kind, Content)> {
         let cache = self.cache.lock();
         cache.kept.get(place).map(|(kind, bytes)| (*kind, Content::Memory(Arc::clone(bytes))))
     }
 
     /// Keeps what others are made from, as far as there is room.
-    pub(super) fn cache(&self, place: Place, kind: Kind, content: &Content) {
+    pub(super) fn cache(&self, place: Location, kind: Kind, content: &Content) {
         let Content::Memory(bytes) = content else { return };
         let mut cache = self.cache.lock();
         if cache.kept.insert(place, (kind, Arc::clone(bytes))).is_some() {
             return;
         }
         cache.order.push_back(place);
-        cache.bytes += bytes.len() + size_of::<Place>() * 4;
+        cache.bytes += bytes.len() + size_of::<Location>() * 4;
         while cache.bytes > CACHE_BYTES
             && let Some(oldest) = cache.order.pop_front()
         {
             if let Some((_, bytes)) = cache.kept.remove(&oldest) {
-                cache.bytes -= bytes.len() + size_of::<Place>() * 4;
+                cache.bytes -= bytes.len() + size_of::<Location>() * 4;
             }
         }
     }
@@ -268,10 +274,10 @@ impl Store {
         id: &ObjectId,
         wanted: Kind,
         max_bytes: u64,
-        patience: &Patience,
+        deadline: &Deadline,
     ) -> Result<Vec<u8>, ObjectError> {
         let mut whole = Vec::new();
-        self.with(id, patience, &mut |kind, size, bytes| {
+        self.with(id, deadline, &mut |kind, size, bytes| {
             if kind != wanted {
                 return Err(ObjectError::Garbled("an object stands in another one's place"));
             }
@@ -279,7 +285,7 @@ impl Store {
                 return Err(ObjectError::Oversized { kind, limit_bytes: max_bytes });
             }
             whole.reserve_exact(usize::try_from(size).unwrap_or(0));
-            copy_exactly(bytes, size, &mut whole, patience)
+            copy_exactly(bytes, size, &mut whole, deadline)
         })?;
         Ok(whole)
     }
@@ -288,27 +294,27 @@ impl Store {
     pub(crate) fn with<E: std::convert::From<ObjectError>>(
         &self,
         id: &ObjectId,
-        patience: &Patience,
+        deadline: &Deadline,
         take: &mut Take<'_, E>,
     ) -> Result<(), E> {
         let place = self.place(id)?;
         let mut watched =
-            |kind: Kind, size: u64, bytes: &mut dyn Read| take(kind, size, &mut Watched { bytes, patience });
+            |kind: Kind, size: u64, bytes: &mut dyn Read| take(kind, size, &mut Watched { bytes, deadline });
         let streamed = match place {
-            Place::Loose(id) => {
+            Location::Loose(id) => {
                 loose::open(&self.objects, &id, |kind, size, bytes| Ok(Some(watched(kind, size, bytes))))?
             }
-            Place::Packed(number, offset) => {
+            Location::Packed(number, offset) => {
                 self.packs[number].open(offset, |header, bytes| match header.form {
-                    Form::Whole(kind) => Ok(Some(watched(kind, header.size, bytes))),
-                    Form::OnOffset(_) | Form::OnId(_) => Ok(None),
+                    Encoding::Whole(kind) => Ok(Some(watched(kind, header.size, bytes))),
+                    Encoding::OffsetDelta(_) | Encoding::RefDelta(_) => Ok(None),
                 })?
             }
         };
         match streamed {
             Some(taken) => taken,
             None => {
-                let (kind, content) = self.content(place, patience)?;
+                let (kind, content) = self.content(place, deadline)?;
                 watched(kind, content.len(), &mut content.reader())
             }
         }
@@ -318,7 +324,7 @@ impl Store {
     pub(crate) fn commit(
         &self,
         id: ObjectId,
-        patience: &Patience,
+        deadline: &Deadline,
     ) -> Result<Option<(ObjectId, ObjectId)>, ObjectError> {
         let mut at = id;
         for _ in 0..=MAX_TAGS {
@@ -328,14 +334,14 @@ impl Store {
             };
             match self.header(&at)? {
                 (Kind::Commit, _) => {
-                    let bytes = self.read(&at, Kind::Commit, MAX_COMMIT_BYTES, patience)?;
+                    let bytes = self.read(&at, Kind::Commit, MAX_COMMIT_BYTES, deadline)?;
                     let tree = named("tree ", &bytes);
                     return tree
                         .map(|tree| Some((at, tree)))
                         .ok_or(ObjectError::Garbled("a commit names no folder"));
                 }
                 (Kind::Tag, _) => {
-                    let bytes = self.read(&at, Kind::Tag, MAX_COMMIT_BYTES, patience)?;
+                    let bytes = self.read(&at, Kind::Tag, MAX_COMMIT_BYTES, deadline)?;
                     at = named("object ", &bytes).ok_or(ObjectError::Garbled("a tag names no object"))?;
                 }
                 (Kind::Tree | Kind::Blob, _) => return Ok(None),
@@ -345,15 +351,15 @@ impl Store {
     }
 }
 
-/// Bytes of an object, as long as there is patience. Its errors are [`ObjectError`]s within.
+/// Bytes of an object, until the deadline. Its errors are [`ObjectError`]s within.
 struct Watched<'a> {
     bytes: &'a mut dyn Read,
-    patience: &'a Patience,
+    deadline: &'a Deadline,
 }
 
 impl Read for Watched<'_> {
     fn read(&mut self, out: &mut [u8]) -> io::Result<usize> {
-        self.patience.check().map_err(io::Error::other)?;
+        self.deadline.check().map_err(io::Error::other)?;
         self.bytes.read(out).map_err(|error| io::Error::other(broken(error)))
     }
 }
@@ -363,12 +369,12 @@ pub(super) fn copy_exactly(
     bytes: &mut dyn Read,
     size: u64,
     out: &mut impl Write,
-    patience: &Patience,
+    deadline: &Deadline,
 ) -> Result<(), ObjectError> {
     let mut left = size;
     let mut piece = [0; PIECE_BYTES];
     loop {
-        patience.check()?;
+        deadline.check()?;
         let read = bytes.read(&mut piece).map_err(broken)?;
         if read == 0 {
             break;

@@ -10,13 +10,15 @@ use std::{
 use gix::ObjectId;
 use test_case::test_case;
 
-use super::{Kind, Limits, ObjectError, Patience, Store, receive, receive::Hashing, store::copy_exactly};
+use super::{
+    Deadline, Kind, Limits, ObjectError, Store, receive, receive::HashingWriter, store::copy_exactly,
+};
 use crate::source::test_repository::Repository;
 
 const LIMITS: Limits = Limits { bytes: 64 << 20 };
 
-fn patience() -> Patience {
-    Patience::of(Duration::from_secs(60))
+fn deadline() -> Deadline {
+    Deadline::of(Duration::from_secs(60))
 }
 
 /// Some files in many versions, so that git makes deltas of them.
@@ -60,7 +62,7 @@ fn taken(mirror: &Path, pack: &[u8], limits: Limits) -> Result<Store, ObjectErro
     let objects = mirror.join("objects");
     let store = Store::open(&objects).unwrap();
     // Small pieces, as they may come from a server.
-    receive(&mut BufReader::with_capacity(100, pack), store, limits, &patience())?;
+    receive(&mut BufReader::with_capacity(100, pack), store, limits, &deadline())?;
     Store::open(&objects)
 }
 
@@ -73,10 +75,10 @@ fn reads_all(repository: &Repository, store: &Store) -> usize {
         let id = ObjectId::from_hex(id.as_bytes()).unwrap();
         let (found, len) = store.header(&id).unwrap();
         assert_eq!((found.word(), len), (kind, size.parse().unwrap()), "{id}");
-        let mut hash = Hashing::new(std::io::sink());
+        let mut hash = HashingWriter::new(std::io::sink());
         hash.write_all(format!("{kind} {size}\0").as_bytes()).unwrap();
         let copied: Result<(), ObjectError> = store
-            .with(&id, &patience(), &mut |_, size, bytes| copy_exactly(bytes, size, &mut hash, &patience()));
+            .with(&id, &deadline(), &mut |_, size, bytes| copy_exactly(bytes, size, &mut hash, &deadline()));
         copied.unwrap();
         assert_eq!(hash.finish().unwrap().1, id);
     }
@@ -98,10 +100,10 @@ fn what_git_packs_is_read_back(flags: &[&str]) {
         }
     }
     let tag = ObjectId::from_hex(repository.git(&["rev-parse", "v1"]).as_bytes()).unwrap();
-    let (commit, tree) = store.commit(tag, &patience()).unwrap().unwrap();
+    let (commit, tree) = store.commit(tag, &deadline()).unwrap().unwrap();
     assert_eq!(commit.to_hex().to_string(), repository.git(&["rev-parse", "HEAD"]));
     assert_eq!(tree.to_hex().to_string(), repository.git(&["rev-parse", "HEAD^{tree}"]));
-    assert_eq!(store.commit(tree, &patience()).unwrap(), None);
+    assert_eq!(store.commit(tree, &deadline()).unwrap(), None);
 }
 
 #[test]
@@ -184,7 +186,7 @@ fn nobody_waits_longer_than_the_patience() {
     let whole = packed(&repository, &[], "HEAD\n");
     let mirror = mirror();
     let store = Store::open(&mirror.path().join("objects")).unwrap();
-    let over = Patience::of(Duration::ZERO);
+    let over = Deadline::of(Duration::ZERO);
     let refused = receive(&mut whole.as_slice(), store, LIMITS, &over).unwrap_err();
     assert_eq!(refused.to_string(), "reading the repository took longer than 0 s");
 }

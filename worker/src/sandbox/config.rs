@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use hooks::address::Allow;
 
-use crate::disk::Disk;
+use crate::disk_quota::DiskQuota;
 
 /// How this worker's containers are made, and what they may do.
 #[derive(Debug, Clone)]
@@ -45,5 +45,5 @@ pub struct SandboxConfig {
     /// What a *prepare* may write to its outputs.
     pub max_output_bytes: u64,
     /// What each owner may have on this disk.
-    pub disk: Disk,
+    pub disk: DiskQuota,
 }

@@ -115,11 +115,11 @@ impl Engine {
                 Err(error) if status(&error) == Some(404) => return,
                 // 409: somebody else removes it; 404 tells when it is done.
                 Err(error) if status(&error) == Some(409) => {}
-                Err(error) => tracing::debug!(%error, container, "a container could not be removed yet"),
+                Err(error) => tracing::debug!(%error, container, "container removal retried"),
             }
             tokio::time::sleep(REMOVE_AGAIN).await;
         }
-        tracing::warn!(container, "a container could not be removed; the reaper will try again");
+        tracing::warn!(container, "container removal failed");
     }
 
     /// Removes a volume, once the containers that have it are gone. One that stays in use is removed
@@ -130,11 +130,11 @@ impl Engine {
             match self.docker.remove_volume(volume, Some(options)).await {
                 Ok(()) => return,
                 Err(error) if status(&error) == Some(404) => return,
-                Err(error) => tracing::debug!(%error, volume, "a volume could not be removed yet"),
+                Err(error) => tracing::debug!(%error, volume, "volume removal retried"),
             }
             tokio::time::sleep(REMOVE_AGAIN).await;
         }
-        tracing::warn!(volume, "a volume could not be removed");
+        tracing::warn!(volume, "volume removal failed");
     }
 }
 

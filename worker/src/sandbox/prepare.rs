@@ -15,7 +15,7 @@ use super::slot::{Task, as_ms};
 use super::spec::{self, ENV, Spec, WORK};
 use super::{PrepareError, SandboxConfig, SandboxError, Slot, volume};
 use crate::egress::Policy;
-use crate::environments::{Environment, Key, Made};
+use crate::environments::{CacheKey, Environment, NewEnvironment};
 
 impl Slot {
     /// The environment for these inputs, made now or found. One fill per key at a time: others with
@@ -30,14 +30,15 @@ impl Slot {
         let PrepareRequest { runner, inputs, env, cache_scope, expiry } = request;
         let command = runner.prepare.as_ref().map(|prepare| prepare.command.clone());
         let command = command.ok_or_else(|| SandboxError::NothingToPrepare(runner.language.clone()))?;
-        let key = Key::new(&runner.language, &runner.image_id, inputs.sha256(), &cache_scope);
+        let key = CacheKey::new(&runner.language, &runner.image_id, inputs.sha256(), &cache_scope);
         let environments = &self.inner.environments;
-        let filling = stop.run_until_cancelled(environments.fill(&key)).await.ok_or(PrepareError::Stopped)?;
+        let filling =
+            stop.run_until_cancelled(environments.lock_key(&key)).await.ok_or(PrepareError::Stopped)?;
         if let Some(environment) = environments.find(&key, expiry) {
             if self.engine().docker.inspect_volume(environment.volume()).await.is_ok() {
                 return Ok(Prepared { environment, reused: true });
             }
-            environments.forget(&key);
+            environments.remove(&key);
         }
 
         let fresh = FreshVolume::make(self.engine(), &runner.image_id, self.resources.index).await?;
@@ -80,7 +81,7 @@ impl Slot {
         }
         let environment = fresh.keep();
         let bytes = end.filled_bytes.unwrap_or(config.prepare_disk_bytes);
-        self.enter(Made {
+        self.insert(NewEnvironment {
             key,
             environment: environment.clone(),
             owner: cache_scope.owner().to_owned(),
@@ -90,14 +91,14 @@ impl Slot {
         Ok(Prepared { environment, reused: false })
     }
 
-    /// Enters what was made, and removes what was given up for it.
-    fn enter(&self, made: Made) -> Result<(), SandboxError> {
+    /// Inserts an environment into the index, and removes the volumes that were evicted for it.
+    fn insert(&self, made: NewEnvironment) -> Result<(), SandboxError> {
         let environments = &self.inner.environments;
-        let given_up = environments.enter(made).map_err(|source| SandboxError::File {
+        let evicted = environments.insert(made).map_err(|source| SandboxError::File {
             path: self.engine().config.data_dir.join(super::ENVIRONMENTS),
             source,
         })?;
-        for volume in given_up {
+        for volume in evicted {
             for slot in &self.inner.slots {
                 slot.pool.forget_volume(&volume);
             }
@@ -112,35 +113,35 @@ impl Slot {
 struct FreshVolume {
     engine: Arc<Engine>,
     environment: Environment,
-    fate: VolumeFate,
+    on_drop: OnDrop,
 }
 
-enum VolumeFate {
-    Removed,
-    Kept,
+enum OnDrop {
+    Remove,
+    Keep,
 }
 
 impl FreshVolume {
     async fn make(engine: &Arc<Engine>, image: &str, slot: usize) -> Result<Self, SandboxError> {
         let name = Engine::fresh_name(Role::Cache);
         let fresh =
-            Self { engine: engine.clone(), environment: Environment::new(&name), fate: VolumeFate::Removed };
+            Self { engine: engine.clone(), environment: Environment::new(&name), on_drop: OnDrop::Remove };
         volume::make(engine, &name, Role::Cache).await?;
         volume::give(engine, image, &name, spec::uid(slot)).await?;
         Ok(fresh)
     }
 
     fn keep(mut self) -> Environment {
-        self.fate = VolumeFate::Kept;
+        self.on_drop = OnDrop::Keep;
         self.environment.clone()
     }
 }
 
 impl Drop for FreshVolume {
     fn drop(&mut self) {
-        match self.fate {
-            VolumeFate::Kept => {}
-            VolumeFate::Removed => {
+        match self.on_drop {
+            OnDrop::Keep => {}
+            OnDrop::Remove => {
                 let (engine, environment) = (self.engine.clone(), self.environment.clone());
                 let removal = async move { engine.remove_volume(environment.volume()).await };
                 self.engine.tasks.spawn_on(removal, &self.engine.handle);

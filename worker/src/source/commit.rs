@@ -18,7 +18,7 @@ use super::{
     Found, READ_TIMEOUT, Selection, SourceError, is_safe,
     spool::{Executable, Packer},
 };
-use crate::objects::{Kind, MAX_TREE_BYTES, ObjectError, Patience, Store};
+use crate::objects::{Deadline, Kind, MAX_TREE_BYTES, ObjectError, Store};
 
 /// Trees nested deeper than this are an attack on whoever walks them.
 pub(super) const MAX_DEPTH: usize = 100;
@@ -43,9 +43,9 @@ impl Folder {
         store: &Store,
         id: &ObjectId,
         open: u64,
-        patience: &Patience,
+        deadline: &Deadline,
     ) -> Result<Self, SourceError> {
-        match store.read(id, Kind::Tree, MAX_TREE_BYTES.saturating_sub(open), patience) {
+        match store.read(id, Kind::Tree, MAX_TREE_BYTES.saturating_sub(open), deadline) {
             Ok(bytes) => Ok(Self { bytes }),
             // The limit is one for all that are open.
             Err(ObjectError::Oversized { kind, .. }) => {
@@ -71,13 +71,13 @@ impl CommitFiles {
         Self { store, tree }
     }
 
-    fn entry(&self, path: &str, patience: &Patience) -> Result<Option<(EntryMode, ObjectId)>, SourceError> {
+    fn entry(&self, path: &str, deadline: &Deadline) -> Result<Option<(EntryMode, ObjectId)>, SourceError> {
         if !is_safe(path) {
             return Ok(None);
         }
         let (mut folder, mut names) = (self.tree, path.split('/').peekable());
         while let Some(name) = names.next() {
-            let tree = Folder::read(&self.store, &folder, 0, patience)?;
+            let tree = Folder::read(&self.store, &folder, 0, deadline)?;
             let mut found = None;
             for entry in tree.entries() {
                 let entry = entry?;
@@ -112,15 +112,15 @@ impl CommitFiles {
     }
 
     fn read_file(&self, path: &str, max_bytes: u64) -> Result<Found, SourceError> {
-        let patience = Patience::of(READ_TIMEOUT);
-        let Some((mode, id)) = self.entry(path, &patience)? else { return Ok(Found::Absent) };
+        let deadline = Deadline::of(READ_TIMEOUT);
+        let Some((mode, id)) = self.entry(path, &deadline)? else { return Ok(Found::Absent) };
         match mode.kind() {
             EntryKind::Blob | EntryKind::BlobExecutable => {
                 let (_, size) = self.store.header(&id)?;
                 if size > max_bytes {
                     return Ok(Found::TooLarge(size));
                 }
-                let bytes = self.store.read(&id, Kind::Blob, max_bytes, &patience)?;
+                let bytes = self.store.read(&id, Kind::Blob, max_bytes, &deadline)?;
                 Ok(Found::File(bytes))
             }
             EntryKind::Link | EntryKind::Commit | EntryKind::Tree => Ok(Found::NotAFile),
@@ -128,13 +128,13 @@ impl CommitFiles {
     }
 
     fn pack_files(&self, selection: Selection<'_>, packer: &mut Packer) -> Result<(), SourceError> {
-        let patience = Patience::of(READ_TIMEOUT);
-        let mut walk = Walk { store: &self.store, packer, patience: &patience };
+        let deadline = Deadline::of(READ_TIMEOUT);
+        let mut walk = Walk { store: &self.store, packer, deadline: &deadline };
         match selection {
             Selection::All => walk.folder(&self.tree, "", 0, 0),
             Selection::Only(paths) => {
                 for path in paths {
-                    if let Some((mode, id)) = self.entry(path, &patience)? {
+                    if let Some((mode, id)) = self.entry(path, &deadline)? {
                         match mode.kind() {
                             EntryKind::Blob | EntryKind::BlobExecutable => walk.file(mode, &id, path)?,
                             EntryKind::Link | EntryKind::Commit | EntryKind::Tree => {}
@@ -151,7 +151,7 @@ impl CommitFiles {
 struct Walk<'a> {
     store: &'a Store,
     packer: &'a mut Packer,
-    patience: &'a Patience,
+    deadline: &'a Deadline,
 }
 
 impl Walk<'_> {
@@ -160,7 +160,7 @@ impl Walk<'_> {
         if depth > MAX_DEPTH {
             return Err(SourceError::path(prefix));
         }
-        let folder = Folder::read(self.store, id, open, self.patience)?;
+        let folder = Folder::read(self.store, id, open, self.deadline)?;
         self.packer.announce(folder.entries().count())?;
         let open = open + folder.len_bytes();
         for entry in folder.entries() {
@@ -188,7 +188,7 @@ impl Walk<'_> {
     }
 
     fn link(&mut self, id: &ObjectId, path: &str) -> Result<(), SourceError> {
-        let target = match self.store.read(id, Kind::Blob, MAX_LINK_BYTES, self.patience) {
+        let target = match self.store.read(id, Kind::Blob, MAX_LINK_BYTES, self.deadline) {
             Err(ObjectError::Oversized { .. }) => return Err(SourceError::path(path)),
             read => read?,
         };
@@ -199,7 +199,7 @@ impl Walk<'_> {
         let executable =
             if mode.kind() == EntryKind::BlobExecutable { Executable::Yes } else { Executable::No };
         let packer = &mut *self.packer;
-        self.store.with(id, self.patience, &mut |_, size, bytes| {
+        self.store.with(id, self.deadline, &mut |_, size, bytes| {
             packer.expect(size)?;
             packer.file(path, executable, size, bytes)
         })

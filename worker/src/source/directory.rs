@@ -105,7 +105,7 @@ fn pack_one(packer: &mut Packer, path: &str, full: &Path) -> Result<(), SourceEr
 mod tests {
     use super::*;
     use crate::{
-        disk::Disk,
+        disk_quota::DiskQuota,
         source::{Files, Spool},
     };
 
@@ -123,7 +123,7 @@ mod tests {
         write("src/main.py", "print(1)");
         std::os::unix::fs::symlink("/etc/shadow", dir.path().join("link")).unwrap();
         let files = Files::Directory(DirectoryFiles::new(dir.path().to_owned()));
-        let spool = Spool::new(dir.path().to_owned(), &Disk::new(1 << 20), "a");
+        let spool = Spool::new(dir.path().to_owned(), &DiskQuota::new(1 << 20), "a");
         let tree = files.pack(Selection::All, 1 << 20, &spool).unwrap();
         let again = files.pack(Selection::All, 1 << 20, &spool).unwrap();
         assert_eq!(tree.sha256(), again.sha256());

@@ -4,7 +4,7 @@
 //! a link inside the container; in a directory, links are not followed.
 
 mod commit;
-mod compare;
+mod diff;
 mod directory;
 mod spool;
 #[cfg(test)]
@@ -13,11 +13,11 @@ pub(crate) mod test_repository;
 use std::{io, time::Duration};
 
 pub use commit::CommitFiles;
-pub use compare::changed_paths;
+pub use diff::changed_paths;
 pub use directory::DirectoryFiles;
 pub use spool::{Spool, Tree};
 
-use crate::{disk::ShareIsFull, objects::ObjectError};
+use crate::{disk_quota::QuotaExceeded, objects::ObjectError};
 
 /// More files than this would exhaust the inodes of `/work` and the time to unpack.
 pub const MAX_FILES: usize = 200_000;
@@ -75,7 +75,7 @@ pub enum SourceError {
     Object(#[from] ObjectError),
     /// What runs of this owner takes too much of our disk.
     #[error(transparent)]
-    ShareIsFull(#[from] ShareIsFull),
+    QuotaExceeded(#[from] QuotaExceeded),
     /// Our disk.
     #[error("cannot read or write files")]
     Io(#[source] io::Error),
@@ -87,7 +87,7 @@ impl From<io::Error> for SourceError {
         error
             .downcast::<ObjectError>()
             .map(Self::Object)
-            .or_else(|error| error.downcast::<ShareIsFull>().map(Self::ShareIsFull))
+            .or_else(|error| error.downcast::<QuotaExceeded>().map(Self::QuotaExceeded))
             .unwrap_or_else(Self::Io)
     }
 }

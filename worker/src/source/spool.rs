@@ -12,7 +12,7 @@ use tempfile::TempPath;
 use tokio::io::AsyncRead;
 
 use super::{MAX_FILES, SourceError, is_safe};
-use crate::disk::{Disk, SpoolCharge};
+use crate::disk_quota::{DiskQuota, SpoolCharge};
 
 /// Trees up to this size stay in memory, once for each job that runs; a usual function has some kilobytes.
 const IN_MEMORY_BYTES: usize = 1 << 20;
@@ -67,13 +67,13 @@ impl Tree {
 #[derive(Debug, Clone)]
 pub struct Spool {
     directory: PathBuf,
-    disk: Disk,
+    disk: DiskQuota,
     owner: String,
 }
 
 impl Spool {
     /// Files below `directory`, charged to `owner` as long as they are there.
-    pub fn new(directory: PathBuf, disk: &Disk, owner: &str) -> Self {
+    pub fn new(directory: PathBuf, disk: &DiskQuota, owner: &str) -> Self {
         Self { directory, disk: disk.clone(), owner: owner.to_owned() }
     }
 }
@@ -262,8 +262,8 @@ mod tests {
 
     use super::*;
 
-    fn spool(folder: &tempfile::TempDir, share_bytes: u64) -> Spool {
-        Spool::new(folder.path().to_owned(), &Disk::new(share_bytes), "a")
+    fn spool(folder: &tempfile::TempDir, quota_bytes: u64) -> Spool {
+        Spool::new(folder.path().to_owned(), &DiskQuota::new(quota_bytes), "a")
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{CommitFiles, READ_TIMEOUT};
-use crate::objects::{Patience, Store};
+use crate::objects::{Deadline, Store};
 
 /// A working copy and its repository.
 pub(crate) struct Repository {
@@ -55,7 +55,7 @@ impl Repository {
         let id = self.git(&["rev-parse", "HEAD"]);
         let store = Store::open(&self.path().join(".git/objects")).unwrap();
         let id = gix::ObjectId::from_hex(id.as_bytes()).unwrap();
-        let (_, tree) = store.commit(id, &Patience::of(READ_TIMEOUT)).unwrap().unwrap();
+        let (_, tree) = store.commit(id, &Deadline::of(READ_TIMEOUT)).unwrap().unwrap();
         CommitFiles::new(Arc::new(store), tree)
     }
 

@@ -21,8 +21,8 @@ use server::{Says, serve};
 use tempfile::TempDir;
 use tokio::sync::Mutex;
 use worker::{
-    checkout::{CheckoutError, Mirrors, Request, Settings},
-    disk::Disk,
+    checkout::{CheckoutError, MirrorSettings, Mirrors, Request},
+    disk_quota::DiskQuota,
     sandbox::CacheScope,
     source::{CommitFiles, Files, Selection, Spool, Tree, changed_paths},
 };
@@ -46,8 +46,8 @@ struct Worker {
 impl Worker {
     fn new(limit_bytes: u64, timeout: Duration) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let disk = Disk::new(8 << 30);
-        let mirrors = Mirrors::open(Settings {
+        let disk = DiskQuota::new(8 << 30);
+        let mirrors = Mirrors::open(MirrorSettings {
             directory: folder.path().join("mirrors"),
             allow: "127.0.0.1".parse().unwrap(),
             ca_bundle: None,

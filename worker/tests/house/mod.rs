@@ -132,7 +132,7 @@ impl House {
             prepare_memory_bytes: 512 << 20,
             prepare_disk_bytes: 256 << 20,
             max_output_bytes: 1 << 20,
-            disk: worker::disk::Disk::new(1 << 30),
+            disk: worker::disk_quota::DiskQuota::new(1 << 30),
         };
         let sweeper = Sweeper(format!("label=gitfaas.instance={}", config.instance));
         let sandbox = Sandbox::start(config.clone()).await.unwrap();

@@ -222,14 +222,14 @@ fn prepare(table: PrepareTable) -> Result<Option<Prepare>, String> {
 mod tests {
     use super::*;
 
-    const PYTHON: &str = include_str!("../../runner-images/python/runner.toml");
+    const PYTHON: &str = include_str!("../../../runner-images/python/runner.toml");
 
     #[test]
     fn the_built_in_definitions_are_right() {
         for (folder, text) in [
             ("python", PYTHON),
-            ("rust", include_str!("../../runner-images/rust/runner.toml")),
-            ("nodeJS", include_str!("../../runner-images/nodeJS/runner.toml")),
+            ("rust", include_str!("../../../runner-images/rust/runner.toml")),
+            ("nodeJS", include_str!("../../../runner-images/nodeJS/runner.toml")),
         ] {
             assert_eq!(Runner::parse(folder, text, String::new()).unwrap().language, folder);
         }

@@ -1,4 +1,4 @@
-//! HTTP answers that end where they should: gix reads lists of refs into memory as long as they come.
+//! HTTP responses with a limit of bytes and time: gix reads lists of refs into memory without one.
 
 use std::{
     any::Any,
@@ -13,19 +13,19 @@ use gix::protocol::transport::client::blocking_io::http::{
     GetResponse, Http, PostBodyDataKind, PostResponse, reqwest::Remote,
 };
 
-use crate::objects::Patience;
+use crate::objects::Deadline;
 
-/// How much may still be read from a server. Cheap to clone: all answers of a conversation share it.
+/// How much may still be read from a server. Cheap to clone: all answers of a session share it.
 #[derive(Debug, Clone)]
-pub(super) struct Allowance {
+pub(super) struct ReadLimit {
     left_bytes: Arc<AtomicU64>,
-    was_more: Arc<AtomicBool>,
-    patience: Patience,
+    exceeded: Arc<AtomicBool>,
+    deadline: Deadline,
 }
 
-impl Allowance {
-    pub(super) fn new(bytes: u64, patience: Patience) -> Self {
-        Self { left_bytes: Arc::new(AtomicU64::new(bytes)), was_more: Arc::default(), patience }
+impl ReadLimit {
+    pub(super) fn new(bytes: u64, deadline: Deadline) -> Self {
+        Self { left_bytes: Arc::new(AtomicU64::new(bytes)), exceeded: Arc::default(), deadline }
     }
 
     /// From now on so much.
@@ -34,32 +34,32 @@ impl Allowance {
     }
 
     /// Whether the server had more to say.
-    pub(super) fn was_more(&self) -> bool {
-        self.was_more.load(Ordering::Relaxed)
+    pub(super) fn exceeded(&self) -> bool {
+        self.exceeded.load(Ordering::Relaxed)
     }
 
-    pub(super) fn patience(&self) -> &Patience {
-        &self.patience
+    pub(super) fn deadline(&self) -> &Deadline {
+        &self.deadline
     }
 }
 
 /// gix's own HTTP, whose answers are counted.
-pub(super) struct Bounded {
+pub(super) struct LimitedHttp {
     remote: Remote,
-    allowance: Allowance,
+    read_limit: ReadLimit,
 }
 
-impl Bounded {
-    pub(super) fn new(allowance: Allowance) -> Self {
-        Self { remote: Remote::default(), allowance }
+impl LimitedHttp {
+    pub(super) fn new(read_limit: ReadLimit) -> Self {
+        Self { remote: Remote::default(), read_limit }
     }
 
     fn body<B>(&self, inner: B) -> Body<B> {
-        Body { inner, allowance: self.allowance.clone() }
+        Body { inner, read_limit: self.read_limit.clone() }
     }
 }
 
-impl Http for Bounded {
+impl Http for LimitedHttp {
     type Headers = <Remote as Http>::Headers;
     type ResponseBody = Body<<Remote as Http>::ResponseBody>;
     type PostBody = <Remote as Http>::PostBody;
@@ -98,22 +98,22 @@ impl Http for Bounded {
 /// sends nothing at all is the business of the connection's own time-out.
 pub(super) struct Body<B> {
     inner: B,
-    allowance: Allowance,
+    read_limit: ReadLimit,
 }
 
 impl<B: BufRead> BufRead for Body<B> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
-        self.allowance.patience.check().map_err(io::Error::other)?;
+        self.read_limit.deadline.check().map_err(io::Error::other)?;
         let bytes = self.inner.fill_buf()?;
-        if !bytes.is_empty() && self.allowance.left_bytes.load(Ordering::Relaxed) == 0 {
-            self.allowance.was_more.store(true, Ordering::Relaxed);
+        if !bytes.is_empty() && self.read_limit.left_bytes.load(Ordering::Relaxed) == 0 {
+            self.read_limit.exceeded.store(true, Ordering::Relaxed);
             return Err(io::Error::other("the server sends more than is read"));
         }
         Ok(bytes)
     }
 
     fn consume(&mut self, amount: usize) {
-        let left = &self.allowance.left_bytes;
+        let left = &self.read_limit.left_bytes;
         left.store(left.load(Ordering::Relaxed).saturating_sub(amount as u64), Ordering::Relaxed);
         self.inner.consume(amount);
     }

@@ -1,4 +1,4 @@
-//! What is said to a git server: who we are, which commit a ref names, send it. gix speaks the protocol.
+//! A session with a git server: handshake, refs, fetch. gix speaks the protocol.
 //!
 //! One handshake serves all of it. A commit is asked for in one request: what we have is told at once, and
 //! no negotiation is waited for.
@@ -22,11 +22,11 @@ use gix::{
 
 use super::{
     CheckoutError, NotGit, Request,
-    bounded::{Allowance, Bounded},
-    mirrors::Settings,
+    limited_http::{LimitedHttp, ReadLimit},
+    mirrors::MirrorSettings,
     transport,
 };
-use crate::objects::{ObjectError, Patience};
+use crate::objects::{Deadline, ObjectError};
 
 /// What servers say before a pack, in bytes: what they can do, and the refs that were asked for. Servers
 /// that cannot select send all of them, some ten thousand; each takes three times as much of our memory.
@@ -36,29 +36,29 @@ const WRAPPING_BYTES: u64 = 4 << 20;
 const WRAPPING_SHARE: u64 = 100;
 
 /// A server that answered, and what may still be read from it.
-pub(super) struct Conversation<'a> {
-    settings: &'a Settings,
+pub(super) struct GitSession<'a> {
+    settings: &'a MirrorSettings,
     request: &'a Request,
-    allowance: Allowance,
-    transport: Transport<Bounded>,
+    read_limit: ReadLimit,
+    transport: Transport<LimitedHttp>,
     handshake: Handshake,
 }
 
-impl<'a> Conversation<'a> {
+impl<'a> GitSession<'a> {
     /// Says who we are.
     pub(super) fn begin(
-        settings: &'a Settings,
+        settings: &'a MirrorSettings,
         request: &'a Request,
         wanted: &str,
-        patience: &Patience,
+        deadline: &Deadline,
     ) -> Result<Self, CheckoutError> {
         let options = transport::options(&settings.allow, settings.ca_bundle.as_deref(), request)
             .map_err(CheckoutError::Broken)?;
-        let allowance = Allowance::new(LISTING_BYTES, patience.clone());
+        let read_limit = ReadLimit::new(LISTING_BYTES, deadline.clone());
         let begin = || -> gix::Result<_> {
             let url = gix::url::parse(gix::bstr::BStr::new(request.url.as_str()))?;
             let mut transport =
-                Transport::new_http(Bounded::new(allowance.clone()), url, Protocol::V2, false);
+                Transport::new_http(LimitedHttp::new(read_limit.clone()), url, Protocol::V2, false);
             transport.configure(&*options)?;
             let credentials = transport::credentials(settings.allow.clone(), request.clone());
             let handshake = gix::protocol::handshake(
@@ -71,12 +71,12 @@ impl<'a> Conversation<'a> {
             Ok((transport, handshake))
         };
         let (transport, handshake) =
-            begin().map_err(|error| why(&error, settings, request, wanted, &allowance))?;
+            begin().map_err(|error| why(&error, settings, request, wanted, &read_limit))?;
         let format = handshake.capabilities.capability("object-format");
         if format.and_then(|format| format.value()).is_some_and(|format| format == "sha256") {
             return Err(CheckoutError::Sha256);
         }
-        Ok(Self { settings, request, allowance, transport, handshake })
+        Ok(Self { settings, request, read_limit, transport, handshake })
     }
 
     /// The refs whose names begin so. Servers of the old versions have sent all of them already.
@@ -85,12 +85,12 @@ impl<'a> Conversation<'a> {
             let is_asked = |name: &BString| prefixes.iter().any(|prefix| name.starts_with(prefix.as_bytes()));
             return Ok(refs.iter().filter(|found| is_asked(name(found))).cloned().collect());
         }
-        self.allowance.set(LISTING_BYTES);
+        self.read_limit.set(LISTING_BYTES);
         let mut asked = RefPrefixes::new();
         asked.extend(prefixes.iter().map(|prefix| BString::from(prefix.as_str())));
         LsRefsCommand::new(Some(asked), &self.handshake.capabilities, agent())
             .invoke_blocking(&mut self.transport, &mut Discard, false)
-            .map_err(|error| why(&error, self.settings, self.request, wanted, &self.allowance))
+            .map_err(|error| why(&error, self.settings, self.request, wanted, &self.read_limit))
     }
 
     /// Asks for a commit without its parents, and gives the pack to `take`.
@@ -102,8 +102,8 @@ impl<'a> Conversation<'a> {
         take: impl FnOnce(&mut dyn std::io::BufRead) -> Result<(), ObjectError>,
     ) -> Result<(), CheckoutError> {
         let wanted = id.to_hex().to_string();
-        self.allowance.set(LISTING_BYTES);
-        let (allowance, max_bytes) = (self.allowance.clone(), self.settings.max_bytes);
+        self.read_limit.set(LISTING_BYTES);
+        let (read_limit, max_bytes) = (self.read_limit.clone(), self.settings.max_bytes);
         let mut taken = Ok(());
         let fetched = fetch::Context {
             handshake: &mut self.handshake,
@@ -114,14 +114,14 @@ impl<'a> Conversation<'a> {
         let fetched = gix::protocol::fetch(
             &mut Wanted { id, haves },
             |pack, _, _| {
-                allowance
+                read_limit
                     .set(max_bytes.saturating_add(max_bytes / WRAPPING_SHARE).saturating_add(WRAPPING_BYTES));
                 taken = take(pack);
                 // What went wrong is in `taken`; here it only ends the fetch.
                 if taken.is_err() { Err(gix::error::message("not taken").into()) } else { Ok(true) }
             },
             Discard,
-            self.allowance.patience().stopped(),
+            self.read_limit.deadline().stopped(),
             fetched,
             fetch::Options {
                 shallow_file: shallow_file.to_owned(),
@@ -133,14 +133,14 @@ impl<'a> Conversation<'a> {
         match (taken, fetched) {
             // What broke off is told by whoever broke it off.
             (Err(ObjectError::Incoming(source)), Err(error)) => {
-                match why(&error, self.settings, self.request, &wanted, &self.allowance) {
+                match why(&error, self.settings, self.request, &wanted, &self.read_limit) {
                     CheckoutError::Unreachable(_) => Err(CheckoutError::Unreachable(source.to_string())),
                     CheckoutError::TooManyRefs => Err(CheckoutError::TooLarge(max_bytes)),
                     other => Err(other),
                 }
             }
             (Err(error), _) => Err(CheckoutError::of_objects(error)),
-            (Ok(()), Err(error)) => Err(why(&error, self.settings, self.request, &wanted, &self.allowance)),
+            (Ok(()), Err(error)) => Err(why(&error, self.settings, self.request, &wanted, &self.read_limit)),
             (Ok(()), Ok(_)) => Ok(()),
         }
     }
@@ -162,15 +162,15 @@ fn name(found: &Ref) -> &BString {
 /// What an error of gix's means here.
 fn why(
     error: &gix::Error,
-    settings: &Settings,
+    settings: &MirrorSettings,
     request: &Request,
     wanted: &str,
-    allowance: &Allowance,
+    read_limit: &ReadLimit,
 ) -> CheckoutError {
-    if let Err(error) = allowance.patience().check() {
+    if let Err(error) = read_limit.deadline().check() {
         return CheckoutError::of_objects(error);
     }
-    if allowance.was_more() {
+    if read_limit.exceeded() {
         return CheckoutError::TooManyRefs;
     }
     match CheckoutError::read(error, wanted) {
@@ -178,7 +178,7 @@ fn why(
             &settings.allow,
             settings.ca_bundle.as_deref(),
             request,
-            allowance.patience(),
+            read_limit.deadline(),
         )),
         other => other,
     }

@@ -1,4 +1,6 @@
-//! What a job writes: to its log as it comes, and its standard output into the result.
+//! The output of a job: to its log as it comes, and its standard output into the result.
+
+pub mod collector;
 
 use std::collections::VecDeque;
 
@@ -22,9 +24,9 @@ impl LogSink for jobs::log::LogHandle {
     }
 }
 
-/// The result as it is kept.
+/// Output as far as it is kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct CapturedOutput {
     /// Head and tail, together.
     pub bytes: Vec<u8>,
     /// Left out between them.
@@ -33,14 +35,14 @@ pub struct Kept {
 
 /// Keeps the first and the last half of what is allowed.
 #[derive(Debug)]
-pub struct ResultKeeper {
+pub struct ResultCapture {
     head: Vec<u8>,
     tail: VecDeque<u8>,
     half_bytes: usize,
     omitted_bytes: u64,
 }
 
-impl ResultKeeper {
+impl ResultCapture {
     /// Keeps at most `max_bytes`.
     pub fn new(max_bytes: u64) -> Self {
         let half_bytes = usize::try_from(max_bytes / 2).unwrap_or(usize::MAX);
@@ -59,10 +61,10 @@ impl ResultKeeper {
     }
 
     /// What was kept.
-    pub fn finish(self) -> Kept {
+    pub fn finish(self) -> CapturedOutput {
         let mut bytes = self.head;
         bytes.extend(self.tail);
-        Kept { bytes, omitted_bytes: self.omitted_bytes }
+        CapturedOutput { bytes, omitted_bytes: self.omitted_bytes }
     }
 }
 
@@ -99,7 +101,7 @@ mod tests {
     fn a_long_result_keeps_head_and_tail_and_counts_the_rest() {
         let all: Vec<u8> = (0..1000u32).flat_map(|n| n.to_be_bytes()).collect();
         for step in [1, 7, 64, 4000] {
-            let mut keeper = ResultKeeper::new(100);
+            let mut keeper = ResultCapture::new(100);
             all.chunks(step).for_each(|chunk| keeper.push(chunk));
             let kept = keeper.finish();
             assert_eq!(kept.bytes, [&all[..50], &all[3950..]].concat(), "in steps of {step}");
@@ -109,9 +111,9 @@ mod tests {
 
     #[test]
     fn a_short_result_is_whole() {
-        let mut keeper = ResultKeeper::new(100);
+        let mut keeper = ResultCapture::new(100);
         keeper.push(b"3.14");
-        assert_eq!(keeper.finish(), Kept { bytes: b"3.14".to_vec(), omitted_bytes: 0 });
+        assert_eq!(keeper.finish(), CapturedOutput { bytes: b"3.14".to_vec(), omitted_bytes: 0 });
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The filters of registration and manifest: whether a push concerns its function at all.
+//! The branch and path filters of registration and manifest: whether a push concerns its function.
 
 use hooks::git_ref::merge_queue_target;
 use jobs::{Filter, Trigger, manifest::Manifest};
@@ -10,11 +10,11 @@ use crate::{
     source::{CommitFiles, Files, changed_paths},
 };
 
-/// Why the filters of registration and manifest say no, if they do. Calls are not filtered.
+/// Why the filters of registration and manifest skip a job, if they do. Calls are not filtered.
 ///
 /// Two trees are compared, so a pull request is compared with what its target was then: where the
 /// target moved on, its changes count too, and the filter rather says yes.
-pub(crate) async fn filtered(
+pub(crate) async fn skip_reason(
     mirrors: &Mirrors,
     request: &ExecutionRequest,
     manifest: &Manifest,

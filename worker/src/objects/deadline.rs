@@ -1,4 +1,4 @@
-//! How long a piece of work may still take.
+//! The deadline of an operation on objects.
 
 use std::{
     sync::{
@@ -12,13 +12,13 @@ use super::ObjectError;
 
 /// A deadline, and whether anybody still waits. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Patience {
+pub(crate) struct Deadline {
     until: Instant,
     whole: Duration,
     stopped: Arc<AtomicBool>,
 }
 
-impl Patience {
+impl Deadline {
     /// `whole` from now on, or until `stopped` says so.
     pub(crate) fn new(whole: Duration, stopped: Arc<AtomicBool>) -> Self {
         Self { until: Instant::now() + whole, whole, stopped }

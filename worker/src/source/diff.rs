@@ -8,7 +8,7 @@ use super::{
     CommitFiles, MAX_FILES, READ_TIMEOUT, SourceError,
     commit::{Folder, MAX_DEPTH},
 };
-use crate::objects::{Patience, Store};
+use crate::objects::{Deadline, Store};
 
 /// The paths in which two commits differ, found by comparing their trees; equal subtrees are not
 /// entered. Stops early when `enough` says so.
@@ -21,9 +21,9 @@ pub fn changed_paths(
     new: &CommitFiles,
     enough: &mut dyn FnMut(&str) -> bool,
 ) -> Result<(), SourceError> {
-    let patience = Patience::of(READ_TIMEOUT);
+    let deadline = Deadline::of(READ_TIMEOUT);
     let mut comparison =
-        Comparison { old: &old.store, new: &new.store, seen: 0, patience: &patience, enough };
+        Comparison { old: &old.store, new: &new.store, seen: 0, deadline: &deadline, enough };
     comparison.folders(Some(old.tree), Some(new.tree), "", 0, 0).map(|_| ())
 }
 
@@ -34,7 +34,7 @@ struct Comparison<'a> {
     new: &'a Store,
     /// Entries of folders that were entered, on both sides.
     seen: usize,
-    patience: &'a Patience,
+    deadline: &'a Deadline,
     enough: &'a mut dyn FnMut(&str) -> bool,
 }
 
@@ -47,7 +47,7 @@ impl Comparison<'_> {
         open: u64,
     ) -> Result<(Entries, u64), SourceError> {
         let Some(tree) = tree else { return Ok((Entries::new(), 0)) };
-        let folder = Folder::read(store, &tree, open, self.patience)?;
+        let folder = Folder::read(store, &tree, open, self.deadline)?;
         self.seen += folder.entries().count();
         if self.seen > 2 * MAX_FILES {
             return Err(SourceError::TooMany);

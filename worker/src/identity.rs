@@ -1,53 +1,46 @@
-//! Who this worker is, and what it needs before its first job.
+//! The identity of a worker: its name and data directory, locked against other processes.
 
 use std::{
     fs::{File, TryLockError},
     io::{Read as _, Write as _},
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use anyhow::{Context as _, bail};
 use jobs::WorkerName;
 
-use crate::{
-    checkout::{Mirrors, Settings},
-    config::Config,
-    disk::Disk,
-    execute::Executor,
-    sandbox::{Sandbox, SandboxConfig},
-};
-
 /// Local runs at once on one data directory, each a worker of its own.
 const MAX_LOCAL_RUNS: usize = 64;
 
-/// A worker's name, and the lock that says that no other process bears it.
+/// A worker's name, and the lock that keeps every other process from using it.
 #[derive(Debug)]
-pub struct Identity {
+pub struct WorkerIdentity {
     /// This installation.
     pub instance: String,
     /// The worker.
     pub name: WorkerName,
-    /// Where it keeps its things.
+    /// Its data directory.
     pub directory: PathBuf,
     _lock: File,
 }
 
-impl Identity {
+impl WorkerIdentity {
     /// The worker of a data directory; its name is made once and kept there.
     ///
     /// # Errors
     /// Another process is this worker, or the disk.
-    pub fn of(data_dir: &Path, instance: String, given: Option<&WorkerName>) -> anyhow::Result<Self> {
+    pub fn open(data_dir: &Path, instance: String, given: Option<&WorkerName>) -> anyhow::Result<Self> {
         let directory = data_dir.join("worker");
         let Some(lock) = lock(&directory)? else {
             bail!("another worker uses {}; give each its own GITFAAS_DATA_DIR", directory.display());
         };
         let name = match given {
             Some(name) => name.clone(),
-            None => kept(&directory.join("name"), || format!("w{}", hex::encode(rand::random::<[u8; 5]>())))?
-                .parse()
-                .context("the worker's name cannot be read")?,
+            None => read_or_create(&directory.join("name"), || {
+                format!("w{}", hex::encode(rand::random::<[u8; 5]>()))
+            })?
+            .parse()
+            .context("the worker's name cannot be read")?,
         };
         Ok(Self { instance, name, directory, _lock: lock })
     }
@@ -59,7 +52,7 @@ impl Identity {
     pub fn local(data_dir: &Path) -> anyhow::Result<Self> {
         let root = data_dir.join("run");
         std::fs::create_dir_all(&root).with_context(|| format!("cannot use {}", root.display()))?;
-        let instance = kept(&root.join("instance"), || uuid::Uuid::now_v7().to_string())?;
+        let instance = read_or_create(&root.join("instance"), || uuid::Uuid::now_v7().to_string())?;
         for number in 0..MAX_LOCAL_RUNS {
             let directory = root.join(number.to_string());
             if let Some(lock) = lock(&directory)? {
@@ -90,8 +83,8 @@ fn lock(directory: &Path) -> anyhow::Result<Option<File>> {
     }
 }
 
-/// A word that is made once and then kept in a file.
-fn kept(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<String> {
+/// The value in a file, which is created on first use.
+fn read_or_create(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<String> {
     let cannot = || format!("cannot use {}", path.display());
     let mut text = String::new();
     if let Ok(mut file) = File::open(path) {
@@ -112,49 +105,4 @@ fn kept(path: &Path, make: impl FnOnce() -> String) -> anyhow::Result<String> {
         }
     }
     Ok(text.trim().to_owned())
-}
-
-/// Containers and mirrors, ready.
-///
-/// # Errors
-/// Docker cannot be used, or the disk.
-pub async fn executor(config: &Config, identity: &Identity) -> anyhow::Result<Executor> {
-    let spool = config.data_dir.join("spool");
-    // What an earlier process left there has no reader.
-    let _ = std::fs::remove_dir_all(&spool);
-    std::fs::create_dir_all(&spool).with_context(|| format!("cannot use {}", spool.display()))?;
-    let disk = Disk::new(config.owner_disk_bytes);
-    let sandbox = Sandbox::start(SandboxConfig {
-        docker_host: config.docker_host.clone(),
-        runtime: config.runtime.clone(),
-        instance: identity.instance.clone(),
-        worker: identity.name.to_string(),
-        data_dir: identity.directory.clone(),
-        proxy_volume: config.proxy_volume.clone(),
-        slots: config.slots,
-        image_prefix: config.image_prefix.clone(),
-        runner_images: config.runner_images.clone(),
-        ca_bundle: config.ca_bundle.clone(),
-        prepare_allow: config.prepare_allow.clone(),
-        run_allow: config.run_allow.clone(),
-        prepare_hosts: config.prepare_hosts.clone(),
-        prepare_timeout: config.prepare_timeout,
-        prepare_memory_bytes: config.prepare_memory_bytes,
-        prepare_disk_bytes: config.prepare_disk_bytes,
-        max_output_bytes: config.max_output_bytes,
-        disk: disk.clone(),
-    })
-    .await?;
-    for (language, how) in sandbox.missing() {
-        tracing::warn!("{language} is not offered: {how}");
-    }
-    let mirrors = Mirrors::open(Settings {
-        directory: identity.directory.join("mirrors"),
-        allow: config.clone_allow.clone(),
-        ca_bundle: config.ca_bundle.clone(),
-        max_bytes: config.max_repo_bytes,
-        timeout: config.fetch_timeout,
-        disk,
-    })?;
-    Ok(Executor { sandbox, mirrors, config: Arc::new(config.clone()) })
 }

@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use crate::{
     mask::{Mask, MaskedStream},
-    output::{ErrorTail, Kept, LogSink, ResultKeeper},
+    output::{CapturedOutput, ErrorTail, LogSink, ResultCapture},
     sandbox::Chunk,
 };
 
@@ -21,25 +21,25 @@ const OUTPUT_QUEUE: usize = 64;
 
 /// What the containers of one attempt write to.
 #[derive(Debug)]
-pub struct Sink {
+pub struct OutputCollector {
     /// To be given to them.
     pub sender: mpsc::Sender<Chunk>,
-    collecting: JoinHandle<(Kept, Option<String>)>,
+    collecting: JoinHandle<(CapturedOutput, Option<String>)>,
 }
 
 struct Collector {
     log: Arc<dyn LogSink>,
     mask: Mask,
     streams: Vec<((Phase, LogSource), MaskedStream)>,
-    result: ResultKeeper,
+    result: ResultCapture,
     errors: ErrorTail,
 }
 
-impl Sink {
+impl OutputCollector {
     /// Collects until the last sender is gone.
     pub fn start(log: Arc<dyn LogSink>, max_result_bytes: u64, mask: Mask) -> Self {
         let (sender, mut receiver) = mpsc::channel(OUTPUT_QUEUE);
-        let result = ResultKeeper::new(max_result_bytes);
+        let result = ResultCapture::new(max_result_bytes);
         let mut collector =
             Collector { log, mask, streams: Vec::new(), result, errors: ErrorTail::default() };
         let collecting = tokio::spawn(async move {
@@ -52,9 +52,9 @@ impl Sink {
     }
 
     /// Result and error output, once everything that was written has been taken.
-    pub async fn finish(self) -> (Kept, Option<String>) {
+    pub async fn finish(self) -> (CapturedOutput, Option<String>) {
         drop(self.sender);
-        self.collecting.await.unwrap_or((Kept { bytes: Vec::new(), omitted_bytes: 0 }, None))
+        self.collecting.await.unwrap_or((CapturedOutput { bytes: Vec::new(), omitted_bytes: 0 }, None))
     }
 }
 
@@ -81,7 +81,7 @@ impl Collector {
         self.log.write(phase, source, bytes);
     }
 
-    fn finish(mut self) -> (Kept, Option<String>) {
+    fn finish(mut self) -> (CapturedOutput, Option<String>) {
         for ((phase, source), mut stream) in std::mem::take(&mut self.streams) {
             self.keep(phase, source, stream.finish());
         }
@@ -107,7 +107,7 @@ mod tests {
     #[tokio::test]
     async fn a_secret_in_pieces_between_those_of_the_other_output_reaches_nothing() {
         let log = Arc::new(Written::default());
-        let sink = Sink::start(log.clone(), 1000, Mask::of(["hunter2!"]));
+        let collector = OutputCollector::start(log.clone(), 1000, Mask::of(["hunter2!"]));
         let pieces = [
             (LogSource::Stdout, "out hun"),
             (LogSource::Stderr, "err hunte"),
@@ -117,9 +117,9 @@ mod tests {
             (LogSource::Stdout, " hunt"),
         ];
         for (source, text) in pieces {
-            sink.sender.send(Chunk { phase: Phase::Run, source, bytes: text.into() }).await.unwrap();
+            collector.sender.send(Chunk { phase: Phase::Run, source, bytes: text.into() }).await.unwrap();
         }
-        let (result, errors) = sink.finish().await;
+        let (result, errors) = collector.finish().await;
         assert_eq!(result.bytes, b"out *** end hunt");
         assert_eq!(errors.as_deref(), Some("err ***"));
         let of = |wanted: LogSource| {

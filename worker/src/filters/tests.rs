@@ -11,8 +11,8 @@ use test_case::test_case;
 
 use super::*;
 use crate::{
-    checkout::{Credential, Settings},
-    disk::Disk,
+    checkout::{Credential, MirrorSettings},
+    disk_quota::DiskQuota,
     output::LogSink,
     sandbox::{CacheScope, JobTag},
     source::test_repository::Repository,
@@ -94,13 +94,13 @@ fn what_cannot_be_compared_passes() {
 async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     // Nothing may be reached, so no base can be had.
-    let mirrors = Mirrors::open(Settings {
+    let mirrors = Mirrors::open(MirrorSettings {
         directory: folder.path().to_owned(),
         allow: Allow::none(),
         ca_bundle: None,
         max_bytes: 1 << 20,
         timeout: Duration::from_secs(60),
-        disk: Disk::new(1 << 30),
+        disk: DiskQuota::new(1 << 30),
     })
     .unwrap();
     let text = format!(r#"{{"language": "python", {}"#, &fields[1..]);
@@ -120,5 +120,5 @@ async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Op
         cache_scope: CacheScope::new("a", String::new()),
     };
     let files = Files::Commit(Repository::new().first());
-    filtered(&mirrors, &request, &manifest, &files, &Nobody).await
+    skip_reason(&mirrors, &request, &manifest, &files, &Nobody).await
 }
