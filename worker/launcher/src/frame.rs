@@ -11,7 +11,7 @@ const HEAD_BYTES: usize = 5;
 /// One thing that the launcher says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Frame {
-    /// The launcher waits for its orders.
+    /// The launcher waits for its program.
     Ready,
     /// The files are in place; the program's time begins.
     Started,

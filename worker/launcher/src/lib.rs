@@ -1,6 +1,6 @@
-//! The conversation between a worker and the launcher, which is process 1 of every container.
+//! The protocol between a worker and the launcher, which is process 1 of every container.
 //!
-//! Down, over the container's attached input: [`Orders`] (a length, then JSON), then the tar of
+//! Down, over the container's attached input: a [`ProgramSpec`] (a length, then JSON), then the tar of
 //! `/work` (a length, then the bytes). The input then stays open: when it closes, the launcher
 //! ends everything, so a worker that dies leaves nothing running.
 //!
@@ -10,7 +10,7 @@
 //! Both ends are built from this file's types in one build, so the format has no versions.
 
 mod frame;
-mod orders;
+mod program_spec;
 
 pub use frame::{Decoder, End, Frame, MAX_PAYLOAD_BYTES, Malformed};
-pub use orders::{Fill, Link, Orders, read_length, read_orders};
+pub use program_spec::{Fill, Link, ProgramSpec, read_length, read_spec};

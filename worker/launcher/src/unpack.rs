@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::account;
+use crate::cgroup;
 use launcher::Link;
 
 /// Why the files are not in place.
@@ -22,7 +22,7 @@ pub(crate) fn unpack(input: &mut impl Read, length: u64, dir: &Path) -> Result<(
     let unpacked = archive.unpack(dir);
     let drained = io::copy(&mut tar, &mut io::sink());
     unpacked.and(drained.map(drop)).map_err(|error| {
-        let disk_full = account::is_full(dir);
+        let disk_full = cgroup::is_full(dir);
         let sentence = if disk_full {
             format!("the files do not fit into {}", dir.display())
         } else {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use launcher::{Decoder, End, Fill, Frame, Link, Orders};
+use launcher::{Decoder, End, Fill, Frame, Link, ProgramSpec};
 
 struct Launcher {
     child: Child,
@@ -21,8 +21,8 @@ struct Said {
     end: Option<End>,
 }
 
-fn shell(dir: &Path, script: &str) -> Orders {
-    Orders {
+fn shell(dir: &Path, script: &str) -> ProgramSpec {
+    ProgramSpec {
         argv: vec!["/bin/sh".into(), "-c".into(), script.into()],
         env: vec![("PATH".into(), "/usr/bin:/bin".into())],
         cwd: dir.to_owned(),
@@ -33,7 +33,7 @@ fn shell(dir: &Path, script: &str) -> Orders {
     }
 }
 
-fn start(orders: &Orders, tar: &[u8]) -> Launcher {
+fn start(spec: &ProgramSpec, tar: &[u8]) -> Launcher {
     let mut child = Command::new(env!("CARGO_BIN_EXE_launcher"))
         .arg("wait")
         .stdin(Stdio::piped())
@@ -41,14 +41,14 @@ fn start(orders: &Orders, tar: &[u8]) -> Launcher {
         .spawn()
         .unwrap();
     let mut input = child.stdin.take().unwrap();
-    input.write_all(&orders.encode()).unwrap();
+    input.write_all(&spec.encode()).unwrap();
     input.write_all(&(tar.len() as u64).to_be_bytes()).unwrap();
     input.write_all(tar).unwrap();
     Launcher { child, input }
 }
 
-fn run(orders: &Orders, tar: &[u8]) -> Said {
-    let mut launcher = start(orders, tar);
+fn run(spec: &ProgramSpec, tar: &[u8]) -> Said {
+    let mut launcher = start(spec, tar);
     let said = listen(&mut launcher.child);
     drop(launcher.input);
     launcher.child.wait().unwrap();
@@ -94,10 +94,10 @@ fn both_outputs_and_the_exit_code_arrive() {
 #[test]
 fn the_tree_is_in_place_and_arguments_are_exact() {
     let dir = tempfile::tempdir().unwrap();
-    let mut orders = shell(dir.path(), "");
-    orders.argv = ["./show", "a b", "$(id)", "\"'\n", ""].map(str::to_owned).to_vec();
+    let mut spec = shell(dir.path(), "");
+    spec.argv = ["./show", "a b", "$(id)", "\"'\n", ""].map(str::to_owned).to_vec();
     let tar = tar_of("show", b"#!/bin/sh\nprintf '<%s>' \"$@\"\n");
-    let said = run(&orders, &tar);
+    let said = run(&spec, &tar);
     assert_eq!(String::from_utf8_lossy(&said.stdout), "<a b><$(id)><\"'\n><>");
 }
 
@@ -111,9 +111,9 @@ fn the_input_of_the_program_is_empty_and_its_environment_is_ours_alone() {
 #[test]
 fn a_program_that_ignores_its_time_is_ended_at_the_deadline() {
     let dir = tempfile::tempdir().unwrap();
-    let mut orders = shell(dir.path(), "trap '' TERM; echo on; while :; do sleep 1; done");
-    orders.deadline_ms = 300;
-    let end = run(&orders, &[]).end.unwrap();
+    let mut spec = shell(dir.path(), "trap '' TERM; echo on; while :; do sleep 1; done");
+    spec.deadline_ms = 300;
+    let end = run(&spec, &[]).end.unwrap();
     assert!(end.timed_out);
     assert_eq!(end.signal, Some(9));
 }
@@ -131,9 +131,9 @@ fn a_background_process_that_holds_the_output_does_not_hold_the_job() {
 #[test]
 fn output_beyond_the_limit_ends_the_program_and_is_cut_exactly() {
     let dir = tempfile::tempdir().unwrap();
-    let mut orders = shell(dir.path(), "yes");
-    orders.output_bytes = 100_001;
-    let said = run(&orders, &[]);
+    let mut spec = shell(dir.path(), "yes");
+    spec.output_bytes = 100_001;
+    let said = run(&spec, &[]);
     assert_eq!(said.stdout.len(), 100_001);
     assert!(said.end.unwrap().output_exceeded);
 }
@@ -149,9 +149,9 @@ fn nothing_is_lost_before_the_end() {
 #[test]
 fn a_program_that_is_not_there_is_127_with_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
-    let mut orders = shell(dir.path(), "");
-    orders.argv = vec!["no-such-program".into()];
-    let said = run(&orders, &[]);
+    let mut spec = shell(dir.path(), "");
+    spec.argv = vec!["no-such-program".into()];
+    let said = run(&spec, &[]);
     assert_eq!(said.end.unwrap().exit_code, Some(127));
     assert!(String::from_utf8_lossy(&said.stderr).contains("cannot run no-such-program"));
 }
@@ -185,10 +185,10 @@ fn closing_the_input_ends_the_program() {
 #[test]
 fn the_deadline_holds_while_nobody_reads() {
     let dir = tempfile::tempdir().unwrap();
-    let mut orders = shell(dir.path(), "yes & echo $! >pid; wait");
-    orders.deadline_ms = 500;
-    orders.output_bytes = u64::MAX;
-    let mut launcher = start(&orders, &[]);
+    let mut spec = shell(dir.path(), "yes & echo $! >pid; wait");
+    spec.deadline_ms = 500;
+    spec.output_bytes = u64::MAX;
+    let mut launcher = start(&spec, &[]);
     launcher.child.wait().unwrap();
     let pid = std::fs::read_to_string(dir.path().join("pid")).unwrap();
     assert!(!Path::new("/proc").join(pid.trim()).exists());
@@ -197,21 +197,21 @@ fn the_deadline_holds_while_nobody_reads() {
 #[test]
 fn a_link_is_made_where_its_target_is() {
     let dir = tempfile::tempdir().unwrap();
-    let mut orders = shell(dir.path(), "readlink here; test ! -L there && echo none");
-    orders.links = vec![
+    let mut spec = shell(dir.path(), "readlink here; test ! -L there && echo none");
+    spec.links = vec![
         Link { path: dir.path().join("here"), target: "/usr".into() },
         Link { path: dir.path().join("there"), target: "/no/such/place".into() },
     ];
-    assert_eq!(run(&orders, &[]).stdout, b"/usr\nnone\n");
+    assert_eq!(run(&spec, &[]).stdout, b"/usr\nnone\n");
 }
 
 #[test]
 fn what_is_filled_beyond_its_limit_ends_the_program() {
     let (dir, env) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let script = format!("head -c 3000000 /dev/zero >{}/a; sleep 30", env.path().display());
-    let mut orders = shell(dir.path(), &script);
-    orders.fill = Some(Fill { path: env.path().to_owned(), limit_bytes: 1_000_000 });
-    let end = run(&orders, &[]).end.unwrap();
+    let mut spec = shell(dir.path(), &script);
+    spec.fill = Some(Fill { path: env.path().to_owned(), limit_bytes: 1_000_000 });
+    let end = run(&spec, &[]).end.unwrap();
     assert!(end.disk_full);
     assert!(end.filled_bytes.unwrap() > 1_000_000);
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jobs::Phase;
-use launcher::{Fill, Orders};
+use launcher::{Fill, ProgramSpec};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -48,7 +48,7 @@ impl Slot {
         let hosts = config.prepare_hosts.clone();
         let policy = Policy::Packages { hosts, allow: config.prepare_allow.clone() };
         let admitted = self.resources.proxy.admit(policy, Phase::Prepare, output.clone());
-        let orders = Orders {
+        let program = ProgramSpec {
             argv: command,
             env: variables(&runner, self.inner.certificates, &env),
             cwd: WORK.into(),
@@ -59,7 +59,7 @@ impl Slot {
         };
         let spec = Spec::fill(self.engine(), &runner, fresh.environment.clone());
         let session = SessionRequest {
-            orders: &orders,
+            program: &program,
             tree: &inputs,
             phase: Phase::Prepare,
             output: &output,

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jobs::{LogSource, Phase};
-use launcher::{Frame, Orders};
+use launcher::{Frame, ProgramSpec};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
@@ -30,7 +30,7 @@ const SIGKILL: i32 = 9;
 
 /// What a launcher is to run, and where its output goes.
 pub(crate) struct SessionRequest<'a> {
-    pub(crate) orders: &'a Orders,
+    pub(crate) program: &'a ProgramSpec,
     pub(crate) tree: &'a Tree,
     pub(crate) phase: Phase,
     pub(crate) output: &'a mpsc::Sender<Chunk>,
@@ -109,7 +109,7 @@ async fn exchange(
             Some(Frame::Started) => {
                 let now = Instant::now();
                 started = Some(now);
-                deadline = now + Duration::from_millis(request.orders.deadline_ms) + BEYOND_DEADLINE;
+                deadline = now + Duration::from_millis(request.program.deadline_ms) + BEYOND_DEADLINE;
                 continue;
             }
             Some(Frame::Stdout(bytes)) => (LogSource::Stdout, bytes),
@@ -139,7 +139,7 @@ async fn write(
     input: &mut (impl AsyncWrite + Unpin),
     request: &SessionRequest<'_>,
 ) -> Result<(), WriteError> {
-    let mut head = request.orders.encode();
+    let mut head = request.program.encode();
     head.extend_from_slice(&request.tree.len_bytes().to_be_bytes());
     input.write_all(&head).await.map_err(|_| WriteError::Launcher)?;
     let mut tree = request.tree.reader().await.map_err(WriteError::Tree)?;

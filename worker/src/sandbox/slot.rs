@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jobs::Phase;
-use launcher::Orders;
+use launcher::ProgramSpec;
 use tokio::sync::{Mutex, OwnedMutexGuard, mpsc};
 use tokio_util::sync::CancellationToken;
 
@@ -71,7 +71,7 @@ impl Slot {
             Network::None => Policy::DenyAll,
         };
         let admitted = self.resources.proxy.admit(policy, Phase::Run, output.clone());
-        let orders = Orders {
+        let program = ProgramSpec {
             argv,
             env: variables(&runner, self.inner.certificates, &env),
             cwd: WORK.into(),
@@ -81,8 +81,13 @@ impl Slot {
             fill: None,
         };
         let spec = Spec::run(self.engine(), &runner, environment, &limits);
-        let session =
-            SessionRequest { orders: &orders, tree: &tree, phase: Phase::Run, output: &output, stop: &stop };
+        let session = SessionRequest {
+            program: &program,
+            tree: &tree,
+            phase: Phase::Run,
+            output: &output,
+            stop: &stop,
+        };
         let end = self.execute(Task { tag, role: Role::Run, spec, session }, guard).await;
         drop(admitted);
         self.refill();

@@ -1,4 +1,4 @@
-//! One job: take the orders, run the program, forward what it writes, end everything, tell how.
+//! Supervises one program: reads its spec, runs it, forwards its output, ends everything, reports the end.
 //!
 //! Rules that hold because of this file: nothing of the program is alive when the end is told;
 //! everything it wrote by then was sent before; the deadline holds even when nobody reads what
@@ -16,14 +16,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use launcher::{End, Fill, Frame, MAX_PAYLOAD_BYTES, Orders};
+use launcher::{End, Fill, Frame, MAX_PAYLOAD_BYTES, ProgramSpec};
 use nix::errno::Errno;
 use nix::sys::prctl;
 use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 
-use crate::{account, readable, unpack};
+use crate::{cgroup, prepared_dir, unpack};
 
 /// How often the size of what is filled is taken.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -46,12 +46,12 @@ enum Event {
 /// Where frames go, one whole frame at a time.
 type Output = Arc<Mutex<File>>;
 
-/// Waits for orders and carries them out. The exit code says only whether the end was told.
-pub(crate) fn wait() -> ExitCode {
+/// Waits for a program and runs it. The exit code says only whether the end was reported.
+pub(crate) fn supervise() -> ExitCode {
     // The program has our uid: it must not read our memory or borrow our output.
     let _ = prctl::set_dumpable(false);
     let _ = prctl::set_child_subreaper(true);
-    match obey() {
+    match session() {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("gitfaas: launcher: {error}");
@@ -60,22 +60,22 @@ pub(crate) fn wait() -> ExitCode {
     }
 }
 
-fn obey() -> io::Result<()> {
+fn session() -> io::Result<()> {
     let mut input = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let output = Arc::new(Mutex::new(File::from(io::stdout().as_fd().try_clone_to_owned()?)));
     send(&output, &Frame::Ready)?;
-    let Some(orders) = launcher::read_orders(&mut input)? else {
+    let Some(spec) = launcher::read_spec(&mut input)? else {
         return Ok(());
     };
     let length = launcher::read_length(&mut input)?;
-    let unpacked = unpack::unpack(&mut input, length, &orders.cwd).and_then(|()| {
-        unpack::link(&orders.links).map_err(|error| unpack::NotUnpacked {
+    let unpacked = unpack::unpack(&mut input, length, &spec.cwd).and_then(|()| {
+        unpack::link(&spec.links).map_err(|error| unpack::NotUnpacked {
             sentence: format!("a link cannot be made: {error}"),
-            disk_full: account::is_full(&orders.cwd),
+            disk_full: cgroup::is_full(&spec.cwd),
         })
     });
     let end = match unpacked {
-        Ok(()) => run(&orders, input, &output)?,
+        Ok(()) => run(&spec, input, &output)?,
         Err(unpack::NotUnpacked { sentence, disk_full }) => {
             Some(End { error: Some(sentence), disk_full, ..End::default() })
         }
@@ -87,30 +87,30 @@ fn obey() -> io::Result<()> {
 }
 
 /// Runs the program to whatever end; `None` if nobody is there any more to be told.
-fn run(orders: &Orders, input: File, output: &Output) -> io::Result<Option<End>> {
+fn run(spec: &ProgramSpec, input: File, output: &Output) -> io::Result<Option<End>> {
     let (stdout, stdout_end) = io::pipe()?;
     let (stderr, stderr_end) = io::pipe()?;
     let (events, happened) = mpsc::channel();
     let (draining, drained) = mpsc::channel::<()>();
-    let left = Arc::new(AtomicU64::new(orders.output_bytes));
+    let left = Arc::new(AtomicU64::new(spec.output_bytes));
     // Every thread is there before the program is: it may leave no room for another one.
     forward(stdout, Frame::Stdout, output, &left, &events, &draining);
     forward(stderr, Frame::Stderr, output, &left, &events, &draining);
     drop(draining);
     watch_input(input, events.clone());
-    if let Some(fill) = orders.fill.clone() {
+    if let Some(fill) = spec.fill.clone() {
         measure(fill, events.clone());
     }
     let (started, gone) = reap(events);
     send(output, &Frame::Started)?;
 
-    let deadline = Instant::now() + Duration::from_millis(orders.deadline_ms);
+    let deadline = Instant::now() + Duration::from_millis(spec.deadline_ms);
     let spawned = Command::new(std::env::current_exe()?)
         .args(["exec", "--"])
-        .args(&orders.argv)
+        .args(&spec.argv)
         .env_clear()
-        .envs(orders.env.iter().map(|(name, value)| (name, value)))
-        .current_dir(&orders.cwd)
+        .envs(spec.env.iter().map(|(name, value)| (name, value)))
+        .current_dir(&spec.cwd)
         .process_group(0)
         .stdin(Stdio::null())
         .stdout(stdout_end)
@@ -153,22 +153,22 @@ fn run(orders: &Orders, input: File, output: &Output) -> io::Result<Option<End>>
             Event::Filled => end.disk_full = true,
         }
     }
-    settle(&mut end, orders);
+    settle(&mut end, spec);
     Ok(Some(end))
 }
 
 /// Completes the end with what was counted.
-fn settle(end: &mut End, orders: &Orders) {
-    end.oom_kills = account::oom_kills();
-    end.processes_refused = account::processes_refused();
-    end.peak_memory_bytes = account::peak_memory_bytes();
-    end.disk_full |= account::is_full(&orders.cwd) || account::is_full(Path::new("/tmp"));
-    if let Some(fill) = &orders.fill {
-        let bytes = readable::size_bytes(&fill.path);
+fn settle(end: &mut End, spec: &ProgramSpec) {
+    end.oom_kills = cgroup::oom_kills();
+    end.processes_refused = cgroup::processes_refused();
+    end.peak_memory_bytes = cgroup::peak_memory_bytes();
+    end.disk_full |= cgroup::is_full(&spec.cwd) || cgroup::is_full(Path::new("/tmp"));
+    if let Some(fill) = &spec.fill {
+        let bytes = prepared_dir::size_bytes(&fill.path);
         end.filled_bytes = Some(bytes);
         end.disk_full |= bytes > fill.limit_bytes;
         if end.exit_code == Some(0)
-            && let Err(error) = readable::open_to_all(&fill.path)
+            && let Err(error) = prepared_dir::open_to_all(&fill.path)
         {
             end.error = Some(format!("what was prepared cannot be made readable: {error}"));
         }
@@ -229,7 +229,7 @@ fn watch_input(mut input: File, events: Sender<Event>) {
 /// Looks at the size of what is filled.
 fn measure(fill: Fill, events: Sender<Event>) {
     thread::spawn(move || {
-        while readable::size_bytes(&fill.path) <= fill.limit_bytes {
+        while prepared_dir::size_bytes(&fill.path) <= fill.limit_bytes {
             thread::sleep(MEASURE_EVERY);
         }
         let _ = events.send(Event::Filled);

@@ -1,4 +1,4 @@
-//! What the launcher is told to do, before the tar that follows.
+//! The program that a launcher runs, sent before the tar of its files.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -6,12 +6,12 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-/// Orders longer than this are refused: arguments and environment of a program may have 2 MiB.
-const MAX_ORDERS_BYTES: u32 = 8 * 1024 * 1024;
+/// A longer spec is refused: arguments and environment of a program may have 2 MiB.
+const MAX_SPEC_BYTES: u32 = 8 * 1024 * 1024;
 
 /// One program to run in this container.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Orders {
+pub struct ProgramSpec {
     /// Program and arguments, exactly; the program is looked for in the `PATH` of `env`.
     pub argv: Vec<String>,
     /// The whole environment. It may hold secrets, so it is never printed.
@@ -47,18 +47,18 @@ pub struct Fill {
 }
 
 /// Without the values of the environment, which may be secrets.
-impl fmt::Debug for Orders {
+impl fmt::Debug for ProgramSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names = self.env.iter().map(|(name, _)| name);
-        f.debug_struct("Orders")
+        f.debug_struct("ProgramSpec")
             .field("argv", &self.argv)
             .field("env", &names.collect::<Vec<_>>())
             .finish_non_exhaustive()
     }
 }
 
-impl Orders {
-    /// The orders as they travel: a length (u32, big endian), then JSON.
+impl ProgramSpec {
+    /// The spec as it is sent: a length (u32, big endian), then JSON.
     pub fn encode(&self) -> Vec<u8> {
         let json = serde_json::to_vec(self).expect("strings and numbers are JSON");
         let mut bytes = (json.len() as u32).to_be_bytes().to_vec();
@@ -67,16 +67,16 @@ impl Orders {
     }
 }
 
-/// Reads orders; `None` if the input ended before they began.
-pub fn read_orders(input: &mut impl Read) -> io::Result<Option<Orders>> {
+/// Reads a spec; `None` if the input ended before it began.
+pub fn read_spec(input: &mut impl Read) -> io::Result<Option<ProgramSpec>> {
     let mut length = [0; 4];
     match input.read(&mut length[..1])? {
         0 => return Ok(None),
         _ => input.read_exact(&mut length[1..])?,
     }
     let length = u32::from_be_bytes(length);
-    if length > MAX_ORDERS_BYTES {
-        return Err(io::Error::other("the orders are too long"));
+    if length > MAX_SPEC_BYTES {
+        return Err(io::Error::other("the spec are too long"));
     }
     let mut json = vec![0; length as usize];
     input.read_exact(&mut json)?;
@@ -95,8 +95,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn orders_travel_and_arguments_stay_exact() {
-        let orders = Orders {
+    fn a_spec_travels_and_arguments_stay_exact() {
+        let spec = ProgramSpec {
             argv: vec!["a b".into(), "$(c)\n\"'".into(), String::new()],
             env: vec![("A".into(), "=x".into())],
             cwd: "/work".into(),
@@ -105,13 +105,13 @@ mod tests {
             links: vec![Link { path: "/work/n".into(), target: "/env/n".into() }],
             fill: Some(Fill { path: "/env".into(), limit_bytes: 9 }),
         };
-        let bytes = orders.encode();
-        assert_eq!(read_orders(&mut bytes.as_slice()).unwrap(), Some(orders));
+        let bytes = spec.encode();
+        assert_eq!(read_spec(&mut bytes.as_slice()).unwrap(), Some(spec));
     }
 
     #[test]
-    fn an_input_that_ends_at_once_is_no_order_and_half_an_order_is_an_error() {
-        assert_eq!(read_orders(&mut io::empty()).unwrap(), None);
-        assert!(read_orders(&mut [0, 0].as_slice()).is_err());
+    fn an_input_that_ends_at_once_is_no_spec_and_half_a_spec_is_an_error() {
+        assert_eq!(read_spec(&mut io::empty()).unwrap(), None);
+        assert!(read_spec(&mut [0, 0].as_slice()).is_err());
     }
 }
