@@ -8,7 +8,7 @@ mod support;
 use futures_util::future::join_all;
 use github::{APP_ID, Github, Lost};
 use jobs::{
-    Commit, Delivery, Job, JobId, Verdict,
+    CommitStatus, Delivery, Job, JobId, Verdict,
     bucket::Entry,
     grants::{GrantReply, JobGrant, StatusGrant},
     streams::commit_key,
@@ -108,7 +108,7 @@ async fn job_grant(service: &Service, job: &Job, refused: Option<&str>) -> JobGr
 async fn status_grant(service: &Service, job: &Job) -> Result<StatusGrant, String> {
     let context = job.context.as_deref().unwrap_or("gitfaas/push");
     let commit = commit_key(job.repo.unwrap(), job.sha.as_ref().unwrap(), context);
-    let taken = |now: &Entry<Commit>| Some(Commit { poster: Some("w1".to_owned()), ..now.value.clone() });
+    let taken = |now: &Entry<CommitStatus>| Some(CommitStatus::clone(&now.value.claim("w1")));
     service.ledger.commits.change(&commit, taken).await.unwrap().expect("there is a status to post");
     match asked(service, json!({ "kind": "status", "commit": commit, "job": job.id })).await {
         GrantReply::Status(grant) => Ok(grant),

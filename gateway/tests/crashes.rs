@@ -106,7 +106,7 @@ impl Pushed {
         if steps < 5 {
             return job;
         }
-        ledger.touch_status(&record).await.unwrap();
+        ledger.mark_status_dirty(&record).await.unwrap();
         if steps >= 6 {
             ledger.enqueue(&record.value).await.unwrap();
         }
@@ -129,7 +129,7 @@ impl Pushed {
         let head = ledger.heads.get(&head_key(self.repo, MAIN)).await.unwrap().unwrap().value;
         assert_eq!((head.after.clone(), head.job), (after.clone(), Some(job)));
         let commit = ledger.commits.get(&commit_key(self.repo, &after, CONTEXT)).await.unwrap();
-        assert_eq!(commit.unwrap().value.job, job);
+        assert_eq!(commit.unwrap().value.job(), job);
         let statuses = ledger.js.get_stream(STATUSES).await.unwrap();
         let told = statuses.get_last_raw_message_by_subject(&status(self.repo, &after, CONTEXT)).await;
         told.expect("a poster is told");

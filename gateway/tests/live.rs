@@ -9,7 +9,7 @@ use std::time::Duration;
 use eventsource_stream::{Event, Eventsource as _};
 use futures_util::{Stream, StreamExt as _};
 use jobs::{
-    Commit, LogSource, Phase, WorkerName,
+    CommitStatus, LogSource, Phase, WorkerName,
     bucket::Entry,
     grants::{GrantReply, GrantRequest},
     streams,
@@ -145,7 +145,7 @@ async fn the_link_of_a_status_opens_one_job_and_nothing_else() {
     let commit = service.ledger.commits.keys().await.unwrap().remove(0);
     let request = GrantRequest::Status { commit: commit.clone(), job };
     assert!(matches!(ask(&service, "w1", &request).await, GrantReply::Unavailable { .. }));
-    let taken = |entry: &Entry<Commit>| Some(Commit { poster: Some("me".to_owned()), ..entry.value.clone() });
+    let taken = |entry: &Entry<CommitStatus>| Some(CommitStatus::clone(&entry.value.claim("me")));
     service.ledger.commits.change(&commit, taken).await.unwrap();
     let GrantReply::Status(grant) = ask(&service, "w1", &request).await else {
         panic!("a status grant is given")

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use jobs::{
-    Commit, CommitState, Delivery, JobId, State,
+    CommitState, CommitStatus, Delivery, JobId, State,
     bucket::{Entry, from_watch},
     streams::{STATUSES, commit_key},
 };
@@ -118,9 +118,11 @@ async fn a_status_whose_message_was_lost_is_queued_again_unless_the_forge_refuse
         let answer = sent.answers(StatusCode::ACCEPTED).await;
         jobs.push(answer["jobs"][0].as_str().unwrap().to_owned());
     }
-    let refused = |now: &Entry<Commit>| {
-        let (refused, refused_state) = (Some("no".to_owned()), Some(CommitState::Pending));
-        Some(Commit { refused, refused_state, ..now.value.clone() })
+    let refused = |now: &Entry<CommitStatus>| {
+        let mut claimed = now.value.claim("w1");
+        let before = claimed.clone();
+        claimed.rejected(CommitState::Pending, "no".to_owned());
+        claimed.release(&before)
     };
     for digit in ["b", "c"] {
         service.ledger.commits.change(&key(digit), refused).await.unwrap().expect("it has a status");

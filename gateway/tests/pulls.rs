@@ -317,8 +317,11 @@ async fn a_check_repeats_no_job_that_a_worker_put_in_the_place_of_its_own() {
     let others = service.submit(&victim, "http://127.0.0.1:9/victim/private.git").await;
     let first: Job = service.ledger.job(first.parse().unwrap()).await.unwrap().unwrap().value;
     let at = jobs::streams::commit_key(first.repo.unwrap(), first.sha.as_ref().unwrap(), "gitfaas/push");
-    let put =
-        |entry: &jobs::bucket::Entry<jobs::Commit>| Some(jobs::Commit { job: others, ..entry.value.clone() });
+    let put = |entry: &jobs::bucket::Entry<jobs::CommitStatus>| {
+        let mut json = serde_json::to_value(&entry.value).unwrap();
+        json["job"] = serde_json::to_value(others).unwrap();
+        Some(serde_json::from_value(json).unwrap())
+    };
     service.ledger.commits.change(&at, put).await.unwrap().unwrap();
     let body = rerequested(&url, "check_suite", APP, None);
     let asked = service.deliver("github", GITHUB_SECRET, "check_suite", "6", &body);

@@ -16,7 +16,7 @@ impl Ledger {
     /// NATS is away.
     pub async fn end(&self, id: JobId, outcome: &Outcome) -> Result<Option<Entry<Job>>, LedgerError> {
         let Some(entry) = self.end_untold(id, outcome).await? else { return Ok(None) };
-        self.touch_status(&entry).await?;
+        self.mark_status_dirty(&entry).await?;
         Ok(Some(entry))
     }
 

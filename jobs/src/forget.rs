@@ -52,7 +52,7 @@ impl Ledger {
         for context in job.contexts() {
             let key = commit_key(repo, sha, context);
             if let Some(commit) = self.commits.get(&key).await?
-                && commit.value.job == job.id
+                && commit.value.job() == job.id
             {
                 deleted(self.commits.delete(&key, commit.revision).await)?;
             }

@@ -15,7 +15,7 @@ use crate::{
     accounts::Accounts,
     active_owners::ActiveOwners,
     bucket::{Bucket, BucketError, Entry},
-    commit::{self, Commit},
+    commit_status::{self, CommitStatus},
     forge_records::{Delivery, Head, PushSeen, Repo},
     lease::Lease,
     lock::Holder,
@@ -53,7 +53,7 @@ pub struct Ledger {
     /// Heads, by [`crate::head_key`].
     pub heads: Bucket<Head>,
     /// Commits, by [`streams::commit_key`].
-    pub commits: Bucket<Commit>,
+    pub commits: Bucket<CommitStatus>,
     /// Workers, by name.
     pub workers: Bucket<Presence>,
     /// Locks, by task.
@@ -147,7 +147,7 @@ impl Ledger {
             deliveries: Bucket::open(&js, streams::DELIVERIES).await?,
             pushes: Bucket::open(&js, streams::PUSHES).await?,
             heads: Bucket::open(&js, streams::HEADS).await?,
-            commits: Bucket::open(&js, streams::COMMITS).await?.reading(commit::NEWEST),
+            commits: Bucket::open(&js, streams::COMMITS).await?.reading(commit_status::NEWEST_VERSION),
             workers: Bucket::open(&js, streams::WORKERS).await?,
             locks: Bucket::open(&js, streams::LOCKS).await?,
             meta: Bucket::open(&js, streams::META).await?,
@@ -199,7 +199,7 @@ impl Ledger {
     }
 
     /// Writes the record of a job that is over before it began, in one write: nobody ever finds it waiting. A
-    /// record that is there already is returned. Its status is told by [`Ledger::touch_status`].
+    /// record that is there already is returned. Its status is told by [`Ledger::mark_status_dirty`].
     ///
     /// # Errors
     /// NATS is away.
@@ -222,7 +222,7 @@ impl Ledger {
     pub async fn announce(&self, entry: &Entry<Job>) -> Result<(), LedgerError> {
         if entry.value.state == State::Pending && entry.value.attempt == 0 {
             // Once the commit is entered, poster and worker may hear of it in any order.
-            let keys = self.enter_commits(entry).await?;
+            let keys = self.enter_job_statuses(entry).await?;
             tokio::try_join!(self.publish_statuses(&keys), self.enqueue(&entry.value))?;
         }
         Ok(())
@@ -284,7 +284,7 @@ impl Ledger {
         }
         self.take_out(waiting).await?;
         let entry = self.jobs.get(&entry.key).await?.ok_or(BucketError::Conflict { key: entry.key })?;
-        self.touch_status(&entry).await?;
+        self.mark_status_dirty(&entry).await?;
         Ok(Some(Claim { entry, lease }))
     }
 
@@ -324,7 +324,7 @@ impl Ledger {
     ) -> Result<Option<Entry<Job>>, LedgerError> {
         let entry = self.change_attempt(id, attempt, |job| notes(job).ended(outcome)).await?;
         if let Some(entry) = &entry {
-            self.touch_status(entry).await?;
+            self.mark_status_dirty(entry).await?;
         }
         Ok(entry)
     }

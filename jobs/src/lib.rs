@@ -8,7 +8,7 @@ pub mod accounts;
 pub mod active_owners;
 pub mod audit;
 pub mod bucket;
-mod commit;
+mod commit_status;
 pub mod connect;
 mod ending;
 pub mod env;
@@ -37,13 +37,12 @@ pub mod result;
 mod secret;
 pub mod sessions;
 pub mod signed;
-mod statuses;
 pub mod stores;
 pub mod streams;
 pub mod units;
 pub mod usage;
 
-pub use commit::{Commit, Doubts, Posted};
+pub use commit_status::{ClaimedStatus, CommitStatus, Posted, RepostReason, StatusIssues};
 pub use filter::{Filter, NotAGlob};
 pub use forge_records::{
     Delivery, Forks, Head, Links, Problem, ProblemKind, PullRequests, PushSeen, Repo, RepoEvent, SkipCi,

@@ -62,7 +62,7 @@ impl Ledger {
         let entry = self.change_attempt(id, attempt, |job| job.handed_back_needing(time)).await?;
         if let Some(entry) = &entry {
             // The forge may have been told that it runs.
-            self.touch_status(entry).await?;
+            self.mark_status_dirty(entry).await?;
             self.enqueue(&entry.value).await?;
         }
         Ok(entry)

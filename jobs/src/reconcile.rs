@@ -142,7 +142,7 @@ async fn queue_missing(ledger: &Ledger, pending: Vec<Entry<Job>>) -> Result<usiz
             ledger.jobs.change(&entry.key, again).await?.filter(|now| now.value.state == State::Pending)
         {
             tracing::warn!(job.id = %now.value.id, "a pending job was not in the queue");
-            ledger.touch_status(&now).await?;
+            ledger.mark_status_dirty(&now).await?;
             ledger.enqueue(&now.value).await?;
             queued += 1;
         }
@@ -167,7 +167,7 @@ async fn take_back(ledger: &Ledger, id: JobId) -> Result<bool, LedgerError> {
     }
     let back = ledger.change_attempt(id, attempt, |job| Job { failures, ..job.handed_back() }).await?;
     if let Some(entry) = &back {
-        ledger.touch_status(entry).await?;
+        ledger.mark_status_dirty(entry).await?;
         ledger.enqueue(&entry.value).await?;
     }
     Ok(back.is_some())

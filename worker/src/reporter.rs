@@ -26,7 +26,7 @@ use std::{
 use async_nats::jetstream::{AckKind, message::Acker};
 use hooks::{address::Allow, checks::CheckClient, status::StatusClient};
 use jobs::{
-    Commit, Job, JobId, Ledger, State,
+    ClaimedStatus, CommitStatus, Job, JobId, Ledger, State,
     bucket::{BucketError, Entry},
 };
 
@@ -166,7 +166,7 @@ impl Reporter {
         let mut log: Option<(JobId, LogView)> = None;
         loop {
             let Some(entry) = self.ledger.commits.get(key).await? else { return Ok(Done::Ack) };
-            if entry.value.poster.is_some() {
+            if entry.value.is_claimed() {
                 let (revision, since) = *seen.get_or_insert((entry.revision, Instant::now()));
                 if revision != entry.revision {
                     seen = None;
@@ -183,34 +183,33 @@ impl Reporter {
                     Left::Now => {}
                 }
             }
-            let Some((taken, me)) = self.take_entry(&entry).await? else { continue };
+            let Some(claimed) = self.claim(&entry).await? else { continue };
             let since = Instant::now();
-            if let Some(delivery) = &taken.delivery {
-                let Turn { next, done } = self.turn_of_delivery(key, &taken, delivery, since).await;
-                self.note(key, &me, &next).await?;
+            if let Some(delivery) = claimed.delivery() {
+                let Turn { next, done } = self.turn_of_delivery(key, &claimed, delivery, since).await;
+                self.release(key, &next).await?;
                 // A job may have taken the commit over meanwhile.
                 match self.ledger.commits.get(key).await? {
-                    Some(now) if now.value.delivery.is_none() => continue,
+                    Some(now) if now.value.delivery().is_none() => continue,
                     Some(_) | None => return Ok(done.unwrap_or(Done::Ack)),
                 }
             }
-            // Read after taking: what is posted is never older than what another posted before.
-            let turn = match self.ledger.job(taken.job).await? {
-                Some(job) if !agrees(&taken, &job) => {
-                    let turn = self.turn(key, &taken, &job, &mut log, since).await;
+            // Read after claiming: what is posted is never older than what another posted before.
+            let turn = match self.ledger.job(claimed.job()).await? {
+                Some(job) if !agrees(&claimed, &job) => {
+                    let turn = self.turn(key, &claimed, &job, &mut log, since).await;
                     Some((turn, job))
                 }
                 Some(_) | None => None,
             };
             match turn {
                 Some((Turn { next, done }, job)) => {
-                    let noted = self.note(key, &me, &next).await?;
-                    let was_posted =
-                        next.posted.as_ref().is_some_and(|posted| posted.revision == job.revision);
+                    let released = self.release(key, &next).await?;
+                    let was_posted = next.last_posted().is_some_and(|posted| posted.revision == job.revision);
                     // That a job runs is told late on purpose.
                     let is_on_time = was_posted && job.value.state != State::Working;
-                    if let Some(noted) = noted.filter(|_| is_on_time) {
-                        let delay = noted.written_at.duration_since(job.written_at);
+                    if let Some(released) = released.filter(|_| is_on_time) {
+                        let delay = released.written_at.duration_since(job.written_at);
                         self.metrics.delayed(delay.try_into().unwrap_or_default());
                     }
                     if let Some(done) = done {
@@ -218,7 +217,7 @@ impl Reporter {
                     }
                 }
                 None => {
-                    self.note(key, &me, &taken).await?;
+                    self.release(key, &claimed).await?;
                 }
             }
         }
@@ -226,16 +225,16 @@ impl Reporter {
 
     /// What the forge is still to be told. A record that changes after this look sends a message of its
     /// own.
-    async fn left(&self, key: &str, commit: &Commit) -> anyhow::Result<Left> {
+    async fn left(&self, key: &str, commit: &CommitStatus) -> anyhow::Result<Left> {
         // What is to be said of a delivery a gateway tells.
-        if commit.delivery.is_some() {
+        if commit.delivery().is_some() {
             return Ok(Left::Now);
         }
-        let Some(job) = self.ledger.job(commit.job).await? else { return Ok(Left::Nothing) };
+        let Some(job) = self.ledger.job(commit.job()).await? else { return Ok(Left::Nothing) };
         if agrees(commit, &job) {
             return Ok(Left::Nothing);
         }
-        let told = commit.posted.as_ref().filter(|posted| posted.job == job.value.id);
+        let told = commit.last_posted().filter(|posted| posted.job == job.value.id);
         let (State::Working, Some(told)) = (job.value.state, told) else { return Ok(Left::Now) };
         // It was said to wait, and runs: that is told after a while.
         let now = Instant::now();
@@ -250,56 +249,36 @@ impl Reporter {
         Ok(if left.is_zero() { Left::Now } else { Left::Later(left) })
     }
 
-    /// Writes a word of ours into the entry; `None` when another was faster.
-    async fn take_entry(&self, entry: &Entry<Commit>) -> anyhow::Result<Option<(Commit, String)>> {
-        let me = hex::encode(rand::random::<[u8; 8]>());
-        let mut taken = Commit { poster: Some(me.clone()), ..entry.value.clone() };
-        // Whoever had it and did not come back may have sent something.
-        taken.check_run_unsure |= entry.value.poster.is_some();
-        taken.doubts.unanswered |= entry.value.poster.is_some();
-        match self.ledger.commits.update(&entry.key, &taken, entry.revision).await {
-            Ok(_) => Ok(Some((taken, me))),
+    /// Claims the entry with a token of ours; `None` when another poster was faster.
+    async fn claim(&self, entry: &Entry<CommitStatus>) -> anyhow::Result<Option<ClaimedStatus>> {
+        let token = hex::encode(rand::random::<[u8; 8]>());
+        let claimed = entry.value.claim(&token);
+        match self.ledger.commits.update(&entry.key, &claimed, entry.revision).await {
+            Ok(_) => Ok(Some(claimed)),
             Err(error) if error.is_conflict() => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Notes what was posted and frees the entry, unless another has taken it over meanwhile. A newer
-    /// job that was written in between stays.
-    async fn note(&self, key: &str, me: &str, next: &Commit) -> Result<Option<Entry<Commit>>, BucketError> {
-        let noted = |entry: &Entry<Commit>| {
-            if entry.value.poster.as_deref() != Some(me) {
-                return None;
-            }
-            let mut freed = Commit { posted: next.posted.clone(), poster: None, ..entry.value.clone() };
-            freed.doubts.unanswered |= next.doubts.unanswered;
-            // The rest is this job's alone.
-            Some(if freed.job == next.job && freed.delivery == next.delivery {
-                Commit {
-                    refused: next.refused.clone(),
-                    refused_state: next.refused_state,
-                    check_run: next.check_run,
-                    check_run_unsure: next.check_run_unsure,
-                    doubts: next.doubts,
-                    ..freed
-                }
-            } else {
-                freed
-            })
-        };
-        self.ledger.commits.change(key, noted).await
+    /// Notes what was posted and frees the entry, unless another poster has taken it over meanwhile.
+    async fn release(
+        &self,
+        key: &str,
+        next: &ClaimedStatus,
+    ) -> Result<Option<Entry<CommitStatus>>, BucketError> {
+        self.ledger.commits.change(key, |now| next.release(&now.value)).await
     }
 }
 
 /// Whether the forge was told this job's colour, and of one that runs that it does; or refused to be told
 /// this very one.
-fn agrees(commit: &Commit, job: &Entry<Job>) -> bool {
-    let told = commit.posted.as_ref().is_some_and(|posted| {
+fn agrees(commit: &CommitStatus, job: &Entry<Job>) -> bool {
+    let told = commit.last_posted().is_some_and(|posted| {
         posted.job == job.value.id
             && posted.state == job.value.commit_state()
             && (posted.running || job.value.state != State::Working)
     });
-    told || commit.was_refused(job.value.commit_state())
+    told || commit.was_rejected(job.value.commit_state())
 }
 
 fn backoff(failures: u32) -> Duration {

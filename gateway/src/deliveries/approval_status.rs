@@ -5,7 +5,7 @@
 //! request was closed.
 
 use hooks::incoming::PullRequest;
-use jobs::{Commit, CommitSha, Repo, streams::commit_key};
+use jobs::{CommitSha, CommitStatus, Repo, streams::commit_key};
 
 use crate::{deliveries::Deliveries, error::ApiError};
 
@@ -23,8 +23,8 @@ impl Deliveries {
         if !repo.posts {
             return Ok(());
         }
-        let fresh = Commit::of_delivery(repo.id, &pull.head_sha, PULL_REQUEST, delivery);
-        let key = self.ledger.enter_commit_of(fresh).await?;
+        let fresh = CommitStatus::of_delivery(repo.id, &pull.head_sha, PULL_REQUEST, delivery);
+        let key = self.ledger.enter_delivery_status(fresh).await?;
         Ok(self.ledger.publish_status(&key).await?)
     }
 
@@ -32,7 +32,7 @@ impl Deliveries {
     pub(crate) async fn show_void(&self, repo: &Repo, sha: &CommitSha) -> Result<(), ApiError> {
         let key = commit_key(repo.id, sha, PULL_REQUEST);
         match self.ledger.commits.get(&key).await? {
-            Some(entry) if entry.value.delivery.is_some() => Ok(self.ledger.publish_status(&key).await?),
+            Some(entry) if entry.value.delivery().is_some() => Ok(self.ledger.publish_status(&key).await?),
             Some(_) | None => Ok(()),
         }
     }

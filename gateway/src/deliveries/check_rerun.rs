@@ -28,9 +28,9 @@ impl Deliveries {
         for context in self.contexts(asked, repo).await? {
             let key = commit_key(repo.id, &asked.sha, &context);
             if let Some(commit) = self.ledger.commits.get(&key).await?
-                && self.job_of_commit(commit.value.job, repo, &asked.sha).await?.is_some()
+                && self.job_of_commit(commit.value.job(), repo, &asked.sha).await?.is_some()
             {
-                originals.push(commit.value.job);
+                originals.push(commit.value.job());
             }
         }
         if originals.is_empty() {

@@ -54,7 +54,7 @@ impl Deliveries {
         };
         if is_full {
             self.job_records.note(&entry);
-            self.ledger.touch_status(&entry).await?;
+            self.ledger.mark_status_dirty(&entry).await?;
             return Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Refused, QUEUE_FULL) });
         }
         // A record that was there already may have been changed since.

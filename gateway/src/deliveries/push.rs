@@ -63,7 +63,7 @@ impl Deliveries {
         let entry = self.ledger.record_ended(new, &Outcome::Skipped { why: SAYS_SO.to_owned() }).await?;
         self.job_records.note(&entry);
         self.move_head(moved, repo, None).await?;
-        self.ledger.touch_status(&entry).await?;
+        self.ledger.mark_status_dirty(&entry).await?;
         Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Accepted, SAYS_SO) })
     }
 
@@ -82,7 +82,7 @@ impl Deliveries {
             return Ok(None);
         };
         // Workers write entries of commits too: which job one names is held against what was signed.
-        let Some(entry) = self.job_records.record(commit.value.job).await? else { return Ok(None) };
+        let Some(entry) = self.job_records.record(commit.value.job()).await? else { return Ok(None) };
         let job = &entry.value;
         if job.repo != Some(repo.id) || job.sha.as_ref() != Some(sha) {
             return Ok(None);

@@ -21,17 +21,19 @@ impl Grants {
         stale: Option<&str>,
     ) -> Result<DeliveryGrant, NotGranted> {
         let commit = self.taken_commit(commit).await?;
-        if commit.delivery.as_deref() != Some(delivery) {
+        if commit.delivery() != Some(delivery) {
             return refused("the commit does not wait for this delivery");
         }
         let found = self.ledger.deliveries.get(delivery).await.map_err(unavailable)?;
         let Some(found) = found.map(|entry| entry.value) else { return refused("no such delivery") };
         let Some(pull) = pull_of(&found).filter(|pull| {
-            pull.head_sha == commit.sha && found.repo == Some(commit.repo) && commit.context == PULL_REQUEST
+            pull.head_sha == *commit.sha()
+                && found.repo == Some(commit.repo())
+                && commit.context() == PULL_REQUEST
         }) else {
             return refused("the delivery is not of this commit");
         };
-        let repo = self.ledger.repos.get(&commit.repo.to_string()).await.map_err(unavailable)?;
+        let repo = self.ledger.repos.get(&commit.repo().to_string()).await.map_err(unavailable)?;
         let Some(repo) = repo.map(|entry| entry.value) else {
             return refused("the repository is not registered");
         };

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use hooks::{CloneUrl, app::Right};
 use jobs::{
-    Cause, Commit, Job, JobId, Outcome, Repo, SecretEvent, WorkerName,
+    Cause, CommitStatus, Job, JobId, Outcome, Repo, SecretEvent, WorkerName,
     grants::{Asked, CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},
 };
 use tokio_util::sync::CancellationToken;
@@ -199,9 +199,9 @@ impl Grants {
         let commit = self.taken_commit(commit).await?;
         let found = self.job_to_post(job).await?;
         let of_commit = |job: &Job| {
-            job.repo == Some(commit.repo)
-                && job.sha.as_ref() == Some(&commit.sha)
-                && job.contexts().any(|context| *context == commit.context)
+            job.repo == Some(commit.repo())
+                && job.sha.as_ref() == Some(commit.sha())
+                && job.contexts().any(|context| *context == commit.context())
         };
         let Some(job) = found.filter(of_commit) else {
             return refused("the job is not of this commit");
@@ -213,12 +213,12 @@ impl Grants {
         Ok(status_grant(speaks, self.page_urls.link(job.id, repo.links)))
     }
 
-    /// The entry in `commits` that a poster has taken.
-    pub(crate) async fn taken_commit(&self, key: &str) -> Result<Commit, NotGranted> {
+    /// The entry in `commits` that a poster has claimed.
+    pub(crate) async fn taken_commit(&self, key: &str) -> Result<CommitStatus, NotGranted> {
         let is_key = key.bytes().all(|b| b.is_ascii_hexdigit() || b == b'.' || b == b'-');
         let found = if is_key { self.ledger.commits.get(key).await.map_err(unavailable)? } else { None };
         let Some(commit) = found.map(|entry| entry.value) else { return refused("no such commit") };
-        if commit.poster.is_none() {
+        if !commit.is_claimed() {
             return Err(NotGranted::Unavailable("the commit's entry must be taken first".to_owned()));
         }
         Ok(commit)

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_nats::jetstream::kv;
 use futures_util::StreamExt as _;
 use jobs::{
-    Commit, Delivery, Job, Ledger,
+    CommitStatus, Delivery, Job, Ledger,
     bucket::{Bucket, BucketError},
     streams,
 };
@@ -71,7 +71,7 @@ pub(crate) async fn deliveries(
 
 /// Follows the bucket of commits into the index. Nobody waits for what lay there at the start.
 pub(crate) async fn commits(ledger: Ledger, index: Arc<Index>, stop: CancellationToken) {
-    let take: Take<Commit> = {
+    let take: Take<CommitStatus> = {
         let index = Arc::clone(&index);
         Arc::new(move |changes, at, sync| index.take_commits(&changes, Some(&at), sync))
     };

@@ -26,7 +26,7 @@ use std::{
 
 use changed_owners::ChangedOwners;
 pub(crate) use history::JobSize;
-use jobs::{Commit, Delivery, Job, JobId, RepoId, bucket::Entry};
+use jobs::{CommitStatus, Delivery, Job, JobId, RepoId, bucket::Entry};
 pub(crate) use lists::{DeliveryFilter, JobFilter};
 use redb::{
     Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition,
@@ -263,7 +263,7 @@ impl Index {
     /// Takes changes of commits in.
     pub(crate) fn take_commits(
         &self,
-        changes: &[Change<Commit>],
+        changes: &[Change<CommitStatus>],
         at: Option<&Position>,
         sync: Durability,
     ) -> Result<(), IndexError> {

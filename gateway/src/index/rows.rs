@@ -1,6 +1,6 @@
 //! What the index keeps of a job, of a delivery and of a commit.
 
-use jobs::{Commit, Delivery, Job, JobId, RepoId, State, UserId, Verdict, bucket::Entry};
+use jobs::{CommitStatus, Delivery, Job, JobId, RepoId, State, UserId, Verdict, bucket::Entry};
 use redb::{ReadableTable as _, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -249,19 +249,20 @@ pub(super) fn remove_delivery(write: &WriteTransaction, key: &str) -> Result<(),
 
 /// A commit whose end is to be said again, or is not yet seen to be shown, is kept; of any other there is
 /// nothing.
-pub(super) fn put_commit(write: &WriteTransaction, entry: &Entry<Commit>) -> Result<(), IndexError> {
+pub(super) fn put_commit(write: &WriteTransaction, entry: &Entry<CommitStatus>) -> Result<(), IndexError> {
     let commit = &entry.value;
-    let posted = commit.posted.as_ref().filter(|posted| posted.job == commit.job);
+    let posted = commit.posted_of_newest_job();
     let mut doubtful = write.open_table(DOUBTFUL)?;
-    let refusals = if commit.end_was_refused() { commit.doubts.refusals.max(1) } else { 0 };
+    let refusals = if commit.final_state_was_rejected() { commit.issues().rejections.max(1) } else { 0 };
     let revision = posted.map_or(0, |posted| posted.revision);
     match refusals {
-        0 if commit.is_to_compare() => doubtful.insert(entry.key.as_bytes(), (0, revision))?,
+        0 if commit.awaits_verification() => doubtful.insert(entry.key.as_bytes(), (0, revision))?,
         1..=MAX_REFUSALS => doubtful.insert(entry.key.as_bytes(), (refusals, revision))?,
         _ => doubtful.remove(entry.key.as_bytes())?,
     };
     // Of a job that is not known yet nothing is done: its record will say that it is to be posted.
-    let id = commit.job.as_bytes().as_slice();
+    let id = commit.job();
+    let id = id.as_bytes().as_slice();
     let known = write.open_table(JOBS)?.get(id)?.and_then(|row| JobRow::read(row.value()));
     let Some(known) = known else { return Ok(()) };
     let mut unposted = write.open_table(UNPOSTED)?;

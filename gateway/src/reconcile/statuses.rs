@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jobs::{Commit, Job, JobId, bucket::Entry};
+use jobs::{CommitStatus, Job, JobId, bucket::Entry};
 
 use crate::{
     error::ApiError,
@@ -79,7 +79,7 @@ async fn look_at(services: &Services, id: JobId, role: Role) -> Result<(), ApiEr
         return match role {
             Role::Leader => {
                 tracing::info!(job.id = %id, "a status is not at the forge; it is queued again");
-                Ok(ledger.touch_status(&entry).await?)
+                Ok(ledger.mark_status_dirty(&entry).await?)
             }
             Role::Standby => Ok(()),
         };
@@ -89,13 +89,13 @@ async fn look_at(services: &Services, id: JobId, role: Role) -> Result<(), ApiEr
 
 /// Whether nothing is left to be posted for this record: it was, the forge will not take what it says,
 /// or a newer job took its place.
-fn is_settled(commit: &Entry<Commit>, record: &Entry<Job>) -> bool {
+fn is_settled(commit: &Entry<CommitStatus>, record: &Entry<Job>) -> bool {
     let commit = &commit.value;
-    let newer = commit.job != record.value.id && commit.created_revision > record.created_revision();
-    let posted = commit.posted.as_ref().is_some_and(|posted| {
+    let newer = commit.job() != record.value.id && commit.created_revision() > record.created_revision();
+    let posted = commit.last_posted().is_some_and(|posted| {
         posted.job == record.value.id
             && (posted.revision >= record.revision || posted.state == record.value.commit_state())
     });
-    let refused = commit.job == record.value.id && commit.was_refused(record.value.commit_state());
+    let refused = commit.job() == record.value.id && commit.was_rejected(record.value.commit_state());
     newer || posted || refused
 }

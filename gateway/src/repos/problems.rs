@@ -2,7 +2,7 @@
 
 use hooks::CloneUrl;
 use jiff::Timestamp;
-use jobs::{ProblemKind, Repo, RepoId, Unproved, bucket::Entry};
+use jobs::{CommitStatus, ProblemKind, Repo, RepoId, RepostReason, Unproved, bucket::Entry};
 
 use crate::{
     auth::identity::Identity,
@@ -66,19 +66,19 @@ impl Registrations {
     pub(crate) async fn note_answer(&self, key: &str, doubt: StatusIssue) -> Result<(), ApiError> {
         let Some(entry) = self.ledger.commits.get(key).await? else { return Ok(()) };
         let commit = &entry.value;
-        match (&commit.refused, doubt.refusals) {
+        match (commit.rejection(), doubt.refusals) {
             (Some(reason), 1..) if is_about_credential(reason) => {
-                self.status_was_refused(commit.repo, reason).await
+                self.status_was_refused(commit.repo(), reason).await
             }
             // That is noted already.
-            (Some(reason), 1..) if reason == TOKEN_ENDED => self.hand_over(commit.repo).await,
+            (Some(reason), 1..) if reason == TOKEN_ENDED => self.hand_over(commit.repo()).await,
             (Some(_), 1..) | (None, 1..) => Ok(()),
             (_, 0) => {
-                let had = self.repos.find(|repo| repo.id == commit.repo);
+                let had = self.repos.find(|repo| repo.id == commit.repo());
                 let has = |of| had.iter().any(|entry| entry.value.problem(of).is_some());
                 for about in [ProblemKind::Status, ProblemKind::Token] {
                     if has(about) {
-                        self.note_problem(commit.repo, about, None).await?;
+                        self.note_problem(commit.repo(), about, None).await?;
                     }
                 }
                 Ok(())
@@ -94,14 +94,8 @@ impl Registrations {
             if doubt.refusals == 0 || !key.starts_with(&prefix) {
                 continue;
             }
-            let unsaid = |now: &Entry<jobs::Commit>| {
-                now.value.end_was_refused().then(|| jobs::Commit {
-                    refused: None,
-                    refused_state: None,
-                    ..now.value.clone()
-                })
-            };
-            self.ledger.commits.change(&key, unsaid).await?;
+            let repost = |now: &Entry<CommitStatus>| now.value.repost(RepostReason::Rejected);
+            self.ledger.commits.change(&key, repost).await?;
             self.ledger.publish_status(&key).await?;
         }
         Ok(())

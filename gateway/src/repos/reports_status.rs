@@ -86,18 +86,18 @@ impl Registrations {
             return Ok(Some(view(StatusWord::Waiting, None)));
         };
         let commit = &found.value;
-        if commit.job != job.id {
+        if commit.job() != job.id {
             let newer = "a newer job of this commit speaks for it".to_owned();
             return Ok(Some(view(StatusWord::Posted, Some(newer))));
         }
-        let posted = commit.posted.as_ref().filter(|posted| posted.job == job.id);
+        let posted = commit.last_posted().filter(|posted| posted.job == job.id);
         if posted.is_some_and(|posted| posted.state == job.commit_state()) {
             return Ok(Some(view(StatusWord::Posted, None)));
         }
-        if let Some(reason) = commit.refused.clone().filter(|_| commit.was_refused(job.commit_state())) {
+        if let Some(reason) = commit.rejection().filter(|_| commit.was_rejected(job.commit_state())) {
             let since = Some(found.written_at);
             let fix = Some(fix(ProblemKind::Status).to_owned());
-            return Ok(Some(StatusView { since, fix, ..view(StatusWord::Refused, Some(reason)) }));
+            return Ok(Some(StatusView { since, fix, ..view(StatusWord::Refused, Some(reason.to_owned())) }));
         }
         Ok(Some(view(StatusWord::Waiting, None)))
     }

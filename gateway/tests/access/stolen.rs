@@ -8,7 +8,8 @@ use async_nats::jetstream::consumer::PullConsumer;
 use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    Cause, Commit, CommitSha, Fault, Job, JobId, NewJob, Outcome, Phase, Repo, State, Trigger, WorkerName,
+    Cause, CommitSha, CommitStatus, Fault, Job, JobId, NewJob, Outcome, Phase, Repo, State, Trigger,
+    WorkerName,
     bucket::Entry,
     grants::{GrantReply, GrantRequest},
     head_key,
@@ -118,8 +119,11 @@ async fn a_status_is_granted_for_what_was_signed_alone() {
         let repo = scene.repo.parse().unwrap();
         let key = commit_key(repo, sha, "gitfaas/push");
         // Entries of commits are written by workers.
-        let put = |entry: &Entry<Commit>| {
-            Some(Commit { job, poster: Some("me".to_owned()), ..entry.value.clone() })
+        let put = |entry: &Entry<CommitStatus>| {
+            let mut json = serde_json::to_value(&entry.value).unwrap();
+            json["job"] = serde_json::to_value(job).unwrap();
+            json["poster"] = json!("me");
+            Some(serde_json::from_value(json).unwrap())
         };
         scene.thief.commits.change(&key, put).await.unwrap().unwrap();
         scene.ask(&GrantRequest::Status { commit: key, job }).await
@@ -230,7 +234,7 @@ async fn what_was_planted_fills_nobodys_queue() {
     scene.end_of(planted.id).await;
     let commit = &scene.service.ledger.commits;
     let key = commit_key(planted.repo.unwrap(), planted.sha.as_ref().unwrap(), "gitfaas/push");
-    let speaks = commit.get(&key).await.unwrap().unwrap().value.job;
+    let speaks = commit.get(&key).await.unwrap().unwrap().value.job();
     assert_eq!(speaks, real.id, "the victim's status is still the victim's");
 }
 

@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use jobs::{
-    Commit, JobId, Posted,
+    ClaimedStatus, JobId, Posted,
     grants::{GrantReply, GrantRequest},
 };
 
@@ -21,43 +21,42 @@ impl Reporter {
     pub(super) async fn turn_of_delivery(
         &self,
         key: &str,
-        commit: &Commit,
+        claimed: &ClaimedStatus,
         delivery: &str,
         taken: Instant,
     ) -> Turn {
-        let free = Commit { poster: None, ..commit.clone() };
+        let mut next = claimed.clone();
         let request = GrantRequest::Delivery { commit: key.to_owned(), delivery: delivery.to_owned() };
         let grant = match self.grants.ask(&request, self.stale_token(key)).await {
             GrantReply::Delivery(grant) => grant,
             // It was approved or forgotten in between: then there is nothing to be said of it.
-            GrantReply::Refused { .. } => return Turn::over(free, Done::Ack),
+            GrantReply::Refused { .. } => return Turn::over(next, Done::Ack),
             GrantReply::Unavailable { .. } | GrantReply::Job(_) | GrantReply::Status(_) => {
-                return Turn::over(free, Done::Again(Some(NO_GATEWAY_WAIT)));
+                return Turn::over(next, Done::Again(Some(NO_GATEWAY_WAIT)));
             }
         };
         let takes_checks = grant.status.checks;
-        let (target, post) = match words::of_delivery(commit, grant) {
+        let (target, post) = match words::of_delivery(claimed, grant) {
             Ok(message) => message,
             Err(reason) => {
                 tracing::warn!(delivery, reason, "a grant cannot be read");
-                return Turn::over(free, Done::Ack);
+                return Turn::over(next, Done::Ack);
             }
         };
         let nobody = JobId::from_bytes([0; 16]);
-        let told = free.posted.as_ref();
+        let told = next.last_posted();
         if told.is_some_and(|posted| posted.job == nobody && posted.state == post.state)
-            || free.was_refused(post.state)
+            || next.was_rejected(post.state)
         {
-            return Turn::over(free, Done::Ack);
+            return Turn::over(next, Done::Ack);
         }
         let account = Account::of(&target, &post.owner);
         let budget = if takes_checks { self.checks.budget(&target) } else { self.statuses.budget(&target) };
         let urgency = if post.state.is_final() { Urgency::Final } else { Urgency::First };
         let asker = Asker { key, urgency, workers: self.workers(), budget };
         if let Err(wait) = self.pace.ask(&account, asker, Instant::now()) {
-            return Turn::over(free, Done::Again(Some(wait)));
+            return Turn::over(next, Done::Again(Some(wait)));
         }
-        let mut next = free;
         let sent = if takes_checks {
             self.check_run(&target, words::check_run_of_delivery(&post, delivery), &mut next, taken).await
         } else {
@@ -65,17 +64,17 @@ impl Reporter {
         };
         match sent {
             Ok(()) => {
-                tracing::info!(delivery, repo = %commit.repo, sha = commit.sha.short(), state = ?post.state, "status posted");
+                tracing::info!(delivery, repo = %claimed.repo(), sha = claimed.sha().short(), state = ?post.state, "status posted");
                 let posted = Posted {
                     job: nobody,
                     revision: 0,
                     state: post.state,
                     running: false,
                     running_after_ms: None,
-                    to_compare: false,
+                    to_verify: false,
                 };
-                let next = Commit { posted: Some(posted), check_run_unsure: false, ..next };
-                Turn::over(Commit { refused: None, refused_state: None, ..next }, Done::Ack)
+                next.posted(posted);
+                Turn::over(next, Done::Ack)
             }
             Err(NotYet::Later) => Turn::over(next, Done::Again(None)),
             Err(NotYet::Forge(error)) => {

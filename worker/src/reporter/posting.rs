@@ -12,7 +12,7 @@ use hooks::{
     status::{Place, StatusError, Target},
 };
 use jobs::{
-    Commit, CommitState, Job, JobId, Posted,
+    ClaimedStatus, CommitState, Job, JobId, Posted,
     bucket::Entry,
     grants::{GrantReply, GrantRequest},
 };
@@ -48,25 +48,24 @@ pub(super) const NO_GATEWAY_WAIT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Turn {
     /// The entry afterwards.
-    pub(super) next: Commit,
+    pub(super) next: ClaimedStatus,
     /// What to do with the message; `None`: look again.
     pub(super) done: Option<Done>,
 }
 
 impl Turn {
-    pub(super) fn over(next: Commit, done: Done) -> Self {
+    pub(super) fn over(next: ClaimedStatus, done: Done) -> Self {
         Self { next, done: Some(done) }
     }
 
-    fn again(next: Commit) -> Self {
+    fn again(next: ClaimedStatus) -> Self {
         Self { next, done: None }
     }
 
     /// This state will not be taken; the job's next one may be.
-    pub(super) fn refused(next: Commit, state: CommitState, reason: String) -> Self {
-        let mut noted = Commit { refused: Some(reason), refused_state: Some(state), ..next };
-        noted.doubts.refusals += u32::from(state.is_final());
-        Self::over(noted, Done::Ack)
+    pub(super) fn rejected(mut next: ClaimedStatus, state: CommitState, reason: String) -> Self {
+        next.rejected(state, reason);
+        Self::over(next, Done::Ack)
     }
 }
 
@@ -83,31 +82,31 @@ impl Reporter {
     pub(super) async fn turn(
         &self,
         key: &str,
-        commit: &Commit,
+        claimed: &ClaimedStatus,
         job: &Entry<Job>,
         log: &mut Option<(JobId, LogView)>,
         taken: Instant,
     ) -> Turn {
-        let free = Commit { poster: None, ..commit.clone() };
+        let mut next = claimed.clone();
         let state = job.value.commit_state();
         let request = GrantRequest::Status { commit: key.to_owned(), job: job.value.id };
         let grant = match self.grants.ask(&request, self.stale_token(key)).await {
             GrantReply::Status(grant) => grant,
             GrantReply::Refused { reason } => {
                 self.metrics.told(state, Told::Refused);
-                return Turn::refused(free, state, reason);
+                return Turn::rejected(next, state, reason);
             }
             GrantReply::Unavailable { .. } | GrantReply::Job(_) | GrantReply::Delivery(_) => {
                 self.metrics.told(state, Told::Unreachable);
-                return Turn::over(free, Done::Again(Some(NO_GATEWAY_WAIT)));
+                return Turn::over(next, Done::Again(Some(NO_GATEWAY_WAIT)));
             }
         };
         let takes_checks = grant.checks;
-        let (target, post) = match words::of_job(commit, &job.value, grant) {
+        let (target, post) = match words::of_job(claimed, &job.value, grant) {
             Ok(message) => message,
             Err(reason) => {
                 self.metrics.told(state, Told::Refused);
-                return Turn::refused(free, state, reason);
+                return Turn::rejected(next, state, reason);
             }
         };
         if takes_checks
@@ -118,15 +117,15 @@ impl Reporter {
                 Ok(read) => *log = Some((job.value.id, read)),
                 Err(error) => {
                     tracing::debug!(job.id = %job.value.id, error = format!("{:#}", anyhow::Error::from(error)), "a log cannot be read yet");
-                    return Turn::over(free, Done::Again(None));
+                    return Turn::over(next, Done::Again(None));
                 }
             }
         }
         if taken.elapsed() >= BEGINS_WITHIN {
-            return Turn::again(free);
+            return Turn::again(next);
         }
         let account = Account::of(&target, &post.owner);
-        let is_first = commit.posted.as_ref().is_none_or(|posted| posted.job != job.value.id);
+        let is_first = claimed.last_posted().is_none_or(|posted| posted.job != job.value.id);
         let urgency = match (state.is_final(), is_first) {
             (true, _) => Urgency::Final,
             (false, true) => Urgency::First,
@@ -137,15 +136,14 @@ impl Reporter {
             Urgency::Final => None,
             Urgency::First | Urgency::Running => match self.early.try_acquire() {
                 Ok(permit) => Some(permit),
-                Err(_) => return Turn::over(free, Done::Again(Some(NO_SLOT_WAIT))),
+                Err(_) => return Turn::over(next, Done::Again(Some(NO_SLOT_WAIT))),
             },
         };
         let budget = if takes_checks { self.checks.budget(&target) } else { self.statuses.budget(&target) };
         let asker = Asker { key, urgency, workers: self.workers(), budget };
         if let Err(wait) = self.pace.ask(&account, asker, Instant::now()) {
-            return Turn::over(free, Done::Again(Some(wait)));
+            return Turn::over(next, Done::Again(Some(wait)));
         }
-        let mut next = free;
         let sent = if takes_checks {
             let log = log.as_ref().map(|(_, log)| log).filter(|_| job.value.state.is_final());
             let run = words::check_run(&post, job, log);
@@ -156,21 +154,23 @@ impl Reporter {
         match sent {
             Ok(()) => {
                 self.metrics.told(state, Told::Posted);
-                tracing::info!(job.id = %job.value.id, repo = %commit.repo, sha = commit.sha.short(), ?state, "status posted");
+                tracing::info!(job.id = %job.value.id, repo = %claimed.repo(), sha = claimed.sha().short(), ?state, "status posted");
                 let posted = Posted {
                     job: job.value.id,
                     revision: job.revision,
                     state,
                     running: post.running,
                     running_after_ms: (!state.is_final()).then(|| running_after_ms(target.forge)),
-                    to_compare: state.is_final(),
+                    to_verify: state.is_final(),
                 };
-                let told = Commit { posted: Some(posted), refused: None, refused_state: None, ..next };
-                Turn::again(Commit { check_run_unsure: false, ..told })
+                next.posted(posted);
+                Turn::again(next)
             }
             Err(NotYet::Later) => Turn::again(next),
             Err(NotYet::Forge(error)) => {
-                next.doubts.unanswered |= may_have_been_done(&error);
+                if may_have_been_done(&error) {
+                    next.unanswered();
+                }
                 if let StatusError::Unauthorized { .. } = error {
                     self.note_stale(key, &target);
                 }
@@ -194,14 +194,14 @@ impl Reporter {
         &self,
         account: &Account,
         state: CommitState,
-        next: Commit,
+        next: ClaimedStatus,
         error: StatusError,
     ) -> Turn {
         match error {
             StatusError::RetryAfter { wait, reason } => {
                 self.metrics.told(state, Told::Waiting);
                 self.pace.wait(account, wait, Instant::now());
-                tracing::warn!(repo = %next.repo, sha = next.sha.short(), reason, wait_s = wait.as_secs(), "the forge asks to wait");
+                tracing::warn!(repo = %next.repo(), sha = next.sha().short(), reason, wait_s = wait.as_secs(), "the forge asks to wait");
                 Turn::over(next, Done::Again(Some(wait)))
             }
             error @ (StatusError::Retry { .. } | StatusError::Unauthorized { .. }) => {
@@ -211,13 +211,13 @@ impl Reporter {
                     Told::Unauthorized
                 };
                 self.metrics.told(state, told);
-                tracing::warn!(repo = %next.repo, sha = next.sha.short(), error = format!("{error:#}"), "status not posted yet");
+                tracing::warn!(repo = %next.repo(), sha = next.sha().short(), error = format!("{error:#}"), "status not posted yet");
                 Turn::over(next, Done::Again(None))
             }
             error @ (StatusError::Refused { .. } | StatusError::Moved { .. }) => {
                 self.metrics.told(state, Told::Refused);
-                tracing::warn!(repo = %next.repo, sha = next.sha.short(), error = format!("{error:#}"), "status refused");
-                Turn::refused(next, state, error.to_string())
+                tracing::warn!(repo = %next.repo(), sha = next.sha().short(), error = format!("{error:#}"), "status refused");
+                Turn::rejected(next, state, error.to_string())
             }
         }
     }
@@ -228,11 +228,11 @@ impl Reporter {
         &self,
         target: &Target,
         mut run: CheckRun,
-        next: &mut Commit,
+        next: &mut ClaimedStatus,
         taken: Instant,
     ) -> Result<(), NotYet> {
         let mut rest = VecDeque::from(std::mem::take(&mut run.annotations));
-        if next.check_run_unsure {
+        if next.check_run_is_unsure() {
             let place = Place {
                 owner: run.owner.clone(),
                 name: run.name.clone(),
@@ -241,11 +241,10 @@ impl Reporter {
             };
             let found = self.checks.find(target, &place, &run.external_id).await;
             let found = found.map_err(NotYet::Forge)?;
+            next.check_run_found(found.as_ref().map(|found| found.id));
             if let Some(found) = found {
-                next.check_run = Some(found.id);
                 rest.drain(..found.annotations.min(rest.len()));
             }
-            next.check_run_unsure = false;
         }
         loop {
             if taken.elapsed() >= BEGINS_WITHIN {
@@ -253,19 +252,21 @@ impl Reporter {
             }
             let some: Vec<Annotation> = rest.drain(..rest.len().min(ANNOTATIONS_PER_REQUEST)).collect();
             let part = CheckRun { annotations: some, ..run.clone() };
-            let sent = match next.check_run {
+            let sent = match next.check_run() {
                 Some(id) => self.checks.update(target, id, &part).await,
-                None => self.checks.create(target, &part).await.map(|id| next.check_run = Some(id)),
+                None => self.checks.create(target, &part).await.map(|id| next.check_run_created(id)),
             };
             if let Err(error) = sent {
-                next.check_run_unsure |= may_have_been_done(&error);
+                if may_have_been_done(&error) {
+                    next.recheck_check_run();
+                }
                 return Err(NotYet::Forge(error));
             }
             if rest.is_empty() {
                 return Ok(());
             }
             // Only what the forge counts tells a later turn how many of them it has.
-            next.check_run_unsure = true;
+            next.recheck_check_run();
             tokio::time::sleep(GAP).await;
         }
     }

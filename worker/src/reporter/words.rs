@@ -7,7 +7,7 @@ use hooks::{
     status::{MAX_DESCRIPTION_CHARS, StatusPost, Target},
 };
 use jobs::{
-    Cause, Commit, CommitState, Fault, Job, State,
+    Cause, CommitState, CommitStatus, Fault, Job, State,
     bucket::Entry,
     grants::{DeliveryGrant, StatusGrant},
     units,
@@ -19,13 +19,20 @@ use super::{
 };
 
 /// What is said of a job.
-pub(super) fn of_job(commit: &Commit, job: &Job, grant: StatusGrant) -> Result<(Target, StatusPost), String> {
+pub(super) fn of_job(
+    commit: &CommitStatus,
+    job: &Job,
+    grant: StatusGrant,
+) -> Result<(Target, StatusPost), String> {
     let (target, post) = message(commit, job.commit_state(), description(job), grant)?;
     Ok((target, StatusPost { running: job.state == State::Working, ..post }))
 }
 
 /// What is said of a commit that waits for an approval, or did.
-pub(super) fn of_delivery(commit: &Commit, grant: DeliveryGrant) -> Result<(Target, StatusPost), String> {
+pub(super) fn of_delivery(
+    commit: &CommitStatus,
+    grant: DeliveryGrant,
+) -> Result<(Target, StatusPost), String> {
     let state = if grant.waits { CommitState::Pending } else { CommitState::Error };
     message(commit, state, grant.description, grant.status)
 }
@@ -54,7 +61,7 @@ pub(super) fn check_run_of_delivery(post: &StatusPost, delivery: &str) -> CheckR
 
 /// Reads a grant; what is wrong with it is told without its values.
 fn message(
-    commit: &Commit,
+    commit: &CommitStatus,
     state: CommitState,
     description: String,
     grant: StatusGrant,
@@ -68,8 +75,8 @@ fn message(
     let post = StatusPost {
         owner: grant.owner,
         name: grant.name,
-        sha: commit.sha.clone(),
-        context: commit.context.clone(),
+        sha: commit.sha().clone(),
+        context: commit.context().to_owned(),
         state,
         running: false,
         description,

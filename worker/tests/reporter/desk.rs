@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use jobs::{
-    Claim, Commit, Job, JobId, Label, Ledger, NewJob, Outcome, RepoId, Trigger, UserId, grants::StatusGrant,
-    needs::Room, queue::Picker, streams,
+    Claim, CommitStatus, Job, JobId, Label, Ledger, NewJob, Outcome, RepoId, Trigger, UserId,
+    grants::StatusGrant, needs::Room, queue::Picker, streams,
 };
 use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -117,12 +117,12 @@ impl Desk {
     }
 
     /// What the ledger says was posted, once it is as `holds` says.
-    pub(crate) async fn commit(&self, sha: &str, holds: impl Fn(&Commit) -> bool) -> Commit {
+    pub(crate) async fn commit(&self, sha: &str, holds: impl Fn(&CommitStatus) -> bool) -> CommitStatus {
         let key = streams::commit_key(self.repo, &sha.parse().unwrap(), CONTEXT);
         let looking = async {
             loop {
                 let entry = self.ledger.commits.get(&key).await.unwrap().unwrap();
-                if entry.value.poster.is_none() && holds(&entry.value) {
+                if !entry.value.is_claimed() && holds(&entry.value) {
                     return entry.value;
                 }
             }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use desk::{CONTEXT, Desk, Kind, PATIENCE};
 use double::{Answer, Forge};
-use jobs::{Cause, Commit, JobId, LogSource, Outcome, Phase, bucket::Entry, log::LogWriter, streams};
+use jobs::{Cause, CommitStatus, JobId, LogSource, Outcome, Phase, bucket::Entry, log::LogWriter, streams};
 
 fn sha(n: usize) -> String {
     format!("{n:040x}")
@@ -30,7 +30,7 @@ async fn a_commit_is_pending_and_then_what_its_job_came_to() {
     desk.forge.until(|forge| forge.states(&sha(1)) == ["pending", "failure"]).await;
     desk.quiet().await;
     let commit = desk.commit(&sha(1), |_| true).await;
-    assert!(commit.is_to_compare() && commit.doubts.is_none(), "{commit:?}");
+    assert!(commit.awaits_verification() && commit.issues().is_none(), "{commit:?}");
     let last = desk.forge.writes().pop().unwrap();
     assert_eq!(last.body["description"], "exit code 3");
     assert_eq!(last.body["target_url"], "https://faas.example/jobs/1?key=k");
@@ -134,8 +134,11 @@ async fn what_a_dead_poster_had_in_hand_is_taken_over_after_thirty_seconds() {
     let ended = |forge: &Forge| forge.runs().last().is_some_and(|run| run["conclusion"] == "success");
     desk.forge.until(ended).await;
     assert!(died.elapsed() >= Duration::from_secs(30), "{:?}", died.elapsed());
-    let commit = desk.commit(&sha(1), |commit| commit.posted.is_some()).await;
-    assert_eq!((commit.posted.unwrap().state, commit.check_run), (jobs::CommitState::Success, Some(1)));
+    let commit = desk.commit(&sha(1), |commit| commit.last_posted().is_some()).await;
+    assert_eq!(
+        (commit.last_posted().unwrap().state, commit.check_run()),
+        (jobs::CommitState::Success, Some(1))
+    );
     assert_eq!(desk.forge.runs().len(), 1, "the dead one may have made a run: the forge is asked first");
 }
 
@@ -158,9 +161,9 @@ async fn a_refusal_is_noted_and_a_newer_job_tries_again() {
     let desk = Desk::open(Kind::Gitea, &["w1"]).await;
     desk.forge.next([Answer::Refuses(422, None)]);
     desk.push(&sha(1)).await;
-    let commit = desk.commit(&sha(1), |commit| commit.refused.is_some()).await;
-    assert_eq!(commit.posted, None);
-    assert!(commit.refused.unwrap().contains("422"));
+    let commit = desk.commit(&sha(1), |commit| commit.rejection().is_some()).await;
+    assert_eq!(commit.last_posted(), None);
+    assert!(commit.rejection().unwrap().contains("422"));
     desk.quiet().await;
     assert_eq!(desk.forge.arrived(&sha(1)).len(), 1);
     desk.push(&sha(1)).await;
@@ -172,14 +175,14 @@ async fn a_refused_pending_does_not_keep_the_end_from_the_forge() {
     let desk = Desk::open(Kind::Gitea, &["w1"]).await;
     desk.forge.next([Answer::Refuses(422, None)]);
     let job = desk.push(&sha(1)).await;
-    desk.commit(&sha(1), |commit| commit.refused_state == Some(jobs::CommitState::Pending)).await;
+    desk.commit(&sha(1), |commit| commit.rejected_state() == Some(jobs::CommitState::Pending)).await;
     desk.quiet().await;
     let _claim = desk.claim().await;
     desk.finish(job, &Outcome::Finished).await;
     desk.forge.until(|forge| forge.states(&sha(1)) == ["success"]).await;
     desk.quiet().await;
-    let commit = desk.commit(&sha(1), |commit| commit.posted.is_some()).await;
-    assert_eq!((commit.refused, commit.refused_state), (None, None));
+    let commit = desk.commit(&sha(1), |commit| commit.last_posted().is_some()).await;
+    assert_eq!((commit.rejection(), commit.rejected_state()), (None, None));
     assert_eq!(desk.forge.arrived(&sha(1)).len(), 2, "what was refused is not said again");
 }
 
@@ -193,8 +196,8 @@ async fn a_refused_end_is_not_said_again_and_is_told_from_the_pending_before_it(
     desk.quiet().await;
     desk.forge.next([Answer::Refuses(403, None)]);
     desk.finish(job, &Outcome::Finished).await;
-    let commit = desk.commit(&sha(1), |commit| commit.refused.is_some()).await;
-    assert_eq!((commit.refused_state, commit.doubts.refusals), (Some(jobs::CommitState::Success), 1));
+    let commit = desk.commit(&sha(1), |commit| commit.rejection().is_some()).await;
+    assert_eq!((commit.rejected_state(), commit.issues().rejections), (Some(jobs::CommitState::Success), 1));
     let key = streams::commit_key(desk.repo, &sha(1).parse().unwrap(), CONTEXT);
     desk.ledger.publish_status(&key).await.unwrap();
     desk.quiet().await;
@@ -206,7 +209,7 @@ async fn a_refusal_that_an_older_program_noted_is_asked_about_once_more() {
     let mut desk = Desk::open(Kind::Gitea, &[]).await;
     desk.push(&sha(1)).await;
     let key = streams::commit_key(desk.repo, &sha(1).parse().unwrap(), CONTEXT);
-    let noted = |now: &Entry<Commit>| {
+    let noted = |now: &Entry<CommitStatus>| {
         let mut json = serde_json::to_value(&now.value).unwrap();
         json["refused"] = "422 from the forge".into();
         Some(serde_json::from_value(json).unwrap())
@@ -214,7 +217,7 @@ async fn a_refusal_that_an_older_program_noted_is_asked_about_once_more() {
     desk.ledger.commits.change(&key, noted).await.unwrap();
     desk.add_poster("w1").await;
     desk.forge.until(|forge| forge.states(&sha(1)) == ["pending"]).await;
-    desk.commit(&sha(1), |commit| commit.refused.is_none()).await;
+    desk.commit(&sha(1), |commit| commit.rejection().is_none()).await;
 }
 
 /// Writes a log with this many remarks about `a.c`.
@@ -233,9 +236,12 @@ async fn a_check_run_is_made_once_though_its_first_answer_is_lost() {
     desk.forge.next([Answer::TakesAndFails]);
     let job = desk.push(&sha(1)).await;
     desk.forge.until(|forge| forge.arrived(&sha(1)).len() >= 3).await;
-    let commit = desk.commit(&sha(1), |commit| commit.posted.is_some()).await;
-    assert_eq!((commit.check_run, commit.check_run_unsure), (Some(1), false));
-    assert!(commit.doubts.unanswered && !commit.posted.unwrap().to_compare, "only an end is compared");
+    let commit = desk.commit(&sha(1), |commit| commit.last_posted().is_some()).await;
+    assert_eq!((commit.check_run(), commit.check_run_is_unsure()), (Some(1), false));
+    assert!(
+        commit.issues().unanswered && !commit.last_posted().unwrap().to_verify,
+        "only an end is compared"
+    );
     assert_eq!(desk.forge.runs()[0]["status"], "queued");
 
     let _claim = desk.claim().await;
@@ -260,14 +266,14 @@ async fn a_check_run_is_made_once_though_its_first_answer_is_lost() {
 async fn no_remark_is_made_twice_though_an_answer_in_between_is_lost() {
     let desk = Desk::open(Kind::GithubApp, &["w1"]).await;
     let job = desk.push(&sha(1)).await;
-    desk.commit(&sha(1), |commit| commit.posted.is_some()).await;
+    desk.commit(&sha(1), |commit| commit.last_posted().is_some()).await;
     let _claim = desk.claim().await;
     desk.quiet().await;
     log(&desk, job, 120).await;
     desk.forge.next([Answer::Well, Answer::TakesAndFails]);
     desk.finish(job, &Outcome::Finished).await;
     desk.commit(&sha(1), |commit| {
-        commit.posted.as_ref().is_some_and(|p| p.state == jobs::CommitState::Success)
+        commit.last_posted().is_some_and(|p| p.state == jobs::CommitState::Success)
     })
     .await;
     let runs = desk.forge.runs();
@@ -284,10 +290,8 @@ async fn a_rerun_has_a_check_run_of_its_own() {
     let first = desk.push(&sha(1)).await;
     let _claim = desk.claim().await;
     desk.finish(first, &Outcome::wished(Cause::Cancelled, "cancelled")).await;
-    desk.commit(&sha(1), |commit| {
-        commit.posted.as_ref().is_some_and(|p| p.state == jobs::CommitState::Error)
-    })
-    .await;
+    desk.commit(&sha(1), |commit| commit.last_posted().is_some_and(|p| p.state == jobs::CommitState::Error))
+        .await;
     desk.push(&sha(1)).await;
     desk.forge.until(|forge| forge.runs().len() == 2).await;
     let runs = desk.forge.runs();

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use hooks::status::{Place, StatusError, Target};
 use jobs::{
-    Commit, Doubts, Posted, Repo,
+    CommitStatus, Posted, Repo, RepostReason,
     bucket::{BucketError, Entry},
 };
 use sha2::{Digest as _, Sha256};
@@ -53,21 +53,21 @@ pub(super) async fn look(
         return Ok(Look::Over);
     };
     let commit = &entry.value;
-    if commit.poster.is_some() {
+    if commit.is_claimed() {
         return Ok(Look::NotYet(None));
     }
-    if commit.end_was_refused() {
-        return say_again(service, &entry, |commit| commit, Compared::Refused).await;
+    if commit.final_state_was_rejected() {
+        return say_again(service, &entry, RepostReason::Rejected, Compared::Refused).await;
     }
-    let Some(posted) = commit.posted.as_ref().filter(|_| commit.is_to_compare()) else {
+    let Some(posted) = commit.last_posted().filter(|_| commit.awaits_verification()) else {
         return Ok(Look::Over);
     };
-    let Some(repo) = service.ledger.repos.get(&commit.repo.to_string()).await? else {
+    let Some(repo) = service.ledger.repos.get(&commit.repo().to_string()).await? else {
         settle(service, &entry).await?;
         return Ok(Look::Over);
     };
     match ask(service, pauses, &repo.value, commit, posted).await {
-        Ok(true) if commit.doubts.unanswered && which == Which::First => {
+        Ok(true) if commit.issues().unanswered && which == Which::First => {
             service.metrics.compared(Compared::Same);
             Ok(Look::Shown)
         }
@@ -76,22 +76,12 @@ pub(super) async fn look(
             settle(service, &entry).await?;
             Ok(Look::Over)
         }
-        Ok(false) if commit.doubts.differences < MAX_DIFFERENCES => {
-            tracing::warn!(repo = %commit.repo, sha = commit.sha.short(), "the forge shows another status; it is told again");
-            let differs = |commit: Commit| {
-                let differences = commit.doubts.differences + 1;
-                Commit {
-                    posted: None,
-                    // What the run has of it is counted before anything is added.
-                    check_run_unsure: commit.check_run.is_some(),
-                    doubts: Doubts { differences, ..commit.doubts },
-                    ..commit
-                }
-            };
-            say_again(service, &entry, differs, Compared::Differs).await
+        Ok(false) if commit.issues().differences < MAX_DIFFERENCES => {
+            tracing::warn!(repo = %commit.repo(), sha = commit.sha().short(), "the forge shows another status; it is told again");
+            say_again(service, &entry, RepostReason::Differs, Compared::Differs).await
         }
         Ok(false) => {
-            tracing::warn!(repo = %commit.repo, sha = commit.sha.short(), "the forge shows another status again and again; it is left so");
+            tracing::warn!(repo = %commit.repo(), sha = commit.sha().short(), "the forge shows another status again and again; it is left so");
             service.metrics.compared(Compared::Differs);
             settle(service, &entry).await?;
             Ok(Look::Over)
@@ -101,7 +91,7 @@ pub(super) async fn look(
             Ok(Look::NotYet(wait))
         }
         Err(Unseen::Never(reason)) => {
-            tracing::info!(repo = %commit.repo, sha = commit.sha.short(), reason, "what the forge shows cannot be read");
+            tracing::info!(repo = %commit.repo(), sha = commit.sha().short(), reason, "what the forge shows cannot be read");
             service.metrics.compared(Compared::Unreadable);
             settle(service, &entry).await?;
             Ok(Look::Over)
@@ -122,7 +112,7 @@ async fn ask(
     service: &StatusCheck,
     pauses: &Pauses,
     repo: &Repo,
-    commit: &Commit,
+    commit: &CommitStatus,
     posted: &Posted,
 ) -> Result<bool, Unseen> {
     let mut stale = None;
@@ -136,7 +126,7 @@ async fn ask(
             return Err(Unseen::Later(Some(left)));
         }
         let target = Target { forge, api, token: credential.token };
-        let place = Place { owner, name, sha: commit.sha.clone(), context: commit.context.clone() };
+        let place = Place { owner, name, sha: commit.sha().clone(), context: commit.context().to_owned() };
         let shown = if credential.from_app {
             service.checks.is_completed(&target, &place, &posted.job.to_string()).await
         } else {
@@ -163,14 +153,11 @@ async fn ask(
 }
 
 /// Nothing is in doubt any more, unless the entry has changed.
-async fn settle(service: &StatusCheck, seen: &Entry<Commit>) -> Result<(), BucketError> {
-    let settled = |now: &Entry<Commit>| {
-        let commit = (now.revision == seen.revision).then(|| now.value.clone())?;
-        let posted = commit.posted.clone().map(|posted| Posted { to_compare: false, ..posted });
-        let doubts = Doubts { unanswered: false, ..commit.doubts };
-        Some(Commit { posted, doubts, ..commit })
+async fn settle(service: &StatusCheck, seen: &Entry<CommitStatus>) -> Result<(), BucketError> {
+    let verified = |now: &Entry<CommitStatus>| {
+        if now.revision == seen.revision { now.value.verified() } else { None }
     };
-    service.ledger.commits.change(&seen.key, settled).await?;
+    service.ledger.commits.change(&seen.key, verified).await?;
     Ok(())
 }
 
@@ -178,15 +165,14 @@ async fn settle(service: &StatusCheck, seen: &Entry<Commit>) -> Result<(), Bucke
 /// of a crash, the reconciler finds that the end is not at the forge.
 async fn say_again(
     service: &StatusCheck,
-    seen: &Entry<Commit>,
-    change: impl Fn(Commit) -> Commit,
+    seen: &Entry<CommitStatus>,
+    reason: RepostReason,
     compared: Compared,
 ) -> Result<Look, ApiError> {
-    let unsaid = |now: &Entry<Commit>| {
-        let commit = (now.revision == seen.revision).then(|| now.value.clone())?;
-        Some(Commit { refused: None, refused_state: None, ..change(commit) })
+    let repost = |now: &Entry<CommitStatus>| {
+        if now.revision == seen.revision { now.value.repost(reason) } else { None }
     };
-    service.ledger.commits.change(&seen.key, unsaid).await?;
+    service.ledger.commits.change(&seen.key, repost).await?;
     service.ledger.publish_status(&seen.key).await?;
     service.metrics.compared(compared);
     Ok(Look::ToldAgain)

@@ -1,35 +1,35 @@
-//! The outbox of commit statuses: which commits may be out of date at the forge.
+//! Which commits may be out of date at the forge: entries of `commits`, and messages of `STATUSES`.
 //!
 //! What to post is derived from the newest job's record at the moment of posting; a message here
 //! carries nothing.
 
 use crate::{
     bucket::{BucketError, Entry},
-    commit::Commit,
+    commit_status::CommitStatus,
     ledger::{Ledger, LedgerError},
     record::Job,
     streams,
 };
 
 impl Ledger {
-    /// Writes a job into `commits` if it is that commit's newest, and tells the posters. Does
+    /// Writes a job into `commits` if it is that commit's newest, and notifies the posters. Does
     /// nothing for a job without a context: calls post no status.
     ///
     /// # Errors
     /// NATS is away; the reconciler finds the difference later.
-    pub async fn touch_status(&self, entry: &Entry<Job>) -> Result<(), LedgerError> {
-        let keys = self.enter_commits(entry).await?;
+    pub async fn mark_status_dirty(&self, entry: &Entry<Job>) -> Result<(), LedgerError> {
+        let keys = self.enter_job_statuses(entry).await?;
         self.publish_statuses(&keys).await
     }
 
-    /// The first half of [`Ledger::touch_status`]: the keys under which the posters are to be told.
-    pub(crate) async fn enter_commits(&self, entry: &Entry<Job>) -> Result<Vec<String>, LedgerError> {
+    /// The first half of [`Ledger::mark_status_dirty`]: the keys of which the posters are to be notified.
+    pub(crate) async fn enter_job_statuses(&self, entry: &Entry<Job>) -> Result<Vec<String>, LedgerError> {
         let job = &entry.value;
         let (Some(repo), Some(sha)) = (job.repo, &job.sha) else { return Ok(Vec::new()) };
         let mut keys = Vec::new();
         for context in job.contexts() {
-            let fresh = Commit::of_job(repo, sha, context, job.id, entry.created_revision());
-            keys.push(self.enter_commit(fresh, job.attempt).await?);
+            let fresh = CommitStatus::of_job(repo, sha, context, job.id, entry.created_revision());
+            keys.push(self.enter_status(fresh, job.attempt).await?);
         }
         Ok(keys)
     }
@@ -38,13 +38,13 @@ impl Ledger {
     ///
     /// # Errors
     /// NATS is away.
-    pub async fn enter_commit_of(&self, fresh: Commit) -> Result<String, LedgerError> {
-        self.enter_commit(fresh, 0).await
+    pub async fn enter_delivery_status(&self, fresh: CommitStatus) -> Result<String, LedgerError> {
+        self.enter_status(fresh, 0).await
     }
 
     /// `attempt` tells how likely an entry is there already.
-    async fn enter_commit(&self, fresh: Commit, attempt: u32) -> Result<String, LedgerError> {
-        let key = streams::commit_key(fresh.repo, &fresh.sha, &fresh.context);
+    async fn enter_status(&self, fresh: CommitStatus, attempt: u32) -> Result<String, LedgerError> {
+        let key = streams::commit_key(fresh.repo(), fresh.sha(), fresh.context());
         // Most often there is none yet, so nobody is asked first.
         let mut written = match attempt {
             0 => self.commits.create(&key, &fresh).await,
@@ -58,16 +58,15 @@ impl Ledger {
             }
             written = match self.commits.get(&key).await? {
                 None => self.commits.create(&key, &fresh).await,
-                Some(found) if !found.value.gives_way_to(&fresh) => return Ok(key),
-                Some(found) => {
-                    let newer = found.value.taken_over_by(&fresh);
-                    self.commits.update(&key, &newer, found.revision).await
-                }
+                Some(found) => match found.value.superseded_by(&fresh) {
+                    None => return Ok(key),
+                    Some(newer) => self.commits.update(&key, &newer, found.revision).await,
+                },
             };
         }
     }
 
-    /// Tells the posters of each of these.
+    /// Notifies the posters of each of these.
     pub(crate) async fn publish_statuses(&self, keys: &[String]) -> Result<(), LedgerError> {
         for key in keys {
             self.publish_status(key).await?;
@@ -75,18 +74,18 @@ impl Ledger {
         Ok(())
     }
 
-    /// Says that a commit's status may be out of date.
+    /// Notifies the posters that a commit's status may be out of date.
     ///
     /// # Errors
     /// NATS is away.
     pub async fn publish_status(&self, commit_key: &str) -> Result<(), LedgerError> {
-        let refused = |error| LedgerError::nats("queue a status", error);
+        let failed = |error| LedgerError::nats("queue a status", error);
         self.js
             .publish(format!("statuses.{commit_key}"), "".into())
             .await
-            .map_err(refused)?
+            .map_err(failed)?
             .await
-            .map_err(refused)?;
+            .map_err(failed)?;
         Ok(())
     }
 }
