@@ -10,7 +10,7 @@ use crate::Secret;
 const OLDEST: (u32, u32) = (2, 10);
 /// A first connection that takes longer than this is reported as failed.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// A JetStream request without an answer for this long counts as unanswered; design, "Taking a push".
+/// A JetStream request without an answer for this long counts as unanswered.
 pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 /// A server that is down is looked for about every second, so that one that is back is found within that.
 const RECONNECT_WAIT: Duration = Duration::from_secs(1);

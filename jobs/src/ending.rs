@@ -15,29 +15,35 @@ impl Ledger {
     /// # Errors
     /// NATS is away.
     pub async fn end(&self, id: JobId, outcome: &Outcome) -> Result<Option<Entry<Job>>, LedgerError> {
-        let Some(entry) = self.end_untold(id, outcome).await? else { return Ok(None) };
+        let Some(entry) = self.end_without_status(id, outcome).await? else { return Ok(None) };
         self.mark_status_dirty(&entry).await?;
         Ok(Some(entry))
     }
 
-    /// The same without a word to the forge: for a record that says what no gateway signed.
+    /// The same without a status at the forge: for a record that says what no gateway signed.
     ///
     /// # Errors
     /// NATS is away.
-    pub async fn end_untold(&self, id: JobId, outcome: &Outcome) -> Result<Option<Entry<Job>>, LedgerError> {
+    pub async fn end_without_status(
+        &self,
+        id: JobId,
+        outcome: &Outcome,
+    ) -> Result<Option<Entry<Job>>, LedgerError> {
         let ended = |entry: &Entry<Job>| {
             let job = Job { failures: u32::MAX - 1, ..entry.value.clone() };
-            (!entry.value.state.is_final())
-                .then(|| Job { failures: entry.value.failures, ..entry.noted(job.ended(outcome)) })
+            (!entry.value.state.is_final()).then(|| Job {
+                failures: entry.value.failures,
+                ..entry.with_server_times(job.ended(outcome))
+            })
         };
         let entry = self.jobs.change(&id.to_string(), ended).await?;
-        self.tell_worker(id).await;
+        self.notify_worker(id).await;
         Ok(entry)
     }
 
-    /// Tells whoever runs a job to look at its record again. A lost word is covered by the look at
-    /// every beat of the lease.
-    pub async fn tell_worker(&self, id: JobId) {
+    /// Notifies the worker that runs a job to read its record again. A lost message is covered by the look
+    /// at every heartbeat of the lease.
+    pub async fn notify_worker(&self, id: JobId) {
         let _ = self.client.publish(streams::cancel(id), "".into()).await;
     }
 }

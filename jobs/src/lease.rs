@@ -82,7 +82,7 @@ impl Lease {
     pub async fn give_up(self) {
         let sequence = *self.sequence.borrow();
         if let Err(error) = self.stream.delete_message(sequence).await {
-            tracing::debug!(%error, "a lease is left to expire");
+            tracing::debug!(%error, "lease left to expire");
         }
     }
 }
@@ -102,7 +102,7 @@ async fn renew(js: jetstream::Context, subject: String, sequence: watch::Sender<
                 sequence.send_replace(ack.sequence);
             }
             Ok(Err(error)) => {
-                tracing::warn!(%error, "a lease was not renewed");
+                tracing::warn!(%error, "lease not renewed");
                 if renewed.elapsed() >= LOST_AFTER {
                     return;
                 }

@@ -21,7 +21,7 @@ use crate::{
     lock::Holder,
     log::{LogError, LogReader},
     presence::Presence,
-    queue::Waiting,
+    queue::QueuedJob,
     record::Job,
     result::Results,
     streams,
@@ -66,7 +66,7 @@ pub struct Ledger {
     pub usage: Bucket<Holds>,
     /// Long results.
     pub results: Results,
-    pub(crate) waiting: Stream<()>,
+    pub(crate) queue: Stream<()>,
     pub(crate) leases: Stream<()>,
     logs: Stream<()>,
     /// What the records of new jobs are signed with; only gateways have one.
@@ -82,7 +82,7 @@ pub struct Claim {
     pub lease: Lease,
 }
 
-/// What an attempt found out, to be noted with its end.
+/// What an attempt found out, to be written with its end.
 pub type Notes<'a> = &'a (dyn Fn(Job) -> Job + Send + Sync);
 
 /// Why the ledger could not do it.
@@ -156,7 +156,7 @@ impl Ledger {
             results: Results::open(&js)
                 .await
                 .map_err(|error| LedgerError::nats("open the results", error))?,
-            waiting: stream(streams::JOBS).await?,
+            queue: stream(streams::JOBS).await?,
             leases: stream(streams::LEASES).await?,
             logs: stream(streams::LOGS).await?,
             signer: None,
@@ -173,7 +173,7 @@ impl Ledger {
     pub async fn submit(&self, new: NewJob) -> Result<Entry<Job>, LedgerError> {
         let entry = self.record(new).await?;
         self.announce(&entry).await?;
-        // Whoever called is told when his job was made.
+        // The caller is told when the job was made.
         match entry.time() {
             Some(_) => Ok(entry),
             None => Ok(self.jobs.get(&entry.key).await?.unwrap_or(entry)),
@@ -199,7 +199,7 @@ impl Ledger {
     }
 
     /// Writes the record of a job that is over before it began, in one write: nobody ever finds it waiting. A
-    /// record that is there already is returned. Its status is told by [`Ledger::mark_status_dirty`].
+    /// record that is there already is returned. Its status is posted after [`Ledger::mark_status_dirty`].
     ///
     /// # Errors
     /// NATS is away.
@@ -235,10 +235,10 @@ impl Ledger {
     /// NATS is away.
     pub async fn enqueue(&self, job: &Job) -> Result<(), LedgerError> {
         let once = format!("{}.{}", job.id, job.times_queued);
-        let message = PublishMessage::build().payload(Waiting::payload(job)).message_id(&once);
+        let message = PublishMessage::build().payload(QueuedJob::payload(job)).message_id(&once);
         let subject = streams::waiting(&job.label, job.owner, job.class);
-        let refused = |error: PublishError| LedgerError::nats("queue a job", error);
-        self.js.send_publish(subject, message).await.map_err(refused)?.await.map_err(refused)?;
+        let failed = |error: PublishError| LedgerError::nats("queue a job", error);
+        self.js.send_publish(subject, message).await.map_err(failed)?.await.map_err(failed)?;
         // A lost wake is covered by the workers' sweep.
         let _ = self.client.publish(streams::wake(&job.label), "".into()).await;
         Ok(())
@@ -252,37 +252,37 @@ impl Ledger {
         Ok(self.jobs.get(&id.to_string()).await?)
     }
 
-    /// Claims a waiting job for `worker`. `None`: somebody else has it, or the message was
-    /// outdated; then it has been taken out of the queue.
+    /// Claims a queued job for `worker`. `None`: another worker has it, or the message was
+    /// outdated; then it was removed from the queue.
     ///
     /// # Errors
     /// NATS is away.
-    pub async fn claim(&self, waiting: &Waiting, worker: &WorkerName) -> Result<Option<Claim>, LedgerError> {
-        let entry = match self.jobs.get(&waiting.job.to_string()).await {
+    pub async fn claim(&self, queued: &QueuedJob, worker: &WorkerName) -> Result<Option<Claim>, LedgerError> {
+        let entry = match self.jobs.get(&queued.job.to_string()).await {
             Ok(entry) => entry,
             // A newer program's job is left to those who understand it.
             Err(BucketError::Newer { .. }) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let waits = entry.filter(|entry| {
-            entry.value.state == State::Pending && entry.value.times_queued == waiting.times_queued
+        let is_current = entry.filter(|entry| {
+            entry.value.state == State::Pending && entry.value.times_queued == queued.times_queued
         });
-        let Some(entry) = waits else {
-            self.take_out(waiting).await?;
+        let Some(entry) = is_current else {
+            self.remove_from_queue(queued).await?;
             return Ok(None);
         };
         let Some(next) = entry.value.claimed(worker) else { return Ok(None) };
         let lease = Lease::take(&self.js, &self.leases, next.owner, next.id, next.attempt, worker)
             .await
             .map_err(|error| LedgerError::nats("take a lease", error))?;
-        match self.jobs.update(&entry.key, &entry.noted(next), entry.revision).await {
+        match self.jobs.update(&entry.key, &entry.with_server_times(next), entry.revision).await {
             Ok(_) => {}
             Err(error) => {
                 lease.give_up().await;
                 return if error.is_conflict() { Ok(None) } else { Err(error.into()) };
             }
         }
-        self.take_out(waiting).await?;
+        self.remove_from_queue(queued).await?;
         let entry = self.jobs.get(&entry.key).await?.ok_or(BucketError::Conflict { key: entry.key })?;
         self.mark_status_dirty(&entry).await?;
         Ok(Some(Claim { entry, lease }))
@@ -304,7 +304,7 @@ impl Ledger {
             .jobs
             .change(&id.to_string(), |entry| {
                 changed.store(ours(&entry.value), std::sync::atomic::Ordering::Relaxed);
-                ours(&entry.value).then(|| entry.noted(change(entry.value.clone())))
+                ours(&entry.value).then(|| entry.with_server_times(change(entry.value.clone())))
             })
             .await?;
         Ok(entry.filter(|_| changed.load(std::sync::atomic::Ordering::Relaxed)))
@@ -329,24 +329,25 @@ impl Ledger {
         Ok(entry)
     }
 
-    /// Gives an attempt back without anybody's fault, at once.
+    /// Puts an attempt back on the queue at once; it costs no failure.
     ///
     /// # Errors
     /// NATS is away; then the lease will expire and the reconciler does it.
-    pub async fn hand_back(&self, id: JobId, attempt: u32) -> Result<Option<Entry<Job>>, LedgerError> {
-        let entry = self.change_attempt(id, attempt, |job| job.handed_back()).await?;
+    pub async fn requeue(&self, id: JobId, attempt: u32) -> Result<Option<Entry<Job>>, LedgerError> {
+        let entry = self.change_attempt(id, attempt, |job| job.requeued()).await?;
         if let Some(entry) = &entry {
             self.enqueue(&entry.value).await?;
         }
         Ok(entry)
     }
 
-    /// Gives an attempt back that waits for another job of its commit; it costs no failure.
+    /// Puts an attempt back that waits for another job of its commit, to be queued a little later; it costs no
+    /// failure.
     ///
     /// # Errors
     /// NATS is away; then the lease will expire and the reconciler does it.
-    pub async fn put_off(&self, id: JobId, attempt: u32) -> Result<Option<Entry<Job>>, LedgerError> {
-        self.change_attempt(id, attempt, |job| job.put_off()).await
+    pub async fn defer(&self, id: JobId, attempt: u32) -> Result<Option<Entry<Job>>, LedgerError> {
+        self.change_attempt(id, attempt, |job| job.deferred()).await
     }
 
     pub(crate) fn logs(&self) -> &Stream<()> {
@@ -361,15 +362,15 @@ impl Ledger {
         LogReader::open(&self.client, self.logs.clone(), job, attempt).await
     }
 
-    /// Takes a message out of the queue.
+    /// Removes a message from the queue.
     ///
     /// # Errors
     /// NATS is away.
-    pub(crate) async fn take_out(&self, waiting: &Waiting) -> Result<(), LedgerError> {
+    pub(crate) async fn remove_from_queue(&self, queued: &QueuedJob) -> Result<(), LedgerError> {
         use async_nats::jetstream::{ErrorCode, stream::DeleteMessageErrorKind};
-        match self.waiting.delete_message(waiting.sequence).await {
+        match self.queue.delete_message(queued.sequence).await {
             Ok(_) => Ok(()),
-            // Somebody else took it out.
+            // Another worker removed it.
             Err(error) => match error.kind() {
                 DeleteMessageErrorKind::JetStream(inner)
                     if matches!(
@@ -379,7 +380,7 @@ impl Ledger {
                 {
                     Ok(())
                 }
-                _ => Err(LedgerError::nats("take a message out of the queue", error)),
+                _ => Err(LedgerError::nats("remove a message from the queue", error)),
             },
         }
     }

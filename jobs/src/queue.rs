@@ -1,7 +1,7 @@
-//! Picking the next job, fair by owner.
+//! The fair scheduler: picks the next job, by owner.
 //!
-//! Nothing here is a consumer: two stream infos tell who waits and who runs, one read brings the
-//! message. The claim in [`crate::ledger`] decides; two workers may pick the same message.
+//! Nothing here is a consumer: two stream infos tell whose jobs are queued and whose run, one read brings
+//! the message. The claim in [`crate::ledger`] decides; two workers may pick the same message.
 
 use std::collections::HashMap;
 
@@ -12,20 +12,20 @@ use serde::{Deserialize, Serialize};
 use crate::{
     JobId, Label, UserId, WorkerName,
     ledger::{Ledger, LedgerError},
-    needs::Room,
-    record::{Class, Job},
+    record::{Job, QueueClass},
+    slot_limit::SlotLimit,
     streams,
 };
 
 /// Messages of one owner that are looked at for one that this worker may take.
 const LOOK_AHEAD: usize = 32;
-/// Messages of one owner that are passed by at a time because they need longer than there is room for.
-/// Each is passed by once only, so this bounds one look, not what is found.
+/// Messages of one owner that are skipped at a time because they need longer than the slot's limit.
+/// Each is skipped once only, so this bounds one look, not what is found.
 const LONG_AHEAD: usize = 256;
 
 /// A message in JOBS.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct QueuedJob {
     /// Where it lies in the stream.
     pub sequence: u64,
     /// Whose queue it is in.
@@ -38,22 +38,22 @@ pub struct Waiting {
     pub needs_s: Option<u64>,
 }
 
-/// What a look at the queue came to.
+/// What the scheduler picked.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Picked {
+pub enum Pick {
     /// This one is next.
-    Next(Waiting),
-    /// There are only jobs that need longer than there is room for.
+    Next(QueuedJob),
+    /// There are only jobs that need longer than the slot's limit.
     OnlyLong,
-    /// Nothing waits that may be taken.
+    /// Nothing is queued that may be taken.
     Nothing,
 }
 
-impl Picked {
+impl Pick {
     /// The message that is next, if any is.
-    pub fn next(self) -> Option<Waiting> {
+    pub fn next(self) -> Option<QueuedJob> {
         match self {
-            Self::Next(waiting) => Some(waiting),
+            Self::Next(job) => Some(job),
             Self::OnlyLong | Self::Nothing => None,
         }
     }
@@ -68,7 +68,7 @@ struct Payload {
     needs_s: Option<u64>,
 }
 
-impl Waiting {
+impl QueuedJob {
     pub(crate) fn payload(job: &Job) -> Bytes {
         let payload = Payload {
             v: crate::bucket::VERSION,
@@ -80,7 +80,7 @@ impl Waiting {
     }
 }
 
-/// How many jobs an owner has waiting, by class, and running.
+/// How many jobs an owner has queued, by class, and running.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Load {
     calls: usize,
@@ -88,31 +88,31 @@ struct Load {
     running: usize,
 }
 
-/// Remembers whom this worker served last; everything else is asked of the server.
+/// Picks jobs for one worker. It remembers which owners were served last; everything else is asked of the
+/// server.
 #[derive(Debug, Default)]
-pub struct Picker {
+pub struct FairScheduler {
     turn: u64,
     served: HashMap<UserId, u64>,
-    /// Up to which message a queue holds only what needs longer than there was room for: a message never
+    /// Up to which message a queue holds only what needs longer than the slot's limit: a message never
     /// changes, and a worker's limit neither.
-    long_until: HashMap<(Label, UserId, Class), u64>,
+    long_until: HashMap<(Label, UserId, QueueClass), u64>,
 }
 
 /// What a queue of one owner begins with.
 #[derive(Debug, Default)]
-struct Found {
-    waiting: Option<Waiting>,
+struct QueueHead {
+    job: Option<QueuedJob>,
     /// The last of the messages at its beginning that need too long; 0 for none.
     long_until: u64,
     /// Whether any needs too long.
     has_long: bool,
 }
 
-impl Picker {
+impl FairScheduler {
     /// The first message of the owner with the fewest running jobs, then of the one served longest
-    /// ago; calls before pushes. Owners at `max_running` are passed over, and so are jobs that
-    /// `may_take` does not want (a language that is not offered here) and those that are known to need
-    /// longer than there is `room` for.
+    /// ago; calls before pushes. Owners at `max_running` are skipped, and so are jobs that `may_take`
+    /// rejects (a language that is not offered here) and those that are known to need longer than `limit`.
     ///
     /// # Errors
     /// NATS is away.
@@ -121,32 +121,32 @@ impl Picker {
         ledger: &Ledger,
         label: &Label,
         max_running: usize,
-        room: Room,
+        limit: SlotLimit,
         may_take: impl Fn(JobId) -> bool,
-    ) -> Result<Picked, LedgerError> {
+    ) -> Result<Pick, LedgerError> {
         let loads = ledger.loads(label).await?;
         self.long_until.retain(|(of, owner, _), _| of != label || loads.contains_key(owner));
-        let mut picked = Picked::Nothing;
+        let mut picked = Pick::Nothing;
         for owner in self.order(&loads, max_running) {
             let load = loads[&owner];
-            for (class, count) in [(Class::Call, load.calls), (Class::Push, load.pushes)] {
+            for (class, count) in [(QueueClass::Call, load.calls), (QueueClass::Push, load.pushes)] {
                 if count == 0 {
                     continue;
                 }
                 let queue = (label.clone(), owner, class);
-                let after = match room {
-                    Room::Unlimited => 0,
-                    Room::Within(_) => self.long_until.get(&queue).copied().unwrap_or(0),
+                let after = match limit {
+                    SlotLimit::Unlimited => 0,
+                    SlotLimit::Within(_) => self.long_until.get(&queue).copied().unwrap_or(0),
                 };
-                let found = ledger.first_waiting(&queue, after, room, &may_take).await?;
-                if let Some(waiting) = found.waiting {
+                let found = ledger.first_queued(&queue, after, limit, &may_take).await?;
+                if let Some(job) = found.job {
                     self.turn += 1;
                     self.served.insert(owner, self.turn);
-                    return Ok(Picked::Next(waiting));
+                    return Ok(Pick::Next(job));
                 }
                 if found.has_long {
                     self.long_until.insert(queue, found.long_until);
-                    picked = Picked::OnlyLong;
+                    picked = Pick::OnlyLong;
                 }
             }
         }
@@ -155,9 +155,9 @@ impl Picker {
 
     fn order(&mut self, loads: &HashMap<UserId, Load>, max_running: usize) -> Vec<UserId> {
         self.served.retain(|owner, _| loads.contains_key(owner));
-        let waits = |load: &Load| load.calls + load.pushes > 0 && load.running < max_running;
+        let is_waiting = |load: &Load| load.calls + load.pushes > 0 && load.running < max_running;
         let mut owners: Vec<UserId> =
-            loads.iter().filter(|(_, load)| waits(load)).map(|(owner, _)| *owner).collect();
+            loads.iter().filter(|(_, load)| is_waiting(load)).map(|(owner, _)| *owner).collect();
         owners.sort_by_key(|owner| {
             (loads[owner].running, self.served.get(owner).copied().unwrap_or(0), *owner)
         });
@@ -168,13 +168,13 @@ impl Picker {
 impl Ledger {
     async fn loads(&self, label: &Label) -> Result<HashMap<UserId, Load>, LedgerError> {
         let mut loads: HashMap<UserId, Load> = HashMap::new();
-        let mut waiting = self
-            .waiting
+        let mut queued = self
+            .queue
             .info_with_subjects(streams::waiting_under(label))
             .await
             .map_err(|error| LedgerError::nats("ask who waits", error))?;
         while let Some((subject, count)) =
-            waiting.try_next().await.map_err(|error| LedgerError::nats("ask who waits", error))?
+            queued.try_next().await.map_err(|error| LedgerError::nats("ask who waits", error))?
         {
             let mut tokens = subject.split('.').skip(2);
             let (Some(Ok(owner)), Some(class)) = (tokens.next().map(str::parse::<UserId>), tokens.next())
@@ -182,7 +182,7 @@ impl Ledger {
                 continue;
             };
             let load = loads.entry(owner).or_default();
-            if class == Class::Call.as_str() {
+            if class == QueueClass::Call.as_str() {
                 load.calls += count;
             } else {
                 load.pushes += count;
@@ -199,14 +199,14 @@ impl Ledger {
         Ok(loads)
     }
 
-    /// The owner of each running job, as often as he has one.
+    /// The owner of each running job, once for each.
     ///
     /// # Errors
     /// NATS is away.
     pub async fn running(&self) -> Result<Vec<UserId>, LedgerError> {
-        let refused = |error| LedgerError::nats("ask who runs", error);
-        let running = self.leases.info_with_subjects("leases.>").await.map_err(refused)?;
-        let subjects: Vec<(String, usize)> = running.try_collect().await.map_err(refused)?;
+        let failed = |error| LedgerError::nats("ask who runs", error);
+        let running = self.leases.info_with_subjects("leases.>").await.map_err(failed)?;
+        let subjects: Vec<(String, usize)> = running.try_collect().await.map_err(failed)?;
         Ok(subjects.iter().filter_map(|(subject, _)| subject.split('.').nth(1)?.parse().ok()).collect())
     }
 
@@ -214,10 +214,10 @@ impl Ledger {
     ///
     /// # Errors
     /// NATS is away.
-    pub async fn held_by(&self, worker: &WorkerName) -> Result<Vec<(JobId, u32)>, LedgerError> {
-        let refused = |error| LedgerError::nats("ask what a worker runs", error);
-        let held = self.leases.info_with_subjects(format!("leases.*.*.*.{worker}")).await.map_err(refused)?;
-        let subjects: Vec<(String, usize)> = held.try_collect().await.map_err(refused)?;
+    pub async fn leased_by(&self, worker: &WorkerName) -> Result<Vec<(JobId, u32)>, LedgerError> {
+        let failed = |error| LedgerError::nats("ask what a worker runs", error);
+        let held = self.leases.info_with_subjects(format!("leases.*.*.*.{worker}")).await.map_err(failed)?;
+        let subjects: Vec<(String, usize)> = held.try_collect().await.map_err(failed)?;
         let attempt = |subject: &str| {
             let mut tokens = subject.split('.').skip(2);
             Some((tokens.next()?.parse().ok()?, tokens.next()?.parse().ok()?))
@@ -225,31 +225,31 @@ impl Ledger {
         Ok(subjects.iter().filter_map(|(subject, _)| attempt(subject)).collect())
     }
 
-    /// How many jobs an owner has waiting, under every label.
+    /// How many jobs an owner has queued, under every label.
     ///
     /// # Errors
     /// NATS is away.
     pub async fn queued(&self, owner: UserId) -> Result<usize, LedgerError> {
-        let refused = |error| LedgerError::nats("ask who waits", error);
-        let waiting = self.waiting.info_with_subjects(format!("jobs.*.{owner}.*")).await.map_err(refused)?;
-        let subjects: Vec<(String, usize)> = waiting.try_collect().await.map_err(refused)?;
+        let failed = |error| LedgerError::nats("ask who waits", error);
+        let queued = self.queue.info_with_subjects(format!("jobs.*.{owner}.*")).await.map_err(failed)?;
+        let subjects: Vec<(String, usize)> = queued.try_collect().await.map_err(failed)?;
         Ok(subjects.iter().map(|(_, count)| count).sum())
     }
 
-    /// The first message behind `after` that may be taken. All up to `after` are known to need too long.
-    async fn first_waiting(
+    /// The first message behind `after` that may be taken. All up to `after` are known to need too long a slot.
+    async fn first_queued(
         &self,
-        (label, owner, class): &(Label, UserId, Class),
+        (label, owner, class): &(Label, UserId, QueueClass),
         after: u64,
-        room: Room,
+        limit: SlotLimit,
         may_take: &impl Fn(JobId) -> bool,
-    ) -> Result<Found, LedgerError> {
+    ) -> Result<QueueHead, LedgerError> {
         use async_nats::jetstream::stream::RawMessageErrorKind;
         let subject = streams::waiting(label, *owner, *class);
-        let (mut sequence, mut unwanted, mut long) = (after + 1, 0, 0);
-        let mut found = Found { waiting: None, long_until: after, has_long: after > 0 };
-        while unwanted < LOOK_AHEAD && long < LONG_AHEAD {
-            let message = match self.waiting.get_first_raw_message_by_subject(&subject, sequence).await {
+        let (mut sequence, mut rejected, mut long) = (after + 1, 0, 0);
+        let mut found = QueueHead { job: None, long_until: after, has_long: after > 0 };
+        while rejected < LOOK_AHEAD && long < LONG_AHEAD {
+            let message = match self.queue.get_first_raw_message_by_subject(&subject, sequence).await {
                 Ok(message) => message,
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => break,
                 Err(error) => return Err(LedgerError::nats("read the queue", error)),
@@ -257,16 +257,16 @@ impl Ledger {
             sequence = message.sequence + 1;
             let payload = serde_json::from_slice::<Payload>(&message.payload);
             let payload = payload.ok().filter(|payload| payload.v <= crate::bucket::VERSION);
-            if payload.as_ref().is_some_and(|payload| !room.has(payload.needs_s)) {
+            if payload.as_ref().is_some_and(|payload| !limit.admits(payload.needs_s)) {
                 long += 1;
                 found.has_long = true;
-                if unwanted == 0 {
+                if rejected == 0 {
                     found.long_until = message.sequence;
                 }
                 continue;
             }
             if let Some(payload) = payload.filter(|payload| may_take(payload.job)) {
-                found.waiting = Some(Waiting {
+                found.job = Some(QueuedJob {
                     sequence: message.sequence,
                     owner: *owner,
                     job: payload.job,
@@ -275,21 +275,21 @@ impl Ledger {
                 });
                 break;
             }
-            unwanted += 1;
+            rejected += 1;
         }
         Ok(found)
     }
 
-    /// Everything that waits, read through once: what the reconciler compares records with.
+    /// Everything that is queued, read through once: what the reconciler compares records with.
     ///
     /// # Errors
     /// NATS is away.
-    pub(crate) async fn all_waiting(&self) -> Result<std::collections::HashSet<(JobId, u32)>, LedgerError> {
+    pub(crate) async fn all_queued(&self) -> Result<std::collections::HashSet<(JobId, u32)>, LedgerError> {
         use async_nats::jetstream::stream::RawMessageErrorKind;
         let mut found = std::collections::HashSet::new();
         let mut sequence = 1;
         loop {
-            match self.waiting.get_first_raw_message_by_subject("jobs.>", sequence).await {
+            match self.queue.get_first_raw_message_by_subject("jobs.>", sequence).await {
                 Ok(message) => {
                     sequence = message.sequence + 1;
                     if let Ok(payload) = serde_json::from_slice::<Payload>(&message.payload) {
@@ -307,10 +307,10 @@ impl Ledger {
     /// # Errors
     /// NATS is away.
     pub(crate) async fn has_lease(&self, job: JobId, attempt: u32) -> Result<bool, LedgerError> {
-        let refused = |error| LedgerError::nats("look for a lease", error);
+        let failed = |error| LedgerError::nats("look for a lease", error);
         let mut found =
-            self.leases.info_with_subjects(format!("leases.*.{job}.{attempt}.*")).await.map_err(refused)?;
-        Ok(found.try_next().await.map_err(refused)?.is_some())
+            self.leases.info_with_subjects(format!("leases.*.{job}.{attempt}.*")).await.map_err(failed)?;
+        Ok(found.try_next().await.map_err(failed)?.is_some())
     }
 }
 
@@ -323,7 +323,8 @@ mod tests {
         let [busy, idle, served, full] = [UserId::new(), UserId::new(), UserId::new(), UserId::new()];
         let load = |running| Load { calls: 0, pushes: 5, running };
         let loads = HashMap::from([(busy, load(1)), (idle, load(0)), (served, load(0)), (full, load(9))]);
-        let mut picker = Picker { turn: 1, served: HashMap::from([(served, 1)]), ..Picker::default() };
-        assert_eq!(picker.order(&loads, 9), [idle, served, busy]);
+        let mut scheduler =
+            FairScheduler { turn: 1, served: HashMap::from([(served, 1)]), ..FairScheduler::default() };
+        assert_eq!(scheduler.order(&loads, 9), [idle, served, busy]);
     }
 }

@@ -129,19 +129,20 @@ async fn queue_missing(ledger: &Ledger, pending: Vec<Entry<Job>>) -> Result<usiz
     if pending.is_empty() {
         return Ok(0);
     }
-    let waiting = ledger.all_waiting().await?;
+    let waiting = ledger.all_queued().await?;
     let mut queued = 0;
     for entry in pending.iter().filter(|entry| !waiting.contains(&(entry.value.id, entry.value.times_queued)))
     {
         // Under a new number: the duplicate window may swallow the old one.
         let again = |now: &Entry<Job>| {
-            (now.revision == entry.revision)
-                .then(|| now.noted(Job { times_queued: now.value.times_queued + 1, ..now.value.clone() }))
+            (now.revision == entry.revision).then(|| {
+                now.with_server_times(Job { times_queued: now.value.times_queued + 1, ..now.value.clone() })
+            })
         };
         if let Some(now) =
             ledger.jobs.change(&entry.key, again).await?.filter(|now| now.value.state == State::Pending)
         {
-            tracing::warn!(job.id = %now.value.id, "a pending job was not in the queue");
+            tracing::warn!(job.id = %now.value.id, "pending job not in the queue");
             ledger.mark_status_dirty(&now).await?;
             ledger.enqueue(&now.value).await?;
             queued += 1;
@@ -160,12 +161,12 @@ async fn take_back(ledger: &Ledger, id: JobId) -> Result<bool, LedgerError> {
         return Ok(false);
     }
     let failures = entry.value.failures + 1;
-    tracing::warn!(job.id = %id, attempt, failures, "the worker of a job is gone");
+    tracing::warn!(job.id = %id, attempt, failures, "lease of a running job expired");
     if failures >= MAX_ATTEMPTS {
         let lost = Outcome::service(Cause::Lost, format!("its worker was lost {failures} times"));
         return Ok(ledger.end(id, &lost).await?.is_some());
     }
-    let back = ledger.change_attempt(id, attempt, |job| Job { failures, ..job.handed_back() }).await?;
+    let back = ledger.change_attempt(id, attempt, |job| Job { failures, ..job.requeued() }).await?;
     if let Some(entry) = &back {
         ledger.mark_status_dirty(entry).await?;
         ledger.enqueue(&entry.value).await?;

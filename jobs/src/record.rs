@@ -17,24 +17,24 @@ use crate::{
 use message::message_of;
 
 /// A job that waits for another of its commit looks again after so many seconds.
-const PUT_OFF_S: u64 = 3;
+const DEFER_S: u64 = 3;
 /// After so many attempts that ended by our fault a job is over.
 pub const MAX_ATTEMPTS: u32 = 3;
 /// Bytes of a failed program's error output that are kept in the record, for the published
 /// `/job/result/`: some lines, so that a record stays under 32 KiB.
 pub const ERROR_TAIL_BYTES: usize = 2048;
 
-/// In which line of its owner a job waits: an owner's calls come before his pushes.
+/// In which of its owner's queues a job waits: an owner's calls come before pushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Class {
+pub enum QueueClass {
     /// Somebody waits for the answer.
     Call,
     /// A forge told of it.
     Push,
 }
 
-impl Class {
+impl QueueClass {
     /// The word in the subject.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -77,15 +77,15 @@ pub struct Timings {
     pub run: Option<u64>,
 }
 
-/// One job. Build one with [`Job::new`]; see the design, section 3, for what each field promises.
+/// One job. Build one with [`Job::new`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Job {
     /// Its name.
     pub id: JobId,
     /// Who called it; of a push, the repository's owner.
     pub owner: UserId,
-    /// The line it waits in.
-    pub class: Class,
+    /// The queue it waits in.
+    pub class: QueueClass,
     /// Which workers may take it.
     #[serde(default)]
     pub label: Label,
@@ -209,8 +209,8 @@ impl Job {
     /// The first record of a job: pending, and entered into JOBS once.
     pub fn new(new: NewJob) -> Self {
         let class = match new.trigger {
-            Trigger::Call | Trigger::Rerun => Class::Call,
-            Trigger::Push | Trigger::Tag | Trigger::PullRequest => Class::Push,
+            Trigger::Call | Trigger::Rerun => QueueClass::Call,
+            Trigger::Push | Trigger::Tag | Trigger::PullRequest => QueueClass::Push,
         };
         Self {
             id: new.id,
@@ -284,7 +284,7 @@ impl Job {
 
     /// `working → pending` without anybody's fault: a shutdown, or a worker that is gone. Such an attempt
     /// logs a few lines at most.
-    pub(crate) fn handed_back(&self) -> Self {
+    pub(crate) fn requeued(&self) -> Self {
         self.clone().with_log(0).queued_again()
     }
 
@@ -300,8 +300,8 @@ impl Job {
     }
 
     /// The same, to enter JOBS again after a while: it waits for another job.
-    pub(crate) fn put_off(&self) -> Self {
-        Self { retry_after_s: Some(PUT_OFF_S), ..self.handed_back() }
+    pub(crate) fn deferred(&self) -> Self {
+        Self { retry_after_s: Some(DEFER_S), ..self.requeued() }
     }
 
     /// The end of an attempt: a final state, or `pending` again where another attempt may help.
@@ -360,7 +360,7 @@ impl Entry<Job> {
 
     /// Notes in `next` what only this entry's own revision and time tell. Every change goes
     /// through here.
-    pub(crate) fn noted(&self, next: Job) -> Job {
+    pub(crate) fn with_server_times(&self, next: Job) -> Job {
         let started_at = match next.state {
             // A claim has no start yet: it is the time of the write that is about to happen.
             State::Working if self.value.state == State::Pending => None,
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn handing_back_costs_no_failure() {
-        let job = working().handed_back();
+        let job = working().requeued();
         assert_eq!((job.state, job.failures, job.times_queued), (State::Pending, 0, 2));
     }
 
@@ -428,7 +428,7 @@ mod tests {
         let second = lost.claimed(&worker).unwrap();
         assert_eq!(second.log_bytes, Some(2 * MAX_LOG_BYTES), "what a lost attempt wrote is not known");
         assert_eq!(second.with_log(7).log_bytes, Some(MAX_LOG_BYTES + 7));
-        assert_eq!(first.handed_back().claimed(&worker).unwrap().log_bytes, Some(MAX_LOG_BYTES));
+        assert_eq!(first.requeued().claimed(&worker).unwrap().log_bytes, Some(MAX_LOG_BYTES));
     }
 
     #[test]
@@ -444,8 +444,9 @@ mod tests {
         let at = |s| Timestamp::from_second(s).unwrap();
         let entry = |value, revision, s| Entry { key: String::new(), value, revision, written_at: at(s) };
         let created = entry(Job::new(NewJob::call(UserId::new(), "https://example.com/r")), 7, 100);
-        let claimed = entry(created.noted(created.value.claimed(&"w".parse().unwrap()).unwrap()), 9, 103);
-        let ended = entry(claimed.noted(claimed.value.ended(&Outcome::Finished)), 12, 110);
+        let claimed =
+            entry(created.with_server_times(created.value.claimed(&"w".parse().unwrap()).unwrap()), 9, 103);
+        let ended = entry(claimed.with_server_times(claimed.value.ended(&Outcome::Finished)), 12, 110);
         assert_eq!(ended.created_revision(), 7);
         assert_eq!(
             (ended.created_at(), ended.started_at(), ended.finished_at()),

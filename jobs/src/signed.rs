@@ -236,7 +236,9 @@ impl Ledger {
             let key = self.signer.as_ref()?;
             let job = &entry.value;
             let is_to_sign = job.signature.is_none() && !job.state.is_final();
-            is_to_sign.then(|| entry.noted(Job { signature: Some(key.sign(job, event)), ..job.clone() }))
+            is_to_sign.then(|| {
+                entry.with_server_times(Job { signature: Some(key.sign(job, event)), ..job.clone() })
+            })
         };
         Ok(self.jobs.change(&id.to_string(), signed).await?)
     }
@@ -248,7 +250,7 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
-    use crate::{Outcome, record::Class};
+    use crate::{Outcome, record::QueueClass};
 
     const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
@@ -336,10 +338,10 @@ mod tests {
         let job = Job { sha: None, ..Job::new(NewJob { sha: None, ..new_job() }) };
         let signature = Some(RecordKey::new([7; KEY_BYTES]).sign(&job, Some(SecretEvent::Push)));
         let worker = "w1".parse().unwrap();
-        let claimed = Job { signature, class: Class::Call, ..job }.claimed(&worker).unwrap();
+        let claimed = Job { signature, class: QueueClass::Call, ..job }.claimed(&worker).unwrap();
         let learned = Job { sha: Some("c".repeat(40).parse().unwrap()), ..claimed };
-        assert_eq!(check(&learned.handed_back()), Ok(()));
-        assert_eq!(check(&learned.put_off()), Ok(()));
+        assert_eq!(check(&learned.requeued()), Ok(()));
+        assert_eq!(check(&learned.deferred()), Ok(()));
         assert_eq!(check(&learned.ended(&Outcome::Finished)), Ok(()));
     }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, ErrorCode, consumer::pull, context::CreateStreamErrorKind, stream};
 
 use crate::{
-    CommitSha, JobId, Label, RepoId, UserId, WorkerName, env::Reader, record::Class, stores::Stores,
+    CommitSha, JobId, Label, RepoId, UserId, WorkerName, env::Reader, record::QueueClass, stores::Stores,
 };
 
 /// The record of each job.
@@ -133,7 +133,7 @@ impl Settings {
 }
 
 /// `jobs.<label>.<owner>.<class>`: a job waits.
-pub fn waiting(label: &Label, owner: UserId, class: Class) -> String {
+pub fn waiting(label: &Label, owner: UserId, class: QueueClass) -> String {
     format!("jobs.{label}.{owner}.{}", class.as_str())
 }
 

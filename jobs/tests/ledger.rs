@@ -12,11 +12,11 @@ use jobs::{
     accounts::OwnerKind,
     bucket::Entry,
     lock::Lock,
-    needs::Room,
     purge::purge,
-    queue::{Picker, Waiting},
+    queue::{FairScheduler, QueuedJob},
     reconcile::{Candidate, Patience, Reconciler},
     record::MAX_ATTEMPTS,
+    slot_limit::SlotLimit,
     streams,
 };
 use support::Nats;
@@ -29,8 +29,12 @@ fn worker(name: &str) -> WorkerName {
     name.parse().unwrap()
 }
 
-async fn next(ledger: &Ledger) -> Option<Waiting> {
-    Picker::default().pick(ledger, &Label::default(), MANY, Room::Unlimited, |_| true).await.unwrap().next()
+async fn next(ledger: &Ledger) -> Option<QueuedJob> {
+    FairScheduler::default()
+        .pick(ledger, &Label::default(), MANY, SlotLimit::Unlimited, |_| true)
+        .await
+        .unwrap()
+        .next()
 }
 
 async fn record(ledger: &Ledger, id: JobId) -> Entry<Job> {
@@ -115,7 +119,7 @@ async fn a_job_handed_back_is_taken_again_and_the_old_attempt_cannot_end_it() {
     let ledger = nats.ledger().await;
     let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
     let first = ledger.claim(&next(&ledger).await.unwrap(), &worker("w1")).await.unwrap().unwrap();
-    ledger.hand_back(id, 1).await.unwrap().unwrap();
+    ledger.requeue(id, 1).await.unwrap().unwrap();
     first.lease.give_up().await;
 
     let second = ledger.claim(&next(&ledger).await.unwrap(), &worker("w2")).await.unwrap().unwrap();
@@ -216,12 +220,12 @@ async fn owners_take_turns_and_calls_come_before_pushes() {
     for _ in 0..2 {
         ledger.submit(NewJob::call(few, URL)).await.unwrap();
     }
-    let mut picker = Picker::default();
+    let mut scheduler = FairScheduler::default();
     let mut order = Vec::new();
     let mut first_of_many = None;
     for _ in 0..4 {
-        let waiting = picker
-            .pick(&ledger, &Label::default(), MANY, Room::Unlimited, |_| true)
+        let waiting = scheduler
+            .pick(&ledger, &Label::default(), MANY, SlotLimit::Unlimited, |_| true)
             .await
             .unwrap()
             .next()
@@ -235,7 +239,12 @@ async fn owners_take_turns_and_calls_come_before_pushes() {
     assert_eq!(order.iter().filter(|owner| **owner == few).count(), 2, "half of the slots for each");
     assert_eq!(first_of_many, Some(call));
     assert!(
-        picker.pick(&ledger, &Label::default(), 2, Room::Unlimited, |_| true).await.unwrap().next().is_none(),
+        scheduler
+            .pick(&ledger, &Label::default(), 2, SlotLimit::Unlimited, |_| true)
+            .await
+            .unwrap()
+            .next()
+            .is_none(),
         "at their limit"
     );
 }

@@ -117,9 +117,9 @@ impl AttemptRunner {
             let _ = (&mut running.task).await;
         }
         let given_back = match fate {
-            Fate::PutOff => ledger.put_off(job.id, job.attempt).await,
-            Fate::HandedBack | Fate::NotOffered => ledger.hand_back(job.id, job.attempt).await,
-            Fate::NeedsLonger(time) => ledger.hand_back_needing(job.id, job.attempt, time).await,
+            Fate::PutOff => ledger.defer(job.id, job.attempt).await,
+            Fate::HandedBack | Fate::NotOffered => ledger.requeue(job.id, job.attempt).await,
+            Fate::NeedsLonger(time) => ledger.requeue_for_longer_slot(job.id, job.attempt, time).await,
             Fate::Ended | Fate::Outdated => Ok(None),
         };
         if let Err(error) = given_back {

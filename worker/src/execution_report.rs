@@ -59,7 +59,7 @@ impl ExecutionReport {
     /// Notes that the slot is not to be had for this long. What is returned is never stored.
     pub(crate) fn needs(&mut self, time: Duration) -> Outcome {
         self.needs = Some(time);
-        Outcome::wished(Cause::Cancelled, jobs::needs::WAITS_FOR_A_SLOT)
+        Outcome::wished(Cause::Cancelled, jobs::slot_limit::WAITS_FOR_A_SLOT)
     }
 
     /// An attempt that ended before it began.

@@ -11,7 +11,7 @@ use std::{
 use futures_util::{StreamExt as _, stream::SelectAll};
 use jobs::{
     Claim, JobId, LedgerError,
-    queue::{Picked, Picker},
+    queue::{FairScheduler, Pick},
     streams,
 };
 use tokio::sync::Notify;
@@ -31,7 +31,7 @@ const MAX_PASSED_OVER: usize = 10_000;
 #[derive(Debug)]
 pub struct Queue {
     attempt_runner: AttemptRunner,
-    picker: tokio::sync::Mutex<Picker>,
+    scheduler: tokio::sync::Mutex<FairScheduler>,
     awake: Arc<Notify>,
     seats: Arc<Seats>,
     /// Jobs in a language that only others offer.
@@ -47,7 +47,7 @@ impl Queue {
         let seats = Seats::new(config.slots, limit, owners, Arc::clone(&awake));
         Arc::new(Self {
             attempt_runner,
-            picker: tokio::sync::Mutex::default(),
+            scheduler: tokio::sync::Mutex::default(),
             awake,
             seats,
             passed_over: Mutex::default(),
@@ -114,7 +114,7 @@ impl Queue {
 
     /// Picks and claims. One slot at a time, or all would pick the same message.
     async fn next(&self) -> Result<Option<(Claim, Arc<Seat>)>, LedgerError> {
-        let mut picker = self.picker.lock().await;
+        let mut scheduler = self.scheduler.lock().await;
         let config = &self.attempt_runner.executor.config;
         let may_take =
             |job: JobId| !self.passed_over.lock().unwrap_or_else(PoisonError::into_inner).contains(&job);
@@ -122,17 +122,15 @@ impl Queue {
         for label in &config.labels {
             loop {
                 let (most, room) = (config.max_running_per_user, seat.room());
-                match picker.pick(&self.attempt_runner.ledger, label, most, room, &may_take).await? {
-                    Picked::Next(waiting) => {
-                        if let Some(claim) =
-                            self.attempt_runner.ledger.claim(&waiting, &self.attempt_runner.name).await?
-                        {
+                match scheduler.pick(&self.attempt_runner.ledger, label, most, room, &may_take).await? {
+                    Pick::Next(waiting) => {
+                        if let Some(claim) = self.attempt_runner.ledger.claim(&waiting, &self.attempt_runner.name).await? {
                             return Ok(Some((claim, seat)));
                         }
                         // A message that was outdated, or taken by another: the next one may be ours.
                     }
-                    Picked::OnlyLong if seat.widen().await => {}
-                    Picked::OnlyLong | Picked::Nothing => break,
+                    Pick::OnlyLong if seat.widen().await => {}
+                    Pick::OnlyLong | Pick::Nothing => break,
                 }
             }
         }

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use jobs::{active_owners::ActiveOwners, needs::Room};
+use jobs::{active_owners::ActiveOwners, slot_limit::SlotLimit};
 use tokio::sync::Notify;
 
 /// How long an answer is good that several owners share the installation, which stays so for a month; and
@@ -95,10 +95,10 @@ impl Seats {
 
 impl Seat {
     /// For which jobs it may be used.
-    pub fn room(&self) -> Room {
+    pub fn room(&self) -> SlotLimit {
         match *self.kind() {
-            Kind::Lasting => Room::Unlimited,
-            Kind::Short => Room::Within(self.seats.limit),
+            Kind::Lasting => SlotLimit::Unlimited,
+            Kind::Short => SlotLimit::Within(self.seats.limit),
         }
     }
 
@@ -131,8 +131,8 @@ impl Seat {
     /// Returns once a step has taken longer than this seat is for. Never where it is for any job.
     pub async fn overdue(&self) {
         match self.room() {
-            Room::Unlimited => std::future::pending().await,
-            Room::Within(limit) => tokio::time::sleep(limit).await,
+            SlotLimit::Unlimited => std::future::pending().await,
+            SlotLimit::Within(limit) => tokio::time::sleep(limit).await,
         }
         if self.widen().await {
             std::future::pending().await

@@ -140,8 +140,8 @@ async fn installation(ledger: &Ledger) -> anyhow::Result<String> {
 /// What our own name still holds was held by a process that is gone: the lock on the data directory
 /// says so.
 async fn hand_back_own(ledger: &Ledger, name: &jobs::WorkerName) -> anyhow::Result<()> {
-    for (job, attempt) in ledger.held_by(name).await? {
-        if ledger.hand_back(job, attempt).await?.is_some() {
+    for (job, attempt) in ledger.leased_by(name).await? {
+        if ledger.requeue(job, attempt).await?.is_some() {
             tracing::info!(job.id = %job, attempt, "handed back what an earlier process held");
         }
     }

@@ -97,7 +97,7 @@ impl AttemptContext for WithLedger {
     }
 
     async fn may_run_for(&self, time: Duration) -> bool {
-        self.seat.room().has(Some(time.as_secs() + u64::from(time.subsec_nanos() > 0)))
+        self.seat.room().admits(Some(time.as_secs() + u64::from(time.subsec_nanos() > 0)))
             || self.seat.widen().await
     }
 

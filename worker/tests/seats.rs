@@ -6,13 +6,13 @@ mod support;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
-use jobs::{Ledger, UserId, needs::Room};
+use jobs::{Ledger, UserId, slot_limit::SlotLimit};
 use support::Nats;
 use tokio::sync::Notify;
 use worker::seats::{Seat, Seats};
 
 const LIMIT: Duration = Duration::from_secs(60);
-const SHORT: Room = Room::Within(LIMIT);
+const SHORT: SlotLimit = SlotLimit::Within(LIMIT);
 
 struct Worker {
     seats: Arc<Seats>,
@@ -39,7 +39,7 @@ impl Worker {
     }
 }
 
-fn rooms(seats: &[Seat]) -> Vec<Room> {
+fn rooms(seats: &[Seat]) -> Vec<SlotLimit> {
     seats.iter().map(Seat::room).collect()
 }
 
@@ -47,7 +47,7 @@ fn rooms(seats: &[Seat]) -> Vec<Room> {
 async fn all_but_the_last_are_for_any_job() {
     let worker = Worker::with(3, 2, LIMIT).await;
     let mut taken: Vec<Seat> = (0..3).map(|_| worker.seats.take()).collect();
-    assert_eq!(rooms(&taken), [Room::Unlimited, Room::Unlimited, SHORT]);
+    assert_eq!(rooms(&taken), [SlotLimit::Unlimited, SlotLimit::Unlimited, SHORT]);
     assert!(!taken[2].widen().await, "two owners share it");
     drop(taken.remove(0));
     assert!(taken[1].widen().await, "the last free slot is another one now");
@@ -59,7 +59,7 @@ async fn all_but_the_last_are_for_any_job() {
 async fn one_slot_is_for_any_job() {
     let worker = Worker::with(1, 2, LIMIT).await;
     for _ in 0..3 {
-        assert_eq!(worker.seats.take().room(), Room::Unlimited);
+        assert_eq!(worker.seats.take().room(), SlotLimit::Unlimited);
     }
 }
 
@@ -82,7 +82,7 @@ async fn a_job_that_is_short_leaves_its_better_seat_to_a_long_one_and_wakes_a_sl
 async fn one_owner_has_all_slots_and_what_runs_counts_when_a_second_comes() {
     let worker = Worker::with(2, 1, LIMIT).await;
     let (first, second) = (worker.seats.take(), worker.seats.take());
-    assert!(second.widen().await && second.room() == Room::Unlimited);
+    assert!(second.widen().await && second.room() == SlotLimit::Unlimited);
     worker.ledger.owners.note(UserId::new()).await;
     drop(first);
     let next = worker.seats.take();
@@ -101,7 +101,7 @@ async fn a_step_in_the_last_slot_is_overdue_unless_it_may_stay() {
     assert!(any.overdue().now_or_never().is_none());
     drop(any);
     assert!(tokio::time::timeout(limit * 4, last.overdue()).await.is_err(), "it is not the last any more");
-    assert_eq!(last.room(), Room::Unlimited);
+    assert_eq!(last.room(), SlotLimit::Unlimited);
 }
 
 #[tokio::test]

@@ -185,7 +185,7 @@ impl Deliveries {
                     if let Some(older) =
                         found.and_then(|found| found.value.job).filter(|older| Some(*older) != job)
                     {
-                        self.ledger.tell_worker(older).await;
+                        self.ledger.notify_worker(older).await;
                     }
                     return Ok(());
                 }

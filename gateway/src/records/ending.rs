@@ -31,13 +31,13 @@ impl JobRecords {
         if self.verifier.doubt(entry).is_none() {
             tracing::warn!(job.id = entry.key, "a job's commit is not the one that was signed");
         }
-        self.end_untold(entry, sentence(doubt)).await?;
+        self.end_without_status(entry, sentence(doubt)).await?;
         Ok(sentence(doubt))
     }
 
-    async fn end_untold(&self, entry: &Entry<Job>, why: &str) -> Result<(), LedgerError> {
+    async fn end_without_status(&self, entry: &Entry<Job>, why: &str) -> Result<(), LedgerError> {
         let Ok(id) = entry.key.parse::<JobId>() else { return Ok(()) };
-        let ended = self.ledger.end_untold(id, &Outcome::service(Cause::Refused, why)).await?;
+        let ended = self.ledger.end_without_status(id, &Outcome::service(Cause::Refused, why)).await?;
         if let Some(ended) = ended {
             self.note(&ended);
         }
@@ -67,7 +67,7 @@ impl JobRecords {
                 Standing::Doubted(Doubt::Newer) => {}
                 Standing::Signed(_) | Standing::Upgrading | Standing::Old if self.index.is_over(id)? => {
                     tracing::warn!(job.id = %id, revision = entry.revision, "a job's record went on after its end");
-                    self.end_untold(&entry, REOPENED).await?;
+                    self.end_without_status(&entry, REOPENED).await?;
                 }
                 Standing::Signed(_) | Standing::Upgrading | Standing::Old => {}
             }

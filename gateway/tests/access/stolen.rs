@@ -346,7 +346,7 @@ async fn nats_lets_a_worker_do_no_more_than_it_needs() {
     }
     // What it needs, it can: a job from claim to end, with a log and a result that lies in the store.
     let claim = scene.claim(id).await;
-    scene.thief.hand_back(id, 1).await.unwrap().unwrap();
+    scene.thief.requeue(id, 1).await.unwrap().unwrap();
     claim.lease.give_up().await;
     let claim = scene.claim(id).await;
     let log = LogWriter::start(scene.thief.js.clone(), id, 2);
@@ -360,7 +360,7 @@ async fn nats_lets_a_worker_do_no_more_than_it_needs() {
     let notes = |job: Job| Job { result: Some(result.clone()), ..job };
     scene.thief.finish(id, 2, &Outcome::Finished, &notes).await.unwrap().unwrap();
     claim.lease.give_up().await;
-    assert!(scene.thief.held_by(&THIEF.parse().unwrap()).await.unwrap().is_empty());
+    assert!(scene.thief.leased_by(&THIEF.parse().unwrap()).await.unwrap().is_empty());
     assert!(scene.thief.log(id, 2).await.unwrap().next().await.unwrap().is_some());
     let path = format!("/api/v1/jobs/{id}/result");
     let got = scene.service.get(&path, &scene.victim).send().await.unwrap();

@@ -24,8 +24,8 @@ use jobs::{
     bucket::{Bucket, Entry},
     connect::{NatsSettings, connect},
     log::LogWriter,
-    needs::Room,
-    queue::Picker,
+    queue::FairScheduler,
+    slot_limit::SlotLimit,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::Value;
@@ -260,8 +260,8 @@ impl Service {
 
     /// Claims the job as the worker `w1` would.
     pub(crate) async fn claim(&self, job: JobId) -> Claim {
-        let picked = Picker::default()
-            .pick(&self.ledger, &"default".parse().unwrap(), 10, Room::Unlimited, |id| id == job)
+        let picked = FairScheduler::default()
+            .pick(&self.ledger, &"default".parse().unwrap(), 10, SlotLimit::Unlimited, |id| id == job)
             .await
             .unwrap()
             .next()

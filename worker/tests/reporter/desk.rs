@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jobs::{
     Claim, CommitStatus, Job, JobId, Label, Ledger, NewJob, Outcome, RepoId, Trigger, UserId,
-    grants::StatusGrant, needs::Room, queue::Picker, streams,
+    grants::StatusGrant, queue::FairScheduler, slot_limit::SlotLimit, streams,
 };
 use tokio::{runtime::Runtime, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
@@ -102,8 +102,8 @@ impl Desk {
     }
 
     pub(crate) async fn claim(&self) -> Claim {
-        let waiting = Picker::default()
-            .pick(&self.ledger, &Label::default(), 100, Room::Unlimited, |_| true)
+        let waiting = FairScheduler::default()
+            .pick(&self.ledger, &Label::default(), 100, SlotLimit::Unlimited, |_| true)
             .await
             .unwrap()
             .next()

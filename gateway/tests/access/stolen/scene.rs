@@ -7,8 +7,8 @@ use jobs::{
     Claim, Job, JobId, Ledger, NewJob, Trigger, UserId,
     bucket::Entry,
     grants::{GrantReply, GrantRequest},
-    needs::Room,
-    queue::Picker,
+    queue::FairScheduler,
+    slot_limit::SlotLimit,
 };
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -72,7 +72,9 @@ impl Scene {
 
     pub(super) async fn claim(&self, id: JobId) -> Claim {
         let label = "default".parse().unwrap();
-        let picked = Picker::default().pick(&self.thief, &label, 10, Room::Unlimited, |job| job == id).await;
+        let picked = FairScheduler::default()
+            .pick(&self.thief, &label, 10, SlotLimit::Unlimited, |job| job == id)
+            .await;
         let waiting = picked.unwrap().next().unwrap();
         self.thief.claim(&waiting, &THIEF.parse().unwrap()).await.unwrap().unwrap()
     }

@@ -8,16 +8,16 @@ use std::time::Duration;
 
 use jobs::{
     Job, JobId, Label, Ledger, NewJob, State, UserId, WorkerName,
-    needs::{Room, WAITS_FOR_A_SLOT},
-    queue::{Picked, Picker, Waiting},
+    queue::{FairScheduler, Pick, QueuedJob},
     reconcile::{Candidate, Patience, Reconciler},
+    slot_limit::{SlotLimit, WAITS_FOR_A_SLOT},
     streams,
 };
 use support::Nats;
 
 const URL: &str = "https://example.com/owner/function.git";
 const HOUR: Duration = Duration::from_secs(3600);
-const MINUTE: Room = Room::Within(Duration::from_secs(60));
+const MINUTE: SlotLimit = SlotLimit::Within(Duration::from_secs(60));
 /// More running jobs of one owner than any test has.
 const MANY: usize = 1000;
 
@@ -25,12 +25,12 @@ fn worker() -> WorkerName {
     "w1".parse().unwrap()
 }
 
-async fn pick(picker: &mut Picker, ledger: &Ledger, room: Room) -> Picked {
-    picker.pick(ledger, &Label::default(), MANY, room, |_| true).await.unwrap()
+async fn pick(scheduler: &mut FairScheduler, ledger: &Ledger, room: SlotLimit) -> Pick {
+    scheduler.pick(ledger, &Label::default(), MANY, room, |_| true).await.unwrap()
 }
 
-async fn next(ledger: &Ledger, room: Room) -> Picked {
-    pick(&mut Picker::default(), ledger, room).await
+async fn next(ledger: &Ledger, room: SlotLimit) -> Pick {
+    pick(&mut FairScheduler::default(), ledger, room).await
 }
 
 async fn submit(ledger: &Ledger, owner: UserId) -> JobId {
@@ -46,7 +46,7 @@ async fn found_long(ledger: &Ledger) -> JobId {
     let waiting = next(ledger, MINUTE).await.next().unwrap();
     let claim = ledger.claim(&waiting, &worker()).await.unwrap().unwrap();
     let attempt = claim.entry.value.attempt;
-    ledger.hand_back_needing(waiting.job, attempt, HOUR).await.unwrap().unwrap();
+    ledger.requeue_for_longer_slot(waiting.job, attempt, HOUR).await.unwrap().unwrap();
     claim.lease.give_up().await;
     waiting.job
 }
@@ -62,17 +62,17 @@ async fn what_needs_longer_is_passed_by_without_a_claim_and_taken_where_there_is
     assert_eq!((noted.state, noted.attempt, noted.failures), (State::Pending, 1, 0));
     assert_eq!((noted.needs_s, noted.message.as_deref()), (Some(3600), Some(WAITS_FOR_A_SLOT)));
 
-    assert_eq!(next(&ledger, MINUTE).await, Picked::OnlyLong);
-    assert_eq!(next(&ledger, Room::Within(HOUR)).await.next().unwrap().job, long);
+    assert_eq!(next(&ledger, MINUTE).await, Pick::OnlyLong);
+    assert_eq!(next(&ledger, SlotLimit::Within(HOUR)).await.next().unwrap().job, long);
     let short = submit(&ledger, owner).await;
     assert_eq!(next(&ledger, MINUTE).await.next().unwrap().job, short, "behind it");
-    let first = next(&ledger, Room::Unlimited).await.next().unwrap();
+    let first = next(&ledger, SlotLimit::Unlimited).await.next().unwrap();
     assert_eq!((first.job, first.needs_s), (long, Some(3600)), "still first in line");
 
     let claim = ledger.claim(&first, &worker()).await.unwrap().unwrap();
     assert_eq!((claim.entry.value.attempt, claim.entry.value.message.as_deref()), (2, None));
-    ledger.hand_back(long, 2).await.unwrap().unwrap();
-    let again = next(&ledger, Room::Unlimited).await.next().unwrap();
+    ledger.requeue(long, 2).await.unwrap().unwrap();
+    let again = next(&ledger, SlotLimit::Unlimited).await.next().unwrap();
     assert_eq!(again.job, short, "who is handed back is last");
     assert_eq!(record(&ledger, long).await.needs_s, Some(3600), "kept over attempts");
 }
@@ -90,9 +90,9 @@ async fn a_short_job_is_found_behind_any_number_of_long_ones_and_each_is_read_on
         assert_eq!(found_long(&ledger).await, id);
     }
     let short = submit(&ledger, owner).await;
-    let mut picker = Picker::default();
-    assert_eq!(pick(&mut picker, &ledger, MINUTE).await, Picked::OnlyLong, "it looks at some");
-    assert_eq!(pick(&mut picker, &ledger, MINUTE).await.next().unwrap().job, short, "and goes on there");
+    let mut scheduler = FairScheduler::default();
+    assert_eq!(pick(&mut scheduler, &ledger, MINUTE).await, Pick::OnlyLong, "it looks at some");
+    assert_eq!(pick(&mut scheduler, &ledger, MINUTE).await.next().unwrap().job, short, "and goes on there");
     let others = submit(&ledger, other).await;
     let claim = ledger.claim(&next(&ledger, MINUTE).await.next().unwrap(), &worker()).await.unwrap();
     assert!(claim.is_some_and(|claim| [short, others].contains(&claim.entry.value.id)));
@@ -106,14 +106,14 @@ async fn a_crash_between_note_and_queue_loses_neither() {
     assert_eq!(found_long(&ledger).await, long);
     // The message that the crash did not let it send.
     ledger.js.get_stream(streams::JOBS).await.unwrap().purge().await.unwrap();
-    assert_eq!(next(&ledger, Room::Unlimited).await, Picked::Nothing);
+    assert_eq!(next(&ledger, SlotLimit::Unlimited).await, Pick::Nothing);
 
     let entry = ledger.job(long).await.unwrap().unwrap();
     let candidates = [Candidate { job: long, revision: entry.revision, state: entry.value.state }];
     let patience = Patience { looked_for_after: Duration::ZERO, ..Patience::default() };
     assert_eq!(Reconciler::new(patience).round(&ledger, &candidates).await.unwrap(), 1);
-    assert_eq!(next(&ledger, MINUTE).await, Picked::OnlyLong, "it is still known to be long");
-    let Waiting { job, needs_s, .. } = next(&ledger, Room::Unlimited).await.next().unwrap();
+    assert_eq!(next(&ledger, MINUTE).await, Pick::OnlyLong, "it is still known to be long");
+    let QueuedJob { job, needs_s, .. } = next(&ledger, SlotLimit::Unlimited).await.next().unwrap();
     assert_eq!((job, needs_s), (long, Some(3600)));
 }
 
@@ -128,7 +128,7 @@ async fn a_crash_before_the_note_is_a_lost_worker_as_ever() {
     let entry = ledger.job(id).await.unwrap().unwrap();
     let candidates = [Candidate { job: id, revision: entry.revision, state: entry.value.state }];
     assert_eq!(Reconciler::new(Patience::default()).round(&ledger, &candidates).await.unwrap(), 1);
-    assert!(ledger.hand_back_needing(id, 1, HOUR).await.unwrap().is_none(), "its attempt is over");
+    assert!(ledger.requeue_for_longer_slot(id, 1, HOUR).await.unwrap().is_none(), "its attempt is over");
     assert_eq!(record(&ledger, id).await.needs_s, None);
     assert_eq!(next(&ledger, MINUTE).await.next().unwrap().job, id);
 }

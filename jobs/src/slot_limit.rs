@@ -1,7 +1,7 @@
-//! Jobs that need a slot for longer than a worker's last one is given away for.
+//! The time limit of a slot, and jobs that need a slot for longer.
 //!
 //! How long a job may take is in its manifest, which is read after the checkout. A worker that has no
-//! slot for so long notes the time in the record ([`crate::Job::needs_s`]) and gives the job back, in one
+//! slot for so long notes the time in the record ([`crate::Job::needs_s`]) and requeues the job, in one
 //! write: a crash leaves both or neither. The queue's message repeats the time, so that nobody else
 //! fetches the commit only to find the same.
 
@@ -16,18 +16,18 @@ use crate::{
 /// What a job says of itself while it waits for such a slot.
 pub const WAITS_FOR_A_SLOT: &str = "waits for a slot: a worker's last free slot takes only short jobs";
 
-/// For which jobs a slot may be used.
+/// For how long a slot may be used by one job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
-    /// For any.
+pub enum SlotLimit {
+    /// For any time.
     Unlimited,
-    /// For jobs that take no longer than this.
+    /// No longer than this.
     Within(Duration),
 }
 
-impl Room {
+impl SlotLimit {
     /// Whether a job may be tried here that needs so many seconds, as far as that is known.
-    pub fn has(self, needs_s: Option<u64>) -> bool {
+    pub fn admits(self, needs_s: Option<u64>) -> bool {
         match self {
             Self::Unlimited => true,
             Self::Within(limit) => needs_s.is_none_or(|needs_s| Duration::from_secs(needs_s) <= limit),
@@ -37,29 +37,29 @@ impl Room {
 
 impl Job {
     /// `working → pending` without a failure, for a slot that may be used for this long.
-    pub(crate) fn handed_back_needing(&self, time: Duration) -> Self {
+    pub(crate) fn requeued_for_longer_slot(&self, time: Duration) -> Self {
         let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
         Self {
             needs_s: Some(whole.max(self.needs_s.unwrap_or(0))),
             message: Some(WAITS_FOR_A_SLOT.to_owned()),
-            ..self.handed_back()
+            ..self.requeued()
         }
     }
 }
 
 impl Ledger {
-    /// Gives an attempt back that needs a slot for this long, without anybody's fault, at once.
+    /// Puts an attempt back on the queue at once that needs a slot for this long; it costs no failure.
     ///
     /// # Errors
     /// NATS is away; what was not written is done when the lease expires, what was not queued is queued by
     /// the reconciler.
-    pub async fn hand_back_needing(
+    pub async fn requeue_for_longer_slot(
         &self,
         id: JobId,
         attempt: u32,
         time: Duration,
     ) -> Result<Option<Entry<Job>>, LedgerError> {
-        let entry = self.change_attempt(id, attempt, |job| job.handed_back_needing(time)).await?;
+        let entry = self.change_attempt(id, attempt, |job| job.requeued_for_longer_slot(time)).await?;
         if let Some(entry) = &entry {
             // The forge may have been told that it runs.
             self.mark_status_dirty(entry).await?;
@@ -82,20 +82,20 @@ mod tests {
     #[test_case(Some(61) => false)]
     #[test_case(Some(u64::MAX) => false)]
     fn there_is_a_minute_for(needs_s: Option<u64>) -> bool {
-        assert!(Room::Unlimited.has(needs_s));
-        Room::Within(Duration::from_secs(60)).has(needs_s)
+        assert!(SlotLimit::Unlimited.admits(needs_s));
+        SlotLimit::Within(Duration::from_secs(60)).admits(needs_s)
     }
 
     #[test]
     fn the_time_stays_in_the_record_and_costs_nothing() {
         let worker = "w".parse().unwrap();
         let job = Job::new(NewJob::call(UserId::new(), "https://example.com/r.git"));
-        let back = job.claimed(&worker).unwrap().handed_back_needing(Duration::from_millis(3_600_001));
+        let back = job.claimed(&worker).unwrap().requeued_for_longer_slot(Duration::from_millis(3_600_001));
         assert_eq!((back.state, back.failures, back.needs_s), (State::Pending, 0, Some(3601)));
         assert_eq!(back.message.as_deref(), Some(WAITS_FOR_A_SLOT));
         let again = back.claimed(&worker).unwrap();
         assert_eq!((again.needs_s, again.message.as_deref()), (Some(3601), None));
-        assert_eq!(again.handed_back_needing(Duration::from_secs(61)).needs_s, Some(3601));
+        assert_eq!(again.requeued_for_longer_slot(Duration::from_secs(61)).needs_s, Some(3601));
         assert_eq!(again.ended(&Outcome::Finished).needs_s, Some(3601));
     }
 }
