@@ -1,4 +1,4 @@
-//! What a worker counts, as Prometheus reads it.
+//! The metrics of a worker, as Prometheus reads them.
 //!
 //! One value is made at the start and passed down; cloning it shares the counts.
 
@@ -16,52 +16,52 @@ use crate::attempt::Fate;
 /// In seconds: a status is usually there within one; an hour is a forge that was away.
 const DELAY_BUCKETS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
 
-/// What became of telling a forge.
+/// What came of posting a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Told {
-    /// It knows.
+pub enum PostResult {
+    /// The forge accepted it.
     Posted,
-    /// It asks to wait.
+    /// The forge asks to wait.
     Waiting,
-    /// It, or a gateway, is out of reach or broken.
+    /// The forge, or a gateway, is out of reach or broken.
     Unreachable,
-    /// It does not take the token.
+    /// The forge does not accept the token.
     Unauthorized,
-    /// It never will.
-    Refused,
+    /// The forge, or a gateway, will not accept it.
+    Rejected,
 }
 
-impl Told {
+impl PostResult {
     fn as_str(self) -> &'static str {
         match self {
             Self::Posted => "posted",
             Self::Waiting => "waiting",
             Self::Unreachable => "unreachable",
             Self::Unauthorized => "unauthorized",
-            Self::Refused => "refused",
+            Self::Rejected => "refused",
         }
     }
 }
 
-/// A word from one of our own enums.
+/// A label's value from one of our own enums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-struct Word(&'static str);
+struct LabelValue(&'static str);
 
-impl EncodeLabelValue for Word {
+impl EncodeLabelValue for LabelValue {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         self.0.encode(encoder)
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfStatus {
-    state: Word,
-    outcome: Word,
+struct StatusLabels {
+    state: LabelValue,
+    outcome: LabelValue,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfAttempt {
-    fate: Word,
+struct AttemptLabels {
+    fate: LabelValue,
 }
 
 /// Everything that is counted.
@@ -69,9 +69,9 @@ struct OfAttempt {
 pub struct Metrics {
     registry: Arc<Registry>,
     status_delay: Histogram,
-    statuses: Family<OfStatus, Counter>,
+    statuses: Family<StatusLabels, Counter>,
     jobs_taken: Counter,
-    attempts: Family<OfAttempt, Counter>,
+    attempts: Family<AttemptLabels, Counter>,
     slots: Gauge,
     slots_busy: Gauge,
     containers_waiting: Gauge,
@@ -118,35 +118,37 @@ impl Metrics {
         }
     }
 
-    /// A forge was told of a state, or was to be.
-    pub fn told(&self, state: CommitState, told: Told) {
+    /// A status was posted, or was to be.
+    pub fn status(&self, state: CommitState, result: PostResult) {
         let state = match state {
             CommitState::Pending => "pending",
             CommitState::Success => "success",
             CommitState::Failure => "failure",
             CommitState::Error => "error",
         };
-        self.statuses.get_or_create(&OfStatus { state: Word(state), outcome: Word(told.as_str()) }).inc();
+        self.statuses
+            .get_or_create(&StatusLabels { state: LabelValue(state), outcome: LabelValue(result.as_str()) })
+            .inc();
     }
 
     /// A status was this late.
-    pub fn delayed(&self, delay: Duration) {
+    pub fn status_delay(&self, delay: Duration) {
         self.status_delay.observe(delay.as_secs_f64());
     }
 
     /// The worker has so many slots.
-    pub fn has_slots(&self, slots: usize) {
+    pub fn set_slots(&self, slots: usize) {
         self.slots.set(i64::try_from(slots).unwrap_or(i64::MAX));
     }
 
     /// A slot took a job, and is busy until the attempt is over.
-    pub fn taken(&self) {
+    pub fn job_taken(&self) {
         self.jobs_taken.inc();
         self.slots_busy.inc();
     }
 
     /// An attempt is over.
-    pub fn over(&self, fate: Fate) {
+    pub fn attempt_ended(&self, fate: Fate) {
         let fate = match fate {
             Fate::Ended => "ended",
             Fate::HandedBack => "handed_back",
@@ -156,7 +158,7 @@ impl Metrics {
             Fate::Outdated => "outdated",
         };
         self.slots_busy.dec();
-        self.attempts.get_or_create(&OfAttempt { fate: Word(fate) }).inc();
+        self.attempts.get_or_create(&AttemptLabels { fate: LabelValue(fate) }).inc();
     }
 
     /// All of it, in `OpenMetrics`' text form; `waiting` is how many containers wait now.
@@ -176,12 +178,12 @@ mod tests {
     #[test]
     fn what_was_counted_is_shown() {
         let metrics = Metrics::new();
-        metrics.has_slots(2);
-        metrics.taken();
-        metrics.taken();
-        metrics.over(Fate::Ended);
-        metrics.told(CommitState::Failure, Told::Posted);
-        metrics.delayed(Duration::from_millis(300));
+        metrics.set_slots(2);
+        metrics.job_taken();
+        metrics.job_taken();
+        metrics.attempt_ended(Fate::Ended);
+        metrics.status(CommitState::Failure, PostResult::Posted);
+        metrics.status_delay(Duration::from_millis(300));
         let text = metrics.text(3);
         let shown: Vec<_> =
             text.lines().filter(|line| !line.starts_with('#') && !line.contains("_bucket")).collect();

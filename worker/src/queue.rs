@@ -86,10 +86,10 @@ impl Queue {
                     // Where one job was, there may be more: another free slot looks.
                     self.awake.notify_one();
                     let job = claim.entry.value.id;
-                    self.attempt_runner.metrics.taken();
+                    self.attempt_runner.metrics.job_taken();
                     let fate = self.attempt_runner.work(&slot, claim, &seat).await;
                     drop(seat);
-                    self.attempt_runner.metrics.over(fate);
+                    self.attempt_runner.metrics.attempt_ended(fate);
                     match fate {
                         Fate::NotOffered => self.pass_over(job),
                         Fate::Ended

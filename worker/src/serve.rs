@@ -51,7 +51,7 @@ pub async fn serve(
     let identity = WorkerIdentity::open(&config.data_dir, instance, config.name.as_ref())?;
     let health = Arc::new(Health::default());
     let metrics = health.metrics.clone();
-    metrics.has_slots(config.slots);
+    metrics.set_slots(config.slots);
     let answering = TaskTracker::new();
     let over = CancellationToken::new();
     if let Some(address) = config.listen {

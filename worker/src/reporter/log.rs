@@ -20,7 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct LogView {
     /// Its end, in Markdown; absent when nothing was written.
     pub(super) text: Option<String>,
-    /// Remarks found in it.
+    /// Annotations found in it.
     pub(super) annotations: Vec<Annotation>,
 }
 

@@ -2,7 +2,7 @@
 
 use hooks::checks::Level;
 
-use super::{Found, Place, number};
+use super::{Found, SourceLocation, number};
 
 /// `example.com:443: refused` is an address; no language's files end so.
 const DOMAINS: [&str; 7] = ["com", "net", "org", "io", "dev", "local", "internal"];
@@ -10,12 +10,12 @@ const DOMAINS: [&str; 7] = ["com", "net", "org", "io", "dev", "local", "internal
 const DOTLESS: [&str; 3] = ["Makefile", "Dockerfile", "Rakefile"];
 
 pub(super) fn line(line: &str, found: &mut Found) {
-    if let Some((place, message)) = colons(line.trim_start()).or_else(|| parentheses(line.trim_start())) {
-        found.add(place, level(message), message);
+    if let Some((location, message)) = colons(line.trim_start()).or_else(|| parentheses(line.trim_start())) {
+        found.add(location, level(message), message);
     }
 }
 
-fn colons(line: &str) -> Option<(Place, &str)> {
+fn colons(line: &str) -> Option<(SourceLocation, &str)> {
     let (path, rest) = line.split_once(':')?;
     let (at, rest) = digits(rest)?;
     let (column, rest) = match rest.strip_prefix(':').and_then(digits) {
@@ -24,10 +24,10 @@ fn colons(line: &str) -> Option<(Place, &str)> {
     };
     // `-` is tsc on a terminal.
     let message = rest.strip_prefix(": ").or_else(|| rest.strip_prefix(" - "))?;
-    Some((place(path, at, column)?, message))
+    Some((location(path, at, column)?, message))
 }
 
-fn parentheses(line: &str) -> Option<(Place, &str)> {
+fn parentheses(line: &str) -> Option<(SourceLocation, &str)> {
     let (path, rest) = line.split_once('(')?;
     let (inside, rest) = rest.split_once(')')?;
     let (at, column) = match inside.split_once(',') {
@@ -35,7 +35,7 @@ fn parentheses(line: &str) -> Option<(Place, &str)> {
         None => (inside, None),
     };
     let message = rest.strip_prefix(": ")?;
-    Some((place(path, number(at)?, column)?, message))
+    Some((location(path, number(at)?, column)?, message))
 }
 
 fn digits(text: &str) -> Option<(u32, &str)> {
@@ -44,7 +44,7 @@ fn digits(text: &str) -> Option<(u32, &str)> {
 }
 
 /// Times, addresses and sentences have colons too: a file has an extension and no blanks.
-fn place(path: &str, line: u32, column: Option<u32>) -> Option<Place> {
+fn location(path: &str, line: u32, column: Option<u32>) -> Option<SourceLocation> {
     let name = path.rsplit('/').next()?;
     let extension = name.rsplit_once('.').map(|(_, extension)| extension);
     let is_file = match extension {
@@ -56,7 +56,7 @@ fn place(path: &str, line: u32, column: Option<u32>) -> Option<Place> {
         }
         None => DOTLESS.contains(&name),
     };
-    (is_file && !path.contains(char::is_whitespace)).then(|| Place::of(path, line, column)).flatten()
+    (is_file && !path.contains(char::is_whitespace)).then(|| SourceLocation::of(path, line, column)).flatten()
 }
 
 /// How grave it is, by the message's first word.

@@ -3,14 +3,14 @@
 
 use hooks::checks::Level;
 
-use super::{Found, Place, WORK};
+use super::{Found, SourceLocation, WORK};
 
 /// An error that is being read.
 #[derive(Debug, Default)]
 pub(super) struct Stack {
-    thrown_at: Option<Place>,
+    thrown_at: Option<SourceLocation>,
     message: Option<String>,
-    frame: Option<Place>,
+    frame: Option<SourceLocation>,
     in_frames: bool,
 }
 
@@ -24,25 +24,25 @@ impl Stack {
         if self.in_frames || line.starts_with("Node.js v") {
             self.end(found);
         }
-        if let Some(place) = own_place(line) {
+        if let Some(location) = own_place(line) {
             self.end(found);
-            self.thrown_at = Some(place);
+            self.thrown_at = Some(location);
         } else if is_error(line) {
             self.message = Some(line.to_owned());
         }
     }
 
-    /// What was read is one error, if it has a message and a place.
+    /// What was read is one error, if it has a message and a location.
     pub(super) fn end(&mut self, found: &mut Found) {
         let Self { thrown_at, message, frame, .. } = std::mem::take(self);
-        if let (Some(message), Some(place)) = (message, frame.or(thrown_at)) {
-            found.add(place, Level::Failure, &message);
+        if let (Some(message), Some(location)) = (message, frame.or(thrown_at)) {
+            found.add(location, Level::Failure, &message);
         }
     }
 }
 
 /// `f (/work/x.js:3:5)`, `async /work/x.js:3:5`, `file:///work/x.mjs:3:5`.
-fn place_of_frame(frame: &str) -> Option<Place> {
+fn place_of_frame(frame: &str) -> Option<SourceLocation> {
     let inside = match frame.rsplit_once('(') {
         Some((_, inside)) => inside.strip_suffix(')')?,
         None => frame.strip_prefix("async ").unwrap_or(frame),
@@ -51,9 +51,9 @@ fn place_of_frame(frame: &str) -> Option<Place> {
 }
 
 /// Only with the whole path: a bare name in a stack may be any language's.
-fn own_place(text: &str) -> Option<Place> {
+fn own_place(text: &str) -> Option<SourceLocation> {
     let path = text.strip_prefix("file://").unwrap_or(text);
-    path.starts_with(WORK).then(|| Place::read(path)).flatten()
+    path.starts_with(WORK).then(|| SourceLocation::read(path)).flatten()
 }
 
 /// `TypeError: x is not a function`, `AssertionError [ERR_ASSERTION]: …`, `Error`.

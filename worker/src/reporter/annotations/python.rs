@@ -2,13 +2,13 @@
 
 use hooks::checks::Level;
 
-use super::{Found, Place, number};
+use super::{Found, SourceLocation, number};
 
 /// A traceback that is being read.
 #[derive(Debug, Default)]
 pub(super) struct Traceback {
     is_open: bool,
-    last: Option<Place>,
+    last: Option<SourceLocation>,
 }
 
 impl Traceback {
@@ -18,10 +18,10 @@ impl Traceback {
         } else if let Some(frame) = line.trim_start().strip_prefix("File \"") {
             // A syntax error has a frame and no heading.
             self.is_open = true;
-            self.last = place(frame).or(self.last.take());
+            self.last = location(frame).or(self.last.take());
         } else if self.is_open && !line.is_empty() && !line.starts_with([' ', '\t']) {
-            if let Some(place) = self.last.take() {
-                found.add(place, Level::Failure, line);
+            if let Some(location) = self.last.take() {
+                found.add(location, Level::Failure, line);
             }
             self.is_open = false;
         }
@@ -29,8 +29,8 @@ impl Traceback {
 }
 
 /// `main.py", line 3, in f`.
-fn place(frame: &str) -> Option<Place> {
+fn location(frame: &str) -> Option<SourceLocation> {
     let (path, rest) = frame.split_once("\", line ")?;
     let line = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-    Place::of(path, number(line)?, None)
+    SourceLocation::of(path, number(line)?, None)
 }

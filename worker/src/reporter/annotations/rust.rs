@@ -2,39 +2,41 @@
 
 use hooks::checks::Level;
 
-use super::{Found, Place};
+use super::{Found, SourceLocation};
 
-/// A diagnostic whose place has not come yet, or a panic whose message has not.
+/// A diagnostic whose location has not come yet, or a panic whose message has not.
 #[derive(Debug, Default)]
 pub(super) struct Diagnostics {
     heading: Option<(Level, String)>,
-    panicked_at: Option<Place>,
+    panicked_at: Option<SourceLocation>,
 }
 
 impl Diagnostics {
     pub(super) fn line(&mut self, line: &str, found: &mut Found) {
-        if let Some(place) = self.panicked_at.take() {
-            found.add(place, Level::Failure, &format!("panicked: {line}"));
+        if let Some(location) = self.panicked_at.take() {
+            found.add(location, Level::Failure, &format!("panicked: {line}"));
         }
         if let Some(arrow) = line.trim_start().strip_prefix("--> ") {
-            if let (Some((level, heading)), Some(place)) = (self.heading.take(), Place::read(arrow.trim())) {
-                found.add(place, level, &heading);
+            if let (Some((level, heading)), Some(location)) =
+                (self.heading.take(), SourceLocation::read(arrow.trim()))
+            {
+                found.add(location, level, &heading);
             }
         } else if let Some(level) = level(line) {
             self.heading = Some((level, line.to_owned()));
         } else if line.trim().is_empty() {
             self.heading = None;
         } else if line.starts_with("thread '")
-            && let Some((_, place)) = line.split_once(" panicked at ")
+            && let Some((_, location)) = line.split_once(" panicked at ")
         {
-            self.panicked_at = Place::read(place.trim_end_matches(':'));
+            self.panicked_at = SourceLocation::read(location.trim_end_matches(':'));
         }
     }
 
     /// A panic without a message.
     pub(super) fn end(&mut self, found: &mut Found) {
-        if let Some(place) = self.panicked_at.take() {
-            found.add(place, Level::Failure, "panicked");
+        if let Some(location) = self.panicked_at.take() {
+            found.add(location, Level::Failure, "panicked");
         }
     }
 }

@@ -1,23 +1,23 @@
-//! Posts commit statuses and check runs: takes what STATUSES says may be out of date, and tells the
-//! forge what the newest job's record says.
+//! Posts commit statuses and check runs: consumes what STATUSES says may be out of date, and posts
+//! what the newest job's record says.
 //!
-//! The entry in `commits` is taken by compare-and-set, so two posters do not race; the record is read
-//! after taking, so the last word at the forge is the record's.
+//! The entry in `commits` is claimed by compare-and-set, so two posters do not race; the record is read
+//! after claiming, so what the forge shows in the end is what the record says.
 
 mod annotations;
 mod approval;
+mod consume;
 mod log;
-mod pace;
-mod posting;
-mod taking;
+mod post;
+mod render;
 mod text;
-mod words;
+mod throttle;
 
 use std::{
     collections::HashMap,
     path::Path,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -30,18 +30,20 @@ use jobs::{
     bucket::{BucketError, Entry},
 };
 
+use parking_lot::Mutex;
+
 use crate::{grants::Grants, metrics::Metrics};
 use log::LogView;
-use pace::Pace;
-use posting::Turn;
+use post::PostAttempt;
+use throttle::Throttle;
 
-/// Of the statuses posted at once, what may be about jobs that are not over.
-const EARLY_AT_ONCE: usize = 4;
-/// An entry that was taken and not changed for this long is taken over.
-const TAKEN_OVER_AFTER: Duration = Duration::from_secs(30);
-/// How often a taken entry is looked at.
-const LOOK_AGAIN: Duration = Duration::from_secs(2);
-/// How often a message in hand is said to be in progress; after 30 s another would get it.
+/// Of the statuses posted at once, how many may be of states that are not final.
+const NON_FINAL_AT_ONCE: usize = 4;
+/// An entry that is claimed and was not changed for this long is claimed anew.
+const CLAIM_EXPIRES_AFTER: Duration = Duration::from_secs(30);
+/// How often an entry that another poster has claimed is read.
+const CLAIM_POLL_EVERY: Duration = Duration::from_secs(2);
+/// How often a message in hand is acknowledged as in progress; after 30 s another worker would get it.
 const IN_PROGRESS_EVERY: Duration = Duration::from_secs(10);
 /// The first wait after a failure of the forge or of ours; doubled each time.
 const FIRST_RETRY: Duration = Duration::from_secs(2);
@@ -54,16 +56,17 @@ pub struct Reporter {
     grants: Grants,
     statuses: StatusClient,
     checks: CheckClient,
-    pace: Arc<Pace>,
-    /// By commit key, the digest of a token that the forge did not take; told with the next request.
-    stale: Arc<Mutex<HashMap<String, String>>>,
+    throttle: Arc<Throttle>,
+    /// By commit key, the digest of a token that the forge did not take; sent with the next request for a
+    /// grant.
+    stale_tokens: Arc<Mutex<HashMap<String, String>>>,
     /// By commit key, how often in a row the forge or we failed. NATS counts deliveries, among them those
     /// after a wait that was asked for, which is no failure.
     failures: Arc<Mutex<HashMap<String, u32>>>,
     /// By commit key, which attempt was first seen to run here, and when.
     running_since: Arc<Mutex<HashMap<String, RunningSince>>>,
-    /// Requests about jobs that are not over.
-    early: Arc<tokio::sync::Semaphore>,
+    /// Bounds requests about states that are not final.
+    non_final: Arc<tokio::sync::Semaphore>,
     /// Workers that are present.
     workers: Arc<AtomicUsize>,
     metrics: Metrics,
@@ -77,22 +80,22 @@ struct RunningSince {
     since: Instant,
 }
 
-/// What the forge is still to be told.
+/// When a status is to be posted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Left {
-    Nothing,
-    /// Something, after this.
-    Later(Duration),
+enum Due {
+    /// The forge knows already, or never will.
+    Never,
+    After(Duration),
     Now,
 }
 
-/// What to do with the message.
+/// What to do with a message of STATUSES.
 #[derive(Debug)]
-enum Done {
+enum MessageAction {
     /// The forge knows, or never will.
     Ack,
-    /// Another try, after this.
-    Again(Option<Duration>),
+    /// It is to be delivered again after this; without a time, after a back-off.
+    Redeliver(Option<Duration>),
 }
 
 impl Reporter {
@@ -112,18 +115,14 @@ impl Reporter {
             grants,
             statuses: StatusClient::new(allow, ca_bundle)?,
             checks: CheckClient::new(allow, ca_bundle)?,
-            pace: Arc::default(),
-            stale: Arc::default(),
+            throttle: Arc::default(),
+            stale_tokens: Arc::default(),
             failures: Arc::default(),
             running_since: Arc::default(),
-            early: Arc::new(tokio::sync::Semaphore::new(EARLY_AT_ONCE)),
+            non_final: Arc::new(tokio::sync::Semaphore::new(NON_FINAL_AT_ONCE)),
             workers: Arc::new(AtomicUsize::new(1)),
             metrics,
         })
-    }
-
-    fn failures(&self) -> MutexGuard<'_, HashMap<String, u32>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Workers that are present.
@@ -131,20 +130,16 @@ impl Reporter {
         self.workers.load(Ordering::Relaxed)
     }
 
-    fn running_since(&self) -> MutexGuard<'_, HashMap<String, RunningSince>> {
-        self.running_since.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Counts a failure, and tells how many there were in a row.
-    fn failed_again(&self, key: String) -> u32 {
-        let mut failures = self.failures();
+    /// Counts a failure; returns how many there were in a row.
+    fn count_failure(&self, key: String) -> u32 {
+        let mut failures = self.failures.lock();
         let count = failures.entry(key).or_default();
         *count = count.saturating_add(1);
         *count
     }
 
-    /// Posts until record and forge agree, and keeps the message meanwhile.
-    async fn post(&self, key: &str, message: &Acker) -> Done {
+    /// Posts what the entry under `key` is behind with, and keeps the message meanwhile.
+    async fn handle(&self, key: &str, message: &Acker) -> MessageAction {
         let keeping = async {
             loop {
                 tokio::time::sleep(IN_PROGRESS_EVERY).await;
@@ -152,68 +147,69 @@ impl Reporter {
             }
         };
         let posted = tokio::select! {
-            posted = self.until_agreed(key) => posted,
+            posted = self.sync(key) => posted,
             never = keeping => never,
         };
         posted.unwrap_or_else(|error| {
-            tracing::warn!(commit = key, error = format!("{error:#}"), "a status waits");
-            Done::Again(None)
+            tracing::warn!(commit = key, error = format!("{error:#}"), "status delayed");
+            MessageAction::Redeliver(None)
         })
     }
 
-    async fn until_agreed(&self, key: &str) -> anyhow::Result<Done> {
+    /// Posts until record and forge agree.
+    async fn sync(&self, key: &str) -> anyhow::Result<MessageAction> {
         let mut seen: Option<(u64, Instant)> = None;
         let mut log: Option<(JobId, LogView)> = None;
         loop {
-            let Some(entry) = self.ledger.commits.get(key).await? else { return Ok(Done::Ack) };
+            let Some(entry) = self.ledger.commits.get(key).await? else { return Ok(MessageAction::Ack) };
             if entry.value.is_claimed() {
                 let (revision, since) = *seen.get_or_insert((entry.revision, Instant::now()));
                 if revision != entry.revision {
                     seen = None;
                     continue;
                 }
-                if since.elapsed() < TAKEN_OVER_AFTER {
-                    tokio::time::sleep(LOOK_AGAIN).await;
+                if since.elapsed() < CLAIM_EXPIRES_AFTER {
+                    tokio::time::sleep(CLAIM_POLL_EVERY).await;
                     continue;
                 }
             } else {
-                match self.left(key, &entry.value).await? {
-                    Left::Nothing => return Ok(Done::Ack),
-                    Left::Later(wait) => return Ok(Done::Again(Some(wait))),
-                    Left::Now => {}
+                match self.due(key, &entry.value).await? {
+                    Due::Never => return Ok(MessageAction::Ack),
+                    Due::After(wait) => return Ok(MessageAction::Redeliver(Some(wait))),
+                    Due::Now => {}
                 }
             }
             let Some(claimed) = self.claim(&entry).await? else { continue };
             let since = Instant::now();
             if let Some(delivery) = claimed.delivery() {
-                let Turn { next, done } = self.turn_of_delivery(key, &claimed, delivery, since).await;
+                let PostAttempt { next, action } = self.post_delivery(key, &claimed, delivery, since).await;
                 self.release(key, &next).await?;
                 // A job may have taken the commit over meanwhile.
                 match self.ledger.commits.get(key).await? {
                     Some(now) if now.value.delivery().is_none() => continue,
-                    Some(_) | None => return Ok(done.unwrap_or(Done::Ack)),
+                    Some(_) | None => return Ok(action.unwrap_or(MessageAction::Ack)),
                 }
             }
             // Read after claiming: what is posted is never older than what another posted before.
-            let turn = match self.ledger.job(claimed.job()).await? {
-                Some(job) if !agrees(&claimed, &job) => {
-                    let turn = self.turn(key, &claimed, &job, &mut log, since).await;
-                    Some((turn, job))
+            let attempt = match self.ledger.job(claimed.job()).await? {
+                Some(job) if !is_in_sync(&claimed, &job) => {
+                    let attempt = self.post_job(key, &claimed, &job, &mut log, since).await;
+                    Some((attempt, job))
                 }
                 Some(_) | None => None,
             };
-            match turn {
-                Some((Turn { next, done }, job)) => {
+            match attempt {
+                Some((PostAttempt { next, action }, job)) => {
                     let released = self.release(key, &next).await?;
                     let was_posted = next.last_posted().is_some_and(|posted| posted.revision == job.revision);
-                    // That a job runs is told late on purpose.
+                    // That a job runs is posted late on purpose.
                     let is_on_time = was_posted && job.value.state != State::Working;
                     if let Some(released) = released.filter(|_| is_on_time) {
                         let delay = released.written_at.duration_since(job.written_at);
-                        self.metrics.delayed(delay.try_into().unwrap_or_default());
+                        self.metrics.status_delay(delay.try_into().unwrap_or_default());
                     }
-                    if let Some(done) = done {
-                        return Ok(done);
+                    if let Some(action) = action {
+                        return Ok(action);
                     }
                 }
                 None => {
@@ -223,30 +219,30 @@ impl Reporter {
         }
     }
 
-    /// What the forge is still to be told. A record that changes after this look sends a message of its
+    /// When the entry's status is to be posted. A record that changes after this look sends a message of its
     /// own.
-    async fn left(&self, key: &str, commit: &CommitStatus) -> anyhow::Result<Left> {
-        // What is to be said of a delivery a gateway tells.
+    async fn due(&self, key: &str, commit: &CommitStatus) -> anyhow::Result<Due> {
+        // What is to be posted of a delivery only a gateway knows.
         if commit.delivery().is_some() {
-            return Ok(Left::Now);
+            return Ok(Due::Now);
         }
-        let Some(job) = self.ledger.job(commit.job()).await? else { return Ok(Left::Nothing) };
-        if agrees(commit, &job) {
-            return Ok(Left::Nothing);
+        let Some(job) = self.ledger.job(commit.job()).await? else { return Ok(Due::Never) };
+        if is_in_sync(commit, &job) {
+            return Ok(Due::Never);
         }
-        let told = commit.last_posted().filter(|posted| posted.job == job.value.id);
-        let (State::Working, Some(told)) = (job.value.state, told) else { return Ok(Left::Now) };
-        // It was said to wait, and runs: that is told after a while.
+        let posted = commit.last_posted().filter(|posted| posted.job == job.value.id);
+        let (State::Working, Some(posted)) = (job.value.state, posted) else { return Ok(Due::Now) };
+        // It was posted as queued, and runs: that is posted after a while.
         let now = Instant::now();
         let fresh = RunningSince { job: job.value.id, attempt: job.value.attempt, since: now };
-        let mut all = self.running_since();
+        let mut all = self.running_since.lock();
         let seen = all.entry(key.to_owned()).or_insert(fresh);
         if (seen.job, seen.attempt) != (fresh.job, fresh.attempt) {
             *seen = fresh;
         }
-        let after = Duration::from_millis(told.running_after_ms.unwrap_or(0));
+        let after = Duration::from_millis(posted.running_after_ms.unwrap_or(0));
         let left = after.saturating_sub(now - seen.since);
-        Ok(if left.is_zero() { Left::Now } else { Left::Later(left) })
+        Ok(if left.is_zero() { Due::Now } else { Due::After(left) })
     }
 
     /// Claims the entry with a token of ours; `None` when another poster was faster.
@@ -270,15 +266,15 @@ impl Reporter {
     }
 }
 
-/// Whether the forge was told this job's colour, and of one that runs that it does; or refused to be told
-/// this very one.
-fn agrees(commit: &CommitStatus, job: &Entry<Job>) -> bool {
-    let told = commit.last_posted().is_some_and(|posted| {
+/// Whether this job's state was posted, and of one that runs that it does; or the forge rejected this very
+/// state.
+fn is_in_sync(commit: &CommitStatus, job: &Entry<Job>) -> bool {
+    let is_posted = commit.last_posted().is_some_and(|posted| {
         posted.job == job.value.id
             && posted.state == job.value.commit_state()
             && (posted.running || job.value.state != State::Working)
     });
-    told || commit.was_rejected(job.value.commit_state())
+    is_posted || commit.was_rejected(job.value.commit_state())
 }
 
 fn backoff(failures: u32) -> Duration {

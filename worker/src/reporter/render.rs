@@ -1,4 +1,4 @@
-//! What a forge is told of a record: a status's few words, or a check run with its table.
+//! Renders a record for a forge: a status's description, or a check run with its table.
 
 use std::time::Duration;
 
@@ -18,27 +18,27 @@ use super::{
     text::{fenced, plain},
 };
 
-/// What is said of a job.
-pub(super) fn of_job(
+/// The status of a job.
+pub(super) fn job_status(
     commit: &CommitStatus,
     job: &Job,
     grant: StatusGrant,
 ) -> Result<(Target, StatusPost), String> {
-    let (target, post) = message(commit, job.commit_state(), description(job), grant)?;
+    let (target, post) = status(commit, job.commit_state(), description(job), grant)?;
     Ok((target, StatusPost { running: job.state == State::Working, ..post }))
 }
 
-/// What is said of a commit that waits for an approval, or did.
-pub(super) fn of_delivery(
+/// The status of a commit that waits for an approval, or did.
+pub(super) fn delivery_status(
     commit: &CommitStatus,
     grant: DeliveryGrant,
 ) -> Result<(Target, StatusPost), String> {
     let state = if grant.waits { CommitState::Pending } else { CommitState::Error };
-    message(commit, state, grant.description, grant.status)
+    status(commit, state, grant.description, grant.status)
 }
 
-/// The check run of such a commit: somebody has to do something, or nobody can any more.
-pub(super) fn check_run_of_delivery(post: &StatusPost, delivery: &str) -> CheckRun {
+/// The check run of such a commit: an action is required, or none is possible any more.
+pub(super) fn delivery_check_run(post: &StatusPost, delivery: &str) -> CheckRun {
     let conclusion = match post.state {
         CommitState::Pending => Conclusion::ActionRequired,
         CommitState::Success | CommitState::Failure | CommitState::Error => Conclusion::Cancelled,
@@ -59,8 +59,8 @@ pub(super) fn check_run_of_delivery(post: &StatusPost, delivery: &str) -> CheckR
     }
 }
 
-/// Reads a grant; what is wrong with it is told without its values.
-fn message(
+/// Parses a grant; the error says what is wrong with it without its values.
+fn status(
     commit: &CommitStatus,
     state: CommitState,
     description: String,
@@ -85,8 +85,8 @@ fn message(
     Ok((target, post))
 }
 
-/// The check run that says what this status would.
-pub(super) fn check_run(post: &StatusPost, job: &Entry<Job>, log: Option<&LogView>) -> CheckRun {
+/// The check run that takes this status's place.
+pub(super) fn job_check_run(post: &StatusPost, job: &Entry<Job>, log: Option<&LogView>) -> CheckRun {
     CheckRun {
         owner: post.owner.clone(),
         name: post.name.clone(),
@@ -102,7 +102,7 @@ pub(super) fn check_run(post: &StatusPost, job: &Entry<Job>, log: Option<&LogVie
     }
 }
 
-/// What happened, in a few words.
+/// The description of a status.
 pub(super) fn description(job: &Job) -> String {
     let message = job.message.as_deref().unwrap_or_default();
     match (job.state, job.cause) {
@@ -144,7 +144,7 @@ fn conclusion(cause: Option<Cause>, fault: Option<Fault>) -> Conclusion {
     }
 }
 
-/// A table of what is known, after the whole sentence where the title has only its beginning.
+/// A table of what is known, after the whole message where the title has only its beginning.
 fn summary(job: &Job) -> String {
     let mut summary = String::new();
     let message = job.message.as_deref().unwrap_or_default();

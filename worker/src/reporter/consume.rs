@@ -1,4 +1,4 @@
-//! Takes what STATUSES says may be out of date, message by message, also after silence and reconnects.
+//! Consumes STATUSES message by message, also after silence and reconnects.
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream::SelectAll};
 use jobs::{reconnected, streams};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Done, Reporter, backoff};
+use super::{MessageAction, Reporter, backoff};
 
 /// Statuses posted at once by one worker; forges ask for few.
 const AT_ONCE: usize = 8;
@@ -24,15 +24,15 @@ const ASKED_FOR: Duration = Duration::from_secs(5);
 const NATS_PAUSE: Duration = Duration::from_secs(1);
 
 impl Reporter {
-    /// Takes messages one by one until `stop`, then finishes those in hand; what is not finished when
+    /// Consumes messages one by one until `stop`, then finishes those in hand; what is not finished when
     /// `grace_over` is cancelled is left to another poster.
     pub async fn run(self, stop: CancellationToken, grace_over: CancellationToken) {
         let posting = TaskTracker::new();
         let slots = Arc::new(tokio::sync::Semaphore::new(AT_ONCE));
         posting.spawn(self.clone().count_workers(stop.clone()));
         while !stop.is_cancelled() {
-            if let Err(error) = self.take(&stop, &grace_over, &posting, &slots).await {
-                tracing::debug!(error = format!("{error:#}"), "statuses wait for nats");
+            if let Err(error) = self.consume(&stop, &grace_over, &posting, &slots).await {
+                tracing::debug!(error = format!("{error:#}"), "cannot consume statuses");
                 let _ = stop.run_until_cancelled(tokio::time::sleep(NATS_PAUSE)).await;
             }
         }
@@ -51,7 +51,7 @@ impl Reporter {
         }
     }
 
-    async fn take(
+    async fn consume(
         &self,
         stop: &CancellationToken,
         grace_over: &CancellationToken,
@@ -90,20 +90,20 @@ impl Reporter {
                 let key = message.subject.strip_prefix("statuses.").unwrap_or_default().to_owned();
                 let (message, handle) = message.split();
                 drop(message);
-                let done = grace_over.run_until_cancelled(reporter.post(&key, &handle)).await;
-                let acked = match done.unwrap_or(Done::Again(Some(Duration::ZERO))) {
-                    Done::Ack => {
-                        reporter.failures().remove(&key);
-                        reporter.running_since().remove(&key);
+                let action = grace_over.run_until_cancelled(reporter.handle(&key, &handle)).await;
+                let acked = match action.unwrap_or(MessageAction::Redeliver(Some(Duration::ZERO))) {
+                    MessageAction::Ack => {
+                        reporter.failures.lock().remove(&key);
+                        reporter.running_since.lock().remove(&key);
                         handle.ack().await
                     }
-                    Done::Again(asked) => {
-                        let wait = asked.unwrap_or_else(|| backoff(reporter.failed_again(key)));
+                    MessageAction::Redeliver(asked) => {
+                        let wait = asked.unwrap_or_else(|| backoff(reporter.count_failure(key)));
                         handle.ack_with(AckKind::Nak(Some(wait))).await
                     }
                 };
                 if let Err(error) = acked {
-                    tracing::debug!(%error, "a status message comes again");
+                    tracing::debug!(%error, "status message not acknowledged");
                 }
             });
         }

@@ -1,8 +1,7 @@
-//! One turn of a poster: the requests to the forge while the entry in `commits` is its own.
+//! One attempt to post: the requests to the forge while the entry in `commits` is claimed.
 
 use std::{
     collections::VecDeque,
-    sync::PoisonError,
     time::{Duration, Instant},
 };
 
@@ -20,93 +19,93 @@ use jobs::{
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Done, Reporter,
+    MessageAction, Reporter,
     log::LogView,
-    pace::{Account, Asker, Urgency},
-    words,
+    render,
+    throttle::{Account, PostRequest, Urgency},
 };
-use crate::metrics::Told;
+use crate::metrics::PostResult;
 
-/// No request begins later than this after taking: it has 10 s, and after 30 s another may take over.
+/// No request begins later than this after claiming: it has 10 s, and after 30 s another poster may claim.
 const BEGINS_WITHIN: Duration = Duration::from_secs(10);
 
-/// After this long GitHub is told that a job runs: each word costs one of the requests that it counts, and
-/// most jobs are over by then.
+/// After this long a job is posted as running on GitHub: each status costs one of the requests that it
+/// counts, and most jobs are over by then.
 const RUNNING_AFTER_ON_GITHUB: Duration = Duration::from_secs(5);
-/// Elsewhere at once, but not of a job that is over before anybody could read it: its end would wait for
-/// that request.
+/// Elsewhere at once, but not of a job that is over before anybody could read it: its final state would wait
+/// for that request.
 const RUNNING_AFTER: Duration = Duration::from_millis(250);
-/// Before a word that is no end asks again for one of the requests under way.
-const NO_SLOT_WAIT: Duration = Duration::from_millis(250);
+/// Before a state that is not final asks again for one of the requests under way.
+const NO_PERMIT_WAIT: Duration = Duration::from_millis(250);
 /// GitHub asks for a second between two writes of one after the other.
 const GAP: Duration = Duration::from_secs(1);
 /// Between two questions to gateways of which none answered: they are ours and soon back, and the
 /// back-off that a forge gets would keep a status for minutes.
 pub(super) const NO_GATEWAY_WAIT: Duration = Duration::from_secs(2);
 
-/// What a turn came to.
+/// What came of an attempt to post.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct PostAttempt {
     /// The entry afterwards.
     pub(super) next: ClaimedStatus,
-    /// What to do with the message; `None`: look again.
-    pub(super) done: Option<Done>,
+    /// What to do with the message; `None`: read the entry again.
+    pub(super) action: Option<MessageAction>,
 }
 
-impl Turn {
-    pub(super) fn over(next: ClaimedStatus, done: Done) -> Self {
-        Self { next, done: Some(done) }
+impl PostAttempt {
+    pub(super) fn over(next: ClaimedStatus, action: MessageAction) -> Self {
+        Self { next, action: Some(action) }
     }
 
     fn again(next: ClaimedStatus) -> Self {
-        Self { next, done: None }
+        Self { next, action: None }
     }
 
-    /// This state will not be taken; the job's next one may be.
+    /// This state will not be accepted; the job's next one may be.
     pub(super) fn rejected(mut next: ClaimedStatus, state: CommitState, reason: String) -> Self {
         next.rejected(state, reason);
-        Self::over(next, Done::Ack)
+        Self::over(next, MessageAction::Ack)
     }
 }
 
-/// Why a check run is not as it should be yet.
-pub(super) enum NotYet {
-    /// The turn was too short.
-    Later,
+/// Why the forge does not have it yet.
+pub(super) enum PostError {
+    /// No time was left to begin another request.
+    OutOfTime,
     /// The forge.
     Forge(StatusError),
 }
 
 impl Reporter {
-    /// Tells the forge what `job` says. `log` is kept from an earlier turn for the same job.
-    pub(super) async fn turn(
+    /// Posts what `job` says. `log` is kept from an earlier attempt for the same job.
+    pub(super) async fn post_job(
         &self,
         key: &str,
         claimed: &ClaimedStatus,
         job: &Entry<Job>,
         log: &mut Option<(JobId, LogView)>,
-        taken: Instant,
-    ) -> Turn {
+        claimed_at: Instant,
+    ) -> PostAttempt {
         let mut next = claimed.clone();
         let state = job.value.commit_state();
         let request = GrantRequest::Status { commit: key.to_owned(), job: job.value.id };
-        let grant = match self.grants.ask(&request, self.stale_token(key)).await {
+        let grant = match self.grants.ask(&request, self.take_stale_token(key)).await {
             GrantReply::Status(grant) => grant,
             GrantReply::Refused { reason } => {
-                self.metrics.told(state, Told::Refused);
-                return Turn::rejected(next, state, reason);
+                self.metrics.status(state, PostResult::Rejected);
+                return PostAttempt::rejected(next, state, reason);
             }
             GrantReply::Unavailable { .. } | GrantReply::Job(_) | GrantReply::Delivery(_) => {
-                self.metrics.told(state, Told::Unreachable);
-                return Turn::over(next, Done::Again(Some(NO_GATEWAY_WAIT)));
+                self.metrics.status(state, PostResult::Unreachable);
+                return PostAttempt::over(next, MessageAction::Redeliver(Some(NO_GATEWAY_WAIT)));
             }
         };
         let takes_checks = grant.checks;
-        let (target, post) = match words::of_job(claimed, &job.value, grant) {
+        let (target, post) = match render::job_status(claimed, &job.value, grant) {
             Ok(message) => message,
             Err(reason) => {
-                self.metrics.told(state, Told::Refused);
-                return Turn::rejected(next, state, reason);
+                self.metrics.status(state, PostResult::Rejected);
+                return PostAttempt::rejected(next, state, reason);
             }
         };
         if takes_checks
@@ -116,13 +115,13 @@ impl Reporter {
             match LogView::read(&self.ledger, &job.value).await {
                 Ok(read) => *log = Some((job.value.id, read)),
                 Err(error) => {
-                    tracing::debug!(job.id = %job.value.id, error = format!("{:#}", anyhow::Error::from(error)), "a log cannot be read yet");
-                    return Turn::over(next, Done::Again(None));
+                    tracing::debug!(job.id = %job.value.id, error = format!("{:#}", anyhow::Error::from(error)), "log not readable");
+                    return PostAttempt::over(next, MessageAction::Redeliver(None));
                 }
             }
         }
-        if taken.elapsed() >= BEGINS_WITHIN {
-            return Turn::again(next);
+        if claimed_at.elapsed() >= BEGINS_WITHIN {
+            return PostAttempt::again(next);
         }
         let account = Account::of(&target, &post.owner);
         let is_first = claimed.last_posted().is_none_or(|posted| posted.job != job.value.id);
@@ -131,29 +130,29 @@ impl Reporter {
             (false, true) => Urgency::First,
             (false, false) => Urgency::Running,
         };
-        // A request that is under way cannot be overtaken, so some are kept for ends.
-        let _early = match urgency {
+        // A request that is under way cannot be overtaken, so some are kept for final states.
+        let _permit = match urgency {
             Urgency::Final => None,
-            Urgency::First | Urgency::Running => match self.early.try_acquire() {
+            Urgency::First | Urgency::Running => match self.non_final.try_acquire() {
                 Ok(permit) => Some(permit),
-                Err(_) => return Turn::over(next, Done::Again(Some(NO_SLOT_WAIT))),
+                Err(_) => return PostAttempt::over(next, MessageAction::Redeliver(Some(NO_PERMIT_WAIT))),
             },
         };
         let budget = if takes_checks { self.checks.budget(&target) } else { self.statuses.budget(&target) };
-        let asker = Asker { key, urgency, workers: self.workers(), budget };
-        if let Err(wait) = self.pace.ask(&account, asker, Instant::now()) {
-            return Turn::over(next, Done::Again(Some(wait)));
+        let request_to_post = PostRequest { key, urgency, workers: self.workers(), budget };
+        if let Err(wait) = self.throttle.admit(&account, request_to_post, Instant::now()) {
+            return PostAttempt::over(next, MessageAction::Redeliver(Some(wait)));
         }
         let sent = if takes_checks {
             let log = log.as_ref().map(|(_, log)| log).filter(|_| job.value.state.is_final());
-            let run = words::check_run(&post, job, log);
-            self.check_run(&target, run, &mut next, taken).await
+            let run = render::job_check_run(&post, job, log);
+            self.check_run(&target, run, &mut next, claimed_at).await
         } else {
-            self.statuses.post(&target, &post).await.map_err(NotYet::Forge)
+            self.statuses.post(&target, &post).await.map_err(PostError::Forge)
         };
         match sent {
             Ok(()) => {
-                self.metrics.told(state, Told::Posted);
+                self.metrics.status(state, PostResult::Posted);
                 tracing::info!(job.id = %job.value.id, repo = %claimed.repo(), sha = claimed.sha().short(), ?state, "status posted");
                 let posted = Posted {
                     job: job.value.id,
@@ -164,91 +163,91 @@ impl Reporter {
                     to_verify: state.is_final(),
                 };
                 next.posted(posted);
-                Turn::again(next)
+                PostAttempt::again(next)
             }
-            Err(NotYet::Later) => Turn::again(next),
-            Err(NotYet::Forge(error)) => {
+            Err(PostError::OutOfTime) => PostAttempt::again(next),
+            Err(PostError::Forge(error)) => {
                 if may_have_been_done(&error) {
                     next.unanswered();
                 }
                 if let StatusError::Unauthorized { .. } = error {
-                    self.note_stale(key, &target);
+                    self.remember_stale_token(key, &target);
                 }
-                self.refused(&account, state, next, error)
+                self.classify(&account, state, next, error)
             }
         }
     }
 
-    pub(super) fn stale_token(&self, key: &str) -> Option<String> {
-        self.stale.lock().unwrap_or_else(PoisonError::into_inner).remove(key)
+    pub(super) fn take_stale_token(&self, key: &str) -> Option<String> {
+        self.stale_tokens.lock().remove(key)
     }
 
     /// The next request for a grant says that this token was not taken, so that a fresh one is made.
-    pub(super) fn note_stale(&self, key: &str, target: &Target) {
+    pub(super) fn remember_stale_token(&self, key: &str, target: &Target) {
         let digest = hex::encode(Sha256::digest(target.token.expose().as_bytes()));
-        self.stale.lock().unwrap_or_else(PoisonError::into_inner).insert(key.to_owned(), digest);
+        self.stale_tokens.lock().insert(key.to_owned(), digest);
     }
 
-    /// What the forge's refusal means for the message.
-    pub(super) fn refused(
+    /// Classifies an error of the forge: wait, retry, or give this state up.
+    pub(super) fn classify(
         &self,
         account: &Account,
         state: CommitState,
         next: ClaimedStatus,
         error: StatusError,
-    ) -> Turn {
+    ) -> PostAttempt {
         match error {
             StatusError::RetryAfter { wait, reason } => {
-                self.metrics.told(state, Told::Waiting);
-                self.pace.wait(account, wait, Instant::now());
-                tracing::warn!(repo = %next.repo(), sha = next.sha().short(), reason, wait_s = wait.as_secs(), "the forge asks to wait");
-                Turn::over(next, Done::Again(Some(wait)))
+                self.metrics.status(state, PostResult::Waiting);
+                self.throttle.pause(account, wait, Instant::now());
+                tracing::warn!(repo = %next.repo(), sha = next.sha().short(), reason, wait_s = wait.as_secs(), "rate limited by the forge");
+                PostAttempt::over(next, MessageAction::Redeliver(Some(wait)))
             }
             error @ (StatusError::Retry { .. } | StatusError::Unauthorized { .. }) => {
-                let told = if matches!(error, StatusError::Retry { .. }) {
-                    Told::Unreachable
+                let result = if matches!(error, StatusError::Retry { .. }) {
+                    PostResult::Unreachable
                 } else {
-                    Told::Unauthorized
+                    PostResult::Unauthorized
                 };
-                self.metrics.told(state, told);
+                self.metrics.status(state, result);
                 tracing::warn!(repo = %next.repo(), sha = next.sha().short(), error = format!("{error:#}"), "status not posted yet");
-                Turn::over(next, Done::Again(None))
+                PostAttempt::over(next, MessageAction::Redeliver(None))
             }
             error @ (StatusError::Refused { .. } | StatusError::Moved { .. }) => {
-                self.metrics.told(state, Told::Refused);
-                tracing::warn!(repo = %next.repo(), sha = next.sha().short(), error = format!("{error:#}"), "status refused");
-                Turn::rejected(next, state, error.to_string())
+                self.metrics.status(state, PostResult::Rejected);
+                tracing::warn!(repo = %next.repo(), sha = next.sha().short(), error = format!("{error:#}"), "status rejected");
+                PostAttempt::rejected(next, state, error.to_string())
             }
         }
     }
 
     /// Makes the job's check run, or brings it to where the record is. After a request whose answer
-    /// was lost, the forge is asked first what it has; `next` notes what is known.
+    /// was lost, the forge is asked first what it has; `next` records what is known.
     pub(super) async fn check_run(
         &self,
         target: &Target,
         mut run: CheckRun,
         next: &mut ClaimedStatus,
-        taken: Instant,
-    ) -> Result<(), NotYet> {
+        claimed_at: Instant,
+    ) -> Result<(), PostError> {
         let mut rest = VecDeque::from(std::mem::take(&mut run.annotations));
         if next.check_run_is_unsure() {
-            let place = Place {
+            let location = Place {
                 owner: run.owner.clone(),
                 name: run.name.clone(),
                 sha: run.sha.clone(),
                 context: run.context.clone(),
             };
-            let found = self.checks.find(target, &place, &run.external_id).await;
-            let found = found.map_err(NotYet::Forge)?;
+            let found = self.checks.find(target, &location, &run.external_id).await;
+            let found = found.map_err(PostError::Forge)?;
             next.check_run_found(found.as_ref().map(|found| found.id));
             if let Some(found) = found {
                 rest.drain(..found.annotations.min(rest.len()));
             }
         }
         loop {
-            if taken.elapsed() >= BEGINS_WITHIN {
-                return Err(NotYet::Later);
+            if claimed_at.elapsed() >= BEGINS_WITHIN {
+                return Err(PostError::OutOfTime);
             }
             let some: Vec<Annotation> = rest.drain(..rest.len().min(ANNOTATIONS_PER_REQUEST)).collect();
             let part = CheckRun { annotations: some, ..run.clone() };
@@ -260,12 +259,12 @@ impl Reporter {
                 if may_have_been_done(&error) {
                     next.recheck_check_run();
                 }
-                return Err(NotYet::Forge(error));
+                return Err(PostError::Forge(error));
             }
             if rest.is_empty() {
                 return Ok(());
             }
-            // Only what the forge counts tells a later turn how many of them it has.
+            // Only what the forge counts tells a later attempt how many of them it has.
             next.recheck_check_run();
             tokio::time::sleep(GAP).await;
         }

@@ -1,4 +1,4 @@
-//! Remarks beside lines of the commit's files, found in a job's log.
+//! Annotations beside lines of the commit's files, found in a job's log.
 //!
 //! Text goes in, annotations come out; nothing is looked up. Understood are lines of compilers and
 //! linters ([`located`]), and what python, rust and node print when a program fails. Whether the
@@ -17,9 +17,9 @@ use super::text::plain;
 
 /// More than this nobody reads, and each fifty cost a request.
 pub(super) const MAX: usize = 200;
-/// Looked at, of a log that is all remarks.
+/// Looked at, of a log that is all annotations.
 const MAX_FOUND: usize = 5000;
-/// Of one remark, in bytes; GitHub takes 64 KB, and the log has the rest.
+/// Of one annotation, in bytes; GitHub takes 64 KB, and the log has the rest.
 const MAX_MESSAGE_BYTES: usize = 4096;
 /// Longer paths are none; Linux ends at 4096.
 const MAX_PATH_BYTES: usize = 500;
@@ -28,15 +28,15 @@ const WORK: &str = "/work/";
 /// Folders that hold what others wrote.
 const FOREIGN: [&str; 5] = [".git", "node_modules", "site-packages", ".venv", "dist-packages"];
 
-/// A place in a file.
+/// A location in a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Place {
+struct SourceLocation {
     path: String,
     line: u32,
     column: Option<u32>,
 }
 
-impl Place {
+impl SourceLocation {
     /// Reads `path:line` or `path:line:column` and nothing after it.
     fn read(text: &str) -> Option<Self> {
         let (rest, last) = text.rsplit_once(':')?;
@@ -79,7 +79,7 @@ struct Found {
 }
 
 impl Found {
-    fn add(&mut self, place: Place, level: Level, message: &str) {
+    fn add(&mut self, location: SourceLocation, level: Level, message: &str) {
         let mut end = message.len().min(MAX_MESSAGE_BYTES);
         while !message.is_char_boundary(end) {
             end -= 1;
@@ -87,23 +87,23 @@ impl Found {
         let message = message[..end].trim().to_owned();
         if message.is_empty()
             || self.annotations.len() >= MAX_FOUND
-            || !self.seen.insert((place.path.clone(), place.line, message.clone()))
+            || !self.seen.insert((location.path.clone(), location.line, message.clone()))
         {
             return;
         }
         self.annotations.push(Annotation {
-            path: place.path,
-            start_line: place.line,
-            end_line: place.line,
-            start_column: place.column,
-            end_column: place.column,
+            path: location.path,
+            start_line: location.line,
+            end_line: location.line,
+            start_column: location.column,
+            end_column: location.column,
             level,
             message,
         });
     }
 }
 
-/// The remarks of one output of a job, at most [`MAX`], each once. Of too many the graver ones are
+/// The annotations of one output of a job, at most [`MAX`], each once. Of too many the graver ones are
 /// kept, in the log's order.
 pub(super) fn of<'a>(outputs: impl IntoIterator<Item = &'a str>) -> Vec<Annotation> {
     let mut found = Found::default();
