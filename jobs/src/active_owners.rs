@@ -6,11 +6,12 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use async_nats::jetstream::{self, stream::Stream};
+use parking_lot::Mutex;
 
 use crate::{UserId, ledger::LedgerError, streams};
 
@@ -39,7 +40,7 @@ impl ActiveOwners {
         let is_noted = |noted: &HashMap<UserId, Instant>| {
             noted.get(&owner).is_some_and(|since| since.elapsed() < NOTED_FOR)
         };
-        if is_noted(&self.noted.lock().unwrap_or_else(PoisonError::into_inner)) {
+        if is_noted(&self.noted.lock()) {
             return;
         }
         let value = format!("{{\"v\":{}}}", crate::bucket::VERSION);
@@ -49,7 +50,7 @@ impl ActiveOwners {
             tracing::warn!(%owner, %error, "owner not noted as active");
             return;
         }
-        let mut noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut noted = self.noted.lock();
         if noted.len() >= MAX_NOTED {
             noted.clear();
         }

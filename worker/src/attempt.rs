@@ -27,9 +27,9 @@ use crate::{
     execution_request::{ExecutionRequest, JobSource},
     grants::Grants,
     metrics::Metrics,
+    remote_context::{RemoteContext, superseded},
     sandbox::{CacheScope, JobTag, Slot},
-    seats::Seat,
-    with_ledger::{WithLedger, superseded},
+    slot_reservation::SlotReservation,
 };
 
 /// The tail of a log that cannot be stored in this time is lost with NATS itself.
@@ -37,24 +37,24 @@ const LOG_PATIENCE: Duration = Duration::from_secs(30);
 /// Between two tries to write the end while NATS is away; the lease bounds them.
 const RETRY_PAUSE: Duration = Duration::from_millis(500);
 
-/// What became of an attempt.
+/// How an attempt ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fate {
+pub enum AttemptEnd {
     /// Its end is in the record.
     Ended,
-    /// It went back to the queue: a shutdown.
-    HandedBack,
-    /// It went back to the queue for a worker that offers its language.
+    /// It was requeued: a shutdown.
+    Requeued,
+    /// It was requeued for a worker that offers its language.
     NotOffered,
-    /// It went back to the queue to wait for another job of its commit.
-    PutOff,
-    /// It went back to the queue for a slot that may be held for so long.
-    NeedsLonger(Duration),
+    /// It was requeued to wait for another job of its commit.
+    Deferred,
+    /// It was requeued for a slot that may be held for so long.
+    NeedsLongerSlot(Duration),
     /// It was cancelled, superseded, or taken from us.
     Outdated,
 }
 
-/// What all attempts of a worker share.
+/// Runs the attempts of a worker: what they all share.
 #[derive(Debug, Clone)]
 pub struct AttemptRunner {
     /// The ledger.
@@ -72,8 +72,8 @@ pub struct AttemptRunner {
 }
 
 impl AttemptRunner {
-    /// Works on a claim to its end, or for as long as the seat is for.
-    pub async fn work(&self, slot: &Slot, claim: Claim, seat: &Arc<Seat>) -> Fate {
+    /// Works on a claim to its end, or for as long as the slot is reserved.
+    pub async fn work(&self, slot: &Slot, claim: Claim, reservation: &Arc<SlotReservation>) -> AttemptEnd {
         let Claim { entry, lease } = claim;
         let (job, ledger) = (&entry.value, &self.ledger);
         let log = LogWriter::start(ledger.js.clone(), job.id, job.attempt);
@@ -81,13 +81,13 @@ impl AttemptRunner {
         let supersede = Arc::new(OnceLock::new());
         let running = match self.request(job) {
             Ok(request) => {
-                let context = WithLedger {
+                let context = RemoteContext {
                     ledger: ledger.clone(),
                     grants: self.grants.clone(),
                     job: job.clone(),
                     log: log.handle(),
                     supersede: Arc::clone(&supersede),
-                    seat: Arc::clone(seat),
+                    reservation: Arc::clone(reservation),
                 };
                 let (executor, slot, stop) = (self.executor.clone(), slot.clone(), stop.clone());
                 tokio::spawn(async move { executor.execute(&slot, request, &context, &stop).await })
@@ -105,29 +105,31 @@ impl AttemptRunner {
                         let report = report.unwrap_or_else(|panic| ExecutionReport::failed(Outcome::service(Cause::Lost, format!("a defect of the worker: {panic}"))));
                         self.deliver(job, &report, &handle, log).await
                     }
-                    () = self.told_otherwise(job, &supersede) => Fate::Outdated,
-                    () = self.grace_over.cancelled() => Fate::HandedBack,
+                    () = self.lost_or_superseded(job, &supersede) => AttemptEnd::Outdated,
+                    () = self.grace_over.cancelled() => AttemptEnd::Requeued,
                 }
             })
             .await;
-        let fate = held.unwrap_or(Fate::Outdated);
+        let end = held.unwrap_or(AttemptEnd::Outdated);
         stop.cancel();
         // Whose report was taken has nothing left to end, and must not be asked for it again.
         if !running.task.is_finished() {
             let _ = (&mut running.task).await;
         }
-        let given_back = match fate {
-            Fate::PutOff => ledger.defer(job.id, job.attempt).await,
-            Fate::HandedBack | Fate::NotOffered => ledger.requeue(job.id, job.attempt).await,
-            Fate::NeedsLonger(time) => ledger.requeue_for_longer_slot(job.id, job.attempt, time).await,
-            Fate::Ended | Fate::Outdated => Ok(None),
+        let requeued = match end {
+            AttemptEnd::Deferred => ledger.defer(job.id, job.attempt).await,
+            AttemptEnd::Requeued | AttemptEnd::NotOffered => ledger.requeue(job.id, job.attempt).await,
+            AttemptEnd::NeedsLongerSlot(time) => {
+                ledger.requeue_for_longer_slot(job.id, job.attempt, time).await
+            }
+            AttemptEnd::Ended | AttemptEnd::Outdated => Ok(None),
         };
-        if let Err(error) = given_back {
-            tracing::warn!(job.id = %job.id, %error, "the job goes back when its lease expires");
+        if let Err(error) = requeued {
+            tracing::warn!(job.id = %job.id, %error, "attempt not requeued; its lease will expire");
         }
         lease.give_up().await;
-        tracing::info!(job.id = %job.id, attempt = job.attempt, ?fate, "attempt over");
-        fate
+        tracing::info!(job.id = %job.id, attempt = job.attempt, ?end, "attempt over");
+        end
     }
 
     fn request(&self, job: &Job) -> Result<ExecutionRequest, Outcome> {
@@ -149,13 +151,13 @@ impl AttemptRunner {
         })
     }
 
-    /// Returns when the record is not ours any more. A lost word is covered by the lease's beat.
-    async fn told_otherwise(&self, job: &Job, supersede: &OnceLock<Option<bool>>) {
-        let Ok(mut words) = self.ledger.client.subscribe(streams::cancel(job.id)).await else {
+    /// Returns when the record is not ours any more. A lost message is covered by the lease's heartbeat.
+    async fn lost_or_superseded(&self, job: &Job, supersede: &OnceLock<Option<bool>>) {
+        let Ok(mut messages) = self.ledger.client.subscribe(streams::cancel(job.id)).await else {
             return std::future::pending().await;
         };
         loop {
-            // Looked at once before waiting: the word may have come before we listened.
+            // Read once before waiting: the message may have come before we subscribed.
             if !is_ours(self.ledger.clone(), job.id, job.attempt).await {
                 return;
             }
@@ -167,11 +169,11 @@ impl AttemptRunner {
             }
             let heard = async {
                 tokio::select! {
-                    word = words.next() => word.is_some(),
+                    message = messages.next() => message.is_some(),
                     () = reconnected(&self.ledger.client) => true,
                 }
             };
-            // A word that was lost is made up for at every beat.
+            // A message that was lost is made up for at every heartbeat.
             if let Ok(false) = tokio::time::timeout(HEARTBEAT, heard).await {
                 return std::future::pending().await;
             }
@@ -179,27 +181,27 @@ impl AttemptRunner {
     }
 
     /// Stores log and result, then the end: in this order, so that whoever sees the end finds both.
-    async fn deliver(&self, job: &Job, report: &ExecutionReport, log: &LogHandle, writer: LogWriter) -> Fate {
+    async fn deliver(&self, job: &Job, report: &ExecutionReport, log: &LogHandle, writer: LogWriter) -> AttemptEnd {
         if report.is_put_off {
-            return Fate::PutOff;
+            return AttemptEnd::Deferred;
         }
         if let Some(time) = report.needs {
-            return Fate::NeedsLonger(time);
+            return AttemptEnd::NeedsLongerSlot(time);
         }
         if self.is_offered_elsewhere(report).await {
-            return Fate::NotOffered;
+            return AttemptEnd::NotOffered;
         }
         log.note(Phase::Run, &sentence(report));
         if !writer.close(LOG_PATIENCE).await {
-            tracing::warn!(job.id = %job.id, "the end of a log is missing");
+            tracing::warn!(job.id = %job.id, "end of the log not stored");
         }
         let result = report.stdout.as_ref().map(|kept| JobResult::of(&kept.bytes, kept.omitted_bytes));
         loop {
             match self.store(job, report, result.clone(), log.stored_bytes()).await {
-                Ok(Some(_)) => return Fate::Ended,
-                Ok(None) => return Fate::Outdated,
+                Ok(Some(_)) => return AttemptEnd::Ended,
+                Ok(None) => return AttemptEnd::Outdated,
                 Err(error) => {
-                    tracing::warn!(job.id = %job.id, error = format!("{error:#}"), "the end is not stored yet");
+                    tracing::warn!(job.id = %job.id, error = format!("{error:#}"), "outcome not stored yet");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }

@@ -29,14 +29,14 @@ use crate::{
     output::LogSink,
     output::collector::OutputCollector,
     prepare,
+    result_reuse::ReusableResult,
     runner::Runner,
     sandbox::{Chunk, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot},
-    slot_time::{Ending, or_stopped, within},
     source::{Files, Found, Selection, SourceError, Spool},
-    twin::Twin,
+    step_limit::{StepEnd, or_stopped, within},
 };
 
-/// What every attempt of this worker shares.
+/// Executes jobs: what every attempt of this worker shares.
 #[derive(Debug, Clone)]
 pub struct Executor {
     /// Containers.
@@ -101,13 +101,13 @@ impl Executor {
         if let Some(outcome) = context.superseded(manifest.supersede).await {
             return Err(outcome);
         }
-        match context.twin().await {
-            Twin::None => {}
-            Twin::NotOver => {
+        match context.reusable_result().await {
+            ReusableResult::None => {}
+            ReusableResult::NotFinished => {
                 report.is_put_off = true;
                 return Err(Outcome::wished(Cause::Cancelled, "it waits for another job of its commit"));
             }
-            Twin::Ran(same) => {
+            ReusableResult::Finished(same) => {
                 context.log().note(Phase::Run, "another job of this commit answers for this one");
                 let outcome = same.outcome.clone();
                 *report = ExecutionReport { checkout: report.checkout, ..*same };
@@ -122,8 +122,8 @@ impl Executor {
 
         *mask = hiding(&secrets, &*context.log()).await?;
         let sink = OutputCollector::start(context.log(), self.config.max_result_bytes, mask.clone());
-        let place = Place { slot, request, stop, sender: &sink.sender };
-        let environment = match self.prepare(&place, context, &runner, &manifest, &files, report).await {
+        let step = StepContext { slot, request, stop, sender: &sink.sender };
+        let environment = match self.prepare(&step, context, &runner, &manifest, &files, report).await {
             Ok(environment) => environment,
             Err(outcome) => {
                 report.error_tail = sink.finish().await.1;
@@ -145,7 +145,7 @@ impl Executor {
         report.stdout = Some(kept);
         report.error_tail = error_tail;
         let end = ended.map_err(|error| {
-            tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "the sandbox failed");
+            tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "sandbox failed");
             Outcome::service(Cause::Lost, "the container could not be run; this is not the function's fault")
         })?;
         report.run = Some(end.duration);
@@ -252,14 +252,14 @@ impl Executor {
     /// The environment, made or found; nothing where nothing is to be prepared.
     async fn prepare(
         &self,
-        place: &Place<'_>,
+        step: &StepContext<'_>,
         context: &impl AttemptContext,
         runner: &Arc<Runner>,
         manifest: &Manifest,
         files: &Files,
         report: &mut ExecutionReport,
     ) -> Result<Option<Environment>, Outcome> {
-        let (spool, max_bytes) = (self.spool(place.request), self.config.max_repo_bytes);
+        let (spool, max_bytes) = (self.spool(step.request), self.config.max_repo_bytes);
         let begun = Instant::now();
         let found = blocking(files, {
             let (runner, manifest) = (Arc::clone(runner), manifest.clone());
@@ -270,12 +270,12 @@ impl Executor {
             runner: Arc::clone(runner),
             inputs: inputs.tree,
             env: fields(manifest).collect(),
-            cache_scope: place.request.cache_scope.clone(),
+            cache_scope: step.request.cache_scope.clone(),
             expiry: inputs.expiry,
         };
-        let stop = place.stop.child_token();
+        let stop = step.stop.child_token();
         let preparing =
-            place.slot.prepare(&place.request.tag, prepare_request, place.sender.clone(), stop.clone());
+            step.slot.prepare(&step.request.tag, prepare_request, step.sender.clone(), stop.clone());
         let (prepared, ending) = or_stopped(context, &stop, preparing).await;
         report.prepare = Some(begun.elapsed());
         match prepared {
@@ -286,7 +286,7 @@ impl Executor {
             Err(PrepareError::Function { sentence, .. }) => {
                 Err(Outcome::function(Cause::Prepare, format!("prepare: {sentence}")))
             }
-            Err(PrepareError::Stopped) if ending == Ending::Overdue && !place.stop.is_cancelled() => {
+            Err(PrepareError::Stopped) if ending == StepEnd::Overdue && !context.stop.is_cancelled() => {
                 Err(report.needs(self.longer_than_last(self.config.prepare_timeout)))
             }
             Err(PrepareError::Stopped) => Err(Outcome::wished(Cause::Cancelled, "cancelled")),
@@ -390,8 +390,8 @@ async fn blocking<T: Send + 'static>(
     }
 }
 
-/// Where an attempt's containers are run, and what they write to.
-struct Place<'a> {
+/// The slot, the stop signal and the output of one attempt.
+struct StepContext<'a> {
     slot: &'a Slot,
     request: &'a ExecutionRequest,
     stop: &'a CancellationToken,

@@ -62,7 +62,7 @@ impl Grants {
                 }
             };
             if begun.elapsed() >= PATIENCE {
-                tracing::warn!(reason, "no grant");
+                tracing::warn!(reason, "grant not received");
                 break;
             }
             tokio::time::sleep(PAUSE).await;

@@ -25,17 +25,16 @@ pub mod pool;
 pub mod prepare;
 pub mod queue;
 pub mod reaper;
+mod remote_context;
 pub mod reporter;
+pub mod result_reuse;
 pub mod runner;
 pub mod sandbox;
-pub mod seats;
 pub mod serve;
-
-mod slot_time;
+pub mod slot_reservation;
 pub mod source;
 pub mod startup;
-pub mod twin;
-mod with_ledger;
+mod step_limit;
 
 pub use config::Config;
 pub use serve::serve;

@@ -14,10 +14,10 @@ use crate::{
     execution_request::{ExecutionRequest, JobSource},
     identity::WorkerIdentity,
     output::LogSink,
+    result_reuse::ReusableResult,
     sandbox::{CacheScope, JobTag},
     source::DirectoryFiles,
     startup,
-    twin::Twin,
 };
 
 /// What to run.
@@ -48,21 +48,21 @@ pub struct LocalEnd {
 /// Where the output of a local run goes.
 pub type LocalOutput = Arc<dyn Fn(Phase, LogSource, &[u8]) + Send + Sync>;
 
-struct Here {
+struct LocalContext {
     output: LocalOutput,
 }
 
-struct Written(LocalOutput);
+struct OutputSink(LocalOutput);
 
-impl LogSink for Written {
+impl LogSink for OutputSink {
     fn write(&self, phase: Phase, source: LogSource, bytes: Bytes) {
         (self.0)(phase, source, &bytes);
     }
 }
 
-impl AttemptContext for Here {
+impl AttemptContext for LocalContext {
     fn log(&self) -> Arc<dyn LogSink> {
-        Arc::new(Written(Arc::clone(&self.output)))
+        Arc::new(OutputSink(Arc::clone(&self.output)))
     }
 
     async fn credential(&self) -> Result<Option<Credential>, Outcome> {
@@ -83,8 +83,8 @@ impl AttemptContext for Here {
         None
     }
 
-    async fn twin(&self) -> Twin {
-        Twin::None
+    async fn reusable_result(&self) -> ReusableResult {
+        ReusableResult::None
     }
 }
 
@@ -121,7 +121,7 @@ pub async fn run(
         paths: jobs::Filter::default(),
         cache_scope: CacheScope::new("local", scope),
     };
-    let report = executor.execute(&executor.sandbox.slot(0), request, &Here { output }, &stop).await;
+    let report = executor.execute(&executor.sandbox.slot(0), request, &LocalContext { output }, &stop).await;
     executor.sandbox.stop().await;
     Ok(LocalEnd {
         record: record(job, &source, args.as_deref(), &report),

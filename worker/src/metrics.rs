@@ -11,7 +11,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use crate::attempt::Fate;
+use crate::attempt::AttemptEnd;
 
 /// In seconds: a status is usually there within one; an hour is a forge that was away.
 const DELAY_BUCKETS: [f64; 12] = [0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0];
@@ -148,14 +148,14 @@ impl Metrics {
     }
 
     /// An attempt is over.
-    pub fn attempt_ended(&self, fate: Fate) {
-        let fate = match fate {
-            Fate::Ended => "ended",
-            Fate::HandedBack => "handed_back",
-            Fate::NotOffered => "not_offered",
-            Fate::PutOff => "put_off",
-            Fate::NeedsLonger(_) => "needs_longer",
-            Fate::Outdated => "outdated",
+    pub fn attempt_ended(&self, end: AttemptEnd) {
+        let fate = match end {
+            AttemptEnd::Ended => "ended",
+            AttemptEnd::Requeued => "handed_back",
+            AttemptEnd::NotOffered => "not_offered",
+            AttemptEnd::Deferred => "put_off",
+            AttemptEnd::NeedsLongerSlot(_) => "needs_longer",
+            AttemptEnd::Outdated => "outdated",
         };
         self.slots_busy.dec();
         self.attempts.get_or_create(&AttemptLabels { fate: LabelValue(fate) }).inc();
@@ -181,7 +181,7 @@ mod tests {
         metrics.set_slots(2);
         metrics.job_taken();
         metrics.job_taken();
-        metrics.attempt_ended(Fate::Ended);
+        metrics.attempt_ended(AttemptEnd::Ended);
         metrics.status(CommitState::Failure, PostResult::Posted);
         metrics.status_delay(Duration::from_millis(300));
         let text = metrics.text(3);

@@ -2,13 +2,14 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
 use anyhow::Context as _;
 use async_nats::Client;
 use jobs::{Ledger, Presence, lease::HEARTBEAT};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -30,8 +31,8 @@ const REAP_EVERY: Duration = Duration::from_secs(30);
 /// Between two looks for the installation's id, which a gateway makes.
 const INSTALLATION_PAUSE: Duration = Duration::from_millis(200);
 
-/// Serves until `stop`; then takes nothing new, and hands back what does not end within the grace.
-/// `ready` is told when jobs are taken.
+/// Serves until `stop`; then takes nothing new, and requeues what does not end within the grace.
+/// `ready` is sent when jobs are taken.
 ///
 /// # Errors
 /// Docker or the data directory cannot be used; a NATS that goes away later is waited for.
@@ -62,11 +63,11 @@ pub async fn serve(
     }
     let executor = startup::build_executor(&config, &identity).await?;
     let _ = health.sandbox.set(executor.sandbox.clone());
-    hand_back_own(&ledger, &identity.name).await?;
+    requeue_own_attempts(&ledger, &identity.name).await?;
 
     let grants = Grants::new(client.clone(), &identity.name);
     let grace_over = CancellationToken::new();
-    let attempt_runner = AttemptRunner {
+    let attempts = AttemptRunner {
         ledger: ledger.clone(),
         executor: executor.clone(),
         grants: grants.clone(),
@@ -78,20 +79,20 @@ pub async fn serve(
         Reporter::new(ledger.clone(), grants, &config.clone_allow, config.ca_bundle.as_deref(), metrics)?;
     let background = TaskTracker::new();
     let reporting = tokio::spawn(reporter.run(stop.clone(), grace_over.clone()));
-    background.spawn(leave(
+    background.spawn(drain(
         Arc::clone(&health),
         config.shutdown_grace,
         stop.clone(),
         grace_over,
         over.clone(),
     ));
-    background.spawn(be_present(ledger.clone(), presence(&attempt_runner), over.clone()));
-    background.spawn(reap(attempt_runner.clone(), over.clone()));
+    background.spawn(renew_presence(ledger.clone(), presence(&attempts), over.clone()));
+    background.spawn(reap(attempts.clone(), over.clone()));
 
-    tracing::info!(worker = %identity.name, slots = config.slots, "taking jobs");
+    tracing::info!(worker = %identity.name, slots = config.slots, "worker ready");
     health.is_ready.store(true, Ordering::Relaxed);
     let _ = ready.send(());
-    let queue = Queue::new(attempt_runner);
+    let queue = Queue::new(attempts);
     let working = tokio::spawn(queue.run(stop.clone()));
     working.await.context("the queue ended")?;
     reporting.await.context("the poster of statuses ended")?;
@@ -104,8 +105,8 @@ pub async fn serve(
     Ok(())
 }
 
-/// Tells at `stop` that no more is taken, and when the grace ends, that what still runs is handed back.
-async fn leave(
+/// Says at `stop` that no more is taken, and when the grace ends, that what still runs is requeued.
+async fn drain(
     health: Arc<Health>,
     grace: Duration,
     stop: CancellationToken,
@@ -115,7 +116,7 @@ async fn leave(
     stop.cancelled().await;
     health.is_ready.store(false, Ordering::Relaxed);
     if over.run_until_cancelled(tokio::time::sleep(grace)).await.is_some() {
-        tracing::warn!("the grace is over; what still runs is handed back");
+        tracing::warn!("shutdown grace over; running jobs are requeued");
         grace_over.cancel();
     }
 }
@@ -139,33 +140,27 @@ async fn installation(ledger: &Ledger) -> anyhow::Result<String> {
 
 /// What our own name still holds was held by a process that is gone: the lock on the data directory
 /// says so.
-async fn hand_back_own(ledger: &Ledger, name: &jobs::WorkerName) -> anyhow::Result<()> {
+async fn requeue_own_attempts(ledger: &Ledger, name: &jobs::WorkerName) -> anyhow::Result<()> {
     for (job, attempt) in ledger.leased_by(name).await? {
         if ledger.requeue(job, attempt).await?.is_some() {
-            tracing::info!(job.id = %job, attempt, "handed back what an earlier process held");
+            tracing::info!(job.id = %job, attempt, "attempt of an earlier process requeued");
         }
     }
     Ok(())
 }
 
-fn presence(attempt_runner: &AttemptRunner) -> Presence {
-    let config = &attempt_runner.executor.config;
+fn presence(attempts: &AttemptRunner) -> Presence {
+    let config = &attempts.executor.config;
     Presence {
-        worker: attempt_runner.name.clone(),
+        worker: attempts.name.clone(),
         labels: config.labels.clone(),
-        languages: attempt_runner
-            .executor
-            .sandbox
-            .runners()
-            .iter()
-            .map(|runner| runner.language.clone())
-            .collect(),
+        languages: attempts.executor.sandbox.runners().iter().map(|runner| runner.language.clone()).collect(),
         slots: config.slots,
         other: serde_json::Map::new(),
     }
 }
 
-async fn be_present(ledger: Ledger, presence: Presence, over: CancellationToken) {
+async fn renew_presence(ledger: Ledger, presence: Presence, over: CancellationToken) {
     let key = presence.worker.to_string();
     loop {
         if let Err(error) = ledger.workers.put(&key, &presence).await {
@@ -181,28 +176,31 @@ async fn be_present(ledger: Ledger, presence: Presence, over: CancellationToken)
     }
 }
 
-async fn reap(attempt_runner: AttemptRunner, over: CancellationToken) {
+async fn reap(attempts: AttemptRunner, over: CancellationToken) {
     let last_seen: Mutex<HashMap<String, Instant>> = Mutex::default();
     let begun = Instant::now();
     while over.run_until_cancelled(tokio::time::sleep(REAP_EVERY)).await.is_some() {
-        let Ok(workers) = attempt_runner.ledger.workers.subjects().await else { continue };
+        let Ok(workers) = attempts.ledger.workers.subjects().await else { continue };
         for worker in workers {
-            if let Ok(Some(_)) = attempt_runner.ledger.workers.get(&worker).await {
-                last_seen.lock().unwrap_or_else(PoisonError::into_inner).insert(worker, Instant::now());
+            if let Ok(Some(_)) = attempts.ledger.workers.get(&worker).await {
+                last_seen.lock().insert(worker, Instant::now());
             }
         }
         // A worker that was never seen is gone for as long as we have looked.
         let unseen_for = |worker: &str| {
-            let seen = last_seen.lock().unwrap_or_else(PoisonError::into_inner).get(worker).copied();
+            let seen = last_seen.lock().get(worker).copied();
             Some(seen.unwrap_or(begun).elapsed())
         };
-        let reaped = attempt_runner
+        let reaped = attempts
             .executor
             .sandbox
-            .reap(async |job, attempt| is_over(&attempt_runner.ledger, job, attempt).await, unseen_for)
+            .reap(async |job, attempt| is_over(&attempts.ledger, job, attempt).await, unseen_for)
             .await;
         if let Err(error) = reaped {
-            tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "cannot clean up");
+            tracing::warn!(
+                error = format!("{:#}", anyhow::Error::from(error)),
+                "cannot remove leftover containers"
+            );
         }
     }
 }

@@ -16,10 +16,10 @@ use worker::{
     execution_request::{ExecutionRequest, JobSource},
     identity::WorkerIdentity,
     output::LogSink,
+    result_reuse::ReusableResult,
     sandbox::{CacheScope, JobTag},
     source::DirectoryFiles,
     startup,
-    twin::Twin,
 };
 
 const TOKEN: &str = "s3cr/t \"pässword\"+=";
@@ -84,8 +84,8 @@ impl AttemptContext for WithSecrets {
         None
     }
 
-    async fn twin(&self) -> Twin {
-        Twin::None
+    async fn reusable_result(&self) -> ReusableResult {
+        ReusableResult::None
     }
 }
 

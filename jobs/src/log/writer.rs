@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,6 +11,7 @@ use std::{
 
 use async_nats::jetstream::{self, message::PublishMessage};
 use bytes::{Bytes, BytesMut};
+use parking_lot::Mutex;
 use tokio::{sync::Notify, task::JoinHandle};
 
 use super::{
@@ -116,7 +117,7 @@ pub struct LogHandle(Arc<Shared>);
 impl LogHandle {
     /// Adds output to the log.
     pub fn write(&self, phase: Phase, source: LogSource, bytes: Bytes) {
-        self.0.buffer.lock().unwrap_or_else(PoisonError::into_inner).push(Piece { phase, source, bytes });
+        self.0.buffer.lock().push(Piece { phase, source, bytes });
         self.0.more.notify_one();
     }
 
@@ -165,7 +166,7 @@ impl LogWriter {
     }
 
     fn end(&self) {
-        self.shared.buffer.lock().unwrap_or_else(PoisonError::into_inner).closed = true;
+        self.shared.buffer.lock().closed = true;
         self.shared.more.notify_one();
         self.shared.closing.notify_one();
     }
@@ -191,7 +192,7 @@ async fn store(mut store: Store, shared: Arc<Shared>) {
     let mut told = false;
     loop {
         let (next, over, closed) = {
-            let mut buffer = shared.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut buffer = shared.buffer.lock();
             (buffer.head.pop_front(), buffer.live_is_over(), buffer.closed)
         };
         match next {
@@ -215,7 +216,7 @@ async fn store(mut store: Store, shared: Arc<Shared>) {
         }
     }
     let (tail, omitted_bytes) = {
-        let mut buffer = shared.buffer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut buffer = shared.buffer.lock();
         (std::mem::take(&mut buffer.tail), buffer.omitted_bytes)
     };
     if let Some(first) = tail.front().filter(|_| omitted_bytes > 0) {

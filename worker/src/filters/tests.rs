@@ -14,9 +14,9 @@ use crate::{
     checkout::{Credential, MirrorSettings},
     disk_quota::DiskQuota,
     output::LogSink,
+    result_reuse::ReusableResult,
     sandbox::{CacheScope, JobTag},
     source::test_repository::Repository,
-    twin::Twin,
 };
 
 struct Any;
@@ -53,8 +53,8 @@ impl AttemptContext for Nobody {
         None
     }
 
-    async fn twin(&self) -> Twin {
-        Twin::None
+    async fn reusable_result(&self) -> ReusableResult {
+        ReusableResult::None
     }
 }
 

@@ -1,7 +1,8 @@
-//! Two jobs of one commit, a push's and a pull request's, of which the first answers for both.
+//! Reuse of a result: of two jobs of one commit, a push's and a pull request's, the second takes over what
+//! the first came to.
 //!
-//! Only the manifest tells whether either of them is filtered, so the second looks for the first one's end
-//! after its own filters said yes. What never ran answers for nothing.
+//! Only the manifest tells whether either of them is filtered, so the second looks for the first one's result
+//! after its own filters said yes. A job that never ran has no result to reuse.
 
 use std::time::Duration;
 
@@ -9,34 +10,34 @@ use jobs::{Cause, Job, Ledger, Outcome, State, bucket::Entry};
 
 use crate::{execution_report::ExecutionReport, output::CapturedOutput};
 
-/// What a job of the same commit came to.
+/// The result of a job of the same commit.
 #[derive(Debug)]
-pub enum Twin {
+pub enum ReusableResult {
     /// There is none, or it did not run.
     None,
     /// It is not over yet.
-    NotOver,
-    /// It ran, and this is how it went.
-    Ran(Box<ExecutionReport>),
+    NotFinished,
+    /// It ran, and this is its report.
+    Finished(Box<ExecutionReport>),
 }
 
-/// Looks for the end of the job that may answer for `job`. A ledger out of reach answers nothing: then
-/// the job runs itself.
-pub(crate) async fn twin(ledger: &Ledger, job: &Job) -> Twin {
-    let Some(id) = job.same_as else { return Twin::None };
-    let Ok(Some(entry)) = ledger.job(id).await else { return Twin::None };
+/// Looks for the result of the job that may answer for `job`. Where the ledger is out of reach there is none:
+/// then the job runs itself.
+pub(crate) async fn reusable_result(ledger: &Ledger, job: &Job) -> ReusableResult {
+    let Some(id) = job.same_as else { return ReusableResult::None };
+    let Ok(Some(entry)) = ledger.job(id).await else { return ReusableResult::None };
     let other = &entry.value;
     let is_its = other.repo == job.repo && other.sha == job.sha && other.sha.is_some() && !other.untrusted;
     if !is_its {
-        return Twin::None;
+        return ReusableResult::None;
     }
     match other.state {
-        State::Pending | State::Working => Twin::NotOver,
+        State::Pending | State::Working => ReusableResult::NotFinished,
         State::Finish | State::Error if ran(other) => match report(ledger, &entry).await {
-            Some(report) => Twin::Ran(Box::new(report)),
-            None => Twin::None,
+            Some(report) => ReusableResult::Finished(Box::new(report)),
+            None => ReusableResult::None,
         },
-        State::Finish | State::Error => Twin::None,
+        State::Finish | State::Error => ReusableResult::None,
     }
 }
 

@@ -1,4 +1,4 @@
-//! How an attempt asks and tells with a ledger and gateways behind it.
+//! What an attempt asks of the outside on a worker: of the ledger, and of gateways.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -12,23 +12,23 @@ use crate::{
     checkout::Credential,
     grants::Grants,
     output::LogSink,
-    seats::Seat,
-    twin::{Twin, twin},
+    result_reuse::{ReusableResult, reusable_result},
+    slot_reservation::SlotReservation,
 };
 
-/// How an attempt asks and tells, with a ledger behind it.
-pub(crate) struct WithLedger {
+/// The context of an attempt on a worker.
+pub(crate) struct RemoteContext {
     pub(crate) ledger: Ledger,
     pub(crate) grants: Grants,
     pub(crate) job: Job,
     pub(crate) log: LogHandle,
     /// What the manifest says of superseding, once it was read.
     pub(crate) supersede: Arc<OnceLock<Option<bool>>>,
-    /// For how long its slot is to be had.
-    pub(crate) seat: Arc<Seat>,
+    /// For how long it may hold its slot.
+    pub(crate) reservation: Arc<SlotReservation>,
 }
 
-impl AttemptContext for WithLedger {
+impl AttemptContext for RemoteContext {
     fn log(&self) -> Arc<dyn LogSink> {
         Arc::new(self.log.clone())
     }
@@ -83,7 +83,7 @@ impl AttemptContext for WithLedger {
         if known.is_none()
             && let Err(error) = self.ledger.change_attempt(self.job.id, self.job.attempt, learn).await
         {
-            tracing::warn!(%error, "the commit is not noted yet");
+            tracing::warn!(%error, "resolved commit not written");
         }
     }
 
@@ -92,25 +92,25 @@ impl AttemptContext for WithLedger {
         superseded(&self.ledger, &self.job, manifest).await
     }
 
-    async fn twin(&self) -> Twin {
-        twin(&self.ledger, &self.job).await
+    async fn reusable_result(&self) -> ReusableResult {
+        reusable_result(&self.ledger, &self.job).await
     }
 
     async fn may_run_for(&self, time: Duration) -> bool {
-        self.seat.room().admits(Some(time.as_secs() + u64::from(time.subsec_nanos() > 0)))
-            || self.seat.widen().await
+        self.reservation.limit().admits(Some(time.as_secs() + u64::from(time.subsec_nanos() > 0)))
+            || self.reservation.extend().await
     }
 
     async fn overdue(&self) {
-        self.seat.overdue().await;
+        self.reservation.overdue().await;
     }
 
     fn runs_for(&self, time: Duration) {
-        self.seat.settle(time);
+        self.reservation.release_unless_long(time);
     }
 }
 
-impl WithLedger {
+impl RemoteContext {
     fn request(&self, secrets: Vec<String>) -> GrantRequest {
         GrantRequest::Job { job: self.job.id, attempt: self.job.attempt, secrets }
     }
@@ -130,6 +130,6 @@ pub(crate) async fn superseded(ledger: &Ledger, job: &Job, manifest: Option<bool
     let head = ledger.heads.get(&key).await.ok()??;
     let newer = head.value.job.filter(|newer| *newer != job.id)?;
     let after = head.value.after.short();
-    tracing::debug!(job.id = %job.id, %newer, "superseded");
+    tracing::debug!(job.id = %job.id, %newer, "job superseded");
     Some(Outcome::wished(Cause::Superseded, format!("superseded by {after}")))
 }

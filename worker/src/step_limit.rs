@@ -1,4 +1,4 @@
-//! The steps before a run, ended where they hold a slot for longer than it is to be had.
+//! Limits the steps before a run to the time for which the slot is reserved.
 
 use std::pin::pin;
 
@@ -8,10 +8,10 @@ use crate::attempt_context::AttemptContext;
 
 /// How a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum StepEnd {
     /// By itself.
-    Own,
-    /// It was told to stop, since the slot is not to be had for longer.
+    Completed,
+    /// It was told to stop, since the slot is reserved for no longer.
     Overdue,
 }
 
@@ -28,11 +28,11 @@ pub(crate) async fn or_stopped<T>(
     context: &impl AttemptContext,
     stop: &CancellationToken,
     work: impl Future<Output = T>,
-) -> (T, Ending) {
+) -> (T, StepEnd) {
     let mut work = pin!(work);
     tokio::select! {
-        done = &mut work => return (done, Ending::Own),
+        done = &mut work => return (done, StepEnd::Completed),
         () = context.overdue() => stop.cancel(),
     }
-    (work.await, Ending::Overdue)
+    (work.await, StepEnd::Overdue)
 }
