@@ -163,11 +163,11 @@ async fn a_full_queue_stores_nothing_of_calls_reruns_and_replays_and_ends_what_a
     // A key that was entered and removed leaves its mark, which is swept.
     let after = stored().await;
     assert_eq!((after[0], after[2]), (before[0], before[2]));
-    let marks = service.ledger.deliveries.marks().await.unwrap();
+    let marks = service.ledger.deliveries.tombstones().await.unwrap();
     assert_eq!(after[1] - before[1], 20);
     assert_eq!(marks.len(), 20);
     for mark in &marks {
-        service.ledger.deliveries.purge_mark(mark).await.unwrap();
+        service.ledger.deliveries.purge_tombstone(mark).await.unwrap();
     }
     assert_eq!(stored().await, before);
     // A forge is told with the commit, in one record that is over.
@@ -359,11 +359,11 @@ async fn a_gateway_that_starts_after_marks_were_purged_counts_as_well() {
         .await;
     service.submit(&token, URL).await;
     let ledger = &service.ledger;
-    for mark in ledger.accounts.tokens.marks().await.unwrap() {
-        ledger.accounts.tokens.purge_mark(&mark).await.unwrap();
+    for mark in ledger.accounts.tokens.tombstones().await.unwrap() {
+        ledger.accounts.tokens.purge_tombstone(&mark).await.unwrap();
     }
-    for mark in ledger.jobs.marks().await.unwrap() {
-        ledger.jobs.purge_mark(&mark).await.unwrap();
+    for mark in ledger.jobs.tombstones().await.unwrap() {
+        ledger.jobs.purge_tombstone(&mark).await.unwrap();
     }
     let fresh = service.another().await;
     fresh.submit(&token, URL).await;

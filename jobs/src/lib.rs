@@ -22,12 +22,10 @@ pub mod ledger;
 pub mod lock;
 pub mod log;
 pub mod manifest;
-mod marks;
 mod new_job;
 mod outcome;
 mod phase;
 mod presence;
-pub mod purge;
 pub mod queue;
 pub mod reconcile;
 mod reconnect;
@@ -52,7 +50,6 @@ pub use id::{
     CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, SessionId, TokenId, UserId, WorkerName,
 };
 pub use ledger::{Claim, Ledger, LedgerError};
-pub use marks::Mark;
 pub use new_job::NewJob;
 pub use outcome::{Cause, CommitState, Fault, Outcome, State, commit_state};
 pub use phase::{LogSource, Phase};

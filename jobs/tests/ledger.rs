@@ -10,9 +10,8 @@ use futures_util::StreamExt as _;
 use jobs::{
     Cause, Job, JobId, Label, Ledger, NewJob, Outcome, State, UserId, WorkerName,
     accounts::OwnerKind,
-    bucket::Entry,
+    bucket::{Entry, purge_key},
     lock::Lock,
-    purge::purge,
     queue::{FairScheduler, QueuedJob},
     reconcile::{Candidate, Patience, Reconciler},
     record::MAX_ATTEMPTS,
@@ -82,8 +81,8 @@ async fn what_is_purged_leaves_no_mark_and_its_key_is_free() {
     let (users, nobody) = (&ledger.accounts.users, UserId::new());
     let one = ledger.accounts.find_or_make("p", "1", "a@example.com", OwnerKind::User).await.unwrap();
     let other = ledger.accounts.find_or_make("p", "2", "b@example.com", OwnerKind::User).await.unwrap();
-    purge(&ledger.js, streams::USERS, &one.key).await.unwrap();
-    purge(&ledger.js, streams::USERS, &nobody.to_string()).await.unwrap();
+    purge_key(&ledger.js, streams::USERS, &one.key).await.unwrap();
+    purge_key(&ledger.js, streams::USERS, &nobody.to_string()).await.unwrap();
     assert_eq!(users.subjects().await.unwrap(), [other.key], "a deletion would leave a mark");
     assert_eq!(users.last_revision(&one.key).await.unwrap(), 0);
     users.create(&one.key, &one.value).await.unwrap();

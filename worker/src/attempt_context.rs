@@ -7,7 +7,7 @@ use std::{sync::Arc, time::Duration};
 
 use jobs::{CommitSha, Outcome};
 
-use crate::{checkout::Credential, output::LogSink, twin::Twin};
+use crate::{checkout::Credential, output::LogSink, result_reuse::ReusableResult};
 
 /// What an attempt needs from its surroundings.
 pub trait AttemptContext: Send + Sync {
@@ -25,7 +25,7 @@ pub trait AttemptContext: Send + Sync {
     /// Why this job is not to be run any more, given what its manifest says of superseding.
     fn superseded(&self, manifest: Option<bool>) -> impl Future<Output = Option<Outcome>> + Send;
     /// What another job of the same commit came to that may answer for this one.
-    fn twin(&self) -> impl Future<Output = Twin> + Send;
+    fn reusable_result(&self) -> impl Future<Output = ReusableResult> + Send;
     /// Whether the slot may be held for this long; where not, the job goes back and waits for another.
     /// Where nobody queues, it may.
     fn may_run_for(&self, _time: Duration) -> impl Future<Output = bool> + Send {

@@ -1,6 +1,6 @@
 //! That what a repository has when it is registered is noted: its baseline.
 
-use jobs::{RepoId, purge::purge, streams};
+use jobs::{RepoId, bucket::purge_key, streams};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -20,6 +20,6 @@ pub(crate) fn baseline_key(repo: RepoId) -> String {
 impl Registrations {
     /// The repository is not registered any more.
     pub(crate) async fn forget_baseline(&self, repo: RepoId) -> Result<(), ApiError> {
-        Ok(purge(&self.ledger.js, streams::HEADS, &baseline_key(repo)).await?)
+        Ok(purge_key(&self.ledger.js, streams::HEADS, &baseline_key(repo)).await?)
     }
 }

@@ -89,9 +89,9 @@ async fn purge<T: Serialize + DeserializeOwned>(
     before: Timestamp,
 ) -> Result<usize, BucketError> {
     let mut purged = 0;
-    for mark in bucket.marks().await? {
+    for mark in bucket.tombstones().await? {
         if mark.deleted_at < before {
-            bucket.purge_mark(&mark).await?;
+            bucket.purge_tombstone(&mark).await?;
             purged += 1;
         }
     }

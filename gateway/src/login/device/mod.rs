@@ -15,8 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use jobs::{
     TokenId, UserId,
     accounts::{Scope, token_hash},
-    bucket::{Bucket, BucketError, Entry},
-    purge::purge,
+    bucket::{Bucket, BucketError, Entry, purge_key},
     sessions::LetIn,
     streams,
 };
@@ -161,7 +160,7 @@ impl Devices {
     /// What cannot be taken away goes with its age.
     pub(crate) async fn take_away(&self, gone: Vec<Given>) {
         let purges =
-            gone.iter().flat_map(|given| &given.keys).map(|key| purge(&self.js, streams::LOGINS, key));
+            gone.iter().flat_map(|given| &given.keys).map(|key| purge_key(&self.js, streams::LOGINS, key));
         for purged in join_all(purges).await {
             if let Err(error) = purged {
                 let error: anyhow::Error = error.into();

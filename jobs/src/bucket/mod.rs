@@ -6,24 +6,30 @@
 //!   re-reading whether it was ours;
 //! * every value has `v`, and one that is newer than this program is left to others.
 
+mod entry;
+mod error;
+mod list;
+mod purge;
+
 use std::{marker::PhantomData, time::Duration};
 
-use async_nats::{
-    HeaderMap,
-    jetstream::{
-        self,
-        context::PublishErrorKind,
-        message::PublishMessage,
-        stream::{RawMessageErrorKind, Stream},
-    },
+use async_nats::jetstream::{
+    self,
+    context::PublishErrorKind,
+    message::PublishMessage,
+    stream::{RawMessageErrorKind, Stream},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream::BoxStream};
-use jiff::Timestamp;
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
-use crate::reconnected;
+pub(crate) use entry::is_deleted;
+pub use entry::{Entry, from_watch};
+use entry::{nonce_of, read};
+pub use error::BucketError;
+pub(crate) use error::nats;
+pub use list::Watch;
+pub use purge::{Tombstone, purge_key};
 
 /// The version of stored values that this program writes, where a value does not name one itself.
 pub const VERSION: u64 = 1;
@@ -31,82 +37,6 @@ pub const VERSION: u64 = 1;
 const LOOK_UPS: u32 = 3;
 /// Between two look-ups; a leader election takes about this long.
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(500);
-
-/// Changes of a bucket as they come; see [`Bucket::watch`].
-pub type Watch = BoxStream<'static, Result<jetstream::kv::Entry, jetstream::kv::WatcherError>>;
-
-/// A value as it lies in the bucket.
-#[derive(Debug, Clone)]
-pub struct Entry<T> {
-    /// The key, without the bucket's prefix.
-    pub key: String,
-    /// The value.
-    pub value: T,
-    /// What the next compare-and-set must name.
-    pub revision: u64,
-    /// The NATS server's time of this write.
-    pub written_at: Timestamp,
-}
-
-impl<T> Entry<T> {
-    /// A value that this process has just written, without having read it back.
-    pub fn fresh(key: &str, value: T, revision: u64) -> Self {
-        Self { key: key.to_owned(), value, revision, written_at: Timestamp::UNIX_EPOCH }
-    }
-
-    /// The server's time of this write; not known of a fresh entry.
-    pub fn time(&self) -> Option<Timestamp> {
-        (self.written_at != Timestamp::UNIX_EPOCH).then_some(self.written_at)
-    }
-}
-
-/// Why a bucket could not be read or written.
-#[derive(Debug, thiserror::Error)]
-pub enum BucketError {
-    /// Somebody else wrote in between.
-    #[error("{key} was changed in between")]
-    Conflict {
-        /// The key.
-        key: String,
-    },
-    /// A later version of gitfaas wrote this; it is left alone.
-    #[error("{key} was written by a newer version of gitfaas")]
-    Newer {
-        /// The key.
-        key: String,
-    },
-    /// The stored bytes are not what we write.
-    #[error("{key} cannot be understood")]
-    Malformed {
-        /// The key.
-        key: String,
-        /// What serde says.
-        #[source]
-        source: serde_json::Error,
-    },
-    /// The bucket is at its size limit.
-    #[error("the bucket {bucket} is full")]
-    Full {
-        /// The bucket.
-        bucket: String,
-    },
-    /// NATS did not answer, or refused.
-    #[error("nats: {doing}")]
-    Nats {
-        /// What was tried.
-        doing: String,
-        /// What the client says.
-        #[source]
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-}
-
-impl BucketError {
-    /// Whether this is [`BucketError::Conflict`].
-    pub fn is_conflict(&self) -> bool {
-        matches!(self, Self::Conflict { .. })
-    }
-}
 
 /// A bucket of values of one type.
 #[derive(Debug, Clone)]
@@ -136,14 +66,6 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
     #[must_use]
     pub fn reading(self, newest: u64) -> Self {
         Self { newest, ..self }
-    }
-
-    /// Reads an entry of a watch of this bucket; `None` when it is a deletion.
-    ///
-    /// # Errors
-    /// The value is newer than this program, or cannot be understood.
-    pub fn changed(&self, entry: &jetstream::kv::Entry) -> Result<Option<Entry<T>>, BucketError> {
-        read_change(entry, self.newest)
     }
 
     pub(crate) fn stream(&self) -> &Stream<()> {
@@ -330,36 +252,6 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
         }
     }
 
-    /// Every key that was written, with the deleted ones, whose marks stay: asked of the stream's
-    /// state, without a consumer.
-    ///
-    /// # Errors
-    /// NATS is away.
-    pub async fn subjects(&self) -> Result<Vec<String>, BucketError> {
-        self.subjects_under("").await
-    }
-
-    /// Like [`Bucket::subjects`], of the keys that begin with `beginning`: whole words, a dot at its end.
-    ///
-    /// # Errors
-    /// NATS is away.
-    pub async fn subjects_under(&self, beginning: &str) -> Result<Vec<String>, BucketError> {
-        use futures_util::TryStreamExt as _;
-        let doing = || format!("list {}", self.name);
-        let prefix = format!("$KV.{}.", self.name);
-        let subjects = self
-            .stream
-            .info_with_subjects(format!("{prefix}{beginning}>"))
-            .await
-            .map_err(|source| nats(doing(), source))?;
-        let subjects: Vec<(String, usize)> =
-            subjects.try_collect().await.map_err(|source| nats(doing(), source))?;
-        Ok(subjects
-            .iter()
-            .filter_map(|(subject, _)| subject.strip_prefix(&prefix).map(str::to_owned))
-            .collect())
-    }
-
     /// As [`Bucket::change`], beginning with an entry that is at hand: one round trip where nobody
     /// wrote in between. What it returns may be fresh.
     ///
@@ -382,86 +274,4 @@ impl<T: Serialize + DeserializeOwned> Bucket<T> {
             }
         }
     }
-
-    /// All live keys. Reads the bucket's subjects, not its values.
-    ///
-    /// # Errors
-    /// NATS is away.
-    pub async fn keys(&self) -> Result<Vec<String>, BucketError> {
-        use futures_util::TryStreamExt as _;
-        let doing = || format!("list {}", self.name);
-        let store = self.js.get_key_value(self.name).await.map_err(|source| nats(doing(), source))?;
-        let keys = store.keys().await.map_err(|source| nats(doing(), source))?;
-        keys.try_collect().await.map_err(|source| nats(doing(), source))
-    }
-
-    /// Follows every change from `revision` on (0: everything that lies there, then what comes). It ends
-    /// when the connection was away and is back: then it is to be begun anew, where it stood.
-    ///
-    /// # Errors
-    /// NATS is away.
-    pub async fn watch(&self, revision: u64) -> Result<Watch, BucketError> {
-        let client = self.js.client();
-        let again = async move { reconnected(&client).await };
-        let doing = || format!("watch {}", self.name);
-        let store = self.js.get_key_value(self.name).await.map_err(|source| nats(doing(), source))?;
-        let watch = if revision == 0 {
-            store.watch_with_history(">").await
-        } else {
-            store.watch_all_from_revision(revision).await
-        };
-        Ok(watch.map_err(|source| nats(doing(), source))?.take_until(again).boxed())
-    }
-}
-
-/// Reads an entry of a watch; `None` when it is a deletion.
-///
-/// # Errors
-/// The value is newer than this program, or cannot be understood.
-pub fn from_watch<T: DeserializeOwned>(
-    entry: &jetstream::kv::Entry,
-) -> Result<Option<Entry<T>>, BucketError> {
-    read_change(entry, VERSION)
-}
-
-fn read_change<T: DeserializeOwned>(
-    entry: &jetstream::kv::Entry,
-    newest: u64,
-) -> Result<Option<Entry<T>>, BucketError> {
-    match entry.operation {
-        jetstream::kv::Operation::Put => {
-            let at = entry.created.unix_timestamp_nanos();
-            read(&entry.key, &entry.value, entry.revision, at, newest).map(Some)
-        }
-        jetstream::kv::Operation::Delete | jetstream::kv::Operation::Purge => Ok(None),
-    }
-}
-
-fn read<T: DeserializeOwned>(
-    key: &str,
-    bytes: &[u8],
-    revision: u64,
-    nanoseconds: i128,
-    newest: u64,
-) -> Result<Entry<T>, BucketError> {
-    let malformed = |source| BucketError::Malformed { key: key.to_owned(), source };
-    let value: Value = serde_json::from_slice(bytes).map_err(malformed)?;
-    if value.get("v").and_then(Value::as_u64).is_some_and(|v| v > newest) {
-        return Err(BucketError::Newer { key: key.to_owned() });
-    }
-    let value = serde_json::from_value(value).map_err(malformed)?;
-    let written_at = Timestamp::from_nanosecond(nanoseconds).unwrap_or(Timestamp::UNIX_EPOCH);
-    Ok(Entry { key: key.to_owned(), value, revision, written_at })
-}
-
-fn nonce_of(bytes: &[u8]) -> Option<String> {
-    serde_json::from_slice::<Value>(bytes).ok()?.get("nonce")?.as_str().map(str::to_owned)
-}
-
-pub(crate) fn is_deleted(headers: &HeaderMap) -> bool {
-    headers.get("KV-Operation").is_some_and(|operation| matches!(operation.as_str(), "DEL" | "PURGE"))
-}
-
-pub(crate) fn nats(doing: String, source: impl std::error::Error + Send + Sync + 'static) -> BucketError {
-    BucketError::Nats { doing, source: Box::new(source) }
 }
