@@ -151,7 +151,7 @@ pub struct Job {
     /// The manifest's language, once it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
-    /// How long it may take, in seconds, where a worker had no slot for that; see [`crate::needs`].
+    /// How long it may take, in seconds, where a worker had no slot for that; see [`crate::slot_limit`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs_s: Option<u64>,
     /// Why it ended as it did.
