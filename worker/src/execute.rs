@@ -286,7 +286,7 @@ impl Executor {
             Err(PrepareError::Function { sentence, .. }) => {
                 Err(Outcome::function(Cause::Prepare, format!("prepare: {sentence}")))
             }
-            Err(PrepareError::Stopped) if ending == StepEnd::Overdue && !context.stop.is_cancelled() => {
+            Err(PrepareError::Stopped) if ending == StepEnd::Overdue && !step.stop.is_cancelled() => {
                 Err(report.needs(self.longer_than_last(self.config.prepare_timeout)))
             }
             Err(PrepareError::Stopped) => Err(Outcome::wished(Cause::Cancelled, "cancelled")),
