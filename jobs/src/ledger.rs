@@ -11,12 +11,11 @@ use async_nats::{
 };
 
 use crate::{
-    JobId, NewJob, Outcome, RecordKey, State, WorkerName,
+    Delivery, Head, JobId, NewJob, Outcome, PushSeen, RecordKey, Repo, State, WorkerName,
     accounts::Accounts,
     active_owners::ActiveOwners,
     bucket::{Bucket, BucketError, Entry},
     commit_status::{self, CommitStatus},
-    forge_records::{Delivery, Head, PushSeen, Repo},
     lease::Lease,
     lock::Holder,
     log::{LogError, LogReader},

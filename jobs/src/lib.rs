@@ -10,10 +10,10 @@ pub mod audit;
 pub mod bucket;
 mod commit_status;
 pub mod connect;
+mod delivery;
 mod ending;
 pub mod env;
 mod filter;
-mod forge_records;
 mod forget;
 pub mod grants;
 mod id;
@@ -30,6 +30,8 @@ pub mod queue;
 pub mod reconcile;
 mod reconnect;
 pub mod record;
+mod ref_head;
+mod repo;
 pub mod result;
 mod secret;
 pub mod sessions;
@@ -41,11 +43,8 @@ pub mod units;
 pub mod usage;
 
 pub use commit_status::{ClaimedStatus, CommitStatus, Posted, RepostReason, StatusIssues};
+pub use delivery::{Delivery, Verdict};
 pub use filter::{Filter, NotAGlob};
-pub use forge_records::{
-    Delivery, Forks, Head, Links, Problem, ProblemKind, PullRequests, PushSeen, Repo, RepoEvent, SkipCi,
-    Unproved, Verdict, head_key, push_key,
-};
 pub use id::{
     CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, SessionId, TokenId, UserId, WorkerName,
 };
@@ -56,6 +55,8 @@ pub use phase::{LogSource, Phase};
 pub use presence::Presence;
 pub use reconnect::reconnected;
 pub use record::{Job, QueueClass, Timings, Trigger};
+pub use ref_head::{Head, PushSeen, head_key, push_key};
+pub use repo::{Forks, Links, Problem, ProblemKind, PullRequests, Repo, RepoEvent, SkipCi, Unproved};
 pub use result::JobResult;
 pub use secret::Secret;
 pub use signed::{Doubt, RecordKey, SecretEvent, Signature};

@@ -1,11 +1,11 @@
-//! What the ledger keeps about repositories and their deliveries.
+//! The record of a registered repository: what makes jobs of it, who sees them, and what its owner has to
+//! repair.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
-use sha2::{Digest as _, Sha256};
 
-use crate::{CommitSha, Filter, JobId, Label, RepoId, UserId, accounts::User};
+use crate::{Filter, Label, RepoId, UserId, accounts::User};
 
 /// Who may follow a status's link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -218,115 +218,4 @@ impl Repo {
         problems.extend(message.map(|message| Problem { about, message: message.to_owned(), since: now }));
         Self { problems, ..self.clone() }
     }
-}
-
-/// What was decided about a delivery.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Verdict {
-    /// Its jobs exist.
-    Accepted,
-    /// The same push made a job already.
-    Duplicate,
-    /// Understood, and nothing to do.
-    Ignored,
-    /// Not ours, or not allowed.
-    Refused,
-    /// Waits for an approval.
-    Held,
-}
-
-/// One signed delivery.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Delivery {
-    /// The hook that it came to: a repository's id, or `github`.
-    pub hook: String,
-    /// The forge's id of it, or the body's digest.
-    pub delivery_id: String,
-    /// The forge's word.
-    pub event: String,
-    /// Whom it is charged to: the owner of its repository, or who chose the idempotency key. Absent in
-    /// entries of older programs, and of installations.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub owner: Option<UserId>,
-    /// The repository it concerns, once that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub repo: Option<RepoId>,
-    /// The jobs it makes; noted before they exist.
-    #[serde(default)]
-    pub jobs: Vec<JobId>,
-    /// Absent: not finished yet.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub verdict: Option<Verdict>,
-    /// One sentence.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reason: Option<String>,
-    /// The parsed push, never the body.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub incoming: Option<Value>,
-    /// The server's time of the first write. Noted by the change after it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub received_at: Option<Timestamp>,
-    /// A replay of an earlier delivery: judged without the content rule.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replay_of: Option<String>,
-    /// What a newer program added.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-impl Delivery {
-    /// The key in `deliveries`, and the id that the API shows.
-    pub fn key(hook: &str, delivery_id: &str) -> String {
-        let mut hash = Sha256::new();
-        hash.update(hook.as_bytes());
-        hash.update([0]);
-        hash.update(delivery_id.as_bytes());
-        hex::encode(hash.finalize())
-    }
-}
-
-/// What makes the same push once: `pushes/<repo>.<sha256(ref)>.<after>`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PushSeen {
-    /// What the ref was before; absent for a new ref, and for a push that was made up for.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<CommitSha>,
-    /// Whether nobody told us `before`, because the push was made up for.
-    #[serde(default)]
-    pub made_up: bool,
-    /// Its job.
-    pub job: JobId,
-    /// What a newer program added.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-/// The newest push of a ref: `heads/<repo>.<sha256(ref)>`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Head {
-    /// What the ref was before.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub before: Option<CommitSha>,
-    /// What it is now.
-    pub after: CommitSha,
-    /// The job of this push; a push that was filtered has none.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub job: Option<JobId>,
-    /// The ref, which the key tells only as a digest; absent in entries of older programs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reference: Option<String>,
-    /// What a newer program added.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-/// `<repo>.<sha256(ref)>`
-pub fn head_key(repo: RepoId, reference: &str) -> String {
-    format!("{repo}.{}", hex::encode(Sha256::digest(reference.as_bytes())))
-}
-
-/// `<repo>.<sha256(ref)>.<after>`
-pub fn push_key(repo: RepoId, reference: &str, after: &CommitSha) -> String {
-    format!("{}.{after}", head_key(repo, reference))
 }
