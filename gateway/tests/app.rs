@@ -156,7 +156,7 @@ async fn an_installation_brings_its_repositories_and_lends_tokens_for_their_jobs
     assert_eq!(list["items"], json!([]));
 
     let job = job_of(&service, "3", &push(&github, 12, (99, "acme/pi"), "0", "a")).await;
-    assert_eq!(job.url, format!("{}/acme/pi.git", github.url));
+    assert_eq!(job.url.as_str(), format!("{}/acme/pi.git", github.url));
     service.claim(job.id).await;
     let clone = job_grant(&service, &job, None).await.clone.unwrap();
     assert_eq!(clone.user, "x-access-token");
@@ -315,7 +315,7 @@ async fn a_renamed_repository_keeps_its_registration_and_its_name_can_be_another
     let before = job_of(&service, "2", &push(&github, 12, (99, "acme/pi"), "0", "a")).await;
     github.install(12, &[(99, "acme/tau"), (100, "acme/pi")]);
     let after = job_of(&service, "3", &push(&github, 12, (99, "acme/tau"), "a", "b")).await;
-    assert_eq!((after.repo, after.url), (before.repo, format!("{}/acme/tau.git", github.url)));
+    assert_eq!((after.repo, after.url.to_string()), (before.repo, format!("{}/acme/tau.git", github.url)));
     let status = status_grant(&service, &job_again(&service, after.id).await).await.unwrap();
     assert_eq!((status.owner.as_str(), status.name.as_str()), ("acme", "tau"));
     // A job that waited meanwhile is cloned by its old URL, which GitHub redirects.

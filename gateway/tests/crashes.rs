@@ -90,7 +90,7 @@ impl Pushed {
             id: job,
             trigger: Trigger::Push,
             repo: Some(self.repo),
-            reference: Some(MAIN.to_owned()),
+            reference: Some(MAIN.into()),
             sha: Some(after.clone()),
             before: before.clone(),
             context: Some(CONTEXT.to_owned()),
@@ -100,8 +100,7 @@ impl Pushed {
         if steps < 4 {
             return job;
         }
-        let head =
-            Head { before, after, job: Some(job), reference: Some(MAIN.to_owned()), other: Map::new() };
+        let head = Head { before, after, job: Some(job), reference: Some(MAIN.into()), other: Map::new() };
         ledger.heads.create(&head_key(self.repo, MAIN), &head).await.unwrap();
         if steps < 5 {
             return job;

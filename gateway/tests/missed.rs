@@ -64,8 +64,9 @@ impl Registered {
     async fn jobs(&self) -> Vec<(String, String)> {
         let mut jobs: Vec<Job> = self.service.all_jobs().await;
         jobs.sort_by_key(|job| job.id);
-        let about =
-            |job: &Job| (job.reference.clone().unwrap(), job.sha.as_ref().unwrap().as_str()[..1].to_owned());
+        let about = |job: &Job| {
+            (job.reference.as_ref().unwrap().to_string(), job.sha.as_ref().unwrap().as_str()[..1].to_owned())
+        };
         jobs.iter().map(about).collect()
     }
 }

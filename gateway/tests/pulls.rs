@@ -100,7 +100,7 @@ async fn a_pull_request_of_the_same_repository_is_a_job_of_its_newest_commit() {
     let answer = at.tells("1", OPENED, StatusCode::ACCEPTED).await;
     let job = at.job(&answer).await;
     assert_eq!(
-        (job.trigger, job.reference.as_deref(), job.untrusted),
+        (job.trigger, job.reference.as_ref().map(jobs::Stored::as_str), job.untrusted),
         (Trigger::PullRequest, Some(HEAD), false)
     );
     assert_eq!(

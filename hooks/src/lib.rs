@@ -10,17 +10,13 @@ mod api;
 pub mod app;
 pub mod budget;
 pub mod checks;
-pub mod forge;
 pub mod forge_api;
-pub mod git_ref;
 pub mod heads;
 pub mod incoming;
 pub mod status;
 pub mod verify;
 
-pub use forge::{CloneUrl, Forge};
-pub use git_ref::GitRef;
-pub use incoming::{Incoming, Push};
+pub use jobs::{CloneUrl, Forge, GitRef, Incoming, Push};
 
 /// The hook that makes any bare repository a forge: POSIX sh, with git, openssl and curl.
 ///

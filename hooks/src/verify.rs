@@ -9,11 +9,9 @@ use std::fmt;
 
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderValue};
-use jobs::Secret;
+use jobs::{Forge, Secret};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
-
-use crate::forge::Forge;
 
 /// The header of GitHub, Gitea, Forgejo and our own `post-receive`.
 const SIGNATURE: &str = "x-hub-signature-256";

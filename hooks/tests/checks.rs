@@ -1,8 +1,8 @@
 //! Check runs against a server that keeps what it was told.
 
+use hooks::Forge;
 use hooks::address::Allow;
 use hooks::checks::{Annotation, CheckClient, CheckRun, Conclusion, FoundRun, Level, Progress};
-use hooks::forge::Forge;
 use hooks::status::{Place, StatusError, Target};
 use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path, query_param};

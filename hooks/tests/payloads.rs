@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use hooks::forge::Forge;
+use hooks::Forge;
 use hooks::incoming::{Incoming, Malformed, Push, parse};
 use hooks::verify::{sign, verify, verify_headers};
 use http::{HeaderMap, HeaderValue};

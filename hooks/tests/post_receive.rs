@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
-use hooks::forge::Forge;
+use hooks::Forge;
 use hooks::incoming::{Incoming, Push, delivery_id, event, parse};
 use hooks::verify::verify_headers;
 use jobs::Secret;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use hooks::Forge;
 use hooks::address::Allow;
-use hooks::forge::Forge;
 use hooks::status::{CommitState, Place, StatusClient, StatusError, StatusPost, Target};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};

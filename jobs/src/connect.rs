@@ -3,6 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use async_nats::{Client, ConnectOptions, Event, jetstream};
+use percent_encoding::percent_decode_str;
 
 use crate::Secret;
 
@@ -122,31 +123,9 @@ pub fn jetstream(client: &Client) -> jetstream::Context {
 
 /// User and password in an address; the client itself does not look for them there.
 fn in_url(address: &async_nats::ServerAddr) -> Option<(String, Secret)> {
-    let decoded = |text: &str| {
-        let bytes: Vec<u8> = percent_decoded(text);
-        String::from_utf8_lossy(&bytes).into_owned()
-    };
+    // What is not an escape stays as it is.
+    let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
     Some((decoded(address.username()?), decoded(address.password()?).parse().ok()?))
-}
-
-/// `%40` is an `@`; what is not two hex digits stays as it is.
-fn percent_decoded(text: &str) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((first, tail)) = rest.split_first() {
-        let escaped = tail.get(..2).filter(|_| *first == b'%').and_then(|digits| hex::decode(digits).ok());
-        rest = match escaped {
-            Some(byte) => {
-                bytes.extend(byte);
-                &tail[2..]
-            }
-            None => {
-                bytes.push(*first);
-                tail
-            }
-        };
-    }
-    bytes
 }
 
 fn version(text: &str) -> (u32, u32) {

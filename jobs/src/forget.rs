@@ -42,7 +42,7 @@ impl Ledger {
     async fn forget_push(&self, job: &Job) -> Result<(), LedgerError> {
         let (Some(repo), Some(sha)) = (job.repo, &job.sha) else { return Ok(()) };
         if let Some(reference) = &job.reference {
-            let key = push_key(repo, reference, sha);
+            let key = push_key(repo, reference.as_str(), sha);
             if let Some(seen) = self.pushes.get(&key).await?
                 && seen.value.job == job.id
             {

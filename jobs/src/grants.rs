@@ -5,7 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::JobId;
+use crate::{Forge, JobId, Stored};
 
 /// What a worker asks for.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -109,7 +109,7 @@ pub struct CloneCredential {
 #[derive(Clone, Serialize, Deserialize)]
 pub struct StatusGrant {
     /// `github`, `gitea` or `gitlab`.
-    pub forge: String,
+    pub forge: Stored<Forge>,
     /// The API's base address.
     pub api_url: String,
     /// From the registered URL, never from a payload.

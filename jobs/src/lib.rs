@@ -2,7 +2,8 @@
 //!
 //! This crate owns the vocabulary (ids, manifest, record, outcome) and everything that is stored
 //! in NATS JetStream: names of streams and buckets, and submit, claim and finish as
-//! compare-and-set. It knows nothing of HTTP, Docker or forges.
+//! compare-and-set. It knows forges, their URLs, refs and
+//! events as types, and does no request to any. It knows nothing of HTTP or Docker.
 
 pub mod accounts;
 pub mod active_owners;
@@ -14,9 +15,12 @@ mod delivery;
 mod ending;
 pub mod env;
 mod filter;
+pub mod forge;
 mod forget;
+pub mod git_ref;
 pub mod grants;
 mod id;
+pub mod incoming;
 pub mod lease;
 pub mod ledger;
 pub mod lock;
@@ -37,6 +41,7 @@ mod secret;
 pub mod sessions;
 pub mod signed;
 pub mod slot_limit;
+mod stored;
 pub mod stores;
 pub mod streams;
 pub mod units;
@@ -45,9 +50,12 @@ pub mod usage;
 pub use commit_status::{ClaimedStatus, CommitStatus, Posted, RepostReason, StatusIssues};
 pub use delivery::{Delivery, Verdict};
 pub use filter::{Filter, NotAGlob};
+pub use forge::{CloneUrl, Forge};
+pub use git_ref::{GitRef, RefName};
 pub use id::{
     CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, SessionId, TokenId, UserId, WorkerName,
 };
+pub use incoming::{Incoming, Push};
 pub use ledger::{Claim, Ledger, LedgerError};
 pub use new_job::NewJob;
 pub use outcome::{Cause, CommitState, Fault, Outcome, State, commit_state};
@@ -60,3 +68,4 @@ pub use repo::{Forks, Links, Problem, ProblemKind, PullRequests, Repo, RepoEvent
 pub use result::JobResult;
 pub use secret::Secret;
 pub use signed::{Doubt, RecordKey, SecretEvent, Signature};
+pub use stored::Stored;

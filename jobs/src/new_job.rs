@@ -1,6 +1,8 @@
 //! What a new job needs. All of it decides something, so all of it is signed ([`crate::signed`]).
 
-use crate::{CommitSha, Filter, JobId, Label, RepoId, SecretEvent, Trigger, UserId};
+use crate::{
+    CloneUrl, CommitSha, Filter, JobId, Label, RefName, RepoId, SecretEvent, Stored, Trigger, UserId,
+};
 
 /// What a new job needs; the rest of a record comes later.
 #[derive(Debug, Clone)]
@@ -16,9 +18,9 @@ pub struct NewJob {
     /// See [`crate::Job::repo`].
     pub repo: Option<RepoId>,
     /// See [`crate::Job::url`].
-    pub url: String,
+    pub url: Stored<CloneUrl>,
     /// See [`crate::Job::reference`].
-    pub reference: Option<String>,
+    pub reference: Option<Stored<RefName>>,
     /// See [`crate::Job::sha`].
     pub sha: Option<CommitSha>,
     /// See [`crate::Job::before`].
@@ -45,7 +47,7 @@ pub struct NewJob {
 
 impl NewJob {
     /// A call of `url` by `owner`, with nothing else said.
-    pub fn call(owner: UserId, url: impl Into<String>) -> Self {
+    pub fn call(owner: UserId, url: impl Into<Stored<CloneUrl>>) -> Self {
         Self {
             id: JobId::new(),
             owner,

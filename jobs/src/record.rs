@@ -11,8 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Cause, CommitSha, CommitState, Fault, Filter, JobId, Label, NewJob, Outcome, RepoId, State, UserId,
-    WorkerName, bucket::Entry, commit_state, log::MAX_LOG_BYTES, result::JobResult, signed::Signature,
+    Cause, CloneUrl, CommitSha, CommitState, Fault, Filter, JobId, Label, NewJob, Outcome, RefName, RepoId,
+    State, Stored, UserId, WorkerName, bucket::Entry, commit_state, log::MAX_LOG_BYTES, result::JobResult,
+    signed::Signature,
 };
 use message::message_of;
 
@@ -95,10 +96,10 @@ pub struct Job {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repo: Option<RepoId>,
     /// The clone URL as given, never with credentials.
-    pub url: String,
+    pub url: Stored<CloneUrl>,
     /// The ref that was asked for; absent means the default branch.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]
-    pub reference: Option<String>,
+    pub reference: Option<Stored<RefName>>,
     /// The commit: given by the push, or resolved once by the first attempt.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha: Option<CommitSha>,

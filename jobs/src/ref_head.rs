@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::{CommitSha, JobId, RepoId};
+use crate::{CommitSha, JobId, RefName, RepoId, Stored};
 
 /// What makes the same push once: `pushes/<repo>.<sha256(ref)>.<after>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,7 +35,7 @@ pub struct Head {
     pub job: Option<JobId>,
     /// The ref, which the key tells only as a digest; absent in entries of older programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reference: Option<String>,
+    pub reference: Option<Stored<RefName>>,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{Filter, Label, RepoId, UserId, accounts::User};
+use crate::{CloneUrl, Filter, Forge, Label, RepoId, Stored, UserId, accounts::User};
 
 /// Who may follow a status's link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -118,9 +118,9 @@ pub struct Repo {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
     /// The clone URL, without credentials.
-    pub url: String,
+    pub url: Stored<CloneUrl>,
     /// `github`, `gitea`, `gitlab` or `plain`.
-    pub forge: String,
+    pub forge: Stored<Forge>,
     /// The forge's own number, which survives renaming.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forge_id: Option<u64>,
@@ -154,7 +154,7 @@ pub struct Repo {
     pub webhook_id: Option<u64>,
     /// URLs that it had before it was renamed or transferred, newest first, on the same host.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub former_urls: Vec<String>,
+    pub former_urls: Vec<Stored<CloneUrl>>,
     /// Whether this registration is the one that posts statuses.
     #[serde(default)]
     pub posts: bool,

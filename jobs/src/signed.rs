@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::{
-    CommitSha, Filter, Job, JobId, Label, NewJob, RepoId, Trigger, UserId,
+    CommitSha, Filter, Job, JobId, Label, NewJob, RepoId, Stored, Trigger, UserId,
     bucket::Entry,
     ledger::{Ledger, LedgerError},
 };
@@ -125,8 +125,8 @@ impl<'a> Signed<'a> {
             trigger: job.trigger,
             label: &job.label,
             repo: job.repo,
-            url: &job.url,
-            reference: job.reference.as_deref(),
+            url: job.url.as_str(),
+            reference: job.reference.as_ref().map(Stored::as_str),
             sha,
             before: job.before.as_ref(),
             paths: &job.paths,
@@ -259,7 +259,7 @@ mod tests {
             id: ID.parse().unwrap(),
             trigger: Trigger::Push,
             repo: Some("01890a5d-ac96-774b-bcce-b302099a8058".parse().unwrap()),
-            reference: Some("refs/heads/main".to_owned()),
+            reference: Some("refs/heads/main".into()),
             sha: Some("a".repeat(40).parse().unwrap()),
             context: Some("gitfaas/push".to_owned()),
             args: Some(vec!["a\"b".to_owned(), String::new()]),

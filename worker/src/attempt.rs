@@ -9,9 +9,8 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use hooks::forge::CloneUrl;
 use jobs::{
-    Cause, Claim, Job, JobId, JobResult, Ledger, Outcome, Phase, State, Trigger,
+    Cause, Claim, CloneUrl, Job, JobId, JobResult, Ledger, Outcome, Phase, State, Stored, Trigger,
     bucket::Entry,
     lease::HEARTBEAT,
     log::{LogHandle, LogWriter},
@@ -133,15 +132,15 @@ impl AttemptRunner {
     }
 
     fn request(&self, job: &Job) -> Result<ExecutionRequest, Outcome> {
-        let url: CloneUrl =
-            job.url.parse().map_err(|error| Outcome::function(Cause::Checkout, format!("{error}")))?;
-        let cache_scope = cache_scope(job, &url);
+        let url =
+            job.url.parsed().map_err(|error| Outcome::function(Cause::Checkout, format!("{error}")))?.clone();
+        let trust = trust(job, &url);
         Ok(ExecutionRequest {
             tag: JobTag { job: job.id, attempt: job.attempt },
             source: JobSource::Commit {
                 url,
                 sha: job.sha.clone(),
-                reference: job.reference.clone(),
+                reference: job.reference.as_ref().map(ToString::to_string),
                 before: job.before.clone(),
             },
             args: job.args.clone(),
@@ -264,7 +263,7 @@ impl AttemptRunner {
 fn cache_scope(job: &Job, url: &CloneUrl) -> CacheScope {
     let called = || format!("{} {}://{}", job.owner, url.as_url().scheme(), url.identity());
     let whose = job.repo.map_or_else(called, |repo| repo.to_string());
-    let reference = job.reference.as_deref().unwrap_or_default();
+    let reference = job.reference.as_ref().map(Stored::as_str).unwrap_or_default();
     // By the ref, not the trigger: a rerun of a pull request's job is still the pull request's.
     let is_branchs = job.trigger != Trigger::PullRequest && !job.untrusted && !is_pull_request(reference);
     CacheScope::new(job.owner, if is_branchs { whose } else { format!("{whose} {reference}") })
@@ -334,7 +333,7 @@ mod tests {
         let url: CloneUrl = "https://example.com/a/pi".parse().unwrap();
         let (repo, owner) = (RepoId::new(), UserId::new());
         let job = |trigger, reference: &str, untrusted| {
-            let reference = Some(reference.to_owned());
+            let reference = Some(reference.into());
             let call = NewJob::call(owner, url.as_str());
             Job::new(NewJob { trigger, repo: Some(repo), reference, untrusted, ..call })
         };

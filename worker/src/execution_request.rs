@@ -1,6 +1,6 @@
 //! What an attempt is to run: the job, where its files are, and who may share what it makes.
 
-use hooks::forge::CloneUrl;
+use jobs::CloneUrl;
 use jobs::{CommitSha, Filter, Trigger};
 
 use crate::{

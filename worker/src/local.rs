@@ -28,7 +28,7 @@ pub enum LocalSource {
     /// A repository, and a ref of it.
     Url {
         /// Where.
-        url: hooks::forge::CloneUrl,
+        url: jobs::CloneUrl,
         /// A branch, tag or commit.
         reference: Option<String>,
     },

@@ -126,7 +126,7 @@ pub(crate) async fn superseded(ledger: &Ledger, job: &Job, manifest: Option<bool
     if !manifest.unwrap_or(usual) {
         return None;
     }
-    let key = head_key(job.repo?, job.reference.as_deref()?);
+    let key = head_key(job.repo?, job.reference.as_ref()?.as_str());
     let head = ledger.heads.get(&key).await.ok()??;
     let newer = head.value.job.filter(|newer| *newer != job.id)?;
     let after = head.value.after.short();

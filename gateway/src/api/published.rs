@@ -205,7 +205,7 @@ fn listed(job: &Job, email: &str) -> ListedJob {
         job_id: job.id.to_string(),
         status: job.state.as_str(),
         user_id: email.to_owned(),
-        url: job.url.clone(),
+        url: job.url.to_string(),
         name: job.name.clone().unwrap_or_default(),
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run are far below 2^52")]
         elapsed_time: job.timings_ms.run.unwrap_or(0) as f64 / 1000.0,

@@ -98,7 +98,7 @@ fn new_job(delivery: &Delivery, pull: &PullRequest, repo: &Repo, id: JobId) -> N
         trigger: Trigger::PullRequest,
         label: repo.label.clone(),
         repo: Some(repo.id),
-        reference: Some(pull.reference()),
+        reference: Some(pull.reference().into()),
         sha: Some(pull.head_sha.clone()),
         before: pull.base_sha.clone(),
         paths: repo.paths.clone(),

@@ -2,10 +2,10 @@
 
 use std::collections::VecDeque;
 
-use hooks::{Forge, GitRef, Push, git_ref::merge_queue_target};
+use hooks::{Forge, GitRef, Push};
 use jobs::{
     CommitSha, Delivery, JobId, NewJob, Outcome, PullRequests, Repo, RepoEvent, Trigger, Verdict,
-    streams::commit_key,
+    git_ref::merge_queue_target, streams::commit_key,
 };
 
 use crate::{
@@ -88,7 +88,7 @@ impl Deliveries {
             return Ok(None);
         }
         // A merge group's job is neither a push's nor a pull request's alone.
-        let of_queue = job.reference.as_deref().and_then(|text| text.parse::<GitRef>().ok());
+        let of_queue = job.reference.as_ref().and_then(|name| name.get()?.as_git_ref());
         let of_queue =
             of_queue.is_some_and(|name| name.branch().is_some_and(|it| merge_queue_target(it).is_some()));
         let is_plain = match job.trigger {
@@ -134,7 +134,7 @@ fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
         trigger,
         label: repo.label.clone(),
         repo: Some(repo.id),
-        reference: Some(push.reference.to_string()),
+        reference: Some(push.reference.clone().into()),
         sha: push.commit().cloned(),
         before: push.before.clone(),
         paths: repo.paths.clone(),

@@ -2,7 +2,7 @@
 
 use hooks::{GitRef, Incoming, Push, incoming::PullRequest};
 use jobs::{
-    Cause, CommitSha, Delivery, Head, JobId, PushSeen, Repo, Trigger, Verdict,
+    Cause, CommitSha, Delivery, Head, JobId, PushSeen, Repo, Stored, Trigger, Verdict,
     bucket::{BucketError, Entry},
     head_key, push_key,
 };
@@ -257,7 +257,8 @@ impl Deliveries {
                 // Somebody asked for these.
                 Trigger::Call | Trigger::Rerun => false,
             };
-            let is_its = job.repo == Some(repo.id) && job.reference.as_deref() == Some(reference);
+            let is_its =
+                job.repo == Some(repo.id) && job.reference.as_ref().map(Stored::as_str) == Some(reference);
             if job.state.is_final() || !of_event || !is_its {
                 continue;
             }
@@ -302,7 +303,7 @@ fn not_conflicting(deleted: Result<(), BucketError>) -> Result<(), ApiError> {
 
 /// What the head becomes; `None` when it stays.
 fn next(moved: &Moved, job: Option<JobId>, found: Option<&Entry<Head>>) -> Option<Head> {
-    let reference = Some(moved.reference.clone());
+    let reference = Some(moved.reference.as_str().into());
     let (before, after) = (moved.before.clone(), moved.after.clone());
     let Some(found) = found else { return Some(Head { before, after, job, reference, other: Map::new() }) };
     let known = &found.value;

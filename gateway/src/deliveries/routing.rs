@@ -71,9 +71,9 @@ impl Deliveries {
     /// A registration of an admin's that GitHub has not confirmed yet, once it has.
     async fn unproved_of_operator(&self, named: &incoming::Repository) -> Result<Option<Repo>, ApiError> {
         let is_named = |repo: &Repo| {
-            let url = repo.url.parse::<CloneUrl>();
+            let url = repo.url.get();
             let is_open = repo.operator_credential && repo.unproved.is_some() && !repo.is_removing();
-            is_open && url.is_ok_and(|url| url.same_repository(&named.clone_url))
+            is_open && url.is_some_and(|url| url.same_repository(&named.clone_url))
         };
         let found = self.repos.find(is_named).into_iter().min_by_key(|entry| entry.value.id);
         let Some(found) = found else { return Ok(None) };

@@ -123,8 +123,8 @@ fn of_rerequest(asked: &Rerequested, app: Option<u64>) -> Judgement {
 /// (it survives renaming), else by the URL.
 fn is_of(repo: &Repo, named: &hooks::incoming::Repository) -> bool {
     let same_number = repo.forge_id.is_some() && repo.forge_id == named.forge_id;
-    let url = repo.url.parse::<hooks::CloneUrl>();
-    same_number || url.is_ok_and(|url| url.same_repository(&named.clone_url))
+    let url = repo.url.get();
+    same_number || url.is_some_and(|url| url.same_repository(&named.clone_url))
 }
 
 #[cfg(test)]
@@ -143,8 +143,8 @@ mod tests {
             viewers: Vec::new(),
             invited: Vec::new(),
             name: None,
-            url: "https://git.example.com/a/pi".to_owned(),
-            forge: "plain".to_owned(),
+            url: "https://git.example.com/a/pi".into(),
+            forge: hooks::Forge::Plain.into(),
             forge_id: Some(7),
             events: vec![RepoEvent::Push],
             branches: Filter::new(&["main"]).unwrap(),
@@ -216,7 +216,7 @@ mod tests {
     #[test_case("refs/heads/gh-readonly-queue/dev/pr-5-abc", vec![RepoEvent::Push] => ignored("the branch that the merge queue is of is filtered") ; "its target does not")]
     #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::Tag] => ignored("neither pushes to branches nor pull requests make jobs here") ; "neither makes jobs")]
     fn merge_queues(reference: &str, events: Vec<RepoEvent>) -> Judgement {
-        let repo = Repo { forge: "github".to_owned(), events, ..repo() };
+        let repo = Repo { forge: hooks::Forge::Github.into(), events, ..repo() };
         let push = Push { skip_ci: true, ..push(reference) };
         judge(Some(&repo), &Incoming::Push(push), None)
     }

@@ -25,7 +25,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 use hooks::{CloneUrl, app::Right};
 use jobs::{
-    Cause, CommitStatus, Job, JobId, Outcome, Repo, SecretEvent, WorkerName,
+    Cause, CommitStatus, Job, JobId, Outcome, Repo, SecretEvent, Stored, WorkerName,
     grants::{Asked, CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},
 };
 use tokio_util::sync::CancellationToken;
@@ -66,7 +66,7 @@ async fn reply(grants: &Grants, message: async_nats::Message) {
 pub(crate) fn status_grant(speaks: Speaks, target_url: String) -> StatusGrant {
     let Speaks { forge, api, owner, name, credential } = speaks;
     StatusGrant {
-        forge: forge.to_string(),
+        forge: forge.into(),
         api_url: api.into(),
         owner,
         name,
@@ -174,11 +174,10 @@ impl Grants {
         repo: &Repo,
         stale: Option<&str>,
     ) -> Result<Option<CloneCredential>, NotGranted> {
-        let urls = (job.url.parse::<CloneUrl>(), repo.url.parse::<CloneUrl>());
-        let (Ok(asked), Ok(registered)) = urls else { return Ok(None) };
+        let (Some(asked), Some(registered)) = (job.url.get(), repo.url.get()) else { return Ok(None) };
         // A job may have waited while the repository was renamed.
-        let former = repo.former_urls.iter().filter_map(|url| url.parse::<CloneUrl>().ok());
-        let is_its = [registered.clone()].into_iter().chain(former).any(|url| asked.same_repository(&url));
+        let former = repo.former_urls.iter().filter_map(Stored::get);
+        let is_its = [registered].into_iter().chain(former).any(|url| asked.same_repository(url));
         if asked.authority() != registered.authority() || !is_its {
             return Ok(None);
         }

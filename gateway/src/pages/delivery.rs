@@ -135,7 +135,9 @@ async fn page(
     message: &str,
 ) -> Result<Response, ApiError> {
     let url = match entry.value.repo {
-        Some(repo) => gateway.ledger.repos.get(&repo.to_string()).await?.map(|entry| entry.value.url),
+        Some(repo) => {
+            gateway.ledger.repos.get(&repo.to_string()).await?.map(|entry| entry.value.url.to_string())
+        }
         None => None,
     };
     let may_approve = entry.value.verdict == Some(Verdict::Held) && caller.needs(Scope::JobsWrite).is_ok();

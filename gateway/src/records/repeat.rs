@@ -1,6 +1,8 @@
 //! A job once more: what was signed is copied, and nothing else.
 
-use jobs::{CommitSha, Job, JobId, NewJob, RepoId, SecretEvent, Trigger, bucket::Entry, head_key, push_key};
+use jobs::{
+    CommitSha, Job, JobId, NewJob, RepoId, SecretEvent, Stored, Trigger, bucket::Entry, head_key, push_key,
+};
 
 use crate::{crypto::record_verifier::Standing, error::ApiError, records::JobRecords};
 
@@ -23,7 +25,7 @@ impl JobRecords {
         let is_known = match (&sha, &of.value.sha, of.value.repo) {
             // A worker says that this was the ref's commit. It may be a fork's, for all we know.
             (None, Some(found), Some(repo)) => {
-                self.has_seen(repo, of.value.reference.as_deref(), found).await?
+                self.has_seen(repo, of.value.reference.as_ref().map(Stored::as_str), found).await?
             }
             (Some(_), _, _) | (None, None, _) | (None, Some(_), None) => true,
         };
@@ -59,7 +61,7 @@ impl JobRecords {
         for key in self.ledger.heads.subjects_under(&format!("{repo}.")).await? {
             if let Some(head) = self.ledger.heads.get(&key).await?
                 && head.value.after == *sha
-                && head.value.reference.is_some_and(|reference| reference.starts_with("refs/heads/"))
+                && head.value.reference.is_some_and(|reference| reference.as_str().starts_with("refs/heads/"))
             {
                 return Ok(true);
             }

@@ -133,11 +133,8 @@ impl Registrations {
             return refused("there is no credential for this repository");
         };
         let forge = forge_of(repo);
-        let url: CloneUrl = match repo.url.parse() {
-            Ok(url) => url,
-            Err(_) => return refused("the registered URL cannot be read"),
-        };
-        let place = self.api_of(repo, forge, &url).and_then(|api| Some((url.owner_and_name_at(&api)?, api)));
+        let Some(url) = repo.url.get() else { return refused("the registered URL cannot be read") };
+        let place = self.api_of(repo, forge, url).and_then(|api| Some((url.owner_and_name_at(&api)?, api)));
         let Some(((owner, name), api)) = place else { return refused("this forge takes no statuses") };
         Ok(Speaks { forge, api, owner, name, credential })
     }

@@ -20,8 +20,7 @@ pub(crate) struct Wished<'a> {
 
 /// The forge of a registration; a word we do not know is a plain server's.
 pub(crate) fn forge_of(repo: &Repo) -> Forge {
-    let word = serde_json::Value::String(repo.forge.clone());
-    serde_json::from_value(word).unwrap_or(Forge::Plain)
+    repo.forge.get().copied().unwrap_or(Forge::Plain)
 }
 
 impl Registrations {

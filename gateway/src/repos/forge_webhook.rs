@@ -70,9 +70,9 @@ impl Registrations {
     /// A registration's repository at its forge, spoken of with its credential. `None` when it has none,
     /// or a forge without an API.
     async fn place(&self, repo: &Repo, right: Right) -> Option<Place> {
-        let url: CloneUrl = repo.url.parse().ok()?;
+        let url = repo.url.get()?;
         let forge = forge_of(repo);
-        let api = self.api_of(repo, forge, &url)?;
+        let api = self.api_of(repo, forge, url)?;
         let (owner, name) = url.owner_and_name_at(&api)?;
         let token = self.credential(repo, right, None).await.ok()??.token;
         Some(Place { target: Target { forge, api, token }, owner, name })
@@ -91,9 +91,9 @@ impl Registrations {
             if self.has_credential(repo) {
                 return self.look_up(repo).await;
             }
-            let url: CloneUrl = repo.url.parse().ok()?;
+            let url = repo.url.get()?;
             let forge = forge_of(repo);
-            let api = self.api_of(repo, forge, &url)?;
+            let api = self.api_of(repo, forge, url)?;
             let (owner, name) = url.owner_and_name_at(&api)?;
             Some(self.forges.public_repository(forge, &api, &owner, &name).await)
         };
@@ -103,7 +103,7 @@ impl Registrations {
     /// Makes the webhook of a registration at its forge, and tells its number there.
     pub(crate) async fn make_webhook(&self, repo: &Repo) -> Result<(WebhookTold, Option<u64>), ApiError> {
         let not = |why: &str| Ok((WebhookTold::Error(why.to_owned()), None));
-        let Ok(url) = repo.url.parse::<CloneUrl>() else { return not("the URL cannot be read") };
+        let Some(url) = repo.url.get() else { return not("the URL cannot be read") };
         if is_local(&self.public_url) && !is_local(url.as_url()) {
             return not(
                 "GITFAAS_PUBLIC_URL is an address of this machine, which the forge cannot reach; set it to a \

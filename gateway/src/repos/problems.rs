@@ -1,6 +1,5 @@
 //! What the owner of a registration has to mend, and who posts when one cannot.
 
-use hooks::CloneUrl;
 use jiff::Timestamp;
 use jobs::{CommitStatus, ProblemKind, Repo, RepoId, RepostReason, Unproved, bucket::Entry};
 
@@ -166,15 +165,15 @@ impl Registrations {
 
     /// Other registrations of the same repository, oldest first.
     pub(crate) fn registrations_of(&self, of: &Repo) -> Vec<Entry<Repo>> {
-        let Ok(url) = of.url.parse::<CloneUrl>() else { return Vec::new() };
+        let Some(url) = of.url.get() else { return Vec::new() };
         let scope = self.number_scope(of);
         let is_same = |repo: &Repo| {
-            let Ok(other) = repo.url.parse::<CloneUrl>() else { return false };
+            let Some(other) = repo.url.get() else { return false };
             let same_number = of.forge_id.is_some()
                 && of.forge_id == repo.forge_id
                 && other.authority() == url.authority()
                 && self.number_scope(repo) == scope;
-            let same_path = other.same_repository(&url) && !are_others(of.forge_id, repo.forge_id);
+            let same_path = other.same_repository(url) && !are_others(of.forge_id, repo.forge_id);
             repo.id != of.id && (same_number || same_path)
         };
         let mut found = self.repos.find(is_same);
@@ -196,7 +195,7 @@ impl Registrations {
                 return Some(problem.message.clone());
             }
         }
-        if repo.forge == hooks::Forge::Plain.to_string() {
+        if repo.forge.get() == Some(&hooks::Forge::Plain) {
             return Some("a plain git server takes no statuses".to_owned());
         }
         if !self.has_credential(repo) {

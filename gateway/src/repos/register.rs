@@ -114,9 +114,9 @@ impl Wishes {
 impl Registrations {
     /// Whether this registration has a credential that may be used.
     pub(crate) fn has_credential(&self, repo: &Repo) -> bool {
-        let forge_takes_statuses = repo.forge != Forge::Plain.to_string();
+        let forge_takes_statuses = repo.forge.get() != Some(&Forge::Plain);
         let operators = repo.operator_credential && self.github.token.is_some();
-        let is_githubs = repo.forge == Forge::Github.to_string();
+        let is_githubs = repo.forge.get() == Some(&Forge::Github);
         let apps = is_githubs && repo.installation.is_some() && self.app.is_some();
         forge_takes_statuses && (apps || operators || repo.sealed_token.is_some())
     }
@@ -132,8 +132,8 @@ impl Registrations {
             viewers: Vec::new(),
             invited: Vec::new(),
             name: None,
-            url: url.to_string(),
-            forge: forge.to_string(),
+            url: url.clone().into(),
+            forge: forge.into(),
             forge_id: None,
             events: vec![RepoEvent::Push, RepoEvent::Tag],
             branches: Filter::default(),
@@ -257,7 +257,7 @@ impl Registrations {
         if let Some(label) = wishes.label.as_ref().filter(|label| **label != entry.value.label) {
             check_given(caller, label)?;
         }
-        let url: CloneUrl = entry.value.url.parse().map_err(|_| ApiError::NotFound("repository"))?;
+        let url = entry.value.url.get().cloned().ok_or(ApiError::NotFound("repository"))?;
         if let Some(wanted) = wishes.url.as_deref()
             && !clone_url(wanted)?.same_repository(&url)
         {
@@ -275,7 +275,7 @@ impl Registrations {
             let asked = asked.or((repo.operator_credential || caller.is_admin()).then_some(known));
             let wished = Wished { forge: asked, api_url: wishes.api_url.as_deref(), with_token };
             let (forge, api) = self.forge_for(caller, &url, wished).await?;
-            repo.forge = forge.to_string();
+            repo.forge = forge.into();
             repo.api_url = api.map(String::from).or(repo.api_url.filter(|_| wishes.forge.is_none()));
         }
         if let Some(forge) = wishes.forge {

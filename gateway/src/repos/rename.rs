@@ -30,7 +30,7 @@ impl Registrations {
         named: &Repository,
         signer: Signer,
     ) -> Result<Repo, ApiError> {
-        let (Ok(url), Some(forge_id)) = (repo.url.parse::<CloneUrl>(), named.forge_id) else {
+        let (Some(url), Some(forge_id)) = (repo.url.get().cloned(), named.forge_id) else {
             return Ok(repo);
         };
         if url.authority() != named.clone_url.authority() {
@@ -70,7 +70,7 @@ impl Registrations {
         if !self.limits.may_ask_forge(repo.id) {
             return false;
         }
-        let moved = Repo { url: url.to_string(), ..repo.clone() };
+        let moved = Repo { url: url.clone().into(), ..repo.clone() };
         match self.look_up_anyway(&moved).await {
             Some(Ok(found)) => found.id == forge_id,
             Some(Err(_)) | None => false,
@@ -79,8 +79,8 @@ impl Registrations {
 
     /// Gives a registration its repository's new URL. The place by the forge's number is kept.
     pub(crate) async fn rename(&self, repo: Repo, to: &CloneUrl) -> Result<Repo, ApiError> {
-        let old = repo.url.parse::<CloneUrl>();
-        if old.as_ref().is_ok_and(|old| old.same_repository(to)) {
+        let old = repo.url.get().cloned();
+        if old.as_ref().is_some_and(|old| old.same_repository(to)) {
             return Ok(repo);
         }
         let moved = |now: &Entry<Repo>| {
@@ -88,7 +88,7 @@ impl Registrations {
                 let mut former_urls = now.value.former_urls.clone();
                 former_urls.insert(0, now.value.url.clone());
                 former_urls.truncate(MAX_FORMER_URLS);
-                Repo { url: to.to_string(), former_urls, ..now.value.clone() }
+                Repo { url: to.clone().into(), former_urls, ..now.value.clone() }
             })
         };
         let entry = self.ledger.repos.change(&repo.id.to_string(), moved).await?;
@@ -97,10 +97,10 @@ impl Registrations {
         if entry.value.posts {
             self.take_place(&entry.value).await?;
         }
-        if let Ok(old) = old {
+        if let Some(old) = old {
             self.leave_path(&old, repo.id).await?;
         }
-        tracing::info!(repo = %repo.id, from = repo.url, to = %to, "a repository was renamed");
+        tracing::info!(repo = %repo.id, from = %repo.url, to = %to, "a repository was renamed");
         Ok(entry.value)
     }
 

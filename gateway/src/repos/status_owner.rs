@@ -63,8 +63,8 @@ pub(crate) struct At {
 impl Registrations {
     /// What the forge's numbers of a registration are numbers of.
     pub(crate) fn number_scope(&self, repo: &Repo) -> Option<String> {
-        let url: CloneUrl = repo.url.parse().ok()?;
-        let api = self.api_of(repo, forge_of(repo), &url)?;
+        let url = repo.url.get()?;
+        let api = self.api_of(repo, forge_of(repo), url)?;
         Some(url.number_scope(&api))
     }
 
@@ -75,15 +75,15 @@ impl Registrations {
     /// Makes this registration the one that posts, unless another is that keeps its place. Its right must
     /// be proved.
     pub(crate) async fn take_place(&self, repo: &Repo) -> Result<bool, BucketError> {
-        let (Ok(url), Some(number)) = (repo.url.parse::<CloneUrl>(), self.number_key_of(repo)) else {
+        let (Some(url), Some(number)) = (repo.url.get(), self.number_key_of(repo)) else {
             return Ok(false);
         };
         if !self.claim(&number, repo).await? {
-            self.give_up(&path_key(&url), repo.id).await?;
+            self.give_up(&path_key(url), repo.id).await?;
             return Ok(false);
         }
         // Who posts already was here first, whoever came to the path that it was renamed to.
-        if self.claim(&path_key(&url), repo).await? || repo.posts {
+        if self.claim(&path_key(url), repo).await? || repo.posts {
             return Ok(true);
         }
         self.give_up(&number, repo.id).await?;
@@ -156,12 +156,12 @@ impl Registrations {
 
     /// Lets another registration post; tells whether this one had the place.
     pub(crate) async fn leave_place(&self, repo: &Repo) -> Result<bool, BucketError> {
-        let Ok(url) = repo.url.parse::<CloneUrl>() else { return Ok(false) };
+        let Some(url) = repo.url.get() else { return Ok(false) };
         let had_number = match self.number_key_of(repo) {
             Some(number) => self.give_up(&number, repo.id).await?,
             None => false,
         };
-        Ok(self.give_up(&path_key(&url), repo.id).await? || had_number)
+        Ok(self.give_up(&path_key(url), repo.id).await? || had_number)
     }
 
     /// The registration that posts for the repository that a delivery of GitHub's names.

@@ -111,7 +111,7 @@ async fn a_commit_that_was_given_cannot_be_another_where_secrets_are() {
 async fn a_status_is_granted_for_what_was_signed_alone() {
     let scene = Scene::start().await;
     let posts =
-        |entry: &Entry<Repo>| Some(Repo { posts: true, forge: "gitea".to_owned(), ..entry.value.clone() });
+        |entry: &Entry<Repo>| Some(Repo { posts: true, forge: "gitea".into(), ..entry.value.clone() });
     scene.service.ledger.repos.change(&scene.repo, posts).await.unwrap().unwrap();
     let id = scene.job(Trigger::Push, false).await;
     let job = scene.record(id).await;
@@ -271,7 +271,7 @@ async fn a_rerun_repeats_what_was_signed_and_trusts_no_commit_that_a_worker_name
         before: None,
         after: forks.parse().unwrap(),
         job: None,
-        reference: Some("refs/heads/main".to_owned()),
+        reference: Some("refs/heads/main".into()),
         other: serde_json::Map::new(),
     };
     scene.service.ledger.heads.create(&head_key(repo, "refs/heads/main"), &head).await.unwrap();

@@ -91,7 +91,7 @@ async fn an_own_signature_sets_neither_number_nor_name(forge: &str) {
     pushed(&service, &github, &own, (7, "a/secret", "b")).await;
     pushed(&service, &github, &own, (77, "a/secret", "c")).await;
     let kept = stored(&service, &own).await;
-    assert_eq!((kept.forge_id, kept.url), (Some(7), format!("{}/b/own", github.url)));
+    assert_eq!((kept.forge_id, kept.url.to_string()), (Some(7), format!("{}/b/own", github.url)));
     assert!(kept.posts);
 }
 

@@ -9,7 +9,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::ForgeApi;
-use crate::forge::{CloneUrl, Forge};
+use jobs::{CloneUrl, Forge};
 
 /// How many beginnings of a path are tried: a forge at the root, below one folder, or below two.
 const MAX_ROOTS: usize = 3;
@@ -26,7 +26,7 @@ pub struct Detected {
 impl ForgeApi {
     /// Asks the host of `url` what it is; `None` when it is no forge that tells, or does not answer.
     pub async fn detect(&self, url: &CloneUrl) -> Option<Detected> {
-        for root in url.roots().into_iter().take(MAX_ROOTS) {
+        for root in url.forge_roots().into_iter().take(MAX_ROOTS) {
             for (forge, api) in [(Forge::Gitea, "api/v1/"), (Forge::Gitlab, "api/v4/")] {
                 let api = root.join(api).ok()?;
                 if self.tells_version(forge, &api).await {

@@ -17,8 +17,8 @@ pub use webhook::{Made, Webhook};
 
 use crate::address::{Allow, ClientError};
 use crate::api::{Answer, Api, below};
-use crate::forge::Forge;
 use crate::status::{StatusError, Target, judge};
+use jobs::Forge;
 
 /// A repository, and as whom we speak of it.
 #[derive(Debug, Clone)]

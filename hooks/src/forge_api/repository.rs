@@ -6,8 +6,8 @@ use url::Url;
 
 use super::{ForgeApi, ForgeError, Place, project_url};
 use crate::api::Answer;
-use crate::forge::Forge;
 use crate::status::credential_for;
+use jobs::Forge;
 
 /// GitLab's level of a developer, from which on one may push.
 const GITLAB_DEVELOPER: u64 = 30;

@@ -1,13 +1,12 @@
 //! The webhook at the forge, made and removed with a token that may.
 
 use http::{Method, StatusCode};
-use jobs::Secret;
+use jobs::{Forge, Secret};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{ForgeApi, ForgeError, Place};
 use crate::api::Answer;
-use crate::forge::Forge;
 use crate::status::credential_for;
 
 /// What GitHub sends: a push tells of what was removed, too, and a merge group of a queue that gave one up.

@@ -11,13 +11,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use http::header::{ACCEPT, CONTENT_TYPE};
-use jobs::{CommitSha, Secret};
+use jobs::{CloneUrl, CommitSha, GitRef, Secret};
 use reqwest::{RequestBuilder, Response, StatusCode};
 use url::Url;
 
 use crate::address::{Allow, ClientError, Timeouts, client};
-use crate::forge::CloneUrl;
-use crate::git_ref::GitRef;
 use refs::{Advertisement, LS_REFS};
 
 /// The longest answer that is read, in bytes. It is held in memory until it is understood; servers of the old

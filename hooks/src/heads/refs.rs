@@ -1,10 +1,9 @@
 //! What a git server says about its refs, in each version of the protocol.
 
-use jobs::CommitSha;
+use jobs::{CommitSha, GitRef};
 
 use super::pkt::{Pkt, next};
 use super::{HeadsError, MAX_REFS, RemoteRef};
-use crate::git_ref::GitRef;
 
 /// The longest sentence of a server that is repeated, in characters.
 const MAX_SENTENCE_CHARS: usize = 200;

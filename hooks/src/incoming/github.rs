@@ -4,7 +4,7 @@
 //! `login`, `name` or both; an organisation's ping has no repository; `head_commit` is null when
 //! the ref was removed; Gitea cuts `commits` to five. None of these fields is needed here.
 
-use jobs::CommitSha;
+use jobs::{CommitSha, GitRef};
 use serde::Deserialize;
 
 use super::wire::{RawPush, RawRepository, lenient, name, sha};
@@ -12,7 +12,6 @@ use super::{
     Account, Incoming, Installation, InstallationAction, InstallationRepositories, InstalledRepository,
     Malformed, PullRequest, PullRequestAction, Push, Repository, Rerequested,
 };
-use crate::git_ref::GitRef;
 
 /// Who speaks: the payloads are alike, but not all events are sent by both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

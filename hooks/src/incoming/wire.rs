@@ -1,12 +1,10 @@
 //! What the readers of all forges share: lenient fields, and checks on the values taken over.
 
-use jobs::CommitSha;
+use jobs::{CloneUrl, CommitSha, GitRef, git_ref::BadRef};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 
 use super::{Incoming, Malformed, Push, Repository};
-use crate::forge::CloneUrl;
-use crate::git_ref::{BadRef, GitRef};
 
 /// How much of a commit message the ledger keeps, in bytes; a title is 72.
 const MAX_MESSAGE_BYTES: usize = 1024;

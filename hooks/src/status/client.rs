@@ -4,7 +4,7 @@ use std::path::Path;
 
 use http::header::{AUTHORIZATION, HeaderName};
 use http::{Method, StatusCode};
-use jobs::Secret;
+use jobs::{Forge, Secret};
 use url::Url;
 
 use super::error::judge;
@@ -12,7 +12,6 @@ use super::{GithubBody, GitlabBody, StatusError, StatusPost, gitlab_word, one_li
 use crate::address::{Allow, ClientError};
 use crate::api::{Api, Credential, credential};
 use crate::budget::Budget;
-use crate::forge::Forge;
 
 /// Which forge is told, and as whom.
 #[derive(Debug, Clone)]

@@ -1,13 +1,12 @@
 //! Reading back what a forge shows for a commit: it may store a request long after it failed to answer it.
 
 use http::Method;
-use jobs::CommitSha;
+use jobs::{CommitSha, Forge};
 use serde::Deserialize;
 use url::Url;
 
 use super::{CommitState, StatusClient, StatusError, Target, client::credential_for, gitlab_state, judge};
 use crate::api::below;
-use crate::forge::Forge;
 
 /// Asked for at once; GitHub's most.
 const PER_PAGE: usize = 100;

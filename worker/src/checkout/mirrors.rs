@@ -10,7 +10,8 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use hooks::{address::Allow, forge::CloneUrl};
+use hooks::address::Allow;
+use jobs::CloneUrl;
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 

@@ -35,7 +35,7 @@ pub struct Credential {
 #[derive(Debug, Clone)]
 pub struct Request {
     /// From where.
-    pub url: hooks::forge::CloneUrl,
+    pub url: jobs::CloneUrl,
     /// The commit, once it is known; it wins over `reference`.
     pub sha: Option<CommitSha>,
     /// A branch, a tag, a full ref or a full commit id; absent means the default branch.

@@ -1,7 +1,6 @@
 //! The branch and path filters of registration and manifest: whether a push concerns its function.
 
-use hooks::git_ref::merge_queue_target;
-use jobs::{Filter, Trigger, manifest::Manifest};
+use jobs::{Filter, Trigger, git_ref::merge_queue_target, manifest::Manifest};
 
 use crate::{
     attempt_context::AttemptContext,

@@ -7,7 +7,7 @@ use std::{
 
 use hooks::{
     checks::{ANNOTATIONS_PER_REQUEST, Annotation, CheckRun},
-    forge::Forge,
+    Forge,
     status::{Place, StatusError, Target},
 };
 use jobs::{

@@ -68,7 +68,7 @@ fn status(
 ) -> Result<(Target, StatusPost), String> {
     let wrong = |what: &str| format!("the grant's {what} cannot be read");
     let target = Target {
-        forge: serde_json::from_value(grant.forge.into()).map_err(|_| wrong("forge"))?,
+        forge: grant.forge.get().copied().ok_or_else(|| wrong("forge"))?,
         api: grant.api_url.parse().map_err(|_| wrong("address"))?,
         token: grant.token.parse().map_err(|_| wrong("token"))?,
     };

@@ -46,7 +46,7 @@ impl Desk {
         let (metrics, stop, grace_over) =
             (Metrics::new(), CancellationToken::new(), CancellationToken::new());
         let grant = StatusGrant {
-            forge: if kind == Kind::Gitea { "gitea" } else { "github" }.to_owned(),
+            forge: if kind == Kind::Gitea { "gitea" } else { "github" }.into(),
             api_url: forge.url.clone(),
             owner: "o".to_owned(),
             name: "n".to_owned(),

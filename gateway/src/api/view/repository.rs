@@ -62,8 +62,8 @@ impl RepoView {
         let webhook = public_url.join(&format!("webhooks/{}", repo.id)).expect("an id is a path");
         Self {
             id: repo.id,
-            url: repo.url.clone(),
-            forge: repo.forge.clone(),
+            url: repo.url.to_string(),
+            forge: repo.forge.to_string(),
             name: repo.name.clone(),
             branches: repo.branches.clone(),
             paths: repo.paths.clone(),
@@ -139,8 +139,8 @@ impl ViewedRepo {
     pub(crate) fn of(repo: &Repo) -> Self {
         Self {
             id: repo.id,
-            url: repo.url.clone(),
-            forge: repo.forge.clone(),
+            url: repo.url.to_string(),
+            forge: repo.forge.to_string(),
             name: repo.name.clone(),
             role: "viewer",
         }

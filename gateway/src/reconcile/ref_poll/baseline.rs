@@ -17,7 +17,7 @@ use crate::{
 const AT_ONCE: usize = 32;
 
 fn head(repo: RepoId, found: &RemoteRef) -> (String, Head) {
-    let reference = Some(found.reference.to_string());
+    let reference = Some(found.reference.clone().into());
     let head = Head { before: None, after: found.id.clone(), job: None, reference, other: Map::new() };
     (head_key(repo, found.reference.as_str()), head)
 }

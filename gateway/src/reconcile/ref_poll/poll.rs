@@ -85,7 +85,7 @@ impl RefPoll {
     /// Asks the forge for a repository's refs, with the registration's own credential if it has one.
     pub(super) async fn refs_at_forge(&self, repo: &Repo) -> Result<Vec<RemoteRef>, HeadsError> {
         // What is registered was read as a URL then.
-        let url: CloneUrl = repo.url.parse().map_err(|_| HeadsError::NotSmart)?;
+        let url = repo.url.get().ok_or(HeadsError::NotSmart)?;
         let login = self.clone_login(repo, &url).await;
         self.git_heads.list(&url, login.as_ref()).await
     }
@@ -178,7 +178,7 @@ impl RefPoll {
             if !keys.contains(&key)
                 && let Some(head) = self.ledger.heads.get(&key).await?
                 // A pull request's is neither; older entries do not tell.
-                && let Some(reference) = head.value.reference.and_then(|text| text.parse().ok())
+                && let Some(reference) = head.value.reference.as_ref().and_then(|name| name.get()?.as_git_ref().cloned())
             {
                 gone.push(reference);
             }
@@ -272,7 +272,7 @@ impl RefPoll {
 
 /// What a delivery would have said, as far as it can be known.
 fn push(repo: &Repo, found: &RemoteRef) -> Result<Push, ApiError> {
-    let clone_url: CloneUrl = repo.url.parse().map_err(|_| ApiError::NotFound("repository"))?;
+    let clone_url = repo.url.get().cloned().ok_or(ApiError::NotFound("repository"))?;
     let (owner, name) = clone_url.owner_and_name().unwrap_or_default();
     Ok(Push {
         repository: Repository {

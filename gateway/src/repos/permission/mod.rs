@@ -9,7 +9,7 @@ use crate::repos::Registrations;
 
 mod retry;
 
-use hooks::{CloneUrl, forge_api::ForgeError};
+use hooks::forge_api::ForgeError;
 use jiff::{SignedDuration, Timestamp};
 use jobs::{ProblemKind, Repo, Unproved, bucket::Entry};
 pub(crate) use retry::{Retries, rank};
@@ -160,7 +160,7 @@ impl Registrations {
     /// # Errors
     /// GitHub does not tell; one sentence.
     async fn look_for_installation(&self, repo: &mut Repo) -> Result<(), String> {
-        let Ok(url) = repo.url.parse::<CloneUrl>() else { return Ok(()) };
+        let Some(url) = repo.url.get() else { return Ok(()) };
         let Some(app) = self.app.as_ref().filter(|_| repo.operator_credential) else { return Ok(()) };
         let Some((owner, name)) = url.owner_and_name().filter(|_| url.authority() == self.github.authority())
         else {

@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use hooks::{budget::Budget, forge::Forge, status::Target};
+use hooks::{Forge, budget::Budget, status::Target};
 use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 

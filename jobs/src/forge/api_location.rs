@@ -1,11 +1,11 @@
-//! Where on its server a repository's forge lies, and where its API may be.
+//! Below which path a repository's forge is served, and where its API may be.
 //!
-//! Whoever registers a repository may say where the API is. On one server lie also the files of its users, so
-//! that not every address there speaks for the forge.
+//! The caller who registers a repository may give the API's address. The same server also serves files that its
+//! users wrote, so not every address there is the forge's own.
 
 use url::Url;
 
-use super::{CloneUrl, decoded};
+use super::clone_url::{CloneUrl, decoded};
 
 /// What forges call their API: Gitea, GitHub Enterprise, GitLab.
 const API_NAMES: [&str; 3] = ["api/v1/", "api/v3/", "api/v4/"];
@@ -22,15 +22,15 @@ impl CloneUrl {
     }
 
     /// Whether this repository's forge may have its API at `api`: on the same server, at its root or in a
-    /// folder that the repository lies in, under a name that forges give it. Elsewhere on that server lies
-    /// what its users have written, which is not the forge's word.
+    /// folder that contains the repository, under a name that forges use. Anything else on that server may be
+    /// a file of one of its users.
     pub fn may_have_api_at(&self, api: &Url) -> bool {
         let same_server = api.scheme() == self.0.scheme()
             && api.host_str() == self.0.host_str()
             && api.port_or_known_default() == self.0.port_or_known_default();
         let is_below =
             |root: &Url| api.path().strip_prefix(root.path()).is_some_and(|rest| API_NAMES.contains(&rest));
-        same_server && self.roots().iter().any(is_below)
+        same_server && self.forge_roots().iter().any(is_below)
     }
 
     /// What a forge's numbers are numbers of: the server, and the folder that the forge with its API at `api`
@@ -40,9 +40,9 @@ impl CloneUrl {
         format!("{}{root}", self.authority()).to_lowercase()
     }
 
-    /// Where the forge may lie: the host itself, then every beginning of the path that leaves two segments
-    /// for owner and name. Each ends with a slash.
-    pub(crate) fn roots(&self) -> Vec<Url> {
+    /// The URLs that the forge may be served from: the host itself, then every prefix of the path that leaves
+    /// two segments for owner and name. Each ends with a slash.
+    pub fn forge_roots(&self) -> Vec<Url> {
         let segments: Vec<&str> = self.bare_path().split('/').collect();
         let root = |count: usize| {
             let mut path = String::from("/");
@@ -91,7 +91,7 @@ mod tests {
     #[test]
     fn where_a_forge_may_lie() {
         let roots = |url: &str| -> Vec<String> {
-            url.parse::<CloneUrl>().unwrap().roots().into_iter().map(String::from).collect()
+            url.parse::<CloneUrl>().unwrap().forge_roots().into_iter().map(String::from).collect()
         };
         assert_eq!(roots("https://host/a/b.git"), ["https://host/"]);
         assert_eq!(roots("https://host/git/a/b"), ["https://host/", "https://host/git/"]);

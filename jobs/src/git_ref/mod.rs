@@ -1,9 +1,13 @@
-//! The name of a branch or tag, parsed at the edge.
+//! Names of branches and tags ([`GitRef`]), and what a job may ask git for ([`RefName`]).
+
+mod name;
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use name::{NotARefName, RefName};
 
 /// The longest ref taken, in bytes. File systems end at 255 for one component; forges do likewise.
 const MAX_REF_BYTES: usize = 512;
@@ -81,15 +85,18 @@ impl FromStr for GitRef {
 
 /// The rules of `git check-ref-format`, and no leading `-`.
 fn is_sound(name: &str) -> bool {
-    let bad = |c: char| c.is_control() || c == ' ' || "~^:?*[\\".contains(c);
     let component = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    is_plain(name) && name != "@" && name.split('/').all(component)
+}
+
+/// Whether a text has nothing in it that means an option, a range, a reflog entry or a pattern to git.
+fn is_plain(name: &str) -> bool {
+    let bad = |c: char| c.is_control() || c == ' ' || "~^:?*[\\".contains(c);
     !name.starts_with('-')
         && !name.ends_with('.')
-        && name != "@"
         && !name.contains("..")
         && !name.contains("@{")
         && !name.contains(bad)
-        && name.split('/').all(component)
 }
 
 impl fmt::Display for GitRef {

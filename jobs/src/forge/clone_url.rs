@@ -1,62 +1,21 @@
-//! Which kind of forge a repository lives on, and the URL it is cloned from.
-
-mod roots;
+//! The URL that a repository is cloned from.
 
 use std::fmt;
 use std::str::FromStr;
 
+use percent_encoding::percent_decode_str;
 use serde::{Deserialize, Serialize};
 use url::Url;
-
-/// The kinds of forge, which differ in their webhooks, APIs and token headers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Forge {
-    /// GitHub and GitHub Enterprise Server.
-    Github,
-    /// Gitea and Forgejo.
-    Gitea,
-    /// GitLab.
-    Gitlab,
-    /// A plain git server with our `post-receive`: signs like GitHub, takes no status.
-    Plain,
-}
-
-impl Forge {
-    /// Where the API of the forge that serves `url` is; a plain server has none. Gitea's repositories are
-    /// two folders deep, so what comes before them is where it lies itself; a GitLab that lies below a path
-    /// cannot be told from one with a group of that name.
-    pub fn api_url(self, url: &CloneUrl) -> Option<Url> {
-        match self {
-            Self::Github if url.host() == "github.com" => "https://api.github.com/".parse().ok(),
-            Self::Github => url.0.join("/api/v3/").ok(),
-            Self::Gitea => url.roots().last()?.join("api/v1/").ok(),
-            Self::Gitlab => url.0.join("/api/v4/").ok(),
-            Self::Plain => None,
-        }
-    }
-}
-
-impl fmt::Display for Forge {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Github => "github",
-            Self::Gitea => "gitea",
-            Self::Gitlab => "gitlab",
-            Self::Plain => "plain",
-        })
-    }
-}
 
 /// The longest URL taken, in bytes: far above what a forge makes, far below a record's size.
 const MAX_URL_BYTES: usize = 1024;
 
 /// An http or https URL that a repository is cloned from, without credentials, query or fragment.
 ///
-/// Whether its host may be reached is not decided here; see [`crate::address`].
+/// Whether its host may be reached is not decided here, but where it is connected to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub struct CloneUrl(Url);
+pub struct CloneUrl(pub(super) Url);
 
 /// Why a text is not a URL that we clone from.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -131,7 +90,8 @@ impl CloneUrl {
         self.identity() == other.identity()
     }
 
-    fn bare_path(&self) -> &str {
+    /// The path without slashes around it and without `.git`.
+    pub(super) fn bare_path(&self) -> &str {
         let path = self.0.path().trim_matches('/');
         path.strip_suffix(".git").unwrap_or(path)
     }
@@ -211,22 +171,8 @@ fn refuse_what_has_no_scheme(text: &str) -> Result<(), BadUrl> {
 }
 
 /// Undoes percent-encoding; what is not UTF-8 then becomes U+FFFD.
-fn decoded(text: &str) -> String {
-    let bytes = text.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while at < bytes.len() {
-        let mut value = [0];
-        let digits = bytes.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        if digits.is_some_and(|digits| hex::decode_to_slice(digits, &mut value).is_ok()) {
-            plain.push(value[0]);
-            at += 3;
-        } else {
-            plain.push(bytes[at]);
-            at += 1;
-        }
-    }
-    String::from_utf8_lossy(&plain).into_owned()
+pub(super) fn decoded(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 
 impl fmt::Display for CloneUrl {
@@ -332,16 +278,6 @@ mod tests {
     #[test_case("https://host/b.git" => None; "one segment")]
     fn owner_and_name(text: &str) -> Option<(String, String)> {
         text.parse::<CloneUrl>().unwrap().owner_and_name()
-    }
-
-    #[test_case(Forge::Github, "https://github.com/a/b" => Some("https://api.github.com/".into()))]
-    #[test_case(Forge::Github, "https://ghe.corp.example/a/b" => Some("https://ghe.corp.example/api/v3/".into()))]
-    #[test_case(Forge::Gitea, "http://git.internal:3000/a/b" => Some("http://git.internal:3000/api/v1/".into()))]
-    #[test_case(Forge::Gitlab, "https://gitlab.com/a/b" => Some("https://gitlab.com/api/v4/".into()))]
-    #[test_case(Forge::Plain, "https://host/a/b" => None)]
-    #[test_case(Forge::Gitea, "https://host/git/a/b" => Some("https://host/git/api/v1/".into()); "below a path")]
-    fn api(forge: Forge, url: &str) -> Option<String> {
-        forge.api_url(&url.parse().unwrap()).map(String::from)
     }
 
     proptest! {
