@@ -1,4 +1,4 @@
-//! A program that uses `/api/v1`, as somebody.
+//! A client of `/api/v1` with a user's token.
 
 use std::time::Duration;
 
@@ -63,13 +63,13 @@ impl Job {
     }
 }
 
-/// Somebody who uses the API.
+/// A client of the API.
 #[derive(Debug, Clone)]
 pub struct Api {
     http: reqwest::Client,
     /// Where the gateway is, without a slash at the end.
     pub url: String,
-    /// His token.
+    /// Its token.
     pub token: Option<String>,
 }
 
@@ -81,12 +81,12 @@ impl Api {
         Self { http, url: url.trim_end_matches('/').to_owned(), token }
     }
 
-    /// Somebody at the same gateway without a token.
+    /// A client of the same gateway without a token.
     pub fn anybody(&self) -> Self {
         Self { token: None, ..self.clone() }
     }
 
-    /// Somebody at the same gateway with another token.
+    /// A client of the same gateway with another token.
     pub fn with_token(&self, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..self.clone() }
     }
@@ -249,7 +249,7 @@ impl Api {
         job(Self::json(answer, StatusCode::OK).await)
     }
 
-    /// The newest jobs that he sees.
+    /// The newest jobs that the token's owner sees.
     pub async fn jobs(&self, query: &str) -> Vec<Job> {
         let list = Self::json(self.get(&format!("/api/v1/jobs{query}")).await, StatusCode::OK).await;
         serde_json::from_value(list["items"].clone()).expect("a list has jobs")

@@ -10,10 +10,10 @@ use crate::{
     api::Api,
     config,
     docker::Containers,
-    forge::Forge,
+    docker_semaphore::{self, DockerPermit},
+    fake_forge::FakeForge,
     function::Function,
     ledger::Address,
-    permit::{Permit, permit},
     program::Program,
     repository::Repository,
     service::{gitfaas, register, remove, settings, token},
@@ -31,7 +31,7 @@ pub struct Cluster {
     _nats: Program,
     admin: Api,
     /// Where repositories are, and statuses go.
-    pub forge: Forge,
+    pub forge: FakeForge,
     /// What it has on the Docker daemon.
     pub containers: Containers,
     settings: Vec<(String, String)>,
@@ -43,7 +43,7 @@ pub struct Cluster {
 struct Rest {
     dir: TempDir,
     containers: Option<Containers>,
-    _permit: Permit,
+    _permit: DockerPermit,
 }
 
 impl Drop for Rest {
@@ -70,8 +70,8 @@ impl Cluster {
 
     /// The same with settings of its own.
     pub async fn start_with(wishes: &[(&str, &str)]) -> Self {
-        let permit = permit().await;
-        let forge = Forge::start().await;
+        let permit = docker_semaphore::acquire().await;
+        let forge = FakeForge::start().await;
         let dir = tempfile::tempdir().expect("a temporary folder");
         let mut rest = Rest { dir, containers: None, _permit: permit };
         let path = rest.dir.path();

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     delivery::{Delivery, payload},
-    forge::{ACCOUNT, APP_ID, Forge, OWNER, number},
+    fake_forge::{ACCOUNT, APP_ID, FakeForge, OWNER, number},
     repository::{Commit, Repository},
     service::{Service, WEBHOOK_SECRET},
 };
@@ -15,7 +15,7 @@ pub const INSTALLATION: u64 = 12;
 
 /// A service that is the App, and new repositories that it is installed on.
 pub async fn installed(names: &[&str]) -> (Service, Vec<Repository>) {
-    let forge = Forge::start().await;
+    let forge = FakeForge::start().await;
     let mut repositories = Vec::new();
     for name in names {
         repositories.push(forge.repository(name).await);

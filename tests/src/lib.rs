@@ -1,5 +1,5 @@
 //! The vocabulary of the end-to-end tests: a [`Service`] is the real program with a data directory, a
-//! NATS and a [`forge`] of its own, on the real Docker daemon.
+//! NATS and a [`fake_forge`] of its own, on the real Docker daemon.
 //!
 //! Two rules hold because of this crate:
 //! * nothing sleeps to wait: every wait is for an event, ends within a named time, and says what it
@@ -12,18 +12,18 @@ pub mod cluster;
 mod config;
 pub mod delivery;
 pub mod docker;
-pub mod forge;
+mod docker_semaphore;
+pub mod fake_forge;
+pub mod forge_kind;
 pub mod function;
 mod git;
-pub mod gitserver;
+pub mod git_server;
 pub mod installation;
 pub mod ledger;
-pub mod manner;
-pub mod numbered;
-mod permit;
 pub mod program;
 pub mod published;
 pub mod repository;
+pub mod sample_programs;
 pub mod service;
 pub mod tls;
 pub mod waiting;
@@ -32,9 +32,9 @@ pub use api::{Api, Job};
 pub use cluster::Cluster;
 pub use config::is_long;
 pub use delivery::Delivery;
-pub use forge::Forge;
+pub use fake_forge::FakeForge;
+pub use forge_kind::ForgeKind;
 pub use function::Function;
-pub use manner::Manner;
 pub use published::Published;
 pub use repository::{Commit, Repository};
 pub use service::Service;

@@ -1,4 +1,4 @@
-//! A client of the published interface, written from its table alone: `GET` requests carry a JSON
+//! A client of the published API, written from its table alone: `GET` requests carry a JSON
 //! body, errors are 401 with a message or 400 with an error.
 
 use http::Method;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::api::Api;
 
-/// Somebody who knows only the published interface.
+/// A client that knows only the published API.
 #[derive(Debug, Clone)]
 pub struct Published(pub Api);
 

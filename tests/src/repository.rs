@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    forge::OWNER,
+    fake_forge::OWNER,
     function::{Function, Node},
     git::{self, git, git_line},
 };

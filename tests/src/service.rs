@@ -13,10 +13,10 @@ use crate::{
     api::Api,
     config,
     docker::Containers,
-    forge::{self, Forge},
+    docker_semaphore::{self, DockerPermit},
+    fake_forge::{self, FakeForge},
     function::Function,
     ledger::Address,
-    permit::{Permit, permit},
     program::Program,
     published::Published,
     repository::{Registration, Repository},
@@ -35,7 +35,7 @@ pub struct Service {
     up: Option<Program>,
     admin: Api,
     /// Where repositories are, and statuses go.
-    pub forge: Forge,
+    pub forge: FakeForge,
     /// What it has on the Docker daemon.
     pub containers: Containers,
     settings: Vec<(String, String)>,
@@ -47,7 +47,7 @@ pub struct Service {
 struct Rest {
     dir: TempDir,
     containers: Option<Containers>,
-    _permit: Permit,
+    _permit: DockerPermit,
 }
 
 impl Deref for Service {
@@ -66,11 +66,11 @@ impl Service {
 
     /// A service with settings of its own.
     pub async fn start_with(wishes: &[(&str, &str)]) -> Self {
-        Self::start_on(Forge::start().await, wishes).await
+        Self::start_on(FakeForge::start().await, wishes).await
     }
 
     /// A service that is a GitHub App on this forge, and has no token of its own there.
-    pub async fn start_as_app(forge: Forge, wishes: &[(&str, &str)]) -> Self {
+    pub async fn start_as_app(forge: FakeForge, wishes: &[(&str, &str)]) -> Self {
         let app = forge.app_settings();
         let app = app.iter().map(|(name, value)| (*name, value.as_str()));
         let wishes: Vec<_> =
@@ -79,8 +79,8 @@ impl Service {
     }
 
     /// A service with this forge and settings of its own.
-    pub async fn start_on(forge: Forge, wishes: &[(&str, &str)]) -> Self {
-        let permit = permit().await;
+    pub async fn start_on(forge: FakeForge, wishes: &[(&str, &str)]) -> Self {
+        let permit = docker_semaphore::acquire().await;
         let dir = tempfile::tempdir().expect("a temporary folder");
         let settings = settings(&forge, &dir.path().join("data"), wishes);
         let mut rest = Rest { dir, containers: None, _permit: permit };
@@ -181,7 +181,7 @@ impl Drop for Rest {
     }
 }
 
-/// A repository's registration by somebody.
+/// Registers a repository with a client's token.
 pub async fn register(api: &Api, url: &str) -> Registration {
     let answer = api.post("/api/v1/repos", &json!({ "url": url })).await;
     let made = Api::json(answer, http::StatusCode::CREATED).await;
@@ -189,14 +189,14 @@ pub async fn register(api: &Api, url: &str) -> Registration {
 }
 
 /// The usual settings, and the wishes over them.
-pub(crate) fn settings(forge: &Forge, data_dir: &Path, wishes: &[(&str, &str)]) -> Vec<(String, String)> {
+pub(crate) fn settings(forge: &FakeForge, data_dir: &Path, wishes: &[(&str, &str)]) -> Vec<(String, String)> {
     let usual = [
         ("GITFAAS_DATA_DIR", data_dir.to_str().expect("a temporary folder has a plain name")),
         ("GITFAAS_LISTEN", "127.0.0.1:0"),
         ("GITFAAS_OBSERVER_LISTEN", "127.0.0.1:0"),
         ("GITFAAS_CLONE_ALLOW", "127.0.0.1/32"),
         ("GITFAAS_GITHUB_API_URL", &forge.url()),
-        ("GITFAAS_GITHUB_TOKEN", forge::TOKEN),
+        ("GITFAAS_GITHUB_TOKEN", fake_forge::TOKEN),
         ("GITFAAS_GITHUB_WEBHOOK_SECRET", WEBHOOK_SECRET),
         ("GITFAAS_ADMIN_SECRET", ADMIN_SECRET),
         ("GITFAAS_WORKER_SLOTS", "2"),

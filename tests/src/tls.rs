@@ -44,7 +44,7 @@ impl Front {
             while let Ok((caller, _)) = listener.accept().await {
                 let (acceptor, host) = (acceptor.clone(), host.clone());
                 tokio::spawn(async move {
-                    // Who does not trust us, or goes away, is told nothing.
+                    // Requester does not trust us, or goes away, is told nothing.
                     let Ok(mut caller) = acceptor.accept(caller).await else { return };
                     let Ok(mut server) = TcpStream::connect(host).await else { return };
                     let _ = tokio::io::copy_bidirectional(&mut caller, &mut server).await;

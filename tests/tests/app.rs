@@ -8,7 +8,7 @@ use serde_json::json;
 use tests::{
     Commit, Function, Repository, Service,
     delivery::payload,
-    forge::{APP_ID, OWNER, Trouble, number},
+    fake_forge::{APP_ID, OWNER, Outage, number},
     installation::{self, INSTALLATION, deliver, tell},
     waiting::within,
 };
@@ -81,9 +81,9 @@ async fn a_token_that_github_takes_no_more_and_a_lost_answer_cost_no_check() {
     let (commit, _) = push(&service, &repository, "print('first')").await;
     assert_eq!(service.forge.completed(&commit).await.conclusion.as_deref(), Some("success"));
 
-    // GitHub ends tokens when somebody changes the installation's rights.
+    // GitHub ends tokens when a user changes the installation's rights.
     service.forge.expires_tokens();
-    service.forge.troubles([Trouble::Lost]);
+    service.forge.outages([Outage::Lost]);
     let (commit, job) = push(&service, &repository, "print('second')").await;
     let run = service.forge.completed(&commit).await;
     assert_eq!((run.conclusion.as_deref(), run.external_id), (Some("success"), job));
@@ -114,7 +114,7 @@ const LATE: Duration = Duration::from_secs(25);
 #[tokio::test]
 async fn a_check_run_that_the_forge_makes_late_does_not_stay_queued() {
     let (service, repository) = installed("late").await;
-    service.forge.troubles([Trouble::Late(LATE)]);
+    service.forge.outages([Outage::Late(LATE)]);
     let (commit, _) = push(&service, &repository, "print(1)").await;
     let runs = || {
         let runs = service.forge.check_runs(&commit);

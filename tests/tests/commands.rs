@@ -1,4 +1,4 @@
-//! The command line, as people and scripts use it.
+//! The command line, as users and scripts call it.
 
 use std::process::Output;
 

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use http::StatusCode;
 use serde_json::Value;
 use tests::{
-    Api, Cluster, Commit, Delivery, Forge, Service, delivery, ledger::Address, repository::NO_COMMIT,
+    Api, Cluster, Commit, Delivery, FakeForge, Service, delivery, ledger::Address, repository::NO_COMMIT,
     service::register,
 };
 use tokio::sync::Notify;
@@ -36,7 +36,7 @@ const SETTINGS: [(&str, &str); 4] = [
 type Numbered = (usize, Delivery);
 
 /// The flood, so mixed that equals are near each other.
-async fn flood(forge: &Forge, api: &Api) -> (String, Vec<Numbered>) {
+async fn flood(forge: &FakeForge, api: &Api) -> (String, Vec<Numbered>) {
     let repository = forge.repository("flood").await;
     let registration = register(api, &repository.url).await;
     let mut all: Vec<Numbered> = Vec::new();

@@ -1,19 +1,19 @@
-//! GitLab and Gitea from the registration to the check beside the commit, each in its own manner.
+//! GitLab and Gitea from the registration to the check beside the commit, each with its own webhooks and statuses.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 use test_case::test_case;
 use tests::{
-    Api, Forge, Function, Manner, Repository, Service,
-    forge::{Hook, OWNER, TOKEN},
-    gitserver::Fault,
+    Api, FakeForge, ForgeKind, Function, Repository, Service,
+    fake_forge::{Hook, OWNER, TOKEN},
+    git_server::Fault,
     tls::Front,
 };
 
 /// A service, and a forge that is reached over TLS: a token goes nowhere without.
 struct Scene {
-    manner: Manner,
+    kind: ForgeKind,
     service: Service,
     front: Front,
 }
@@ -27,24 +27,24 @@ struct Registered {
 }
 
 impl Scene {
-    async fn set(manner: Manner) -> Self {
-        let forge = Forge::start().await;
+    async fn set(kind: ForgeKind) -> Self {
+        let forge = FakeForge::start().await;
         let front = Front::before(forge.url().trim_start_matches("http://")).await;
         // Nobody but the registration has a token here.
         let wishes = [("GITFAAS_GITHUB_TOKEN", ""), ("GITFAAS_CA_BUNDLE", front.ca.to_str().unwrap())];
-        Self { manner, service: Service::start_on(forge, &wishes).await, front }
+        Self { kind, service: Service::start_on(forge, &wishes).await, front }
     }
 
     async fn repository(&self, name: &str) -> Repository {
         let mut repository = self.service.forge.repository(name).await;
         repository.url = format!("{}/{OWNER}/{name}.git", self.front.url);
-        let fault = Fault::Private(self.manner.clone_user().to_owned(), TOKEN.to_owned());
+        let fault = Fault::Private(self.kind.clone_user().to_owned(), TOKEN.to_owned());
         self.service.forge.breaks(&repository, fault);
         repository
     }
 
     async fn register(&self, repository: &Repository, token: &str) -> Value {
-        let wish = json!({ "url": repository.url, "forge": self.manner.name(), "token": token });
+        let wish = json!({ "url": repository.url, "forge": self.kind.name(), "token": token });
         Api::json(self.service.post("/api/v1/repos", &wish).await, StatusCode::CREATED).await
     }
 
@@ -59,15 +59,15 @@ impl Scene {
     }
 }
 
-#[test_case(Manner::Gitlab; "gitlab")]
-#[test_case(Manner::Gitea; "gitea")]
+#[test_case(ForgeKind::Gitlab; "gitlab")]
+#[test_case(ForgeKind::Gitea; "gitea")]
 #[tokio::test]
-async fn a_push_is_pending_then_green_and_the_webhook_goes_with_the_registration(manner: Manner) {
-    let scene = Scene::set(manner).await;
+async fn a_push_is_pending_then_green_and_the_webhook_goes_with_the_registration(kind: ForgeKind) {
+    let scene = Scene::set(kind).await;
     let (service, Registered { repository, hook, id }) = (&scene.service, scene.registered().await);
 
     let commit = repository.push(Function::python("print('hello')")).await;
-    let (status, answer) = manner.tell(service, &hook, &repository, &commit).await;
+    let (status, answer) = kind.tell(service, &hook, &repository, &commit).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
     let told = service.forge.final_status(&commit).await;
     assert_eq!((told.context.as_str(), told.state.as_str()), ("gitfaas/push", "success"), "{told:?}");
@@ -81,34 +81,34 @@ async fn a_push_is_pending_then_green_and_the_webhook_goes_with_the_registration
     assert_eq!(service.forge.hooks(), []);
 }
 
-#[test_case(Manner::Gitlab; "gitlab")]
-#[test_case(Manner::Gitea; "gitea")]
+#[test_case(ForgeKind::Gitlab; "gitlab")]
+#[test_case(ForgeKind::Gitea; "gitea")]
 #[tokio::test]
-async fn a_failing_program_is_told_in_the_forges_word_and_a_removed_branch_makes_no_job(manner: Manner) {
-    let scene = Scene::set(manner).await;
+async fn a_failing_program_is_told_in_the_forges_word_and_a_removed_branch_makes_no_job(kind: ForgeKind) {
+    let scene = Scene::set(kind).await;
     let (service, Registered { repository, hook, .. }) = (&scene.service, scene.registered().await);
 
     let commit = repository.push_to("side", Function::python("raise SystemExit(3)"), "fails").await;
-    let (status, answer) = manner.tell(service, &hook, &repository, &commit).await;
+    let (status, answer) = kind.tell(service, &hook, &repository, &commit).await;
     assert_eq!(status, StatusCode::ACCEPTED, "{answer}");
     let told = service.forge.final_status(&commit).await;
-    assert_eq!((told.state.as_str(), told.description.as_str()), (manner.failed(), "exit code 3"));
+    assert_eq!((told.state.as_str(), told.description.as_str()), (kind.failed(), "exit code 3"));
 
     let gone = repository.delete("side").await;
-    let (status, answer) = manner.tell(service, &hook, &repository, &gone).await;
+    let (status, answer) = kind.tell(service, &hook, &repository, &gone).await;
     assert_eq!((status, answer["verdict"].as_str()), (StatusCode::OK, Some("ignored")), "{answer}");
     assert_eq!(service.jobs("").await.len(), 1);
 }
 
-#[test_case(Manner::Gitlab; "gitlab")]
-#[test_case(Manner::Gitea; "gitea")]
+#[test_case(ForgeKind::Gitlab; "gitlab")]
+#[test_case(ForgeKind::Gitea; "gitea")]
 #[tokio::test]
-async fn a_delivery_with_a_wrong_secret_is_refused_and_a_wrong_token_is_told(manner: Manner) {
-    let scene = Scene::set(manner).await;
+async fn a_delivery_with_a_wrong_secret_is_refused_and_a_wrong_token_is_told(kind: ForgeKind) {
+    let scene = Scene::set(kind).await;
     let (service, Registered { repository, hook, .. }) = (&scene.service, scene.registered().await);
     let commit = repository.push(Function::python("print('never')")).await;
     let forged = Hook { secret: "somebody else's".to_owned(), ..hook };
-    let (status, answer) = manner.tell(service, &forged, &repository, &commit).await;
+    let (status, answer) = kind.tell(service, &forged, &repository, &commit).await;
     assert_eq!(status, StatusCode::UNAUTHORIZED, "{answer}");
     assert!(service.jobs("").await.is_empty());
 

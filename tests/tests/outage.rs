@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use http::StatusCode;
-use tests::{Api, Commit, Repository, Service, forge::Trouble, is_long, numbered::program};
+use tests::{Api, Commit, Repository, Service, fake_forge::Outage, is_long, sample_programs::sample_program};
 
 /// Repositories, and commits of each: one status of a repository is posted in a second.
 const REPOSITORIES: usize = 10;
@@ -28,7 +28,7 @@ async fn push(repository: &Repository, at: usize) -> Vec<(Commit, usize)> {
     let mut commits = Vec::new();
     for commit in 0..COMMITS {
         let n = at * COMMITS + commit;
-        let (function, ..) = program(n);
+        let (function, ..) = sample_program(n);
         commits.push((repository.push_to(&format!("b{n}"), function, &format!("change {n}")).await, n));
     }
     commits
@@ -43,20 +43,21 @@ async fn a_forge_that_is_dead_in_the_middle_of_fifty_jobs_has_fifty_right_status
     }
     let dying = async {
         let mut news = service.forge.watch();
-        let some =
-            |all: &Vec<tests::forge::Status>| all.iter().filter(|status| status.is_final()).count() >= BEFORE;
+        let some = |all: &Vec<tests::fake_forge::Status>| {
+            all.iter().filter(|status| status.is_final()).count() >= BEFORE
+        };
         news.wait_for(some).await.expect("the forge lives");
-        let troubles = [
-            Trouble::Answer(502, Vec::new()),
-            Trouble::Reset,
-            Trouble::Hang,
-            Trouble::Answer(503, vec![("retry-after", "3")]),
-            Trouble::Lost,
-            Trouble::Late(Duration::from_secs(3)),
-            Trouble::Answer(403, vec![("retry-after", "2")]),
-            Trouble::Answer(429, vec![("x-ratelimit-remaining", "0"), ("retry-after", "1")]),
+        let outages = [
+            Outage::Answer(502, Vec::new()),
+            Outage::Reset,
+            Outage::Hang,
+            Outage::Answer(503, vec![("retry-after", "3")]),
+            Outage::Lost,
+            Outage::Late(Duration::from_secs(3)),
+            Outage::Answer(403, vec![("retry-after", "2")]),
+            Outage::Answer(429, vec![("x-ratelimit-remaining", "0"), ("retry-after", "1")]),
         ];
-        service.forge.is_down_for(outage(), &troubles);
+        service.forge.is_down_for(outage(), &outages);
     };
     let pushing = join_all(repositories.iter().enumerate().map(|(at, repository)| push(repository, at)));
     let (pushed, ()) = tokio::join!(pushing, dying);
@@ -65,11 +66,11 @@ async fn a_forge_that_is_dead_in_the_middle_of_fifty_jobs_has_fifty_right_status
 
     let all = join_all(commits.iter().map(|(commit, _)| service.forge.final_status_within(bound(), commit)));
     let newest = all.await;
-    let met = service.forge.troubles_met();
+    let met = service.forge.outages_met();
     eprintln!("{met} posts met a dead forge in {} s", outage().as_secs());
     assert!(met >= BEFORE, "the forge was dead too late: {met} posts met it so");
     for ((commit, n), status) in commits.iter().zip(&newest) {
-        let (_, state, says) = program(*n);
+        let (_, state, says) = sample_program(*n);
         assert_eq!(status.state, state, "{status:?}");
         assert!(status.description.starts_with(&says), "{status:?}");
         let told: Vec<String> =

@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tests::{
     Commit, Repository, Service,
-    forge::{CheckRun, Trouble},
+    fake_forge::{CheckRun, Outage},
     installation::{installed, tell},
-    numbered::program,
+    sample_programs::sample_program,
 };
 
 /// Of two commits each.
@@ -25,7 +25,7 @@ async fn push(service: &Service, repository: &Repository, at: usize) -> Vec<(Com
     let mut pushed = Vec::new();
     for commit in 0..COMMITS {
         let n = at * COMMITS + commit;
-        let (function, ..) = program(n);
+        let (function, ..) = sample_program(n);
         let commit = repository.push_to(&format!("b{n}"), function, &format!("change {n}")).await;
         let job = tell(service, repository, &commit).await;
         pushed.push((commit, n, job));
@@ -39,15 +39,15 @@ async fn a_forge_that_is_dead_in_the_middle_of_ten_jobs_has_one_right_check_run_
     let dying = async {
         let some = |all: &Vec<CheckRun>| all.iter().filter(|run| run.is_completed()).count() >= BEFORE;
         service.forge.watch_checks().wait_for(some).await.expect("the forge lives");
-        let troubles = [
-            Trouble::Lost,
-            Trouble::Answer(502, Vec::new()),
-            Trouble::Hang,
-            Trouble::Reset,
-            Trouble::Late(Duration::from_secs(3)),
-            Trouble::Answer(403, vec![("retry-after", "2")]),
+        let outages = [
+            Outage::Lost,
+            Outage::Answer(502, Vec::new()),
+            Outage::Hang,
+            Outage::Reset,
+            Outage::Late(Duration::from_secs(3)),
+            Outage::Answer(403, vec![("retry-after", "2")]),
         ];
-        service.forge.is_down_for(OUTAGE, &troubles);
+        service.forge.is_down_for(OUTAGE, &outages);
     };
     let pushing = repositories.iter().enumerate().map(|(at, repository)| push(&service, repository, at));
     let (pushed, ()) = tokio::join!(join_all(pushing), dying);
@@ -55,11 +55,11 @@ async fn a_forge_that_is_dead_in_the_middle_of_ten_jobs_has_one_right_check_run_
 
     let newest = join_all(pushed.iter().map(|(commit, ..)| service.forge.completed_within(BOUND, commit)));
     let newest = newest.await;
-    let met = service.forge.troubles_met();
+    let met = service.forge.outages_met();
     eprintln!("{met} posts met a dead forge in {} s", OUTAGE.as_secs());
     assert!(met >= BEFORE, "the forge was dead too late: {met} posts met it so");
     for ((commit, n, job), run) in pushed.iter().zip(&newest) {
-        let (_, conclusion, says) = program(*n);
+        let (_, conclusion, says) = sample_program(*n);
         assert_eq!((run.conclusion.as_deref(), &run.external_id), (Some(conclusion), job), "{run:#?}");
         assert!(run.title.starts_with(&says), "{run:#?}");
         let job = service.job(job).await;

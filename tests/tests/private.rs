@@ -6,9 +6,9 @@ use std::path::Path;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::json;
 use tests::{
-    Forge, Function, Service,
-    forge::{OWNER, TOKEN},
-    gitserver::Fault,
+    FakeForge, Function, Service,
+    fake_forge::{OWNER, TOKEN},
+    git_server::Fault,
     service::register,
     tls::Front,
 };
@@ -46,7 +46,7 @@ fn holding(folder: &Path, text: &str, found: &mut Vec<String>) {
 
 #[tokio::test]
 async fn a_private_repository_is_cloned_over_tls_and_its_token_is_in_no_file_and_no_job() {
-    let forge = Forge::start().await;
+    let forge = FakeForge::start().await;
     let front = Front::before(forge.url().trim_start_matches("http://")).await;
     let wishes = [("GITFAAS_GITHUB_API_URL", &*front.url), ("GITFAAS_CA_BUNDLE", front.ca.to_str().unwrap())];
     let service = Service::start_on(forge, &wishes).await;
@@ -88,7 +88,7 @@ async fn a_private_repository_is_cloned_over_tls_and_its_token_is_in_no_file_and
 
 #[tokio::test]
 async fn a_certificate_that_nobody_vouches_for_is_a_sentence() {
-    let forge = Forge::start().await;
+    let forge = FakeForge::start().await;
     let front = Front::before(forge.url().trim_start_matches("http://")).await;
     let service = Service::start_on(forge, &[]).await;
     service.function("open", Function::python("print('ok')")).await;

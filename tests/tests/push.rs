@@ -3,7 +3,7 @@
 use http::StatusCode;
 use serde_json::json;
 use tests::{
-    Api, Delivery, Function, Service, delivery::path, forge::Status, function::MANIFEST,
+    Api, Delivery, Function, Service, delivery::path, fake_forge::Status, function::MANIFEST,
     service::WEBHOOK_SECRET, waiting::STATUS,
 };
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use tests::{
     Api, Delivery, Function, Service,
     delivery::{path, signature},
-    forge::{self, OWNER},
-    gitserver::Fault,
+    fake_forge::{self, OWNER},
+    git_server::Fault,
     service::{WEBHOOK_SECRET, register},
 };
 
@@ -84,7 +84,9 @@ async fn a_look_at_the_branches_sends_a_credential_over_http_only_to_a_host_that
     for name in ["unnamed", "named"] {
         let private = service.forge.repository(name).await;
         private.push(Function::python("print('mine')")).await;
-        service.forge.breaks(&private, Fault::Private("x-access-token".to_owned(), forge::TOKEN.to_owned()));
+        service
+            .forge
+            .breaks(&private, Fault::Private("x-access-token".to_owned(), fake_forge::TOKEN.to_owned()));
         // The operator allowed this forge by its address; by its name everybody on the way could read it.
         let url = if name == "named" { private.url } else { private.url.replace("127.0.0.1", "localhost") };
         let wish = json!({ "url": url, "forge": "github" });
@@ -144,7 +146,9 @@ async fn who_registers_anothers_repository_gets_neither_credential_nor_status() 
     let open = repository.push(Function::python("print('public')")).await;
     assert_eq!(eve.finished(&open.job()).await.result(), "public\n");
 
-    service.forge.breaks(&repository, Fault::Private("x-access-token".to_owned(), forge::TOKEN.to_owned()));
+    service
+        .forge
+        .breaks(&repository, Fault::Private("x-access-token".to_owned(), fake_forge::TOKEN.to_owned()));
     let closed = repository.push(Function::python("print('private')")).await;
     let job = eve.finished(&closed.job()).await;
     assert_eq!(

@@ -52,7 +52,7 @@ impl Drop for Provider {
     }
 }
 
-/// A program that signs somebody in as a browser does: cookies per host and port, redirects.
+/// A program that signs a user in as a browser does: cookies per host and port, redirects.
 struct Client {
     http: reqwest::Client,
     cookies: BTreeMap<String, BTreeMap<String, String>>,
@@ -106,7 +106,7 @@ fn form_of(page: &str) -> &str {
 
 #[tokio::test]
 async fn the_client_of_the_published_interface_works_with_the_token_of_a_sign_in() {
-    // The provider is told where people come back to, so the port is known before the gateway has it.
+    // The provider is told the redirect address, so the port is known before the gateway has it.
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let gateway = format!("http://{free}");
     let provider = Provider::start(&format!("{gateway}/oauth/callback"));

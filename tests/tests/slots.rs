@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use tests::{Api, Function, Job, Service, gitserver::Fault, waiting::JOB};
+use tests::{Api, Function, Job, Service, git_server::Fault, waiting::JOB};
 
 /// Runs until it is cancelled.
 const LASTS: &str = "import time\nprint('begun', flush=True)\ntime.sleep(3600)";

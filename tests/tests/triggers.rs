@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tests::{
     Api, Delivery, Function, Repository, Service,
     delivery::path,
-    forge::{self, OWNER, Status},
+    fake_forge::{self, OWNER, Status},
     repository::Commit,
 };
 
@@ -85,7 +85,7 @@ async fn the_manifest_says_which_branches_run_and_whether_a_newer_push_ends_an_o
 /// What GitHub tells of a pull request's opening.
 fn opened(repository: &Repository, base: &Commit, head: &str, is_fork: bool) -> Value {
     let full_name = format!("{OWNER}/{}", repository.name);
-    let id = forge::number(&full_name);
+    let id = fake_forge::number(&full_name);
     json!({
         "action": "opened", "number": 5,
         "pull_request": {

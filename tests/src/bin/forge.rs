@@ -7,7 +7,7 @@
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
-use tests::{Forge, forge::Status};
+use tests::{FakeForge, fake_forge::Status};
 use tokio::net::TcpListener;
 
 const USAGE: &str = "usage: forge --listen ADDRESS --repos DIR [--token T]";
@@ -49,7 +49,7 @@ async fn main() -> ExitCode {
 
 async fn serve(wishes: Wishes) -> anyhow::Result<()> {
     let listener = TcpListener::bind(&wishes.listen).await?;
-    let forge = Forge::serve(listener, &wishes.repos.canonicalize()?, wishes.token);
+    let forge = FakeForge::serve(listener, &wishes.repos.canonicalize()?, wishes.token);
     say(&format!("ready {}", forge.url()))?;
     let mut news = forge.watch();
     let mut told = 0;

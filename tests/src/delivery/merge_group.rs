@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::{described, payload};
 use crate::repository::{Commit, NO_COMMIT, Repository};
 
-/// Who pushes a group's branch.
+/// Requester pushes a group's branch.
 const QUEUE: &str = "github-merge-queue[bot]";
 /// The tree of the group's commit, which nobody looks up.
 const TREE: &str = "ca78a46cdb752ae92599844f4fe30983eacc27de";

@@ -9,7 +9,7 @@ mod table;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde_json::{Value, json};
 use tests::{
-    Api, Delivery, Forge, Service,
+    Api, Delivery, FakeForge, Service,
     delivery::{path, send_as, signature},
     repository::Registration,
 };
@@ -46,7 +46,7 @@ fn number_in(text: &str, full_name: &str) -> Option<u64> {
 }
 
 /// An example of GitHub's, with this forge in GitHub's place.
-fn here(payload: &Value, forge: &Forge) -> Value {
+fn here(payload: &Value, forge: &FakeForge) -> Value {
     let text = payload.to_string();
     let text = text.replace("https://github.com", &forge.url()).replace("http://github.com", &forge.url());
     serde_json::from_str(&text).unwrap()
@@ -126,7 +126,7 @@ async fn every_example_payload_of_github_has_its_verdict() {
 
 #[tokio::test]
 async fn what_the_examples_tell_of_installations_has_its_verdict() {
-    let forge = Forge::start().await;
+    let forge = FakeForge::start().await;
     forge.app_is(29310);
     // As the payloads number them.
     forge.numbers("Codertocat/Hello-World", 186_853_002);

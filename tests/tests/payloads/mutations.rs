@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use tests::{
-    Delivery, Forge,
+    Delivery, FakeForge,
     delivery::{path, send_as, signature},
     repository::NO_COMMIT,
 };
@@ -15,7 +15,7 @@ const SHA1: HeaderName = HeaderName::from_static("x-hub-signature");
 const MAX_BYTES: usize = 25 << 20;
 
 /// A push of one commit, from the examples, to a branch of its own.
-fn push(forge: &Forge, branch: &str) -> Value {
+fn push(forge: &FakeForge, branch: &str) -> Value {
     let mut push = here(&saved(GITHUB)["push"][4], forge);
     push["ref"] = json!(format!("refs/heads/{branch}"));
     push["before"] = json!("0e1d1e873a32d406f624a4b25d44b9a586914a98");

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 use tests::{
     Repository, Service,
-    forge::Status,
+    fake_forge::Status,
     installation::{self, INSTALLATION, installed},
     repository::Commit,
     waiting::STATUS,
@@ -46,7 +46,7 @@ async fn what_waits_is_pending_until_it_is_approved_by_the_number_of_its_pull_re
     let (repository, base) = scene(&service).await;
     let first = proposed(&repository, "1").await;
     let answer = opened(&service, &repository, &base, &first, "opened").await;
-    let waits = |status: &tests::forge::Status| status.description.starts_with("waits");
+    let waits = |status: &tests::fake_forge::Status| status.description.starts_with("waits");
     let status = service.forge.shown_within(STATUS, &commit(&first), waits).await;
     assert_eq!(told(&status), "gitfaas/pull-request pending: waits for approval by an owner");
     let delivery = answer["delivery"].as_str().unwrap();
@@ -74,7 +74,7 @@ async fn a_closed_pull_request_waits_no_more() {
     let (repository, base) = scene(&service).await;
     let head = proposed(&repository, "1").await;
     opened(&service, &repository, &base, &head, "opened").await;
-    let pending = |status: &tests::forge::Status| status.state == "pending";
+    let pending = |status: &tests::fake_forge::Status| status.state == "pending";
     service.forge.shown_within(STATUS, &commit(&head), pending).await;
     let closed = pull_request(&repository, "closed", &base, &head, true);
     deliver(&service, &repository, "pull_request", &closed).await;
@@ -108,7 +108,7 @@ async fn with_an_app_the_check_asks_for_an_action_and_one_that_is_void_is_cancel
     closed["installation"] = json!({ "id": INSTALLATION });
     installation::deliver(&service, "pull_request", &closed).await;
     let mut news = service.forge.watch_checks();
-    let cancelled = |all: &Vec<tests::forge::CheckRun>| {
+    let cancelled = |all: &Vec<tests::fake_forge::CheckRun>| {
         all.iter().any(|run| run.sha == head && run.conclusion.as_deref() == Some("cancelled"))
     };
     tokio::time::timeout(STATUS, news.wait_for(cancelled)).await.expect("in time").unwrap();

@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use tests::{
     Api, Delivery, Function, Repository, Service,
     delivery::path,
-    forge::{OWNER, Status},
+    fake_forge::{OWNER, Status},
     repository::Commit,
 };
 
@@ -66,7 +66,7 @@ async fn deliver(
 /// What GitHub tells of a pull request.
 fn pull_request(repository: &Repository, action: &str, base: &Commit, head: &str, is_fork: bool) -> Value {
     let full_name = format!("{OWNER}/{}", repository.name);
-    let id = tests::forge::number(&full_name);
+    let id = tests::fake_forge::number(&full_name);
     json!({
         "action": action, "number": 5,
         "pull_request": {

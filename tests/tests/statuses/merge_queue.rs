@@ -44,7 +44,8 @@ async fn a_merge_group_runs_once_by_its_targets_filters_and_posts_both_contexts(
     let job = service.finished(answer["jobs"][0].as_str().unwrap()).await;
     assert_eq!((job.end().as_str(), job.result()), ("finish", "a secret\n"));
     for context in ["gitfaas/push", "gitfaas/pull-request"] {
-        let green = |status: &tests::forge::Status| status.context == context && status.state == "success";
+        let green =
+            |status: &tests::fake_forge::Status| status.context == context && status.state == "success";
         let status = service.forge.shown_within(STATUS, &head, green).await;
         assert!(status.description.starts_with("finished in"), "{status:?}");
     }
@@ -62,7 +63,7 @@ async fn a_group_that_leaves_the_queue_is_cancelled() {
     deliver(&service, &repository, "merge_group", &gone).await;
     assert_eq!(service.finished(job).await.cause.as_deref(), Some("cancelled"));
     for context in ["gitfaas/push", "gitfaas/pull-request"] {
-        let red = |status: &tests::forge::Status| status.context == context && status.state == "error";
+        let red = |status: &tests::fake_forge::Status| status.context == context && status.state == "error";
         let status = service.forge.shown_within(STATUS, &head, red).await;
         assert_eq!(told(&status), format!("{context} error: the branch was deleted"));
     }

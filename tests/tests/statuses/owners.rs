@@ -4,9 +4,9 @@ use http::{Method, StatusCode};
 use serde_json::json;
 use test_case::test_case;
 use tests::{
-    Api, Delivery, Forge, Manner, Service,
+    Api, Delivery, FakeForge, ForgeKind, Service,
     delivery::{path, payload},
-    forge::{Hook, Kind, Rights},
+    fake_forge::{Hook, Kind, Rights},
     waiting::STATUS,
 };
 
@@ -24,7 +24,7 @@ async fn when_the_posting_registration_goes_another_posts_without_being_asked() 
     let mut owners = Vec::new();
     for (n, token) in TOKENS.into_iter().enumerate() {
         let api = service.user(&format!("owner{n}@example.com"));
-        let url = format!("{}/{}/shared.git", service.forge.url(), tests::forge::OWNER);
+        let url = format!("{}/{}/shared.git", service.forge.url(), tests::fake_forge::OWNER);
         let body = json!({ "url": url, "token": token, "webhook": false });
         let made = Api::json(api.post("/api/v1/repos", &body).await, StatusCode::CREATED).await;
         owners.push((api, made));
@@ -119,7 +119,7 @@ async fn a_token_that_cannot_see_the_repository_does_not_post() {
 #[test_case(Kind::GitLab; "gitlab")]
 #[tokio::test]
 async fn at_every_forge_the_first_refused_status_lets_another_registration_post(kind: Kind) {
-    let forge = Forge::start().await;
+    let forge = FakeForge::start().await;
     forge.is_kind(kind);
     let (url, elsewhere) = (forge.url(), "https://api.github.example/".to_owned());
     let github = if kind == Kind::GitHub { url } else { elsewhere };
@@ -152,8 +152,8 @@ async fn at_every_forge_the_first_refused_status_lets_another_registration_post(
         secret: secret.to_owned(),
     };
     let tell = async |hook: Hook| match kind {
-        Kind::GitLab => Manner::Gitlab.tell(&service, &hook, &repository, &commit).await,
-        Kind::Gitea => Manner::Gitea.tell(&service, &hook, &repository, &commit).await,
+        Kind::GitLab => ForgeKind::Gitlab.tell(&service, &hook, &repository, &commit).await,
+        Kind::Gitea => ForgeKind::Gitea.tell(&service, &hook, &repository, &commit).await,
         Kind::GitHub | Kind::All => {
             let delivery = Delivery::of("push", &payload(&repository, &commit), &hook.secret);
             delivery.send(&service, &path(&hook.url)).await

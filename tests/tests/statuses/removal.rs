@@ -1,7 +1,7 @@
 //! Nothing is left pending by us: of a registration that is removed, and of a branch that is deleted.
 
 use http::{Method, StatusCode};
-use tests::{Api, Function, Service, forge::Status, waiting::STATUS};
+use tests::{Api, Function, Service, fake_forge::Status, waiting::STATUS};
 
 use crate::{FOREVER, deliver, hello, told};
 

@@ -37,7 +37,7 @@ async fn the_job_of_the_push_answers_for_the_pull_request_and_nothing_runs_twice
     assert_eq!(pull.result(), push.result(), "it is the push's output");
     assert!(service.log(&pull.id).await.contains("another job of this commit answers for this one"));
     let green = |context: &'static str| {
-        move |status: &tests::forge::Status| status.context == context && status.state == "success"
+        move |status: &tests::fake_forge::Status| status.context == context && status.state == "success"
     };
     for context in ["gitfaas/push", "gitfaas/pull-request"] {
         service.forge.shown_within(STATUS, &pushed, green(context)).await;

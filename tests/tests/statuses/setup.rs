@@ -3,17 +3,17 @@
 use http::StatusCode;
 use serde_json::json;
 use tests::{
-    Api, Forge, Service,
+    Api, FakeForge, Service,
     delivery::{gitea_form, path, send_as},
-    forge::{Kind, TOKEN},
-    manner::gitea_push,
+    fake_forge::{Kind, TOKEN},
+    forge_kind::gitea_push,
 };
 
 use crate::{commit, hello, registered, told};
 
 /// A Gitea below a path, and a service that knows no GitHub.
 async fn gitea_below_a_path() -> Service {
-    let forge = Forge::start_below("/git").await;
+    let forge = FakeForge::start_below("/git").await;
     forge.is_kind(Kind::Gitea);
     let elsewhere = [("GITFAAS_GITHUB_API_URL", "https://api.github.example/"), ("GITFAAS_GITHUB_TOKEN", "")];
     Service::start_on(forge, &elsewhere).await
@@ -70,7 +70,7 @@ async fn a_host_that_does_not_say_which_forge_it_is_must_be_named_and_is_never_t
 
 #[tokio::test]
 async fn a_gitlab_tells_what_it_is_to_who_asks_without_a_token() {
-    let forge = Forge::start().await;
+    let forge = FakeForge::start().await;
     forge.is_kind(Kind::GitLab);
     let elsewhere = [("GITFAAS_GITHUB_API_URL", "https://api.github.example/"), ("GITFAAS_GITHUB_TOKEN", "")];
     let service = Service::start_on(forge, &elsewhere).await;

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use serde_json::json;
-use tests::{Api, Delivery, Service, delivery::path, forge::Rights, waiting::STATUS};
+use tests::{Api, Delivery, Service, delivery::path, fake_forge::Rights, waiting::STATUS};
 
 use crate::{hello, patched, registered, shown};
 

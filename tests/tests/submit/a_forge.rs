@@ -3,7 +3,7 @@
 //! return shows the same.
 
 use futures_util::future::join_all;
-use tests::{Function, Repository, Service, gitserver::Fault, waiting::TAKEOVER};
+use tests::{Function, Repository, Service, git_server::Fault, waiting::TAKEOVER};
 
 /// What the sentence about every fetch that failed begins with.
 const NOT_FETCHED: &str = "the repository could not be fetched: ";

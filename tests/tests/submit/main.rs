@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, future::join_all};
 use http::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use tests::{Api, Function, Published, Service, api, gitserver::Fault, service::ADMIN_SECRET};
+use tests::{Api, Function, Published, Service, api, git_server::Fault, service::ADMIN_SECRET};
 
 /// Prints its arguments as JSON.
 const ECHO: &str = "import json, sys\nprint(json.dumps(sys.argv[1:]))";
@@ -265,7 +265,7 @@ async fn a_repository_that_cannot_be_had_ends_the_job_with_a_sentence() {
     private.push(function()).await;
     service
         .forge
-        .breaks(&private, Fault::Private("x-access-token".to_owned(), tests::forge::TOKEN.to_owned()));
+        .breaks(&private, Fault::Private("x-access-token".to_owned(), tests::fake_forge::TOKEN.to_owned()));
     let moved = service.forge.repository("moved").await;
     moved.push(function()).await;
     service.forge.breaks(&moved, Fault::Redirect("http://169.254.169.254".to_owned()));
@@ -314,7 +314,7 @@ async fn a_repository_that_cannot_be_had_ends_the_job_with_a_sentence() {
     let says = "the repository is private, and a credential is never sent over http: register its https URL, \
                 or have the operator name the host in GITFAAS_CLONE_ALLOW";
     assert_eq!(service.run(id).await.end(), format!("error, checkout: {says}"));
-    let path = format!("/{}/private.git/info/refs", tests::forge::OWNER);
+    let path = format!("/{}/private.git/info/refs", tests::fake_forge::OWNER);
     let seen = service.forge.seen().split_off(shown);
     assert!(seen.iter().all(|seen| seen.path != path || seen.authorization.is_none()), "{seen:?}");
 }

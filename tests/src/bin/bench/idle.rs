@@ -8,7 +8,7 @@ use std::time::Duration;
 use tests::{Commit, Repository, Service, delivery, repository::NO_COMMIT};
 
 use crate::{
-    figures::Times,
+    measurements::Times,
     runs::{commit, docker_run, pushed, registered},
     say,
 };

@@ -3,8 +3,8 @@
 //!
 //! It starts a service of its own (see `scripts/bench`, which builds it for release).
 
-mod figures;
 mod idle;
+mod measurements;
 mod runs;
 mod webhooks;
 

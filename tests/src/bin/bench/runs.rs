@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 use tests::{
     Commit, Delivery, Function, Service, delivery,
-    forge::Status,
+    fake_forge::Status,
     repository::{Registration, Repository},
 };
 use tokio::process::Command;
 
 use crate::{
-    figures::{Times, times},
+    measurements::{Times, times},
     say,
 };
 
@@ -90,7 +90,7 @@ async fn burst(service: &Service, repo: &str) {
 
 /// A registration at a forge that publishes no limits: what is measured is our own part.
 pub(crate) async fn registered(service: &Service, repository: &Repository) -> Registration {
-    let token = tests::forge::TOKEN;
+    let token = tests::fake_forge::TOKEN;
     let wish = json!({"url": repository.url, "forge": "gitea", "token": token, "webhook": false});
     let made = tests::Api::json(service.post("/api/v1/repos", &wish).await, http::StatusCode::CREATED).await;
     assert_eq!(made["posts"], true, "{made}");

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::json;
 use tests::{Commit, Delivery, Service, delivery};
 
-use crate::{figures::times, say};
+use crate::{measurements::times, say};
 
 /// Deliveries for each number of senders.
 const COUNT: usize = 2000;

@@ -8,7 +8,7 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
-use super::{Desk, Forge, lock, said};
+use super::{FakeForge, ServerState, said};
 
 /// What `GET /api/v1/version` tells: the release whose deliveries the tests have saved.
 const GITEA_VERSION: &str = "1.25.4";
@@ -117,17 +117,17 @@ impl Dialect {
     }
 }
 
-impl Forge {
+impl FakeForge {
     /// It is this forge from now on, and has no other's API.
     pub fn is_kind(&self, kind: Kind) {
-        *lock(&self.desk.kind) = kind;
+        *self.state.kind.lock() = kind;
     }
 }
 
-impl Desk {
+impl ServerState {
     /// Which forge and version this is, for whoever may know.
     pub(super) fn version(&self, dialect: Dialect, headers: &HeaderMap) -> Response {
-        let kind = *lock(&self.kind);
+        let kind = *self.kind.lock();
         match kind.only().filter(|only| *only == dialect) {
             Some(Dialect::Gitea) => Json(json!({ "version": GITEA_VERSION })).into_response(),
             Some(Dialect::GitLab) if self.private_token(headers).is_none() => dialect.says(Refusal::BadToken),

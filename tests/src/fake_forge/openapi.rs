@@ -1,15 +1,14 @@
-//! GitHub's own description of its API, held against what we send and against what the double answers.
+//! GitHub's OpenAPI description: validates the requests that we send and the answers that the fake forge gives.
 //!
 //! The description is OpenAPI 3.0, whose schemas are JSON Schema of an older draft with `nullable`.
 
 use std::{
     collections::HashMap,
-    sync::{Arc, LazyLock, Mutex},
+    sync::{Arc, LazyLock},
 };
 
+use parking_lot::Mutex;
 use serde_json::{Value, json};
-
-use super::lock;
 
 /// The whole of it, with `nullable` said in the words of JSON Schema.
 static DESCRIPTION: LazyLock<Value> = LazyLock::new(|| {
@@ -34,7 +33,7 @@ impl Operation {
         self.check(&["requestBody"], body)
     }
 
-    /// What is wrong with an answer of the double.
+    /// What is wrong with an answer of the fake forge.
     pub(super) fn reply(self, status: u16, body: &Value) -> Result<(), (String, String)> {
         self.check(&["responses", &status.to_string()], body)
     }
@@ -44,13 +43,13 @@ impl Operation {
         let mut pointer = vec!["paths", path, method];
         pointer.extend(part.iter().chain(&["content", "application/json", "schema"]));
         let name = pointer.join(" ");
-        let known = lock(&VALIDATORS).get(&name).cloned();
+        let known = VALIDATORS.lock().get(&name).cloned();
         let validator = match known {
             Some(validator) => validator,
             None => {
                 let schema = pointer.iter().try_fold(&*DESCRIPTION, |value, step| value.get(step));
                 let validator = schema.map(|schema| Arc::new(validator(schema)));
-                lock(&VALIDATORS).insert(name, validator.clone());
+                VALIDATORS.lock().insert(name, validator.clone());
                 validator
             }
         };
@@ -122,10 +121,10 @@ fn resolved(parameter: &'static Value) -> &'static Value {
 /// The validator of a request's body, made once.
 fn cached(template: &str, method: &str, schema: &Value) -> Arc<jsonschema::Validator> {
     let name = format!("request of {method} {template}");
-    let known = lock(&VALIDATORS).get(&name).cloned().flatten();
+    let known = VALIDATORS.lock().get(&name).cloned().flatten();
     known.unwrap_or_else(|| {
         let validator = Arc::new(validator(schema));
-        lock(&VALIDATORS).insert(name, Some(Arc::clone(&validator)));
+        VALIDATORS.lock().insert(name, Some(Arc::clone(&validator)));
         validator
     })
 }

@@ -8,8 +8,8 @@ use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    Desk, Who,
-    description::{Operation, example},
+    Requester, ServerState,
+    openapi::{Operation, example},
     said,
 };
 
@@ -112,25 +112,25 @@ impl CheckRun {
     }
 }
 
-impl Desk {
+impl ServerState {
     /// Makes a run, or changes the one with this id.
     pub(super) async fn check_run(
         &self,
-        who: &Who,
+        who: &Requester,
         method: &Method,
         full_name: &str,
         id: Option<&str>,
         body: &Value,
     ) -> Response {
         match who {
-            Who::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
-            Who::Nobody | Who::Person(_) | Who::App => {
+            Requester::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            Requester::Nobody | Requester::User(_) | Requester::App => {
                 return said(StatusCode::FORBIDDEN, "You must authenticate via a GitHub App.");
             }
-            Who::Installation(minted) if !minted.may("checks", self.number(full_name)) => {
+            Requester::Installation(minted) if !minted.may("checks", self.number(full_name)) => {
                 return said(StatusCode::FORBIDDEN, "Resource not accessible by integration");
             }
-            Who::Installation(_) => {}
+            Requester::Installation(_) => {}
         }
         let operation = match (method, id) {
             (&Method::POST, None) => MAKE,
@@ -182,11 +182,13 @@ impl Desk {
     }
 
     /// The runs of a commit, newest first as GitHub lists them.
-    pub(super) fn check_runs_of(&self, who: &Who, full_name: &str, sha: &str) -> Response {
+    pub(super) fn check_runs_of(&self, who: &Requester, full_name: &str, sha: &str) -> Response {
         match who {
-            Who::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
-            Who::Nobody | Who::Person(_) | Who::App => return said(StatusCode::NOT_FOUND, "Not Found"),
-            Who::Installation(_) => {}
+            Requester::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            Requester::Nobody | Requester::User(_) | Requester::App => {
+                return said(StatusCode::NOT_FOUND, "Not Found");
+            }
+            Requester::Installation(_) => {}
         }
         let all = self.checks.borrow();
         let runs: Vec<Value> = all

@@ -1,4 +1,4 @@
-//! A forge: repositories over real git, commit statuses and check runs as GitHub takes them, a GitHub
+//! A fake forge: repositories over real git, commit statuses and check runs as GitHub takes them, a GitHub
 //! App, and faults on demand.
 //!
 //! It believes nothing: every request is held against GitHub's own description and against the rules
@@ -6,25 +6,19 @@
 //! GitHub would not have understood fails the test in the end, whatever became of it.
 
 mod app;
+mod app_deliveries;
 mod checks;
-mod description;
-mod desk;
 mod gitlab;
 mod kind;
 mod limits;
+mod openapi;
+mod outage;
 mod repositories;
-mod rights;
-mod sent;
+mod server;
 mod statuses;
-mod trouble;
+mod token_rights;
 
-use std::{
-    net::SocketAddr,
-    path::Path,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::Path, sync::Arc, thread, time::Duration};
 
 use axum::{
     Json, Router,
@@ -33,6 +27,7 @@ use axum::{
 };
 use http::StatusCode;
 use jiff::Timestamp;
+use parking_lot::Mutex;
 use serde_json::json;
 use tokio::{
     net::TcpListener,
@@ -42,20 +37,20 @@ use tokio::{
 pub use app::{ACCOUNT, APP_ID, Minted};
 pub use checks::{CheckRun, CheckState};
 pub use kind::Kind;
+pub use outage::{Outage, Part};
 pub use repositories::{Hook, number};
-pub use rights::Rights;
 pub use statuses::Status;
-pub use trouble::{Part, Trouble};
+pub use token_rights::Rights;
 
 use crate::{
     delivery::Delivery,
-    gitserver::Fault,
+    git_server::Fault,
     repository::{Commit, Repository},
     waiting::{STATUS, within},
 };
-use desk::{Desk, Who};
-use sent::Sent;
-use trouble::{Cut, Lines};
+use app_deliveries::Sent;
+use outage::{Cut, Lines};
+use server::{Requester, ServerState};
 
 /// The token that a test's forge takes.
 pub const TOKEN: &str = "ghp_operators_own_token_0123456789";
@@ -75,14 +70,14 @@ pub struct Seen {
 
 /// A forge that serves until it is dropped.
 #[derive(Debug)]
-pub struct Forge {
+pub struct FakeForge {
     address: SocketAddr,
-    desk: Arc<Desk>,
+    state: Arc<ServerState>,
     dir: Option<tempfile::TempDir>,
     _serving: oneshot::Sender<Never>,
 }
 
-impl Forge {
+impl FakeForge {
     /// A forge in a temporary folder.
     pub async fn start() -> Self {
         let dir = tempfile::tempdir().expect("a temporary folder");
@@ -103,7 +98,7 @@ impl Forge {
     /// any that is not empty.
     pub fn serve(listener: TcpListener, repos: &Path, token: Option<String>) -> Self {
         let address = listener.local_addr().expect("a listener has an address");
-        let desk = Arc::new(Desk {
+        let state = Arc::new(ServerState {
             repos: repos.to_owned(),
             token,
             tokens: Mutex::default(),
@@ -117,27 +112,27 @@ impl Forge {
             hooks: Mutex::default(),
             sent: Mutex::default(),
             installed: Mutex::default(),
-            troubles: Mutex::default(),
+            outages: Mutex::default(),
             complaints: Mutex::default(),
         });
         let app = Router::new().fallback({
-            let desk = Arc::clone(&desk);
+            let state = Arc::clone(&state);
             move |ConnectInfo(cut): ConnectInfo<Cut>, request: Request| {
-                let desk = Arc::clone(&desk);
+                let state = Arc::clone(&state);
                 // A forge goes on with what it was asked, also when nobody waits for the answer any more.
-                let answering = tokio::spawn(async move { desk.answer(&cut, request).await });
-                async move { answering.await.expect("the desk answers") }
+                let answering = tokio::spawn(async move { state.answer(&cut, request).await });
+                async move { answering.await.expect("the state answers") }
             }
         });
         let listener = listener.into_std().expect("a listener is the system's");
         let (serving, until) = oneshot::channel();
         thread::spawn(move || serve_on_this_thread(listener, app, until));
-        Self { address, desk, dir: None, _serving: serving }
+        Self { address, state, dir: None, _serving: serving }
     }
 
     /// Its address, that of the API too.
     pub fn url(&self) -> String {
-        format!("http://{}{}", self.address, lock(&self.desk.root))
+        format!("http://{}{}", self.address, self.state.root.lock())
     }
 
     /// Where it listens.
@@ -148,52 +143,52 @@ impl Forge {
     /// From now on everything is below this path and nothing outside, for repositories that come later.
     pub fn below(&self, path: &str) {
         assert!(path.starts_with('/') && !path.ends_with('/'), "{path} is no path to be below");
-        *lock(&self.desk.root) = path.to_owned();
+        *self.state.root.lock() = path.to_owned();
     }
 
     /// A new, empty repository.
     pub async fn repository(&self, name: &str) -> Repository {
-        Repository::create(&self.desk.repos, name, format!("{}/{OWNER}/{name}.git", self.url())).await
+        Repository::create(&self.state.repos, name, format!("{}/{OWNER}/{name}.git", self.url())).await
     }
 
     /// From now on this repository misbehaves so.
     pub fn breaks(&self, repository: &Repository, fault: Fault) {
-        lock(&self.desk.faults).insert(format!("{OWNER}/{}.git", repository.name), fault);
+        self.state.faults.lock().insert(format!("{OWNER}/{}.git", repository.name), fault);
     }
 
     /// From now on it behaves again.
     pub fn mends(&self, repository: &Repository) {
-        lock(&self.desk.faults).remove(&format!("{OWNER}/{}.git", repository.name));
+        self.state.faults.lock().remove(&format!("{OWNER}/{}.git", repository.name));
     }
 
     /// The next posts of statuses are answered so, and not taken.
     pub fn refuses_statuses_with(&self, codes: &[u16]) {
-        self.troubles(codes.iter().map(|code| Trouble::Answer(*code, Vec::new())));
+        self.outages(codes.iter().map(|code| Outage::Answer(*code, Vec::new())));
     }
 
     /// The next posts of statuses and check runs meet these.
-    pub fn troubles(&self, troubles: impl IntoIterator<Item = Trouble>) {
-        self.troubles_at(Part::Posts, troubles);
+    pub fn outages(&self, outages: impl IntoIterator<Item = Outage>) {
+        self.outages_at(Part::Posts, outages);
     }
 
     /// The next requests to this part meet these.
-    pub fn troubles_at(&self, part: Part, troubles: impl IntoIterator<Item = Trouble>) {
-        lock(&self.desk.troubles).entry(part).or_default().add(troubles);
+    pub fn outages_at(&self, part: Part, outages: impl IntoIterator<Item = Outage>) {
+        self.state.outages.lock().entry(part).or_default().add(outages);
     }
 
     /// For so long every post of a status or check run meets one of these, in turn.
-    pub fn is_down_for(&self, time: Duration, troubles: &[Trouble]) {
-        lock(&self.desk.troubles).entry(Part::Posts).or_default().last(time, troubles);
+    pub fn is_down_for(&self, time: Duration, outages: &[Outage]) {
+        self.state.outages.lock().entry(Part::Posts).or_default().last(time, outages);
     }
 
-    /// Posts that met a trouble so far.
-    pub fn troubles_met(&self) -> usize {
-        self.troubles_met_at(Part::Posts)
+    /// Posts that met an outage so far.
+    pub fn outages_met(&self) -> usize {
+        self.outages_met_at(Part::Posts)
     }
 
-    /// Requests to this part that met a trouble so far.
-    pub fn troubles_met_at(&self, part: Part) -> usize {
-        lock(&self.desk.troubles).get(&part).map_or(0, |troubles| troubles.met)
+    /// Requests to this part that met an outage so far.
+    pub fn outages_met_at(&self, part: Part) -> usize {
+        self.state.outages.lock().get(&part).map_or(0, |outages| outages.met)
     }
 
     /// What a gateway must be told to be the GitHub App here.
@@ -202,44 +197,44 @@ impl Forge {
         let key = dir.join("app.pem");
         app::write_key(&key);
         let key = key.to_str().expect("a temporary folder has a plain name").to_owned();
-        let id = lock(&self.desk.installed).app_id.unwrap_or(APP_ID);
+        let id = self.state.installed.lock().app_id.unwrap_or(APP_ID);
         [("GITFAAS_GITHUB_APP_ID", id.to_string()), ("GITFAAS_GITHUB_APP_KEY_FILE", key)]
     }
 
     /// The App has this id from now on.
     pub fn app_is(&self, id: u64) {
-        lock(&self.desk.installed).app_id = Some(id);
+        self.state.installed.lock().app_id = Some(id);
     }
 
     /// The forge shows a repository of this name, of anybody's, with nothing in it that git could serve.
     pub fn shows(&self, full_name: &str) {
-        std::fs::create_dir_all(self.desk.repos.join(format!("{full_name}.git"))).expect("a folder");
+        std::fs::create_dir_all(self.state.repos.join(format!("{full_name}.git"))).expect("a folder");
     }
 
     /// A repository has this number, and not the one that its name makes.
     pub fn numbers(&self, full_name: &str, number: u64) {
-        lock(&self.desk.installed).numbers.insert(full_name.to_owned(), number);
+        self.state.installed.lock().numbers.insert(full_name.to_owned(), number);
     }
 
     /// The App is installed on these repositories, by their full names.
     pub fn installs(&self, installation: u64, repositories: &[&str]) {
         let names = repositories.iter().map(|name| (*name).to_owned()).collect();
-        lock(&self.desk.installed).installations.insert(installation, names);
+        self.state.installed.lock().installations.insert(installation, names);
     }
 
     /// Tokens that were minted so far end now.
     pub fn expires_tokens(&self) {
-        self.desk.expire_tokens();
+        self.state.expire_tokens();
     }
 
     /// Every token that was minted, oldest first.
     pub fn minted(&self) -> Vec<Minted> {
-        lock(&self.desk.installed).minted.clone()
+        self.state.installed.lock().minted.clone()
     }
 
     /// The App's webhook at `url` was sent this, and did not answer.
     pub fn failed_to_deliver(&self, url: &str, delivery: &Delivery) {
-        lock(&self.desk.sent).push(Sent {
+        self.state.sent.lock().push(Sent {
             url: url.to_owned(),
             guid: delivery.id.clone(),
             event: delivery.event.clone(),
@@ -251,38 +246,38 @@ impl Forge {
 
     /// The answers to every try of every delivery that was told of so, oldest first; 0: there was none.
     pub fn tries(&self) -> Vec<Vec<u16>> {
-        let sent = lock(&self.desk.sent);
+        let sent = self.state.sent.lock();
         sent.iter().map(|sent| sent.tries.iter().map(|(code, _)| *code).collect()).collect()
     }
 
     /// The webhooks that are there.
     pub fn hooks(&self) -> Vec<Hook> {
-        lock(&self.desk.hooks).clone()
+        self.state.hooks.lock().clone()
     }
 
     /// Everything that was asked so far.
     pub fn seen(&self) -> Vec<Seen> {
-        self.desk.seen.borrow().clone()
+        self.state.seen.borrow().clone()
     }
 
     /// The first request for this path, once it has come.
     pub async fn asked_for(&self, path: &str) -> Seen {
         let first = |all: &Vec<Seen>| all.iter().find(|seen| seen.path == path).cloned();
-        let mut news = self.desk.seen.subscribe();
+        let mut news = self.state.seen.subscribe();
         let came = news.wait_for(|all| first(all).is_some());
-        let what = format!("somebody to ask for {path}");
+        let what = format!("a request for {path}");
         let all = within(STATUS, &what, came, async || self.seen()).await.expect("the forge lives");
         first(&all).expect("it was waited for")
     }
 
     /// What the forge was told about a commit so far, oldest first.
     pub fn statuses(&self, commit: &Commit) -> Vec<Status> {
-        self.desk.statuses.borrow().iter().filter(|status| status.sha == commit.sha).cloned().collect()
+        self.state.statuses.borrow().iter().filter(|status| status.sha == commit.sha).cloned().collect()
     }
 
     /// All statuses, as they come.
     pub fn watch(&self) -> watch::Receiver<Vec<Status>> {
-        self.desk.statuses.subscribe()
+        self.state.statuses.subscribe()
     }
 
     /// The commit's status, once it is final.
@@ -314,25 +309,25 @@ impl Forge {
         let mut news = self.watch_checks();
         let what = format!("the check run of {} to be completed", commit.sha);
         let came = news.wait_for(|all| of_commit(all).as_ref().is_some_and(CheckRun::is_completed));
-        let state = async || of_commit(&self.desk.checks.borrow());
+        let state = async || of_commit(&self.state.checks.borrow());
         let all = within(time, &what, came, state).await.expect("the forge lives");
         of_commit(&all).expect("it was waited for")
     }
 
     /// All check runs, as they come and change.
     pub fn watch_checks(&self) -> watch::Receiver<Vec<CheckRun>> {
-        self.desk.checks.subscribe()
+        self.state.checks.subscribe()
     }
 
     /// All check runs of a commit.
     pub fn check_runs(&self, commit: &Commit) -> Vec<CheckRun> {
-        self.desk.checks.borrow().iter().filter(|run| run.sha == commit.sha).cloned().collect()
+        self.state.checks.borrow().iter().filter(|run| run.sha == commit.sha).cloned().collect()
     }
 }
 
-impl Drop for Forge {
+impl Drop for FakeForge {
     fn drop(&mut self) {
-        let complaints = lock(&self.desk.complaints);
+        let complaints = self.state.complaints.lock();
         assert!(complaints.is_empty() || thread::panicking(), "GitHub would not have: {complaints:#?}");
     }
 }
@@ -361,8 +356,4 @@ fn said(status: StatusCode, message: &str) -> Response {
         "message": message, "status": status.as_str(), "documentation_url": "https://docs.github.com/rest",
     });
     (status, Json(body)).into_response()
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

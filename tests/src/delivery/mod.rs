@@ -1,4 +1,4 @@
-//! Webhooks as a forge sends them, and as nobody should.
+//! Sends webhook deliveries: as a forge does, and invalid ones.
 
 mod merge_group;
 
@@ -11,7 +11,7 @@ use sha2::Sha256;
 
 use crate::{
     api::Api,
-    forge::{self, OWNER},
+    fake_forge::{self, OWNER},
     repository::{Commit, NO_COMMIT, Repository},
 };
 
@@ -149,7 +149,7 @@ pub fn payload(repository: &Repository, commit: &Commit) -> Value {
 pub(crate) fn described(repository: &Repository) -> Value {
     let full_name = format!("{OWNER}/{}", repository.name);
     json!({
-        "id": forge::number(&full_name), "name": repository.name, "full_name": full_name,
+        "id": fake_forge::number(&full_name), "name": repository.name, "full_name": full_name,
         "private": false, "owner": { "name": OWNER, "login": OWNER }, "clone_url": repository.url,
         "html_url": repository.url.trim_end_matches(".git"), "default_branch": "main",
         "created_at": 1_700_000_000,
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_form_of_giteas_is_signed_as_gitea_signs_the_same_json() {
-        let saved: Value = serde_json::from_str(include_str!("../testdata/gitea-webhooks.json")).unwrap();
+        let saved: Value = serde_json::from_str(include_str!("../../testdata/gitea-webhooks.json")).unwrap();
         let (secret, delivery) = (saved["secret"].as_str().unwrap(), &saved["deliveries"][0]);
         let json = delivery["body"].as_str().unwrap();
         let signed = signature(secret, json.as_bytes());

@@ -11,9 +11,9 @@ use http::{HeaderMap, Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{
-    Desk, Hook, Rights, Status, Who,
+    Hook, Requester, Rights, ServerState, Status,
     kind::{Dialect, Refusal},
-    lock, number,
+    number,
 };
 
 /// GitLab's words for a status.
@@ -27,7 +27,7 @@ fn said(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "message": message }))).into_response()
 }
 
-impl Desk {
+impl ServerState {
     /// Answers what is below `/api/v4`.
     pub(super) async fn gitlab(
         &self,
@@ -66,7 +66,7 @@ impl Desk {
             .into_response(),
             ("POST", ["hooks"]) => self.make_gitlab_hook(full_name, body),
             ("DELETE", ["hooks", id]) => {
-                let mut hooks = lock(&self.hooks);
+                let mut hooks = self.hooks.lock();
                 let before = hooks.len();
                 hooks.retain(|hook| hook.repository != full_name || hook.id.to_string() != *id);
                 let gone = hooks.len() < before;
@@ -86,7 +86,7 @@ impl Desk {
     /// What the token that came along in GitLab's own header may do.
     pub(super) fn private_token(&self, headers: &HeaderMap) -> Option<Rights> {
         let given = headers.get("private-token")?.to_str().ok()?;
-        let Who::Person(rights) = self.whose(given) else { return None };
+        let Requester::User(rights) = self.whose(given) else { return None };
         Some(rights).filter(|_| !given.is_empty())
     }
 
@@ -99,7 +99,7 @@ impl Desk {
         let wished = |field: &&str| body[*field] == true;
         let kinds = ["push_events", "tag_push_events", "merge_requests_events"];
         let events = kinds.iter().filter(|kind| wished(kind)).map(|kind| (*kind).to_owned()).collect();
-        let mut hooks = lock(&self.hooks);
+        let mut hooks = self.hooks.lock();
         let hook = Hook { id: 700 + hooks.len() as u64, repository, url, events, secret };
         hooks.push(hook.clone());
         (StatusCode::CREATED, Json(json!({ "id": hook.id, "url": hook.url }))).into_response()

@@ -1,4 +1,4 @@
-//! The rules of the house that a compiler does not hold.
+//! Rules of the architecture that the compiler does not check.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-/// Who may depend on whom; an arrow that is not here does not exist.
+/// Requester may depend on whom; an arrow that is not here does not exist.
 const ARROWS: &[(&str, &[&str])] = &[
     ("jobs", &[]),
     ("hooks", &["jobs"]),

@@ -1,4 +1,4 @@
-//! GitLab and Gitea as they tell of a push: headers, proof and shape of each are its own.
+//! Kinds of forges that are not GitHub, and how each delivers a push: headers, signature and payload.
 
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Value, json};
@@ -6,20 +6,20 @@ use serde_json::{Value, json};
 use crate::{
     api::Api,
     delivery::{self, path, send_as, signature},
-    forge::{Hook, OWNER, number},
+    fake_forge::{Hook, OWNER, number},
     repository::{Commit, NO_COMMIT, Repository},
 };
 
 /// A forge that is not GitHub.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Manner {
+pub enum ForgeKind {
     /// It signs nothing: the secret itself comes along.
     Gitlab,
     /// It signs as GitHub does, and tells less.
     Gitea,
 }
 
-impl Manner {
+impl ForgeKind {
     /// Its name in a registration.
     pub fn name(self) -> &'static str {
         match self {

@@ -9,7 +9,7 @@ use axum::{
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::{Desk, Forge, Who, description::Operation, said};
+use super::{FakeForge, Requester, ServerState, openapi::Operation, said};
 use crate::{
     repository::Commit,
     waiting::{STATUS, within},
@@ -49,7 +49,7 @@ impl Status {
     }
 }
 
-impl Forge {
+impl FakeForge {
     /// The commit's oldest status that is as wished, once it has come, which may take so long.
     pub async fn shown_within(
         &self,
@@ -90,7 +90,7 @@ impl Status {
     /// As the forge shows it. `id` is its place among all.
     fn shown(&self, id: usize) -> Value {
         let Self { repository, sha, .. } = self;
-        let mut shown = super::description::example("status");
+        let mut shown = super::openapi::example("status");
         for (field, value) in [
             ("id", json!(id)),
             ("state", json!(self.state)),
@@ -107,13 +107,13 @@ impl Status {
     }
 }
 
-impl Desk {
+impl ServerState {
     /// The newest status of each context of a commit, on one page.
-    pub(super) fn combined(&self, who: &Who, full_name: &str, sha: &str, page: usize) -> Response {
+    pub(super) fn combined(&self, who: &Requester, full_name: &str, sha: &str, page: usize) -> Response {
         match who {
-            Who::Nobody | Who::App => return said(StatusCode::NOT_FOUND, "Not Found"),
-            Who::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
-            Who::Installation(_) | Who::Person(_) => {}
+            Requester::Nobody | Requester::App => return said(StatusCode::NOT_FOUND, "Not Found"),
+            Requester::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            Requester::Installation(_) | Requester::User(_) => {}
         }
         let all = self.statuses.borrow();
         let of_commit =
@@ -123,7 +123,7 @@ impl Desk {
             newest.retain(|(_, older)| !older.context.eq_ignore_ascii_case(&status.context));
             newest.push((at, status));
         }
-        let mut reply = super::description::example("combined-commit-status");
+        let mut reply = super::openapi::example("combined-commit-status");
         let shown = newest.iter().filter(|_| page == 1).map(|(at, status)| status.shown(at + 1));
         reply["statuses"] = shown.collect();
         reply["total_count"] = newest.len().into();
@@ -133,7 +133,7 @@ impl Desk {
 
     pub(super) async fn status(
         &self,
-        who: &Who,
+        who: &Requester,
         method: &Method,
         full_name: &str,
         sha: &str,
@@ -143,12 +143,12 @@ impl Desk {
             return said(StatusCode::NOT_FOUND, "Not Found");
         }
         match who {
-            Who::Nobody | Who::App => return said(StatusCode::NOT_FOUND, "Not Found"),
-            Who::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
-            Who::Installation(minted) if !minted.may("statuses", self.number(full_name)) => {
+            Requester::Nobody | Requester::App => return said(StatusCode::NOT_FOUND, "Not Found"),
+            Requester::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            Requester::Installation(minted) if !minted.may("statuses", self.number(full_name)) => {
                 return said(StatusCode::FORBIDDEN, "Resource not accessible by integration");
             }
-            Who::Installation(_) | Who::Person(_) => {}
+            Requester::Installation(_) | Requester::User(_) => {}
         }
         if let Some(refused) = self.misdescribed(POST, body) {
             return refused;

@@ -18,7 +18,7 @@ use http::{HeaderMap, Method, StatusCode};
 use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use serde_json::json;
 
-use super::{Desk, Forge, Who, lock, rights::token};
+use super::{FakeForge, Requester, ServerState, token_rights::token};
 
 /// The requests of an hour that GitHub gives to everybody.
 const HOURLY: u64 = 5000;
@@ -73,7 +73,7 @@ impl Content {
     }
 }
 
-impl Forge {
+impl FakeForge {
     /// From now on GitHub's API takes so many statuses and check runs of a token, and no more.
     pub fn limits_content(&self, per_minute: usize, per_hour: usize) {
         self.limits_content_in(MINUTE, per_minute, per_hour);
@@ -81,12 +81,12 @@ impl Forge {
 
     /// The same with another minute, and an hour of sixty of them.
     pub fn limits_content_in(&self, minute: Duration, per_minute: usize, per_hour: usize) {
-        lock(&self.desk.limits).content = Some(Content::new(minute, per_minute, per_hour));
+        self.state.limits.lock().content = Some(Content::new(minute, per_minute, per_hour));
     }
 
     /// How many requests met a limit so far.
     pub fn limit_hits(&self) -> usize {
-        lock(&self.desk.limits).hits
+        self.state.limits.lock().hits
     }
 
     /// So many requests remain of the hour, which ends in an hour. Each takes one; when none remains,
@@ -99,14 +99,14 @@ impl Forge {
     pub fn remaining_budget_for(&self, time: Duration, requests: u64) {
         let resets = Timestamp::now() + time;
         let budget = Budget { limit: requests.max(HOURLY), remaining: requests, resets };
-        lock(&self.desk.limits).budget = Some(budget);
+        self.state.limits.lock().budget = Some(budget);
     }
 }
 
-impl Desk {
+impl ServerState {
     /// Takes a request from the hour's; the answer when none remains.
     pub(super) fn spent(&self) -> Option<Response> {
-        let mut limits = lock(&self.limits);
+        let mut limits = self.limits.lock();
         if limits.budget.is_some_and(|budget| budget.resets <= Timestamp::now()) {
             limits.budget = None;
         }
@@ -122,7 +122,7 @@ impl Desk {
     /// The answer to who makes too much content.
     pub(super) fn limited(
         &self,
-        who: &Who,
+        who: &Requester,
         method: &Method,
         path: &[&str],
         headers: &HeaderMap,
@@ -132,10 +132,12 @@ impl Desk {
             return None;
         }
         let account = match who {
-            Who::Installation(_) => format!("owner {owner}"),
-            Who::Nobody | Who::Stranger | Who::Person(_) | Who::App => token(headers).unwrap_or_default(),
+            Requester::Installation(_) => format!("owner {owner}"),
+            Requester::Nobody | Requester::Stranger | Requester::User(_) | Requester::App => {
+                token(headers).unwrap_or_default()
+            }
         };
-        let mut limits = lock(&self.limits);
+        let mut limits = self.limits.lock();
         let wait = limits.content.as_mut()?.count(account, Instant::now()).err()?;
         limits.hits += 1;
         drop(limits);
@@ -153,7 +155,7 @@ impl Desk {
     pub(super) fn stamp(&self, headers: &mut HeaderMap) {
         let now = Timestamp::now();
         let full = Budget { limit: HOURLY, remaining: HOURLY, resets: now + HOUR };
-        let budget = lock(&self.limits).budget.unwrap_or(full);
+        let budget = self.limits.lock().budget.unwrap_or(full);
         let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now).expect("these years have dates");
         for (name, value) in [
             ("date", date),
@@ -208,13 +210,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_limit_is_told_with_what_remains() {
-        let forge = Forge::start().await;
+        let forge = FakeForge::start().await;
         let repository = forge.repository("name").await;
         let commit = repository.push(crate::Function::python("print(1)")).await;
         let client = reqwest::Client::builder().no_proxy().user_agent("tests").build().unwrap();
         let address = format!("{}/repos/acme/name/statuses/{}", forge.url(), commit.sha);
         let post = async || {
-            let request = client.post(&address).bearer_auth(crate::forge::TOKEN);
+            let request = client.post(&address).bearer_auth(crate::fake_forge::TOKEN);
             let answer = request.json(&json!({ "state": "pending" })).send().await.unwrap();
             let header =
                 |name: &str| answer.headers().get(name).map(|value| value.to_str().unwrap().to_owned());

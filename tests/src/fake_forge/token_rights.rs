@@ -1,4 +1,4 @@
-//! Tokens of people: what each may do, which repositories it sees, and which are not taken any more.
+//! Tokens of users: what each may do, which repositories it sees, and which are revoked.
 //!
 //! What a token does not see is answered as if it were not there. A repository is public to git until a
 //! test makes it private.
@@ -10,9 +10,8 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, Method, StatusCode, header};
 
 use super::{
-    Desk, Forge, OWNER, Who,
+    FakeForge, OWNER, Requester, ServerState,
     kind::{Dialect, Refusal},
-    lock,
 };
 use crate::repository::Repository;
 
@@ -55,41 +54,41 @@ pub(super) struct Tokens {
     private: HashSet<String>,
 }
 
-impl Forge {
+impl FakeForge {
     /// From now on this token is taken, for this alone. The usual one is not different: it can be
     /// granted less than everything.
     pub fn grants(&self, token: &str, rights: Rights) {
-        let mut tokens = lock(&self.desk.tokens);
+        let mut tokens = self.state.tokens.lock();
         tokens.revoked.remove(token);
         tokens.granted.insert(token.to_owned(), rights);
     }
 
     /// From now on this token is not taken any more.
     pub fn revokes(&self, token: &str) {
-        let mut tokens = lock(&self.desk.tokens);
+        let mut tokens = self.state.tokens.lock();
         tokens.granted.remove(token);
         tokens.revoked.insert(token.to_owned());
     }
 
     /// From now on git serves this repository only to a token that sees it.
     pub fn makes_private(&self, repository: &Repository) {
-        lock(&self.desk.tokens).private.insert(format!("{OWNER}/{}", repository.name));
+        self.state.tokens.lock().private.insert(format!("{OWNER}/{}", repository.name));
     }
 }
 
 impl Dialect {
-    /// The refusal of a request about a repository to somebody's token; none where it may, and where who
-    /// asks is no person: the answer itself is about that.
-    pub(super) fn refusal(self, who: &Who, method: &Method, path: &[&str]) -> Option<Response> {
+    /// The refusal of a request about a repository to a user's token; none where it may, and where who
+    /// asks is no user: the answer itself is about that.
+    pub(super) fn refusal(self, who: &Requester, method: &Method, path: &[&str]) -> Option<Response> {
         let ["repos", owner, name, rest @ ..] = path else { return None };
         // The App alone may ask this, and the answer says so.
         if matches!(rest, ["installation"]) {
             return None;
         }
         let rights = match who {
-            Who::Person(rights) => rights,
-            Who::Stranger => return Some(self.says(Refusal::BadToken)),
-            Who::Nobody | Who::App | Who::Installation(_) => return None,
+            Requester::User(rights) => rights,
+            Requester::Stranger => return Some(self.says(Refusal::BadToken)),
+            Requester::Nobody | Requester::App | Requester::Installation(_) => return None,
         };
         let refusal = match rest {
             _ if !rights.see(&format!("{owner}/{name}")) => Refusal::Unseen,
@@ -101,52 +100,54 @@ impl Dialect {
     }
 }
 
-impl Desk {
-    pub(super) fn who(&self, headers: &HeaderMap) -> Who {
-        token(headers).map_or(Who::Nobody, |token| self.whose(&token))
+impl ServerState {
+    pub(super) fn who(&self, headers: &HeaderMap) -> Requester {
+        token(headers).map_or(Requester::Nobody, |token| self.whose(&token))
     }
 
-    pub(super) fn whose(&self, token: &str) -> Who {
-        if lock(&self.tokens).revoked.contains(token) {
-            return Who::Stranger;
+    pub(super) fn whose(&self, token: &str) -> Requester {
+        if self.tokens.lock().revoked.contains(token) {
+            return Requester::Stranger;
         }
         if let Some(minted) = self.minted(token) {
-            return Who::Installation(minted);
+            return Requester::Installation(minted);
         }
         if token.starts_with("ghs_") {
-            return Who::Stranger;
+            return Requester::Stranger;
         }
         if token.starts_with("ey") && self.is_app(token) {
-            return Who::App;
+            return Requester::App;
         }
-        let granted = lock(&self.tokens).granted.get(token).cloned();
+        let granted = self.tokens.lock().granted.get(token).cloned();
         match (granted, &self.token) {
-            (Some(rights), _) => Who::Person(rights),
-            (None, Some(known)) if known != token => Who::Stranger,
-            (None, Some(_) | None) => Who::Person(Rights::all()),
+            (Some(rights), _) => Requester::User(rights),
+            (None, Some(known)) if known != token => Requester::Stranger,
+            (None, Some(_) | None) => Requester::User(Rights::all()),
         }
     }
 
     pub(super) fn is_private(&self, full_name: &str) -> bool {
-        lock(&self.tokens).private.contains(full_name)
+        self.tokens.lock().private.contains(full_name)
     }
 
     /// The refusal of a fetch from a private repository; none: git answers.
     pub(super) fn refuses_fetch(&self, path: &str, headers: &HeaderMap) -> Option<Response> {
         let path = path.trim_start_matches('/');
-        let full_name = lock(&self.tokens)
+        let full_name = self
+            .tokens
+            .lock()
             .private
             .iter()
             .find(|name| path.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(".git")))
             .cloned()?;
         let sees = match self.who(headers) {
-            Who::Nobody | Who::Stranger | Who::App => {
+            Requester::Nobody | Requester::Stranger | Requester::App => {
                 let wanted = [(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")];
                 let text = "Authentication failed.\n";
                 return Some((StatusCode::UNAUTHORIZED, wanted, text).into_response());
             }
-            Who::Person(rights) => rights.see(&full_name),
-            Who::Installation(minted) => minted.may_read(self.number(&full_name)),
+            Requester::User(rights) => rights.see(&full_name),
+            Requester::Installation(minted) => minted.may_read(self.number(&full_name)),
         };
         (!sees).then(|| (StatusCode::NOT_FOUND, "Repository not found.\n").into_response())
     }
@@ -167,11 +168,11 @@ pub(super) fn token(headers: &HeaderMap) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::forge::{Kind, TOKEN};
+    use crate::fake_forge::{Kind, TOKEN};
 
     const SOME: &str = "ghp_some";
 
-    async fn code(forge: &Forge, method: Method, path: &str, header: (&str, &str)) -> u16 {
+    async fn code(forge: &FakeForge, method: Method, path: &str, header: (&str, &str)) -> u16 {
         let client = reqwest::Client::builder().no_proxy().user_agent("tests").build().unwrap();
         let request = client.request(method.clone(), format!("{}{path}", forge.url()));
         let body = serde_json::json!({ "state": "success", "name": "n", "context": "n" });
@@ -181,7 +182,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_token_may_what_it_was_granted_until_it_is_revoked() {
-        let forge = Forge::start().await;
+        let forge = FakeForge::start().await;
         let bearer = ("authorization", "Bearer ghp_some");
         for name in ["seen", "unseen"] {
             forge.repository(name).await;
@@ -209,7 +210,7 @@ mod tests {
 
     #[tokio::test]
     async fn git_serves_a_private_repository_to_who_sees_it() {
-        let forge = Forge::start().await;
+        let forge = FakeForge::start().await;
         let repository = forge.repository("closed").await;
         let refs = "/acme/closed.git/info/refs?service=git-upload-pack";
         let password = |token: &str| format!("Basic {}", BASE64_STANDARD.encode(format!("git:{token}")));
@@ -227,7 +228,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_forge_below_a_path_is_nowhere_else_and_tells_its_kind() {
-        let forge = Forge::start_below("/git").await;
+        let forge = FakeForge::start_below("/git").await;
         let repository = forge.repository("name").await;
         assert_eq!(repository.url, format!("http://{}/git/acme/name.git", forge.address()));
         forge.is_kind(Kind::GitLab);

@@ -1,9 +1,8 @@
-//! The desk behind the forge's address: who asks, for what, and whether it goes wrong.
+//! The server of the fake forge: authenticates a request, routes it, and injects outages.
 
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::Mutex,
 };
 
 use axum::{
@@ -12,46 +11,46 @@ use axum::{
     response::{IntoResponse as _, Response},
 };
 use http::{StatusCode, Uri, header, request::Parts};
+use parking_lot::Mutex;
 use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
-    CheckRun, Hook, Kind, Minted, Rights, Seen, Status, Trouble, app,
-    description::{self, Operation},
+    CheckRun, Hook, Kind, Minted, Outage, Rights, Seen, Status, app,
+    app_deliveries::Sent,
     kind::Dialect,
     limits::Limits,
-    lock,
-    rights::Tokens,
+    openapi::{self, Operation},
+    outage::{Cut, Outages, Part},
     said,
-    sent::Sent,
-    trouble::{Cut, Part, Troubles},
+    token_rights::Tokens,
 };
 use crate::{
     git,
-    gitserver::{self, Fault},
+    git_server::{self, Fault},
 };
 
 /// Far more than a request to the API has.
 const MAX_BODY_BYTES: usize = 1 << 20;
 
-/// Who asks.
+/// Requester asks.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Who {
+pub(super) enum Requester {
     /// No credential at all.
     Nobody,
     /// A credential that is none, or not any more.
     Stranger,
-    /// A person, who may do this.
-    Person(Rights),
+    /// A user, with the rights of the token.
+    User(Rights),
     /// The App itself.
     App,
     /// An installation of the App.
     Installation(Minted),
 }
 
-/// What a forge knows, shared with its server.
+/// The state of a fake forge, shared with its server.
 #[derive(Debug)]
-pub(super) struct Desk {
+pub(super) struct ServerState {
     pub(super) repos: PathBuf,
     pub(super) token: Option<String>,
     pub(super) tokens: Mutex<Tokens>,
@@ -66,12 +65,12 @@ pub(super) struct Desk {
     pub(super) hooks: Mutex<Vec<Hook>>,
     pub(super) sent: Mutex<Vec<Sent>>,
     pub(super) installed: Mutex<app::Installed>,
-    pub(super) troubles: Mutex<BTreeMap<Part, Troubles>>,
+    pub(super) outages: Mutex<BTreeMap<Part, Outages>>,
     /// Requests that GitHub would not have understood, and answers that it would not have given.
     pub(super) complaints: Mutex<Vec<String>>,
 }
 
-impl Desk {
+impl ServerState {
     pub(super) async fn answer(&self, cut: &Cut, mut request: Request) -> Response {
         let authorization = request.headers().get(header::AUTHORIZATION);
         let seen = Seen {
@@ -80,11 +79,11 @@ impl Desk {
             authorization: authorization.map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned()),
         };
         self.seen.send_modify(|all| all.push(seen));
-        let root = lock(&self.root).clone();
+        let root = self.root.lock().clone();
         let Some(uri) = below(&root, request.uri()) else { return StatusCode::NOT_FOUND.into_response() };
         *request.uri_mut() = uri;
         let path = request.uri().path().to_owned();
-        let kind = *lock(&self.kind);
+        let kind = *self.kind.lock();
         match Dialect::of(&path) {
             Some((dialect, _)) if !kind.speaks(dialect) => StatusCode::NOT_FOUND.into_response(),
             Some((dialect, segments)) if segments == ["version"] => self.version(dialect, request.headers()),
@@ -105,11 +104,13 @@ impl Desk {
                     return refused;
                 }
                 let path = path.trim_start_matches('/');
-                let fault = lock(&self.faults)
+                let fault = self
+                    .faults
+                    .lock()
                     .iter()
                     .find(|(repo, _)| path.starts_with(*repo))
                     .map(|(_, fault)| fault.clone());
-                gitserver::serve(&self.repos, fault.as_ref(), request).await
+                git_server::serve(&self.repos, fault.as_ref(), request).await
             }
         }
     }
@@ -126,41 +127,41 @@ impl Desk {
             return said(StatusCode::FORBIDDEN, "Request forbidden by administrative rules.");
         }
         let at = parts.uri.path();
-        let wrong = description::wrong_with(parts.method.as_str(), at, parts.uri.query(), &body);
+        let wrong = openapi::wrong_with(parts.method.as_str(), at, parts.uri.query(), &body);
         if let Some(wrong) = wrong.filter(|_| dialect == Dialect::GitHub) {
             return self.complains(&wrong);
         }
         // As it is now: a token may end before a request that is late is taken.
         let who = self.who(&parts.headers);
-        let trouble = Part::of(path).and_then(|part| lock(&self.troubles).entry(part).or_default().next());
-        match &trouble {
-            Some(Trouble::Answer(code, headers)) => {
+        let outage = Part::of(path).and_then(|part| self.outages.lock().entry(part).or_default().next());
+        match &outage {
+            Some(Outage::Answer(code, headers)) => {
                 let mut answer = said(StatusCode::from_u16(*code).expect("a status"), "no");
                 for (name, value) in headers {
                     answer.headers_mut().insert(*name, value.parse().expect("a header's value"));
                 }
                 return answer;
             }
-            Some(Trouble::Hang) => std::future::pending().await,
-            Some(Trouble::Late(time)) => tokio::time::sleep(*time).await,
-            Some(Trouble::Reset) => {
+            Some(Outage::Hang) => std::future::pending().await,
+            Some(Outage::Late(time)) => tokio::time::sleep(*time).await,
+            Some(Outage::Reset) => {
                 cut.now();
                 return StatusCode::BAD_GATEWAY.into_response();
             }
-            Some(Trouble::Lost) | None => {}
+            Some(Outage::Lost) | None => {}
         }
         let answer = match self.refuses(&who, dialect, path, &parts) {
             Some(refused) => refused,
             None => self.route(&who, path, &parts, &body).await,
         };
-        if trouble == Some(Trouble::Lost) {
+        if outage == Some(Outage::Lost) {
             cut.now();
         }
         answer
     }
 
     /// The answer to a request that is over a limit, or that the token may not make.
-    fn refuses(&self, who: &Who, dialect: Dialect, path: &[&str], parts: &Parts) -> Option<Response> {
+    fn refuses(&self, who: &Requester, dialect: Dialect, path: &[&str], parts: &Parts) -> Option<Response> {
         let Parts { method, headers, .. } = parts;
         match dialect {
             Dialect::GitHub => self
@@ -171,7 +172,7 @@ impl Desk {
         }
     }
 
-    async fn route(&self, who: &Who, path: &[&str], parts: &Parts, body: &Value) -> Response {
+    async fn route(&self, who: &Requester, path: &[&str], parts: &Parts, body: &Value) -> Response {
         let method = &parts.method;
         let full_name = match path {
             ["repos", owner, name, ..] => format!("{owner}/{name}"),
@@ -223,14 +224,14 @@ impl Desk {
 
     /// Notes what GitHub would not have understood, and refuses it.
     pub(super) fn complains(&self, what: &str) -> Response {
-        lock(&self.complaints).push(format!("understood this: {what}"));
+        self.complaints.lock().push(format!("understood this: {what}"));
         said(StatusCode::UNPROCESSABLE_ENTITY, &format!("Validation Failed: {what}"))
     }
 
     /// An answer, which must be one of GitHub's.
     pub(super) fn reply(&self, operation: Operation, status: StatusCode, body: Value) -> Response {
         if let Err((field, error)) = operation.reply(status.as_u16(), &body) {
-            lock(&self.complaints).push(format!("answered so: {operation:?}: {field}: {error}"));
+            self.complaints.lock().push(format!("answered so: {operation:?}: {field}: {error}"));
         }
         (status, Json(body)).into_response()
     }

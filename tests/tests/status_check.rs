@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tests::{Commit, Forge, Function, Service, forge::Trouble, waiting::within};
+use tests::{Commit, FakeForge, Function, Service, fake_forge::Outage, waiting::within};
 
 /// A request is given up after 10 s; by now the end of the job was posted.
 const LATE: Duration = Duration::from_secs(25);
@@ -10,7 +10,7 @@ const LATE: Duration = Duration::from_secs(25);
 const MENDED_WITHIN: Duration = Duration::from_secs(100);
 
 /// The states of a commit's statuses, once they are as `holds` says.
-async fn states(forge: &Forge, commit: &Commit, holds: impl Fn(&[String]) -> bool) -> Vec<String> {
+async fn states(forge: &FakeForge, commit: &Commit, holds: impl Fn(&[String]) -> bool) -> Vec<String> {
     let states = || forge.statuses(commit).into_iter().map(|status| status.state).collect::<Vec<_>>();
     let mut news = forge.watch();
     let looking = async {
@@ -30,7 +30,7 @@ async fn metrics(service: &Service) -> String {
 async fn a_pending_that_the_forge_stores_late_does_not_stand_above_the_end() {
     let service = Service::start().await;
     let repository = service.registered("hello").await;
-    service.forge.troubles([Trouble::Late(LATE)]);
+    service.forge.outages([Outage::Late(LATE)]);
     let commit = repository.push(Function::python("print(1)")).await;
     let told = states(&service.forge, &commit, |told| told == ["success", "pending", "success"]).await;
     assert_eq!(told.len(), 3);

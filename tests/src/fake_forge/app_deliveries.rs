@@ -5,7 +5,7 @@ use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::{Desk, Who, description::Operation, lock, said};
+use super::{Requester, ServerState, openapi::Operation, said};
 
 const LIST: Operation = Operation("get", "/app/hook/deliveries");
 const AGAIN: Operation = Operation("post", "/app/hook/deliveries/{delivery_id}/attempts");
@@ -22,13 +22,13 @@ pub(super) struct Sent {
     pub(super) tries: Vec<(u16, Timestamp)>,
 }
 
-impl Desk {
+impl ServerState {
     /// Every try, newest first. Its number tells of which delivery it is the which.
-    pub(super) fn tries(&self, who: &Who) -> Response {
-        if *who != Who::App {
+    pub(super) fn tries(&self, who: &Requester) -> Response {
+        if *who != Requester::App {
             return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
         }
-        let sent = lock(&self.sent);
+        let sent = self.sent.lock();
         let tries = sent.iter().enumerate().flat_map(|(delivery, sent)| {
             let tries = sent.tries.iter().enumerate();
             tries.map(move |(at, (code, time))| (*time, number(delivery, at), at, *code, sent))
@@ -51,8 +51,8 @@ impl Desk {
     }
 
     /// Sends once more what this try was about.
-    pub(super) async fn once_more(&self, who: &Who, id: &str) -> Response {
-        if *who != Who::App {
+    pub(super) async fn once_more(&self, who: &Requester, id: &str) -> Response {
+        if *who != Requester::App {
             return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
         }
         let found = |sent: &[Sent]| {
@@ -61,12 +61,12 @@ impl Desk {
             };
             sent.iter().enumerate().find(has).map(|(delivery, sent)| (delivery, sent.clone()))
         };
-        let Some((delivery, sent)) = found(&lock(&self.sent)) else {
+        let Some((delivery, sent)) = found(&self.sent.lock()) else {
             return said(StatusCode::NOT_FOUND, "Not Found");
         };
         let request = reqwest::Client::new().post(&sent.url).headers(sent.headers).body(sent.body);
         let code = request.send().await.map_or(0, |answer| answer.status().as_u16());
-        lock(&self.sent)[delivery].tries.push((code, Timestamp::now()));
+        self.sent.lock()[delivery].tries.push((code, Timestamp::now()));
         self.reply(AGAIN, StatusCode::ACCEPTED, json!({}))
     }
 }

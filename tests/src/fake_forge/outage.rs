@@ -1,4 +1,4 @@
-//! How a forge misbehaves when it is told something, and the connections that this needs.
+//! Outages of the fake forge: which requests fail and how, and the connections that this needs.
 
 use std::{
     collections::VecDeque,
@@ -21,7 +21,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What of the forge a trouble is for.
+/// The part of the forge that an outage affects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
     /// Statuses and check runs that are posted.
@@ -47,9 +47,9 @@ impl Part {
     }
 }
 
-/// What becomes of a request to a part of the forge.
+/// How a request to a part of the forge fails.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trouble {
+pub enum Outage {
     /// It is answered with this code and these headers, and not taken.
     Answer(u16, Vec<(&'static str, &'static str)>),
     /// It is never answered.
@@ -64,26 +64,26 @@ pub enum Trouble {
 
 /// What comes next.
 #[derive(Debug, Default)]
-pub(super) struct Troubles {
-    once: VecDeque<Trouble>,
-    lasting: Vec<Trouble>,
+pub(super) struct Outages {
+    once: VecDeque<Outage>,
+    lasting: Vec<Outage>,
     until: Option<Instant>,
     /// Requests that met one.
     pub(super) met: usize,
 }
 
-impl Troubles {
-    pub(super) fn add(&mut self, troubles: impl IntoIterator<Item = Trouble>) {
-        self.once.extend(troubles);
+impl Outages {
+    pub(super) fn add(&mut self, outages: impl IntoIterator<Item = Outage>) {
+        self.once.extend(outages);
     }
 
-    pub(super) fn last(&mut self, time: Duration, troubles: &[Trouble]) {
-        self.lasting = troubles.to_vec();
+    pub(super) fn last(&mut self, time: Duration, outages: &[Outage]) {
+        self.lasting = outages.to_vec();
         self.until = Some(Instant::now() + time);
     }
 
     /// What the next request meets: what was asked for once, else the lasting ones in turn.
-    pub(super) fn next(&mut self) -> Option<Trouble> {
+    pub(super) fn next(&mut self) -> Option<Outage> {
         let lasts = self.until.is_some_and(|until| Instant::now() < until) && !self.lasting.is_empty();
         let turn = lasts.then(|| self.lasting[self.met % self.lasting.len()].clone());
         let next = self.once.pop_front().or(turn);

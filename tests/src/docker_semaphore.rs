@@ -1,5 +1,5 @@
-//! At most two tests with containers at once, over all processes: more would only make each other
-//! slow, and time-outs mean nothing then.
+//! A semaphore over all test processes: at most two tests with containers run at once. More would only slow
+//! each other down, and time-outs would mean nothing.
 
 use std::{fs::File, sync::mpsc, thread};
 
@@ -8,17 +8,17 @@ const AT_ONCE: usize = 2;
 
 /// One of the places. Given back when it is dropped, also by a process that is killed.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub(crate) struct DockerPermit {
     _lock: File,
 }
 
 /// Waits for a place.
-pub(crate) async fn permit() -> Permit {
+pub(crate) async fn acquire() -> DockerPermit {
     tokio::task::spawn_blocking(first_free).await.expect("waiting for a lock does not panic")
 }
 
 /// Waits for all places at once and keeps the first; the others are given back as they come.
-fn first_free() -> Permit {
+fn first_free() -> DockerPermit {
     let (sender, receiver) = mpsc::sync_channel(0);
     for place in 0..AT_ONCE {
         let sender = sender.clone();
@@ -32,5 +32,5 @@ fn first_free() -> Permit {
         });
     }
     drop(sender);
-    Permit { _lock: receiver.recv().expect("one of the places gets free") }
+    DockerPermit { _lock: receiver.recv().expect("one of the places gets free") }
 }

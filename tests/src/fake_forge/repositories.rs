@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    Desk, Who,
-    description::{Operation, example},
-    lock, said,
+    Requester, ServerState,
+    openapi::{Operation, example},
+    said,
 };
 
 const LOOK: Operation = Operation("get", "/repos/{owner}/{repo}");
@@ -37,17 +37,17 @@ pub struct Hook {
     pub secret: String,
 }
 
-impl Desk {
-    pub(super) fn repository(&self, who: &Who, full_name: &str) -> Response {
+impl ServerState {
+    pub(super) fn repository(&self, who: &Requester, full_name: &str) -> Response {
         let sees = match who {
-            Who::Nobody => !self.is_private(full_name),
-            Who::Stranger | Who::App => false,
-            Who::Person(rights) => rights.see(full_name),
-            Who::Installation(minted) => {
+            Requester::Nobody => !self.is_private(full_name),
+            Requester::Stranger | Requester::App => false,
+            Requester::User(rights) => rights.see(full_name),
+            Requester::Installation(minted) => {
                 minted.repositories.is_empty() || minted.repositories.contains(&self.number(full_name))
             }
         };
-        if *who == Who::Stranger {
+        if *who == Requester::Stranger {
             return said(StatusCode::UNAUTHORIZED, "Bad credentials");
         }
         if !sees || !self.bare(full_name).is_dir() {
@@ -69,10 +69,12 @@ impl Desk {
             repository["visibility"] = "private".into();
         }
         let (admin, push) = match who {
-            Who::Person(rights) => (rights.hooks, rights.push),
-            Who::Nobody | Who::Stranger | Who::App | Who::Installation(_) => (true, false),
+            Requester::User(rights) => (rights.hooks, rights.push),
+            Requester::Nobody | Requester::Stranger | Requester::App | Requester::Installation(_) => {
+                (true, false)
+            }
         };
-        if *who == Who::Nobody {
+        if *who == Requester::Nobody {
             repository.as_object_mut().map(|fields| fields.remove("permissions"));
         } else {
             repository["permissions"] = json!({ "admin": admin, "push": push, "pull": true });
@@ -80,16 +82,16 @@ impl Desk {
         self.reply(LOOK, StatusCode::OK, repository)
     }
 
-    pub(super) fn hooks(&self, who: &Who, method: &Method, full_name: &str, body: &Value) -> Response {
-        if *who == Who::Stranger {
+    pub(super) fn hooks(&self, who: &Requester, method: &Method, full_name: &str, body: &Value) -> Response {
+        if *who == Requester::Stranger {
             return said(StatusCode::UNAUTHORIZED, "Bad credentials");
         }
-        if !matches!(who, Who::Person(_)) {
+        if !matches!(who, Requester::User(_)) {
             return said(StatusCode::NOT_FOUND, "Not Found");
         }
         match *method {
             Method::GET => {
-                let hooks = lock(&self.hooks);
+                let hooks = self.hooks.lock();
                 let list: Vec<Value> =
                     hooks.iter().filter(|hook| hook.repository == full_name).map(shown).collect();
                 axum::Json(list).into_response()
@@ -102,7 +104,7 @@ impl Desk {
                     return refused;
                 }
                 let url = body["config"]["url"].as_str().unwrap_or_default().to_owned();
-                let mut hooks = lock(&self.hooks);
+                let mut hooks = self.hooks.lock();
                 if hooks.iter().any(|hook| hook.repository == full_name && hook.url == url) {
                     let message = "Validation Failed: Hook already exists on this repository";
                     return said(StatusCode::UNPROCESSABLE_ENTITY, message);
@@ -122,11 +124,11 @@ impl Desk {
         }
     }
 
-    pub(super) fn hook(&self, who: &Who, method: &Method, id: &str, body: &Value) -> Response {
-        if !matches!(who, Who::Person(_)) {
+    pub(super) fn hook(&self, who: &Requester, method: &Method, id: &str, body: &Value) -> Response {
+        if !matches!(who, Requester::User(_)) {
             return said(StatusCode::NOT_FOUND, "Not Found");
         }
-        let mut hooks = lock(&self.hooks);
+        let mut hooks = self.hooks.lock();
         let Some(at) = hooks.iter().position(|hook| hook.id.to_string() == id) else {
             return said(StatusCode::NOT_FOUND, "Not Found");
         };

@@ -14,9 +14,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
 use serde_json::{Value, json};
 
 use super::{
-    Desk, Who,
-    description::{Operation, example},
-    lock,
+    Requester, ServerState,
+    openapi::{Operation, example},
     repositories::number,
     said,
 };
@@ -106,10 +105,10 @@ impl Installed {
     }
 }
 
-impl Desk {
+impl ServerState {
     /// The forge's number of a repository.
     pub(super) fn number(&self, full_name: &str) -> u64 {
-        lock(&self.installed).number(full_name)
+        self.installed.lock().number(full_name)
     }
 
     /// Whether a token proves to be the App.
@@ -120,7 +119,7 @@ impl Desk {
         let Ok(proof) = decode::<Value>(proof, &key, &rules) else { return false };
         let number = |claim: &str| proof.claims[claim].as_i64();
         let (Some(iat), Some(exp)) = (number("iat"), number("exp")) else { return false };
-        let id = lock(&self.installed).app_id.unwrap_or(APP_ID).to_string();
+        let id = self.installed.lock().app_id.unwrap_or(APP_ID).to_string();
         proof.claims["iss"].to_string().trim_matches('"') == id
             && iat <= Timestamp::now().as_second()
             && (0..=MAX_PROOF_S).contains(&(exp - iat))
@@ -128,7 +127,7 @@ impl Desk {
 
     /// The token as it was minted, if it has not ended.
     pub(super) fn minted(&self, token: &str) -> Option<Minted> {
-        let installed = lock(&self.installed);
+        let installed = self.installed.lock();
         installed
             .minted
             .iter()
@@ -136,22 +135,22 @@ impl Desk {
             .cloned()
     }
 
-    pub(super) fn app(&self, who: &Who) -> Response {
-        if *who != Who::App {
+    pub(super) fn app(&self, who: &Requester) -> Response {
+        if *who != Requester::App {
             return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
         }
-        let id = lock(&self.installed).app_id.unwrap_or(APP_ID);
+        let id = self.installed.lock().app_id.unwrap_or(APP_ID);
         said_json(&json!({ "id": id, "owner": { "id": ACCOUNT.0, "login": ACCOUNT.1 } }))
     }
 
-    pub(super) fn mint(&self, who: &Who, installation: &str, asked: &Value) -> Response {
-        if *who != Who::App {
+    pub(super) fn mint(&self, who: &Requester, installation: &str, asked: &Value) -> Response {
+        if *who != Requester::App {
             return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
         }
         if let Some(refused) = self.misdescribed(MINT, asked) {
             return refused;
         }
-        let mut installed = lock(&self.installed);
+        let mut installed = self.installed.lock();
         let installation = installation.parse().unwrap_or(0);
         let Some(names) = installed.installations.get(&installation) else {
             return said(StatusCode::NOT_FOUND, "Not Found");
@@ -174,12 +173,12 @@ impl Desk {
         self.reply(MINT, StatusCode::CREATED, reply)
     }
 
-    pub(super) fn repositories_of_installation(&self, who: &Who) -> Response {
-        let Who::Installation(minted) = who else {
+    pub(super) fn repositories_of_installation(&self, who: &Requester) -> Response {
+        let Requester::Installation(minted) = who else {
             return said(StatusCode::UNAUTHORIZED, "Bad credentials");
         };
         let names =
-            lock(&self.installed).installations.get(&minted.installation).cloned().unwrap_or_default();
+            self.installed.lock().installations.get(&minted.installation).cloned().unwrap_or_default();
         let page = example("repository-paginated-2");
         let all: Vec<Value> = names
             .iter()
@@ -194,11 +193,13 @@ impl Desk {
         self.reply(LIST, StatusCode::OK, json!({ "total_count": all.len(), "repositories": all }))
     }
 
-    pub(super) fn installed_on(&self, who: &Who, full_name: &str) -> Response {
-        if *who != Who::App {
+    pub(super) fn installed_on(&self, who: &Requester, full_name: &str) -> Response {
+        if *who != Requester::App {
             return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
         }
-        let found = lock(&self.installed)
+        let found = self
+            .installed
+            .lock()
             .installations
             .iter()
             .find(|(_, names)| names.iter().any(|name| name == full_name))
@@ -212,7 +213,7 @@ impl Desk {
     /// Tokens that were given so far are not taken any more.
     pub(super) fn expire_tokens(&self) {
         let now = Timestamp::now();
-        lock(&self.installed).minted.iter_mut().for_each(|minted| minted.ends = now);
+        self.installed.lock().minted.iter_mut().for_each(|minted| minted.ends = now);
     }
 }
 
