@@ -4,30 +4,30 @@ use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
-/// The newest point in time that the server told, carried on by this process's own monotonic
-/// clock, because no decision compares two machines' clocks.
+/// The newest timestamp from the server, advanced by this process's own monotonic clock: no decision compares
+/// the clocks of two machines.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ServerClock {
-    told: Timestamp,
+    server_time: Timestamp,
     at: Instant,
 }
 
 impl ServerClock {
-    /// Begins with a time that the server has just told.
-    pub(crate) fn new(told: Timestamp) -> Self {
-        Self { told, at: Instant::now() }
+    /// Starts at a timestamp that the server has just sent.
+    pub(crate) fn new(server_time: Timestamp) -> Self {
+        Self { server_time, at: Instant::now() }
     }
 
-    /// Takes over a time that is later than the one known; an old record's is not.
-    pub(crate) fn hear(&mut self, told: Timestamp) {
-        if told > self.now() {
-            *self = Self::new(told);
+    /// Takes over a timestamp that is later than the known one; that of an old record is not.
+    pub(crate) fn advance(&mut self, server_time: Timestamp) {
+        if server_time > self.now() {
+            *self = Self::new(server_time);
         }
     }
 
     /// The server's time now.
     pub(crate) fn now(&self) -> Timestamp {
         let elapsed = SignedDuration::try_from(self.at.elapsed()).unwrap_or(SignedDuration::ZERO);
-        self.told.saturating_add(elapsed).unwrap_or(self.told)
+        self.server_time.saturating_add(elapsed).unwrap_or(self.server_time)
     }
 }

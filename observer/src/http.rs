@@ -1,4 +1,4 @@
-//! The three addresses that an observer answers.
+//! The HTTP server of the observer: metrics and health checks.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
-/// How this text format is called.
+/// The content type of the metrics.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Answers until `stop`.

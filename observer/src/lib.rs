@@ -10,8 +10,8 @@ mod http;
 mod metrics;
 mod serve;
 mod snapshots;
-mod tally;
+mod statistics;
 
 pub use config::Config;
 pub use serve::serve;
-pub use tally::{Change, Snapshot, Statistics, Tally, Totals};
+pub use statistics::{Change, JobCounter, Snapshot, Statistics, Totals};

@@ -1,10 +1,10 @@
-//! What Prometheus reads.
+//! The metrics of the observer, in the text format of Prometheus.
 
-use std::sync::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jobs::{Cause, Job, State};
+use parking_lot::Mutex;
 use prometheus_client::metrics::{
     counter::Counter,
     family::Family,
@@ -13,7 +13,7 @@ use prometheus_client::metrics::{
 };
 use prometheus_client::registry::Registry;
 
-use crate::tally::{Change, Tally, Totals};
+use crate::statistics::{Change, JobCounter, Totals};
 
 /// `state` and `cause`, or `state` alone.
 type Labels = Vec<(&'static str, String)>;
@@ -91,10 +91,10 @@ impl Metrics {
         }
     }
 
-    pub(crate) fn show_open(&self, tally: &Tally) {
+    pub(crate) fn show_open(&self, counter: &JobCounter) {
         for state in [State::Pending, State::Working] {
             let label = vec![("state", state.as_str().to_owned())];
-            let count = i64::try_from(tally.open(state)).unwrap_or(i64::MAX);
+            let count = i64::try_from(counter.open(state)).unwrap_or(i64::MAX);
             self.by_state.get_or_create(&label).set(count);
         }
     }
@@ -110,7 +110,7 @@ impl Metrics {
     /// The text that Prometheus reads.
     pub(crate) fn text(&self) -> String {
         let mut text = String::new();
-        let registry = self.registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let registry = self.registry.lock();
         // Writing to a string cannot fail.
         let _ = prometheus_client::encoding::text::encode(&mut text, &registry);
         text

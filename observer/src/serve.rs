@@ -1,4 +1,4 @@
-//! Follows the records, counts them, and publishes what was counted.
+//! Watches job records, counts them, and publishes the statistics.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,7 +26,7 @@ use crate::{
     http,
     metrics::Metrics,
     snapshots::{Records, Snapshots},
-    tally::{Tally, minute},
+    statistics::{JobCounter, minute},
 };
 
 /// `now` is written at most this often, so that a thousand jobs a second are not a thousand writes.
@@ -68,13 +68,13 @@ async fn count(js: jetstream::Context, metrics: Arc<Metrics>) {
         match Observer::begin(&js, Arc::clone(&metrics)).await {
             Ok(observer) => break observer,
             // The streams are made by a gateway, which may start after us.
-            Err(error) => tracing::debug!("waiting for the records of jobs: {error:#}"),
+            Err(error) => tracing::debug!(error = format_args!("{error:#}"), "job records not available yet"),
         }
         tokio::time::sleep(PAUSE).await;
     };
     loop {
         if let Err(error) = observer.follow().await {
-            tracing::warn!("the records of jobs cannot be followed: {error:#}; trying again");
+            tracing::warn!(error = format_args!("{error:#}"), "watch of job records failed");
         }
         tokio::time::sleep(PAUSE).await;
     }
@@ -86,7 +86,7 @@ struct Observer {
     records: Records,
     snapshots: Snapshots,
     metrics: Arc<Metrics>,
-    tally: Tally,
+    counter: JobCounter,
     clock: Option<ServerClock>,
     /// Something changed since `now` was written.
     changed: bool,
@@ -104,19 +104,21 @@ impl Observer {
         let records = Records { made_at, last_sequence: info.state.last_sequence };
         let snapshots = Snapshots::open(js).await?;
         let newest = snapshots.newest(records).await?;
-        let (tally, clock) = match newest {
-            Some((snapshot, written_at)) => (Tally::resume(snapshot), Some(ServerClock::new(written_at))),
-            None => (Tally::default(), None),
+        let (counter, clock) = match newest {
+            Some((snapshot, written_at)) => {
+                (JobCounter::resume(snapshot), Some(ServerClock::new(written_at)))
+            }
+            None => (JobCounter::default(), None),
         };
-        metrics.resume(tally.totals());
-        tracing::info!(sequence = tally.position(), jobs = tally.totals().requests, "counting jobs");
+        metrics.resume(counter.totals());
+        tracing::info!(sequence = counter.position(), jobs = counter.totals().requests, "statistics started");
         Ok(Self {
             jobs: Bucket::open(js, streams::JOBS_BUCKET).await?,
             stream: js.get_stream_no_info(&name).await?,
             records,
             snapshots,
             metrics,
-            tally,
+            counter,
             clock,
             changed: true,
             published: Instant::now() - PUBLISH_EVERY,
@@ -125,7 +127,7 @@ impl Observer {
     }
 
     async fn follow(&mut self) -> anyhow::Result<()> {
-        let mut watch: Watch = self.jobs.watch(self.tally.position() + 1).await?;
+        let mut watch: Watch = self.jobs.watch(self.counter.position() + 1).await?;
         loop {
             let due = self.published + if self.changed { PUBLISH_EVERY } else { REFRESH_EVERY };
             tokio::select! {
@@ -136,7 +138,7 @@ impl Observer {
                 () = tokio::time::sleep_until(due) => {
                     // Records are read on meanwhile, so that the next attempt says what is true then.
                     if let Err(error) = self.publish().await {
-                        tracing::warn!("what was counted cannot be published: {error:#}; trying again");
+                        tracing::warn!(error = format_args!("{error:#}"), "statistics not published");
                     }
                     self.published = Instant::now();
                 }
@@ -149,16 +151,16 @@ impl Observer {
         match from_watch::<Job>(entry) {
             Ok(Some(entry)) => {
                 match &mut self.clock {
-                    Some(clock) => clock.hear(entry.written_at),
+                    Some(clock) => clock.advance(entry.written_at),
                     None => self.clock = Some(ServerClock::new(entry.written_at)),
                 }
-                let change = self.tally.apply(&entry);
+                let change = self.counter.apply(&entry);
                 self.metrics.count(change, &entry.value);
             }
-            Ok(None) => self.tally.pass(entry.revision, entry.key.parse().ok()),
+            Ok(None) => self.counter.pass(entry.revision, entry.key.parse().ok()),
             Err(error) => {
-                tracing::warn!("a record is not counted: {error:#}");
-                self.tally.pass(entry.revision, None);
+                tracing::warn!(error = format_args!("{error:#}"), "job record not readable");
+                self.counter.pass(entry.revision, None);
             }
         }
     }
@@ -166,26 +168,26 @@ impl Observer {
     /// Writes `now`, and once a minute a snapshot, unless this observer still lags behind: then
     /// its numbers would overwrite better ones of another.
     async fn publish(&mut self) -> anyhow::Result<()> {
-        self.metrics.show_open(&self.tally);
-        let nothing_left = self.nothing_left().await?;
-        if !nothing_left && !self.metrics.is_ready() {
+        self.metrics.show_open(&self.counter);
+        let has_caught_up = self.has_caught_up().await?;
+        if !has_caught_up && !self.metrics.is_ready() {
             return Ok(());
         }
         let known = self.clock.map_or(Timestamp::UNIX_EPOCH, |clock| clock.now());
-        let statistics = self.tally.totals().statistics(known, self.tally.position());
+        let statistics = self.counter.totals().statistics(known, self.counter.position());
         let written = self.snapshots.publish(&statistics).await?;
         // What we knew of the time was older, as after a start: say it again.
         self.changed = written.is_some_and(|at| at.duration_since(known).unsigned_abs() > PUBLISH_EVERY * 2);
         if let Some(written_at) = written {
             match &mut self.clock {
-                Some(clock) => clock.hear(written_at),
+                Some(clock) => clock.advance(written_at),
                 None => self.clock = Some(ServerClock::new(written_at)),
             }
         }
         self.metrics.set_ready();
         let now = self.clock.map_or(known, |clock| clock.now());
-        if nothing_left && minute(now) > self.minute {
-            self.snapshots.write(self.tally.snapshot(), self.records, now).await?;
+        if has_caught_up && minute(now) > self.minute {
+            self.snapshots.write(self.counter.snapshot(), self.records, now).await?;
             self.minute = minute(now);
         }
         Ok(())
@@ -193,9 +195,9 @@ impl Observer {
 
     /// Whether every change that the stream holds was read. What it answers is true of one moment,
     /// and of the count as it stands, because nothing is read meanwhile.
-    async fn nothing_left(&self) -> anyhow::Result<bool> {
+    async fn has_caught_up(&self) -> anyhow::Result<bool> {
         let subject = format!("$KV.{}.>", streams::JOBS_BUCKET);
-        match self.stream.get_first_raw_message_by_subject(&subject, self.tally.position() + 1).await {
+        match self.stream.get_first_raw_message_by_subject(&subject, self.counter.position() + 1).await {
             Ok(_) => Ok(false),
             Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(true),
             Err(error) => Err(error).context("look for unread records"),

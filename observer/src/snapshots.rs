@@ -1,4 +1,4 @@
-//! The bucket `OBSERVER`: an entry a minute to start again from, and `now` for whoever asks.
+//! The bucket `OBSERVER`: one snapshot a minute to resume from, and `now`, which gateways read.
 
 use async_nats::jetstream;
 use jiff::Timestamp;
@@ -8,7 +8,7 @@ use jobs::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::tally::{Snapshot, Statistics, minute};
+use crate::statistics::{Snapshot, Statistics, minute};
 
 /// The key under which the newest statistics lie.
 const NOW: &str = "now";

@@ -1,4 +1,4 @@
-//! The count: a pure fold over the changes of job records.
+//! The statistics: a pure fold over the changes of job records.
 //!
 //! A job is counted as requested once, when it is first seen, and as completed once, at its final
 //! revision, after which a record is never written again. The bucket keeps the last revision of
@@ -90,7 +90,7 @@ pub struct Change {
 
 /// The running count.
 #[derive(Debug, Clone, Default)]
-pub struct Tally {
+pub struct JobCounter {
     totals: Totals,
     /// The last sequence that was read.
     position: u64,
@@ -131,8 +131,8 @@ impl Totals {
     }
 }
 
-impl Tally {
-    /// Goes on where a snapshot was taken; read the bucket from [`Tally::position`] + 1 on.
+impl JobCounter {
+    /// Goes on where a snapshot was taken; read the bucket from [`JobCounter::position`] + 1 on.
     pub fn resume(from: Snapshot) -> Self {
         let position = from.open_from.saturating_sub(1).min(from.sequence);
         Self { totals: from.totals, position, counted_to: from.sequence, open: HashMap::new() }

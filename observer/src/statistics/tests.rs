@@ -84,11 +84,11 @@ impl Bucket {
     }
 }
 
-fn read_on(tally: &mut Tally, bucket: &Bucket, records: usize) {
+fn read_on(counter: &mut JobCounter, bucket: &Bucket, records: usize) {
     for _ in 0..records {
-        let Some(entry) = bucket.after(tally.position()) else { return };
-        tally.apply(entry);
-        tally.apply(entry); // a delivery that is repeated
+        let Some(entry) = bucket.after(counter.position()) else { return };
+        counter.apply(entry);
+        counter.apply(entry); // a delivery that is repeated
     }
 }
 
@@ -96,29 +96,29 @@ proptest! {
     #[test]
     fn however_it_was_read_the_count_is_that_of_the_records(steps in prop::collection::vec(step(), 1..120)) {
         let mut bucket = Bucket::default();
-        let mut tally = Tally::default();
+        let mut counter = JobCounter::default();
         let mut snapshots = Vec::new();
         for step in steps {
             match step {
                 Step::Submit => bucket.write(Job::new(NewJob::call(UserId::new(), "https://example.com/r.git"))),
                 Step::Advance { job, run_ms } => bucket.advance(job, run_ms),
-                Step::Read { records } => read_on(&mut tally, &bucket, records),
+                Step::Read { records } => read_on(&mut counter, &bucket, records),
                 Step::TakeSnapshot => {
-                    if bucket.after(tally.position()).is_none() {
-                        snapshots.push(tally.snapshot());
+                    if bucket.after(counter.position()).is_none() {
+                        snapshots.push(counter.snapshot());
                     }
                 }
                 Step::Restart { snapshot } => {
                     let index = snapshot % (snapshots.len() + 1);
-                    tally = snapshots.get(index).cloned().map_or_else(Tally::default, Tally::resume);
+                    counter = snapshots.get(index).cloned().map_or_else(JobCounter::default, JobCounter::resume);
                 }
             }
         }
-        read_on(&mut tally, &bucket, usize::MAX);
-        prop_assert_eq!(tally.totals(), &bucket.totals());
+        read_on(&mut counter, &bucket, usize::MAX);
+        prop_assert_eq!(counter.totals(), &bucket.totals());
         for state in [State::Pending, State::Working] {
             let open = bucket.entries.values().filter(|entry| entry.value.state == state).count();
-            prop_assert_eq!(tally.open(state), open);
+            prop_assert_eq!(counter.open(state), open);
         }
     }
 }
