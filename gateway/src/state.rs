@@ -7,7 +7,7 @@ use std::{ops::Deref, sync::Arc};
 
 use anyhow::Context as _;
 use axum::extract::FromRef;
-use hooks::{checks::CheckClient, forge_api::ForgeApi, heads::Heads, status::StatusClient};
+use hooks::{checks::CheckClient, forge_api::ForgeApi, ls_remote::RefLister, status::StatusClient};
 use jobs::{
     Ledger, Repo,
     accounts::{TokenRecord, User},
@@ -234,7 +234,7 @@ impl Gateway {
         let ref_poll = Arc::new(RefPoll {
             clone_allow: clone_allow.clone(),
             ledger: ledger.clone(),
-            git_heads: Heads::new(clone_allow, ca_bundle)?,
+            git_heads: RefLister::new(clone_allow, ca_bundle)?,
             baselines: Bucket::open(&ledger.js, streams::HEADS).await?,
             repos: Arc::clone(&repos),
             app,

@@ -81,7 +81,7 @@ impl Pushed {
         if steps < 2 {
             return job;
         }
-        let seen = PushSeen { before: before.clone(), made_up: false, job, other: Map::new() };
+        let seen = PushSeen { before: before.clone(), synthetic: false, job, other: Map::new() };
         ledger.pushes.create(&push_key(self.repo, MAIN, &after), &seen).await.unwrap();
         if steps < 3 {
             return job;

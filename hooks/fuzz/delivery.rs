@@ -110,7 +110,7 @@ fn holds(incoming: &Incoming) {
             let reference = push.reference.as_str();
             assert!(reference.starts_with("refs/heads/") || reference.starts_with("refs/tags/"));
             assert!(!reference.chars().any(char::is_control) && !reference.contains(".."));
-            assert!(!push.made_up);
+            assert!(!push.synthetic);
             assert!(push.after.is_none() || push.after != push.before);
             push.head_message.iter().for_each(|message| assert!(message.len() <= 64 * 1024));
             &push.repository

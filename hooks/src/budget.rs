@@ -1,14 +1,14 @@
-//! What a forge says is left of its limit on requests.
+//! The remaining request budget that a forge reports in its rate limit headers.
 //!
-//! GitHub tells it with every answer: so many of an hour's requests remain, until this time. It is kept
-//! for each host and token, as long as the forge's own window lasts, and asked before something is sent
-//! that can wait.
+//! GitHub sends it with every response: how many of an hour's requests remain, and until when. It is kept
+//! for each host and token until the forge's window ends, and consulted before a request that can wait.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderMap;
+use parking_lot::Mutex;
 use sha2::{Digest as _, Sha256};
 use url::Url;
 
@@ -34,7 +34,7 @@ impl Budget {
         self.remaining < self.limit / 5
     }
 
-    /// What an answer tells, if it tells anything.
+    /// The budget that a response reports, if it reports one.
     fn of(headers: &HeaderMap, now: Instant) -> Option<Self> {
         let number = |name: &str| headers.get(name)?.to_str().ok()?.trim().parse::<i64>().ok();
         let (limit, remaining) = (number("x-ratelimit-limit")?, number("x-ratelimit-remaining")?);
@@ -52,7 +52,7 @@ impl Budget {
 /// A host and a token that is shown there; the token only as a digest.
 type Key = (String, [u8; 8]);
 
-/// The newest word of every forge and token.
+/// The newest budget of every forge and token.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Budgets(Arc<Mutex<HashMap<Key, Budget>>>);
 
@@ -64,17 +64,17 @@ fn key(url: &Url, token: &[u8]) -> Key {
 }
 
 impl Budgets {
-    /// Takes in what an answer tells.
+    /// Records the budget that a response reports.
     pub(crate) fn note(&self, url: &Url, token: &[u8], headers: &HeaderMap, now: Instant) {
         let Some(budget) = Budget::of(headers, now) else { return };
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         all.retain(|_, budget| budget.until > now);
         all.insert(key(url, token), budget);
     }
 
     /// What is left, while its window lasts.
     pub(crate) fn left(&self, url: &Url, token: &[u8], now: Instant) -> Option<Budget> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.0.lock();
         all.get(&key(url, token)).copied().filter(|budget| budget.until > now)
     }
 }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_word_counts_while_its_window_lasts() {
+    fn the_newest_budget_counts_while_its_window_lasts() {
         let (budgets, now) = (Budgets::default(), Instant::now());
         let url: Url = "https://api.example/repos/a/b".parse().unwrap();
         budgets.note(&url, b"t", &headers("1000"), now);
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn a_forge_that_tells_nothing_has_no_budget() {
+    fn a_forge_that_reports_nothing_has_no_budget() {
         assert_eq!(Budget::of(&HeaderMap::new(), Instant::now()), None);
         assert_eq!(Budget::of(&headers("many"), Instant::now()), None);
     }

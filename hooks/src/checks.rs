@@ -14,7 +14,7 @@ use url::Url;
 use crate::address::{Allow, ClientError};
 use crate::api::{Api, below, credential};
 use crate::budget::Budget;
-use crate::status::{Place, StatusError, Target, judge, one_line};
+use crate::status::{StatusError, StatusKey, Target, classify, one_line};
 
 /// GitHub takes so many annotations a request; more are added by further ones.
 pub const ANNOTATIONS_PER_REQUEST: usize = 50;
@@ -223,10 +223,10 @@ impl CheckClient {
     pub async fn find(
         &self,
         target: &Target,
-        place: &Place,
+        key: &StatusKey,
         external_id: &str,
     ) -> Result<Option<FoundRun>, StatusError> {
-        let ours = self.all(target, place, external_id).await?;
+        let ours = self.all(target, key, external_id).await?;
         let found = ours.into_iter().max_by_key(|run| (!run.is_completed(), run.id));
         Ok(found.map(|run| FoundRun { id: run.id, annotations: run.output.annotations_count }))
     }
@@ -239,10 +239,10 @@ impl CheckClient {
     pub async fn is_completed(
         &self,
         target: &Target,
-        place: &Place,
+        key: &StatusKey,
         external_id: &str,
     ) -> Result<bool, StatusError> {
-        let ours = self.all(target, place, external_id).await?;
+        let ours = self.all(target, key, external_id).await?;
         Ok(!ours.is_empty() && ours.iter().all(Listed::is_completed))
     }
 
@@ -250,11 +250,11 @@ impl CheckClient {
     async fn all(
         &self,
         target: &Target,
-        place: &Place,
+        key: &StatusKey,
         external_id: &str,
     ) -> Result<Vec<Listed>, StatusError> {
         let credential = credential(AUTHORIZATION, format!("Bearer {}", target.token.expose()))?;
-        let Place { owner, name, sha, context } = place;
+        let StatusKey { owner, name, sha, context } = key;
         let mut ours = Vec::new();
         for page in 1..=MAX_PAGES {
             let path = ["repos", owner, name, "commits", sha.as_str(), "check-runs"];
@@ -266,7 +266,7 @@ impl CheckClient {
                 .append_pair("page", &page.to_string());
             let answer = self.api.list(url, &credential).await?;
             if !answer.status.is_success() {
-                return Err(judge(answer.status, &answer.headers, &answer.body));
+                return Err(classify(answer.status, &answer.headers, &answer.body));
             }
             let Page { check_runs } = serde_json::from_slice(&answer.body)
                 .map_err(|_| StatusError::Retry { reason: "the list of check runs is garbled".to_owned() })?;
@@ -319,7 +319,7 @@ impl CheckClient {
         let url = address(target, run, &path.collect::<Vec<_>>())?;
         let answer = self.api.send(method, url, &credential, &body).await?;
         if !answer.status.is_success() {
-            return Err(judge(answer.status, &answer.headers, &answer.body));
+            return Err(classify(answer.status, &answer.headers, &answer.body));
         }
         match (id, serde_json::from_slice::<Made>(&answer.body)) {
             (Some(id), _) => Ok(id),

@@ -11,8 +11,8 @@ pub mod app;
 pub mod budget;
 pub mod checks;
 pub mod forge_api;
-pub mod heads;
 pub mod incoming;
+pub mod ls_remote;
 pub mod status;
 pub mod verify;
 

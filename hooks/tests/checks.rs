@@ -3,7 +3,7 @@
 use hooks::Forge;
 use hooks::address::Allow;
 use hooks::checks::{Annotation, CheckClient, CheckRun, Conclusion, FoundRun, Level, Progress};
-use hooks::status::{Place, StatusError, Target};
+use hooks::status::{StatusError, StatusKey, Target};
 use serde_json::{Value, json};
 use wiremock::matchers::{header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
@@ -121,9 +121,9 @@ async fn the_newest_run_with_our_id_is_found_on_whatever_page() {
             .mount(&server)
             .await;
     }
-    let found = client().find(&target(&server), &place(), &ours.external_id).await.expect("an answer");
+    let found = client().find(&target(&server), &key(), &ours.external_id).await.expect("an answer");
     assert_eq!(found, Some(FoundRun { id: 9, annotations: 50 }));
-    assert_eq!(client().find(&target(&server), &place(), "nobody's").await.expect("an answer"), None);
+    assert_eq!(client().find(&target(&server), &key(), "nobody's").await.expect("an answer"), None);
 }
 
 /// A run that is completed.
@@ -136,9 +136,9 @@ fn listed(id: u64, external_id: &str, annotations: u64) -> Value {
     })
 }
 
-fn place() -> Place {
+fn key() -> StatusKey {
     let CheckRun { owner, name, sha, context, .. } = run(Progress::Queued, 0);
-    Place { owner, name, sha, context }
+    StatusKey { owner, name, sha, context }
 }
 
 #[tokio::test]
@@ -151,9 +151,9 @@ async fn of_two_runs_with_our_id_the_one_that_is_not_completed_counts() {
         .mount(&server)
         .await;
     let (client, target) = (client(), target(&server));
-    let found = client.find(&target, &place(), "j").await.expect("an answer");
+    let found = client.find(&target, &key(), "j").await.expect("an answer");
     assert_eq!(found, Some(FoundRun { id: 8, annotations: 0 }));
-    let is_completed = async |id| client.is_completed(&target, &place(), id).await.expect("an answer");
+    let is_completed = async |id| client.is_completed(&target, &key(), id).await.expect("an answer");
     assert!(!is_completed("j").await, "one of them is not");
     assert!(is_completed("k").await);
     assert!(!is_completed("nobody's").await, "there is none");

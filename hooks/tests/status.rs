@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use hooks::Forge;
 use hooks::address::Allow;
-use hooks::status::{CommitState, Place, StatusClient, StatusError, StatusPost, Target};
+use hooks::status::{CommitState, StatusClient, StatusError, StatusKey, StatusPost, Target};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use wiremock::matchers::{header, method, path, query_param};
@@ -247,9 +247,9 @@ async fn a_plain_server_takes_no_status_and_a_bad_token_is_not_sent() {
     assert!(server.received_requests().await.expect("recorded").is_empty());
 }
 
-fn place() -> Place {
+fn key() -> StatusKey {
     let StatusPost { owner, name, sha, context, .. } = post();
-    Place { owner, name, sha, context }
+    StatusKey { owner, name, sha, context }
 }
 
 /// A forge that shows this on its first page, and nothing on the next ones.
@@ -275,7 +275,7 @@ async fn what_github_shows_is_told_from_what_it_was_told() {
         json!({"statuses": [status(1, "gitfaas/push", "pending"), status(2, "GitFaaS/push", "failure")]});
     let at = format!("/repos/octocat/hello/commits/{SHA}/status");
     let server = forge_that_shows(&at, first, then).await;
-    let shown = client().shown(&target(Forge::Github, &server.uri()), &place()).await;
+    let shown = client().posted(&target(Forge::Github, &server.uri()), &key()).await;
     let shown = shown.expect("an answer").expect("one on the second page");
     assert!(shown.is(CommitState::Failure, page));
     assert!(!shown.is(CommitState::Pending, page) && !shown.is(CommitState::Error, page));
@@ -288,16 +288,16 @@ async fn gitea_and_gitlab_show_it_in_their_own_fields_and_words() {
     let listed =
         json!({"statuses": [{"id": 1, "context": "gitfaas/push", "status": "success", "target_url": ""}]});
     let server = forge_that_shows(&at, listed, json!({"statuses": null})).await;
-    let shown = client().shown(&target(Forge::Gitea, &server.uri()), &place()).await.expect("an answer");
+    let shown = client().posted(&target(Forge::Gitea, &server.uri()), &key()).await.expect("an answer");
     assert!(shown.expect("one").is(CommitState::Success, "any page"), "it tells of no page");
-    let elsewhere = Place { context: "other".to_owned(), ..place() };
-    let shown = client().shown(&target(Forge::Gitea, &server.uri()), &elsewhere).await;
+    let elsewhere = StatusKey { context: "other".to_owned(), ..key() };
+    let shown = client().posted(&target(Forge::Gitea, &server.uri()), &elsewhere).await;
     assert_eq!(shown, Ok(None));
 
     let at = format!("/projects/octocat%2Fhello/repository/commits/{SHA}/statuses");
     let listed = json!([{"id": 5, "name": "gitfaas/push", "status": "failed"}, {"id": 4, "name": "gitfaas/push", "status": "pending"}]);
     let server = forge_that_shows(&at, listed, json!([])).await;
-    let shown = client().shown(&target(Forge::Gitlab, &server.uri()), &place()).await.expect("an answer");
+    let shown = client().posted(&target(Forge::Gitlab, &server.uri()), &key()).await.expect("an answer");
     assert!(shown.expect("one").is(CommitState::Error, "any page"), "GitLab knows no other word for it");
     let request = &server.received_requests().await.expect("recorded")[0];
     assert!(request.url.query().is_some_and(|query| query.contains("name=gitfaas%2Fpush")));
@@ -312,9 +312,9 @@ async fn what_cannot_be_read_says_whether_it_ever_can() {
         .mount(&server)
         .await;
     Mock::given(method("GET")).respond_with(ResponseTemplate::new(502)).mount(&server).await;
-    let shown = async || client().shown(&target(Forge::Github, &server.uri()), &place()).await;
+    let shown = async || client().posted(&target(Forge::Github, &server.uri()), &key()).await;
     assert!(matches!(shown().await, Err(StatusError::Refused { .. })));
     assert!(matches!(shown().await, Err(StatusError::Retry { .. })));
-    let plain = client().shown(&target(Forge::Plain, &server.uri()), &place()).await;
+    let plain = client().posted(&target(Forge::Plain, &server.uri()), &key()).await;
     assert!(matches!(plain, Err(StatusError::Refused { .. })));
 }

@@ -3,7 +3,7 @@
 
 use hooks::Forge;
 use hooks::address::Allow;
-use hooks::forge_api::{ForgeApi, ForgeError, Found, Made, Place, Webhook};
+use hooks::forge_api::{CreatedWebhook, ForgeApi, ForgeError, ForgeRepository, FoundRepository, Webhook};
 use hooks::status::Target;
 use serde_json::{Value, json};
 use test_case::test_case;
@@ -14,10 +14,10 @@ fn api() -> ForgeApi {
     ForgeApi::new(&"127.0.0.1".parse::<Allow>().expect("a list"), None).expect("a client")
 }
 
-fn place(forge: Forge, server: &MockServer, base: &str) -> Place {
+fn repository(forge: Forge, server: &MockServer, base: &str) -> ForgeRepository {
     let api = format!("{}{base}", server.uri()).parse().expect("a URL");
     let token = "t0ken".parse().expect("not empty");
-    Place { target: Target { forge, api, token }, owner: "gr/a".to_owned(), name: "pi".to_owned() }
+    ForgeRepository { target: Target { forge, api, token }, owner: "gr/a".to_owned(), name: "pi".to_owned() }
 }
 
 fn webhook() -> Webhook {
@@ -59,8 +59,8 @@ async fn a_webhook_is_made_in_each_forges_manner() {
         answers(&server, "POST", at, json_of(201, &json!({ "id": 12 }))).await;
     }
     for (forge, base) in [(Forge::Github, ""), (Forge::Gitea, "/api/v1/"), (Forge::Gitlab, "/api/v4/")] {
-        let made = api().make_webhook(&place(forge, &server, base), &webhook()).await;
-        assert_eq!(made, Ok(Made::Created { id: 12 }), "{forge}");
+        let made = api().create_webhook(&repository(forge, &server, base), &webhook()).await;
+        assert_eq!(made, Ok(CreatedWebhook::Created { id: 12 }), "{forge}");
     }
     insta::assert_snapshot!(asked(&server).await, @r#"
     POST /repos/gr%2Fa/pi/hooks authorization: Bearer t0ken
@@ -91,8 +91,8 @@ async fn a_webhook_that_exists_gets_the_secret() {
         .mount(&server)
         .await;
     answers(&server, "PATCH", "/repos/gr%2Fa/pi/hooks/7", json_of(200, &json!({ "id": 7 }))).await;
-    let made = api().make_webhook(&place(Forge::Github, &server, ""), &webhook()).await;
-    assert_eq!(made, Ok(Made::Exists { id: 7 }));
+    let made = api().create_webhook(&repository(Forge::Github, &server, ""), &webhook()).await;
+    assert_eq!(made, Ok(CreatedWebhook::Exists { id: 7 }));
     insta::assert_snapshot!(asked(&server).await, @r#"
     POST /repos/gr%2Fa/pi/hooks authorization: Bearer t0ken
     {"active":true,"config":{"content_type":"json","insecure_ssl":"0","secret":"hunter2","url":"https://faas.example.com/webhooks/1"},"events":["push","pull_request","check_run","merge_group"],"name":"web"}
@@ -120,8 +120,8 @@ async fn a_github_that_knows_no_merge_queues_gets_the_webhook_without_them() {
         .mount(&server)
         .await;
     answers(&server, "POST", at, json_of(201, &json!({ "id": 12 }))).await;
-    let made = api().make_webhook(&place(Forge::Github, &server, ""), &webhook()).await;
-    assert_eq!(made, Ok(Made::Created { id: 12 }));
+    let made = api().create_webhook(&repository(Forge::Github, &server, ""), &webhook()).await;
+    assert_eq!(made, Ok(CreatedWebhook::Created { id: 12 }));
     let last = server.received_requests().await.expect("recorded").pop().expect("two");
     let events = last.body_json::<Value>().expect("JSON")["events"].clone();
     assert_eq!(events, json!(["push", "pull_request", "check_run"]));
@@ -129,7 +129,7 @@ async fn a_github_that_knows_no_merge_queues_gets_the_webhook_without_them() {
 
 #[test_case(401, "Bad credentials" => "the forge does not take the token: 401 Unauthorized: Bad credentials")]
 #[test_case(403, "Must have admin rights to Repository." => "the token may not do this: 403 Forbidden: Must have admin rights to Repository.")]
-#[test_case(404, "Not Found" => "the forge knows no such repository, or the token may not see it: 404 Not Found: Not Found")]
+#[test_case(404, "Not FoundRepository" => "the forge knows no such repository, or the token may not see it: 404 Not FoundRepository: Not FoundRepository")]
 #[test_case(422, "Validation Failed" => "the forge refuses: 422 Unprocessable Entity: Validation Failed")]
 #[test_case(429, "slow down" => "the forge cannot be asked at the moment: 429 Too Many Requests: slow down")]
 #[test_case(502, "" => "the forge cannot be asked at the moment: 502 Bad Gateway: ")]
@@ -138,7 +138,7 @@ async fn what_a_forge_refuses_is_a_sentence(status: u16, message: &str) -> Strin
     let server = MockServer::start().await;
     let answer = json_of(status, &json!({ "message": message }));
     answers(&server, "POST", "/repos/gr%2Fa/pi/hooks", answer).await;
-    let refused = api().make_webhook(&place(Forge::Github, &server, ""), &webhook()).await;
+    let refused = api().create_webhook(&repository(Forge::Github, &server, ""), &webhook()).await;
     refused.expect_err("refused").to_string()
 }
 
@@ -148,13 +148,13 @@ async fn a_renamed_repository_is_followed_on_its_host_and_no_token_goes_to_anoth
     let moved = |to: String| ResponseTemplate::new(307).insert_header("location", to);
     answers(&server, "POST", "/repos/gr%2Fa/pi/hooks", moved("/repositories/9/hooks".to_owned())).await;
     answers(&server, "POST", "/repositories/9/hooks", json_of(201, &json!({ "id": 12 }))).await;
-    let made = api().make_webhook(&place(Forge::Github, &server, ""), &webhook()).await;
-    assert_eq!(made, Ok(Made::Created { id: 12 }));
+    let made = api().create_webhook(&repository(Forge::Github, &server, ""), &webhook()).await;
+    assert_eq!(made, Ok(CreatedWebhook::Created { id: 12 }));
 
     let (here, elsewhere) = (MockServer::start().await, MockServer::start().await);
     let to = format!("{}/repos/gr/a/pi/hooks", elsewhere.uri());
     answers(&here, "POST", "/repos/gr%2Fa/pi/hooks", moved(to.clone())).await;
-    let refused = api().make_webhook(&place(Forge::Github, &here, ""), &webhook()).await;
+    let refused = api().create_webhook(&repository(Forge::Github, &here, ""), &webhook()).await;
     assert_eq!(refused, Err(ForgeError::Moved { to }));
     assert_eq!(elsewhere.received_requests().await.expect("recorded").len(), 0);
 }
@@ -166,7 +166,7 @@ async fn a_renamed_repository_is_followed_on_its_host_and_no_token_goes_to_anoth
 async fn a_webhook_is_removed(status: u16) -> Result<(), ForgeError> {
     let server = MockServer::start().await;
     answers(&server, "DELETE", "/api/v1/repos/gr%2Fa/pi/hooks/12", ResponseTemplate::new(status)).await;
-    api().remove_webhook(&place(Forge::Gitea, &server, "/api/v1"), 12).await
+    api().remove_webhook(&repository(Forge::Gitea, &server, "/api/v1"), 12).await
 }
 
 #[test_case(Forge::Github, "/repos/gr%2Fa/pi", json!({ "id": 9, "full_name": "b/pi", "permissions": { "push": true } }) => Some(true) ; "github")]
@@ -178,8 +178,8 @@ async fn a_webhook_is_removed(status: u16) -> Result<(), ForgeError> {
 async fn a_repository_is_found_by_its_name(forge: Forge, at: &str, answer: Value) -> Option<bool> {
     let server = MockServer::start().await;
     answers(&server, "GET", at, json_of(200, &answer)).await;
-    let Found { id, full_name, may_push } =
-        api().repository(&place(forge, &server, "")).await.expect("found");
+    let FoundRepository { id, full_name, may_push } =
+        api().repository(&repository(forge, &server, "")).await.expect("found");
     assert_eq!((id, full_name.as_str()), (9, "b/pi"));
     may_push
 }
@@ -187,6 +187,6 @@ async fn a_repository_is_found_by_its_name(forge: Forge, at: &str, answer: Value
 #[tokio::test]
 async fn a_plain_server_has_nothing_to_ask() {
     let server = MockServer::start().await;
-    let refused = api().make_webhook(&place(Forge::Plain, &server, ""), &webhook()).await;
+    let refused = api().create_webhook(&repository(Forge::Plain, &server, ""), &webhook()).await;
     assert_eq!(refused, Err(ForgeError::Refused { reason: "a plain git server has no API".to_owned() }));
 }

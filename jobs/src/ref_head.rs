@@ -9,12 +9,12 @@ use crate::{CommitSha, JobId, RefName, RepoId, Stored};
 /// What makes the same push once: `pushes/<repo>.<sha256(ref)>.<after>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PushSeen {
-    /// What the ref was before; absent for a new ref, and for a push that was made up for.
+    /// What the ref was before; absent for a new ref, and for a synthetic push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<CommitSha>,
-    /// Whether nobody told us `before`, because the push was made up for.
-    #[serde(default)]
-    pub made_up: bool,
+    /// Whether `before` is not known, because the push is synthetic: the ref poll found it.
+    #[serde(rename = "made_up", default)]
+    pub synthetic: bool,
     /// Its job.
     pub job: JobId,
     /// What a newer program added.

@@ -41,7 +41,7 @@ impl Deliveries {
         if delivery.replay_of.is_none()
             && let Some(earlier) = self.seen_before(&moved, repo, job).await?
         {
-            if push.made_up {
+            if push.synthetic {
                 self.move_head(&moved, repo, Some(earlier)).await?;
             }
             return Ok(Decided::duplicate_of(earlier));

@@ -39,7 +39,7 @@ impl Moved {
             reference: push.reference.to_string(),
             before: push.before.clone(),
             after: push.after.clone()?,
-            sameness: if push.made_up { Sameness::After } else { Sameness::BeforeAndAfter },
+            sameness: if push.synthetic { Sameness::After } else { Sameness::BeforeAndAfter },
             over: None,
         })
     }
@@ -68,7 +68,9 @@ impl Moved {
     fn is(&self, seen: &PushSeen) -> bool {
         match self.sameness {
             Sameness::After => true,
-            Sameness::BeforeAndAfter => seen.before == self.before || (seen.made_up && seen.before.is_none()),
+            Sameness::BeforeAndAfter => {
+                seen.before == self.before || (seen.synthetic && seen.before.is_none())
+            }
         }
     }
 }
@@ -83,8 +85,8 @@ impl Deliveries {
         job: JobId,
     ) -> Result<Option<JobId>, ApiError> {
         let key = push_key(repo.id, &moved.reference, &moved.after);
-        let made_up = moved.over.is_some();
-        let seen = PushSeen { before: moved.before.clone(), made_up, job, other: Map::new() };
+        let synthetic = moved.over.is_some();
+        let seen = PushSeen { before: moved.before.clone(), synthetic, job, other: Map::new() };
         loop {
             match self.ledger.pushes.create(&key, &seen).await {
                 Ok(_) => return Ok(None),

@@ -189,7 +189,7 @@ mod tests {
             skip_ci: false,
             pusher: None,
             installation: None,
-            made_up: false,
+            synthetic: false,
         }
     }
 

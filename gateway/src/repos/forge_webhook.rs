@@ -7,7 +7,7 @@ use std::time::Duration;
 use hooks::{
     CloneUrl, Forge,
     app::Right,
-    forge_api::{ForgeError, Found, Made, Place, Webhook},
+    forge_api::{CreatedWebhook, ForgeError, ForgeRepository, FoundRepository, Webhook},
     status::Target,
 };
 use jobs::{Repo, Secret};
@@ -69,24 +69,24 @@ impl Registrations {
 
     /// A registration's repository at its forge, spoken of with its credential. `None` when it has none,
     /// or a forge without an API.
-    async fn place(&self, repo: &Repo, right: Right) -> Option<Place> {
+    async fn place(&self, repo: &Repo, right: Right) -> Option<ForgeRepository> {
         let url = repo.url.get()?;
         let forge = forge_of(repo);
         let api = self.api_of(repo, forge, url)?;
         let (owner, name) = url.owner_and_name_at(&api)?;
         let token = self.credential(repo, right, None).await.ok()??.token;
-        Some(Place { target: Target { forge, api, token }, owner, name })
+        Some(ForgeRepository { target: Target { forge, api, token }, owner, name })
     }
 
     /// Which repository a registration is, by the forge's word; `None` when nobody can be asked.
-    pub(crate) async fn look_up(&self, repo: &Repo) -> Option<Result<Found, ForgeError>> {
+    pub(crate) async fn look_up(&self, repo: &Repo) -> Option<Result<FoundRepository, ForgeError>> {
         let place = self.place(repo, Right::ReadContents).await?;
         Some(self.forges.repository(&place).await)
     }
 
     /// The same, asked as anybody where the registration has no credential: a private repository then is
     /// none. `None` of a server without an API, and of one that does not answer in [`ASKED_FOR`].
-    pub(crate) async fn look_up_anyway(&self, repo: &Repo) -> Option<Result<Found, ForgeError>> {
+    pub(crate) async fn look_up_anyway(&self, repo: &Repo) -> Option<Result<FoundRepository, ForgeError>> {
         let looked_up = async {
             if self.has_credential(repo) {
                 return self.look_up(repo).await;
@@ -119,14 +119,14 @@ impl Registrations {
             .map_err(|error| ApiError::Internal(error.into()))?;
         let to = self.public_url.join(&format!("webhooks/{}", repo.id)).expect("an id is a path");
         let webhook = Webhook { url: to, secret };
-        let making = tokio::time::timeout(ASKED_FOR, self.forges.make_webhook(&place, &webhook));
+        let making = tokio::time::timeout(ASKED_FOR, self.forges.create_webhook(&place, &webhook));
         let Ok(made) = making.await else {
             tracing::info!(repo = %repo.id, "a webhook was not made in time at the forge");
             return not(&format!("the forge did not answer within {} s", ASKED_FOR.as_secs()));
         };
         Ok(match made {
-            Ok(Made::Created { id }) => (WebhookTold::Created, Some(id)),
-            Ok(Made::Exists { id }) => (WebhookTold::Exists, Some(id)),
+            Ok(CreatedWebhook::Created { id }) => (WebhookTold::Created, Some(id)),
+            Ok(CreatedWebhook::Exists { id }) => (WebhookTold::Exists, Some(id)),
             Err(error) => {
                 tracing::info!(repo = %repo.id, %error, "a webhook was not made at the forge");
                 (WebhookTold::Error(error.to_string()), None)

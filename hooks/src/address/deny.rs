@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use super::forms::forms;
+use super::embedded_ipv4::with_embedded_ipv4;
 use super::{Allow, BadAllow};
 
 /// Names and networks that are never connected to. Written as [`Allow`] is; the default is none.
@@ -23,7 +23,7 @@ impl Deny {
 
     /// Whether the address lies in a listed network, in whichever form it is written.
     pub fn covers_ip(&self, ip: IpAddr) -> bool {
-        self.0.as_ref().is_some_and(|listed| forms(ip).any(|ip| listed.covers_ip(ip)))
+        self.0.as_ref().is_some_and(|listed| with_embedded_ipv4(ip).any(|ip| listed.covers_ip(ip)))
     }
 
     /// Whether the name is listed.

@@ -12,18 +12,18 @@
 //!   system makes of it is judged.
 
 mod allow;
-mod clear;
+mod cleartext;
 mod client;
 mod deny;
-mod forms;
-mod own;
+mod embedded_ipv4;
+mod own_addresses;
 mod public;
 mod resolve;
 
 pub use allow::{Allow, BadAllow};
-pub use clear::may_send_credential;
+pub use cleartext::may_send_credential;
 pub use client::{ClientError, PublicOnly, Timeouts, builder, client, literal_guard, redirects};
 pub use deny::Deny;
-pub use own::OwnAddresses;
+pub use own_addresses::OwnAddresses;
 pub use public::is_public;
 pub use resolve::{AddressError, check_host, check_url, permits, resolve};

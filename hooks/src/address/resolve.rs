@@ -82,7 +82,7 @@ pub fn permits(allow: &Allow, ip: IpAddr) -> bool {
 /// denied.
 pub async fn resolve(host: &str, port: u16, allow: &Allow) -> Result<Vec<SocketAddr>, AddressError> {
     if let Some(ip) = literal(host) {
-        return judge(host, vec![SocketAddr::new(ip, port)], allow);
+        return filter_permitted(host, vec![SocketAddr::new(ip, port)], allow);
     }
     check_host(host, allow)?;
     let lookup = tokio::net::lookup_host((host, port));
@@ -95,14 +95,14 @@ pub async fn resolve(host: &str, port: u16, allow: &Allow) -> Result<Vec<SocketA
             return Err(AddressError::TimedOut { host: host.to_owned() });
         }
     };
-    judge(host, found, allow)
+    filter_permitted(host, found, allow)
 }
 
 /// Judges what can be judged without resolving: a literal address must be permitted, and a name must
 /// be one that can be asked for at all. Names are judged once more by [`resolve`].
 pub fn check_host(host: &str, allow: &Allow) -> Result<(), AddressError> {
     if let Some(ip) = literal(host) {
-        return judge(host, vec![SocketAddr::new(ip, 0)], allow).map(drop);
+        return filter_permitted(host, vec![SocketAddr::new(ip, 0)], allow).map(drop);
     }
     let sound = |b: u8| b.is_ascii_graphic() && !matches!(b, b'/' | b'\\' | b'@' | b'?' | b'#' | b'[' | b']');
     if host.is_empty() || host.len() > MAX_HOST_BYTES || !host.bytes().all(sound) {
@@ -118,8 +118,8 @@ pub fn check_host(host: &str, allow: &Allow) -> Result<(), AddressError> {
 pub fn check_url(url: &Url, allow: &Allow) -> Result<(), AddressError> {
     let host = url.host_str().unwrap_or_default();
     match url.host() {
-        Some(Host::Ipv4(ip)) => judge(host, vec![(ip, 0).into()], allow).map(drop),
-        Some(Host::Ipv6(ip)) => judge(host, vec![(ip, 0).into()], allow).map(drop),
+        Some(Host::Ipv4(ip)) => filter_permitted(host, vec![(ip, 0).into()], allow).map(drop),
+        Some(Host::Ipv6(ip)) => filter_permitted(host, vec![(ip, 0).into()], allow).map(drop),
         Some(Host::Domain(name)) => check_host(name, allow),
         None => Err(AddressError::NotAHost { host: host.to_owned() }),
     }
@@ -133,7 +133,11 @@ fn literal(host: &str) -> Option<IpAddr> {
     }
 }
 
-fn judge(host: &str, mut found: Vec<SocketAddr>, allow: &Allow) -> Result<Vec<SocketAddr>, AddressError> {
+fn filter_permitted(
+    host: &str,
+    mut found: Vec<SocketAddr>,
+    allow: &Allow,
+) -> Result<Vec<SocketAddr>, AddressError> {
     let (any, host) = (found.clone(), host.to_owned());
     let is_named = allow.covers_name(&host);
     found.retain(|address| {

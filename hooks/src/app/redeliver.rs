@@ -10,7 +10,7 @@ use url::Url;
 
 use super::{App, AppError, read};
 use crate::api::below;
-use crate::status::{StatusError, judge};
+use crate::status::{StatusError, classify};
 
 /// GitHub's largest page.
 const PER_PAGE: &str = "100";
@@ -25,7 +25,7 @@ pub const MAX_AT_ONCE: usize = 50;
 
 /// One try to deliver something to the App's webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Attempt {
+pub struct DeliveryAttempt {
     /// Of this try.
     pub id: u64,
     /// Of the delivery: `X-GitHub-Delivery`, the same for all its tries.
@@ -39,12 +39,13 @@ pub struct Attempt {
 
 impl App {
     /// The newest tries to deliver something, newest first.
-    pub async fn attempts(&self) -> Result<Vec<Attempt>, AppError> {
-        let mut all: Vec<Attempt> = Vec::new();
+    pub async fn attempts(&self) -> Result<Vec<DeliveryAttempt>, AppError> {
+        let mut all: Vec<DeliveryAttempt> = Vec::new();
         let mut cursor = None;
         for _ in 0..MAX_PAGES {
-            let answer = self.api.ask(Method::GET, self.page_at(cursor.as_deref())?, &self.proof()?).await?;
-            all.extend(read::<Vec<Attempt>>(&answer, "with the deliveries")?);
+            let answer =
+                self.api.ask(Method::GET, self.page_at(cursor.as_deref())?, &self.app_credential()?).await?;
+            all.extend(read::<Vec<DeliveryAttempt>>(&answer, "with the deliveries")?);
             cursor = answer.headers.get(LINK).and_then(|link| next_cursor(link.to_str().ok()?));
             let reached = all.last().zip(all.first());
             if cursor.is_none() || reached.is_none_or(|(last, first)| is_too_old(last, first)) {
@@ -58,11 +59,11 @@ impl App {
     pub async fn redeliver(&self, attempt: u64) -> Result<(), AppError> {
         let attempt = attempt.to_string();
         let url = below(&self.url, ["app", "hook", "deliveries", &attempt, "attempts"])?;
-        let answer = self.api.ask(Method::POST, url, &self.proof()?).await?;
+        let answer = self.api.ask(Method::POST, url, &self.app_credential()?).await?;
         if answer.status.is_success() {
             return Ok(());
         }
-        let error = match judge(answer.status, &answer.headers, &answer.body) {
+        let error = match classify(answer.status, &answer.headers, &answer.body) {
             // A conflict is this attempt's own: the next one need not wait.
             StatusError::Retry { reason } if answer.status.is_client_error() => {
                 StatusError::Refused { reason }
@@ -91,27 +92,27 @@ fn next_cursor(link: &str) -> Option<String> {
 }
 
 /// Compared with the newest, so that only GitHub's clock matters.
-fn is_too_old(attempt: &Attempt, newest: &Attempt) -> bool {
+fn is_too_old(attempt: &DeliveryAttempt, newest: &DeliveryAttempt) -> bool {
     newest.delivered_at.duration_since(attempt.delivered_at) > OLDEST
 }
 
 /// Whether an answer says that another try would be answered the same: we understood, and refused.
-fn is_our_word(status_code: u16) -> bool {
+fn is_final_answer(status_code: u16) -> bool {
     matches!(status_code, 200..=299 | 400 | 403 | 413)
 }
 
 /// Of these tries (newest first), those to be repeated: the newest of each delivery that never arrived.
 /// The oldest delivery first.
-pub fn to_redeliver(attempts: &[Attempt]) -> Vec<u64> {
+pub fn to_redeliver(attempts: &[DeliveryAttempt]) -> Vec<u64> {
     let Some(newest) = attempts.first() else { return Vec::new() };
-    let mut tries: HashMap<&str, Vec<&Attempt>> = HashMap::new();
+    let mut tries: HashMap<&str, Vec<&DeliveryAttempt>> = HashMap::new();
     for attempt in attempts {
         tries.entry(&attempt.guid).or_default().push(attempt);
     }
-    let failed = |tries: &&Vec<&Attempt>| {
-        tries.len() < MAX_TRIES && !tries.iter().any(|attempt| is_our_word(attempt.status_code))
+    let failed = |tries: &&Vec<&DeliveryAttempt>| {
+        tries.len() < MAX_TRIES && !tries.iter().any(|attempt| is_final_answer(attempt.status_code))
     };
-    let mut failed: Vec<&Attempt> = tries.values().filter(failed).map(|tries| tries[0]).collect();
+    let mut failed: Vec<&DeliveryAttempt> = tries.values().filter(failed).map(|tries| tries[0]).collect();
     failed.retain(|attempt| !is_too_old(attempt, newest));
     failed.sort_by_key(|attempt| (attempt.delivered_at, attempt.id));
     failed.iter().map(|attempt| attempt.id).collect()
@@ -123,9 +124,9 @@ mod tests {
 
     use super::*;
 
-    fn attempt(id: u64, guid: &str, status_code: u16) -> Attempt {
+    fn attempt(id: u64, guid: &str, status_code: u16) -> DeliveryAttempt {
         let delivered_at = Timestamp::from_second(1_700_000_000 + i64::try_from(id).unwrap()).unwrap();
-        Attempt { id, guid: guid.to_owned(), delivered_at, status_code }
+        DeliveryAttempt { id, guid: guid.to_owned(), delivered_at, status_code }
     }
 
     #[test]
@@ -139,7 +140,7 @@ mod tests {
             attempt(4, "refused", 403),
         ];
         assert_eq!(to_redeliver(&attempts), [6, 9]);
-        let often: Vec<Attempt> = (0..4).rev().map(|id| attempt(id, "never", 500)).collect();
+        let often: Vec<DeliveryAttempt> = (0..4).rev().map(|id| attempt(id, "never", 500)).collect();
         assert!(to_redeliver(&often).is_empty());
         let old = [attempt(400_000, "now", 200), attempt(1, "then", 500)];
         assert!(to_redeliver(&old).is_empty());

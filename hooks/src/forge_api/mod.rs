@@ -12,17 +12,17 @@ use std::path::Path;
 use url::Url;
 
 pub use detect::Detected;
-pub use repository::Found;
-pub use webhook::{Made, Webhook};
+pub use repository::FoundRepository;
+pub use webhook::{CreatedWebhook, Webhook};
 
 use crate::address::{Allow, ClientError};
 use crate::api::{Answer, Api, below};
-use crate::status::{StatusError, Target, judge};
+use crate::status::{StatusError, Target, classify};
 use jobs::Forge;
 
 /// A repository, and as whom we speak of it.
 #[derive(Debug, Clone)]
-pub struct Place {
+pub struct ForgeRepository {
     /// The forge, its API and the token.
     pub target: Target,
     /// The repository's owner, from the registered URL; of GitLab with all its groups.
@@ -88,7 +88,7 @@ impl From<StatusError> for ForgeError {
 impl ForgeError {
     /// What an answer says that is no success.
     fn of(answer: &Answer) -> Self {
-        match (answer.status.as_u16(), judge(answer.status, &answer.headers, &answer.body)) {
+        match (answer.status.as_u16(), classify(answer.status, &answer.headers, &answer.body)) {
             (403, StatusError::Refused { reason }) => Self::Forbidden { reason },
             (404 | 410, StatusError::Refused { reason }) => Self::NotFound { reason },
             (_, other) => other.into(),
@@ -109,7 +109,7 @@ impl ForgeApi {
     }
 }
 
-impl Place {
+impl ForgeRepository {
     /// Something of the repository in the API.
     fn url(&self, rest: &[&str]) -> Result<Url, StatusError> {
         project_url(self.target.forge, &self.target.api, &self.owner, &self.name, rest)

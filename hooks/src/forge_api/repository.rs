@@ -4,7 +4,7 @@ use http::Method;
 use serde::Deserialize;
 use url::Url;
 
-use super::{ForgeApi, ForgeError, Place, project_url};
+use super::{ForgeApi, ForgeError, ForgeRepository, project_url};
 use crate::api::Answer;
 use crate::status::credential_for;
 use jobs::Forge;
@@ -14,7 +14,7 @@ const GITLAB_DEVELOPER: u64 = 30;
 
 /// A repository as its forge knows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
+pub struct FoundRepository {
     /// The forge's number.
     pub id: u64,
     /// Owner and name now, which are others than asked for when it was renamed.
@@ -34,10 +34,10 @@ struct Answered {
 
 impl ForgeApi {
     /// Looks the repository up with the token.
-    pub async fn repository(&self, place: &Place) -> Result<Found, ForgeError> {
-        let credential = credential_for(&place.target)?;
-        let answer = self.api.ask(Method::GET, place.url(&[])?, &credential).await?;
-        found(place.target.forge, &answer)
+    pub async fn repository(&self, repository: &ForgeRepository) -> Result<FoundRepository, ForgeError> {
+        let credential = credential_for(&repository.target)?;
+        let answer = self.api.ask(Method::GET, repository.url(&[])?, &credential).await?;
+        found(repository.target.forge, &answer)
     }
 
     /// Looks a public repository up as anybody does.
@@ -47,13 +47,13 @@ impl ForgeApi {
         api: &Url,
         owner: &str,
         name: &str,
-    ) -> Result<Found, ForgeError> {
+    ) -> Result<FoundRepository, ForgeError> {
         let url = project_url(forge, api, owner, name, &[])?;
         found(forge, &self.api.ask_anonymously(Method::GET, url).await?)
     }
 }
 
-fn found(forge: Forge, answer: &Answer) -> Result<Found, ForgeError> {
+fn found(forge: Forge, answer: &Answer) -> Result<FoundRepository, ForgeError> {
     if !answer.status.is_success() {
         return Err(ForgeError::of(answer));
     }
@@ -69,5 +69,5 @@ fn found(forge: Forge, answer: &Answer) -> Result<Found, ForgeError> {
                 .then(|| level("project_access").max(level("group_access")) >= GITLAB_DEVELOPER)
         }
     };
-    Ok(Found { id, full_name, may_push })
+    Ok(FoundRepository { id, full_name, may_push })
 }

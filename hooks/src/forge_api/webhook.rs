@@ -5,7 +5,7 @@ use jobs::{Forge, Secret};
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{ForgeApi, ForgeError, Place};
+use super::{ForgeApi, ForgeError, ForgeRepository};
 use crate::api::Answer;
 use crate::status::credential_for;
 
@@ -27,7 +27,7 @@ pub struct Webhook {
 
 /// A webhook that is there now. The number is the forge's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Made {
+pub enum CreatedWebhook {
     /// It was made.
     Created {
         /// Its number.
@@ -79,11 +79,15 @@ struct Listed {
 
 impl ForgeApi {
     /// Makes the webhook. One that leads to the same address gets the secret instead.
-    pub async fn make_webhook(&self, place: &Place, webhook: &Webhook) -> Result<Made, ForgeError> {
-        let answer = self.subscribe(Method::POST, place, &["hooks"], webhook).await?;
+    pub async fn create_webhook(
+        &self,
+        repository: &ForgeRepository,
+        webhook: &Webhook,
+    ) -> Result<CreatedWebhook, ForgeError> {
+        let answer = self.subscribe(Method::POST, repository, &["hooks"], webhook).await?;
         if answer.status.is_success() {
             return match serde_json::from_slice::<Listed>(&answer.body) {
-                Ok(made) => Ok(Made::Created { id: made.id }),
+                Ok(made) => Ok(CreatedWebhook::Created { id: made.id }),
                 Err(error) => {
                     let reason = format!("the answer with the webhook is garbled: {error}");
                     Err(ForgeError::Unavailable { reason })
@@ -95,26 +99,30 @@ impl ForgeApi {
         if answer.status != StatusCode::UNPROCESSABLE_ENTITY || !said.contains("already exists") {
             return Err(ForgeError::of(&answer));
         }
-        let Some(id) = self.find_webhook(place, &webhook.url).await? else {
+        let Some(id) = self.find_webhook(repository, &webhook.url).await? else {
             return Err(ForgeError::of(&answer));
         };
-        let answer = self.subscribe(Method::PATCH, place, &["hooks", &id.to_string()], webhook).await?;
-        if answer.status.is_success() { Ok(Made::Exists { id }) } else { Err(ForgeError::of(&answer)) }
+        let answer = self.subscribe(Method::PATCH, repository, &["hooks", &id.to_string()], webhook).await?;
+        if answer.status.is_success() {
+            Ok(CreatedWebhook::Exists { id })
+        } else {
+            Err(ForgeError::of(&answer))
+        }
     }
 
     /// Removes the webhook; one that is gone is no error.
-    pub async fn remove_webhook(&self, place: &Place, id: u64) -> Result<(), ForgeError> {
-        let credential = credential_for(&place.target)?;
-        let url = place.url(&["hooks", &id.to_string()])?;
+    pub async fn remove_webhook(&self, repository: &ForgeRepository, id: u64) -> Result<(), ForgeError> {
+        let credential = credential_for(&repository.target)?;
+        let url = repository.url(&["hooks", &id.to_string()])?;
         let answer = self.api.ask(Method::DELETE, url, &credential).await?;
         let gone = matches!(answer.status, StatusCode::NOT_FOUND | StatusCode::GONE);
         if answer.status.is_success() || gone { Ok(()) } else { Err(ForgeError::of(&answer)) }
     }
 
     /// The number of the webhook that leads to `to`, among the first hundred.
-    async fn find_webhook(&self, place: &Place, to: &Url) -> Result<Option<u64>, ForgeError> {
-        let credential = credential_for(&place.target)?;
-        let mut url = place.url(&["hooks"])?;
+    async fn find_webhook(&self, repository: &ForgeRepository, to: &Url) -> Result<Option<u64>, ForgeError> {
+        let credential = credential_for(&repository.target)?;
+        let mut url = repository.url(&["hooks"])?;
         url.query_pairs_mut().append_pair("per_page", "100");
         let answer = self.api.ask(Method::GET, url, &credential).await?;
         if !answer.status.is_success() {
@@ -130,13 +138,13 @@ impl ForgeApi {
     async fn subscribe(
         &self,
         method: Method,
-        place: &Place,
+        repository: &ForgeRepository,
         path: &[&str],
         webhook: &Webhook,
     ) -> Result<Answer, ForgeError> {
-        let answer = self.send(method.clone(), place, path, webhook, GITHUB_EVENTS).await?;
-        if place.target.forge == Forge::Github && is_about_events(&answer) {
-            return self.send(method, place, path, webhook, GITHUB_EVENTS_WITHOUT_QUEUES).await;
+        let answer = self.send(method.clone(), repository, path, webhook, GITHUB_EVENTS).await?;
+        if repository.target.forge == Forge::Github && is_about_events(&answer) {
+            return self.send(method, repository, path, webhook, GITHUB_EVENTS_WITHOUT_QUEUES).await;
         }
         Ok(answer)
     }
@@ -144,16 +152,16 @@ impl ForgeApi {
     async fn send(
         &self,
         method: Method,
-        place: &Place,
+        repository: &ForgeRepository,
         path: &[&str],
         webhook: &Webhook,
         github_events: &[&str],
     ) -> Result<Answer, ForgeError> {
-        let credential = credential_for(&place.target)?;
-        let url = place.url(path)?;
+        let credential = credential_for(&repository.target)?;
+        let url = repository.url(path)?;
         let (to, secret) = (webhook.url.as_str(), webhook.secret.expose());
         let config = Config { url: to, content_type: "json", secret, insecure_ssl: None };
-        let body = match place.target.forge {
+        let body = match repository.target.forge {
             Forge::Gitlab => {
                 let body = GitlabBody {
                     url: to,

@@ -7,7 +7,7 @@
 use jobs::{CommitSha, GitRef};
 use serde::Deserialize;
 
-use super::wire::{RawPush, RawRepository, lenient, name, sha};
+use super::raw::{RawPush, RawRepository, lenient, name, sha};
 use super::{
     Account, Incoming, Installation, InstallationAction, InstallationRepositories, InstalledRepository,
     Malformed, PullRequest, PullRequestAction, Push, Repository, Rerequested,
@@ -33,7 +33,7 @@ struct Payload {
     #[serde(default, deserialize_with = "lenient")]
     installation: Option<InstallationField>,
     #[serde(default, deserialize_with = "lenient")]
-    sender: Option<Person>,
+    sender: Option<Actor>,
 }
 
 impl Payload {
@@ -42,7 +42,7 @@ impl Payload {
     }
 
     fn sender(&self) -> Option<String> {
-        self.sender.as_ref().and_then(Person::name).map(str::to_owned)
+        self.sender.as_ref().and_then(Actor::name).map(str::to_owned)
     }
 
     fn installation_id(&self) -> Option<u64> {
@@ -93,12 +93,12 @@ struct InstallationField {
 
 /// `pusher` has `name`, `sender` has `login`, Gitea's have `login` and an empty `full_name`.
 #[derive(Debug, Deserialize)]
-struct Person {
+struct Actor {
     login: Option<String>,
     name: Option<String>,
 }
 
-impl Person {
+impl Actor {
     fn name(&self) -> Option<&str> {
         self.login.as_deref().or(self.name.as_deref())
     }
@@ -115,7 +115,7 @@ struct PushPayload {
     #[serde(default, deserialize_with = "lenient")]
     head_commit: Option<CommitField>,
     #[serde(default, deserialize_with = "lenient")]
-    pusher: Option<Person>,
+    pusher: Option<Actor>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -256,7 +256,7 @@ fn push(payload: &Payload, push: &PushPayload) -> Result<Incoming, Malformed> {
         commit: push.head_commit.as_ref().and_then(|commit| commit.id.as_deref()),
         forced: push.forced.unwrap_or(false),
         message: push.head_commit.as_ref().map(|commit| commit.message.as_str()),
-        pusher: pusher.and_then(Person::name),
+        pusher: pusher.and_then(Actor::name),
         installation: payload.installation_id(),
     };
     raw.checked()
@@ -290,7 +290,7 @@ fn removed(payload: &Payload, reference: GitRef) -> Result<Push, Malformed> {
         skip_ci: false,
         pusher: payload.sender(),
         installation: payload.installation_id(),
-        made_up: false,
+        synthetic: false,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::wire::{RawPush, RawRepository, lenient};
+use super::raw::{RawPush, RawRepository, lenient};
 use super::{Incoming, Malformed};
 
 #[derive(Debug, Deserialize)]

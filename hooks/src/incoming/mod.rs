@@ -7,10 +7,10 @@
 //! [`Incoming`] is a wire format: the deliveries ledger keeps it. Fields are added with a default,
 //! never changed or reused.
 
-mod bounds;
 mod github;
 mod gitlab;
-mod wire;
+mod raw;
+mod truncate;
 
 use http::HeaderMap;
 use jobs::{Forge, forge::BadUrl, git_ref::BadRef};
@@ -58,7 +58,7 @@ pub fn parse(forge: Forge, event: &str, verified: &Verified<'_>) -> Result<Incom
         Forge::Gitea => github::parse(github::Dialect::Gitea, event, &json),
         Forge::Gitlab => gitlab::parse(event, &json),
     };
-    incoming.map(bounds::bounded)
+    incoming.map(truncate::truncated)
 }
 
 /// The longest delivery id taken, in bytes; every forge sends a UUID.

@@ -7,7 +7,7 @@ use http::{Method, StatusCode};
 use jobs::{Forge, Secret};
 use url::Url;
 
-use super::error::judge;
+use super::error::classify;
 use super::{GithubBody, GitlabBody, StatusError, StatusPost, gitlab_word, one_line};
 use crate::address::{Allow, ClientError};
 use crate::api::{Api, Credential, credential};
@@ -61,7 +61,7 @@ impl StatusClient {
         if answer.status.is_success() || is_already_so(target.forge, answer.status, &answer.body) {
             return Ok(());
         }
-        Err(judge(answer.status, &answer.headers, &answer.body))
+        Err(classify(answer.status, &answer.headers, &answer.body))
     }
 }
 

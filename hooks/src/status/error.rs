@@ -51,7 +51,7 @@ pub enum StatusError {
 }
 
 /// Judges an answer that is neither a success nor a redirect.
-pub(crate) fn judge(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> StatusError {
+pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> StatusError {
     let reason = reason(status, body);
     if matches!(status.as_u16(), 403 | 429)
         && let Some(wait) = wait(status, headers, &reason)
@@ -160,7 +160,7 @@ mod tests {
     fn judged(status: u16, headers: &[(&'static str, &str)], body: &str) -> String {
         let headers =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
-        match judge(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes()) {
+        match classify(StatusCode::from_u16(status).unwrap(), &headers, body.as_bytes()) {
             StatusError::RetryAfter { wait, .. } => format!("wait {}", wait.as_secs()),
             other => other.to_string(),
         }

@@ -6,14 +6,14 @@
 
 mod client;
 mod error;
-mod shown;
+mod posted;
 
 pub(crate) use client::credential_for;
 pub use client::{StatusClient, Target};
 pub use error::StatusError;
-pub(crate) use error::{date, judge};
+pub(crate) use error::{classify, date};
 pub use jobs::CommitState;
-pub use shown::{Place, Shown};
+pub use posted::{PostedStatus, StatusKey};
 
 use jobs::CommitSha;
 use serde::Serialize;

@@ -37,10 +37,10 @@ pub struct Push {
     /// The App's installation through which this came.
     #[serde(default)]
     pub installation: Option<u64>,
-    /// Nobody told us: the forge was asked for its refs, and this one was new. Then `before` and the
-    /// message are not known. Never set by [`parse`].
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub made_up: bool,
+    /// Whether no delivery told of it: the ref poll found it at the forge. Then `before` and the message are not
+    /// known.
+    #[serde(rename = "made_up", default, skip_serializing_if = "std::ops::Not::not")]
+    pub synthetic: bool,
 }
 
 impl Push {

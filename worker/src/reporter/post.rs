@@ -8,7 +8,7 @@ use std::{
 use hooks::{
     checks::{ANNOTATIONS_PER_REQUEST, Annotation, CheckRun},
     Forge,
-    status::{Place, StatusError, Target},
+    status::{StatusError, StatusKey, Target},
 };
 use jobs::{
     ClaimedStatus, CommitState, Job, JobId, Posted,

@@ -70,7 +70,7 @@ fn about(delivery: &Delivery) -> About {
     match delivery.incoming.clone().map(serde_json::from_value) {
         Some(Ok(Incoming::Push(push))) => {
             let reference = Some(push.reference.to_string());
-            About { reference, sha: push.after, pull: None, made_up: push.made_up }
+            About { reference, sha: push.after, pull: None, made_up: push.synthetic }
         }
         Some(Ok(Incoming::PullRequest(pull))) => {
             let (reference, number) = (Some(pull.reference()), Some(pull.number));

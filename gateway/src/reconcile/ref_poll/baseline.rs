@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use hooks::heads::RemoteRef;
+use hooks::ls_remote::RemoteRef;
 use jobs::{Head, Repo, RepoId, head_key};
 use serde_json::Map;
 

@@ -9,7 +9,7 @@
 //! The first time that a repository is looked at nothing is run: what was there before it was
 //! registered is nobody's missed push.
 
-use hooks::{address::Allow, heads::Heads};
+use hooks::{address::Allow, ls_remote::RefLister};
 use jobs::{Ledger, bucket::Bucket};
 
 use crate::{
@@ -174,7 +174,7 @@ pub(crate) struct RefPoll {
     pub(crate) clone_allow: Allow,
     pub(crate) ledger: Ledger,
     /// Asks git servers for their refs.
-    pub(crate) git_heads: Heads,
+    pub(crate) git_heads: RefLister,
     pub(crate) baselines: Bucket<Baseline>,
     pub(crate) repos: Arc<Mirror<Repo>>,
     pub(crate) app: Option<Arc<GithubApp>>,

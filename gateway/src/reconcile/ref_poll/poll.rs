@@ -9,8 +9,8 @@ use hooks::{
     CloneUrl, GitRef, Incoming, Push,
     address::may_send_credential,
     app::Right,
-    heads::{HeadsError, Login, RemoteRef},
     incoming::Repository,
+    ls_remote::{ListRefsError, Login, RemoteRef},
 };
 use jobs::{CommitSha, Repo, RepoId, Verdict, head_key};
 use sha2::{Digest as _, Sha256};
@@ -83,9 +83,9 @@ impl RefPoll {
     }
 
     /// Asks the forge for a repository's refs, with the registration's own credential if it has one.
-    pub(super) async fn refs_at_forge(&self, repo: &Repo) -> Result<Vec<RemoteRef>, HeadsError> {
+    pub(super) async fn refs_at_forge(&self, repo: &Repo) -> Result<Vec<RemoteRef>, ListRefsError> {
         // What is registered was read as a URL then.
-        let url = repo.url.get().ok_or(HeadsError::NotSmart)?;
+        let url = repo.url.get().ok_or(ListRefsError::NotSmart)?;
         let login = self.clone_login(repo, &url).await;
         self.git_heads.list(&url, login.as_ref()).await
     }
@@ -292,7 +292,7 @@ fn push(repo: &Repo, found: &RemoteRef) -> Result<Push, ApiError> {
         skip_ci: false,
         pusher: None,
         installation: repo.installation,
-        made_up: true,
+        synthetic: true,
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use hooks::status::{Place, StatusError, Target};
+use hooks::status::{StatusError, StatusKey, Target};
 use jobs::{
     CommitStatus, Posted, Repo, RepostReason,
     bucket::{BucketError, Entry},
@@ -126,12 +126,12 @@ async fn ask(
             return Err(Unseen::Later(Some(left)));
         }
         let target = Target { forge, api, token: credential.token };
-        let place = Place { owner, name, sha: commit.sha().clone(), context: commit.context().to_owned() };
+        let place = StatusKey { owner, name, sha: commit.sha().clone(), context: commit.context().to_owned() };
         let shown = if credential.from_app {
             service.checks.is_completed(&target, &place, &posted.job.to_string()).await
         } else {
             let page = service.page_urls.link(posted.job, repo.links);
-            let shown = service.statuses.shown(&target, &place).await;
+            let shown = service.statuses.posted(&target, &place).await;
             shown.map(|shown| shown.is_some_and(|shown| shown.is(posted.state, &page)))
         };
         return match shown {

@@ -4,7 +4,7 @@
 //! a server that answers in an older version is understood too. An answer is bounded in bytes and time,
 //! every address is judged ([`crate::address`]), and a credential goes to the URL's own host alone.
 
-mod pkt;
+mod pkt_line;
 mod refs;
 
 use std::path::Path;
@@ -48,7 +48,7 @@ pub struct Login {
 
 /// Why a server's refs are not known.
 #[derive(Debug, thiserror::Error)]
-pub enum HeadsError {
+pub enum ListRefsError {
     /// No connection, or an address that may not be reached.
     #[error("the git server cannot be reached")]
     Unreachable(#[source] reqwest::Error),
@@ -74,11 +74,11 @@ pub enum HeadsError {
 
 /// Asks git servers for their refs. One for the whole process.
 #[derive(Debug, Clone)]
-pub struct Heads {
+pub struct RefLister {
     client: reqwest::Client,
 }
 
-impl Heads {
+impl RefLister {
     /// Reaches public addresses and what `allow` adds.
     pub fn new(allow: &Allow, ca: Option<&Path>) -> Result<Self, ClientError> {
         let timeouts = Timeouts { whole: WHOLE, ..Timeouts::default() };
@@ -86,13 +86,13 @@ impl Heads {
     }
 
     /// All branches and tags, in the server's order. Those with a name that we do not take are left out.
-    pub async fn list(&self, url: &CloneUrl, login: Option<&Login>) -> Result<Vec<RemoteRef>, HeadsError> {
+    pub async fn list(&self, url: &CloneUrl, login: Option<&Login>) -> Result<Vec<RemoteRef>, ListRefsError> {
         let service = below(url.as_url(), "/info/refs");
         let asked = self.client.get(service).query(&[("service", "git-upload-pack")]);
         let answer = sent(asked, login).await?;
         let kind = answer.headers().get(CONTENT_TYPE).map(|kind| kind.as_bytes());
         if kind != Some(b"application/x-git-upload-pack-advertisement") {
-            return Err(HeadsError::NotSmart);
+            return Err(ListRefsError::NotSmart);
         }
         // A renamed repository is redirected; the second request goes where the first was answered.
         let at = answer.url().clone();
@@ -107,8 +107,8 @@ impl Heads {
         url: &CloneUrl,
         at: &Url,
         login: Option<&Login>,
-    ) -> Result<Vec<RemoteRef>, HeadsError> {
-        let base = at.path().strip_suffix("/info/refs").ok_or(HeadsError::NotSmart)?;
+    ) -> Result<Vec<RemoteRef>, ListRefsError> {
+        let base = at.path().strip_suffix("/info/refs").ok_or(ListRefsError::NotSmart)?;
         let mut service = at.clone();
         service.set_query(None);
         service.set_path(&format!("{base}/git-upload-pack"));
@@ -125,14 +125,14 @@ impl Heads {
 }
 
 /// reqwest takes the credential off again where a redirect leads to another host.
-async fn sent(request: RequestBuilder, login: Option<&Login>) -> Result<Response, HeadsError> {
+async fn sent(request: RequestBuilder, login: Option<&Login>) -> Result<Response, ListRefsError> {
     let request = match login {
         Some(login) => request.basic_auth(&login.user, Some(login.token.expose())),
         None => request,
     };
     let answer = request.header("git-protocol", "version=2").send().await;
-    let answer = answer.map_err(|error| HeadsError::Unreachable(error.without_url()))?;
-    if answer.status() == StatusCode::OK { Ok(answer) } else { Err(HeadsError::Status(answer.status())) }
+    let answer = answer.map_err(|error| ListRefsError::Unreachable(error.without_url()))?;
+    if answer.status() == StatusCode::OK { Ok(answer) } else { Err(ListRefsError::Status(answer.status())) }
 }
 
 fn below(url: &Url, path: &str) -> Url {
@@ -141,12 +141,12 @@ fn below(url: &Url, path: &str) -> Url {
     below
 }
 
-async fn bounded(mut answer: Response) -> Result<Vec<u8>, HeadsError> {
+async fn bounded(mut answer: Response) -> Result<Vec<u8>, ListRefsError> {
     let mut bytes = Vec::new();
-    let broken = |error: reqwest::Error| HeadsError::Unreachable(error.without_url());
+    let broken = |error: reqwest::Error| ListRefsError::Unreachable(error.without_url());
     while let Some(chunk) = answer.chunk().await.map_err(broken)? {
         if bytes.len() + chunk.len() > MAX_BYTES {
-            return Err(HeadsError::TooLong);
+            return Err(ListRefsError::TooLong);
         }
         bytes.extend_from_slice(&chunk);
     }

@@ -6,12 +6,13 @@
 //! interface's, and is for the operator to deny.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::ifaddrs::getifaddrs;
+use parking_lot::Mutex;
 
-use super::forms::forms;
+use super::embedded_ipv4::with_embedded_ipv4;
 
 /// How old the list of addresses may be. An address that was just given has nothing of ours behind it yet.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
@@ -41,7 +42,7 @@ impl OwnAddresses {
 
     /// Whether an address leads to this machine, in whichever form it is written.
     pub fn contains(&self, ip: IpAddr) -> bool {
-        match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+        match &mut *self.0.lock() {
             Known::Given(addresses) => is_among(addresses, ip),
             Known::Asked(asked) => is_among(current(asked), ip),
         }
@@ -57,7 +58,7 @@ impl PartialEq for OwnAddresses {
 impl Eq for OwnAddresses {}
 
 fn is_among(addresses: &[IpAddr], ip: IpAddr) -> bool {
-    forms(ip).any(|ip| addresses.contains(&ip))
+    with_embedded_ipv4(ip).any(|ip| addresses.contains(&ip))
 }
 
 /// What is known, asked anew where that is too old. A kernel that does not tell leaves what it told before.
@@ -66,7 +67,7 @@ fn current(asked: &mut Option<(Instant, Vec<IpAddr>)>) -> &[IpAddr] {
     if !is_fresh {
         match interfaces() {
             Ok(addresses) => *asked = Some((Instant::now(), addresses)),
-            Err(error) => tracing::warn!(%error, "interface addresses not listed"),
+            Err(error) => tracing::warn!(%error, "interface addresses not read"),
         }
     }
     asked.as_ref().map_or(&[], |(_, addresses)| addresses)

@@ -2,8 +2,8 @@
 
 use jobs::{CommitSha, GitRef};
 
-use super::pkt::{Pkt, next};
-use super::{HeadsError, MAX_REFS, RemoteRef};
+use super::pkt_line::{Pkt, next};
+use super::{ListRefsError, MAX_REFS, RemoteRef};
 
 /// The longest sentence of a server that is repeated, in characters.
 const MAX_SENTENCE_CHARS: usize = 200;
@@ -29,7 +29,7 @@ pub(super) enum Advertisement {
 }
 
 /// Reads the answer to `/info/refs`.
-pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, HeadsError> {
+pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, ListRefsError> {
     let mut rest = bytes;
     let mut refs = Vec::new();
     let (mut lines, mut named) = (0, false);
@@ -43,7 +43,7 @@ pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, HeadsError> {
                 continue;
             }
             Pkt::Flush => return Ok(Advertisement::Refs(refs)),
-            Pkt::Mark => return Err(HeadsError::Garbled("a mark among refs")),
+            Pkt::Mark => return Err(ListRefsError::Garbled("a mark among refs")),
         };
         if line.starts_with(b"# ") {
             named = true;
@@ -65,11 +65,11 @@ pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, HeadsError> {
             add(&mut refs, line)?;
         }
     }
-    Err(HeadsError::Garbled("it ends too early"))
+    Err(ListRefsError::Garbled("it ends too early"))
 }
 
 /// Reads version 2's answer to [`LS_REFS`].
-pub(super) fn listed(bytes: &[u8]) -> Result<Vec<RemoteRef>, HeadsError> {
+pub(super) fn listed(bytes: &[u8]) -> Result<Vec<RemoteRef>, ListRefsError> {
     let mut rest = bytes;
     let mut refs = Vec::new();
     while let Some((pkt, behind)) = next(rest)? {
@@ -77,17 +77,17 @@ pub(super) fn listed(bytes: &[u8]) -> Result<Vec<RemoteRef>, HeadsError> {
         match pkt {
             Pkt::Line(line) => add(&mut refs, line)?,
             Pkt::Flush => return Ok(refs),
-            Pkt::Mark => return Err(HeadsError::Garbled("a mark among refs")),
+            Pkt::Mark => return Err(ListRefsError::Garbled("a mark among refs")),
         }
     }
     // What is cut off must not look like refs that were removed.
-    Err(HeadsError::Garbled("it ends too early"))
+    Err(ListRefsError::Garbled("it ends too early"))
 }
 
-fn add(refs: &mut Vec<RemoteRef>, line: &[u8]) -> Result<(), HeadsError> {
+fn add(refs: &mut Vec<RemoteRef>, line: &[u8]) -> Result<(), ListRefsError> {
     if let Some(found) = one(line)? {
         if refs.len() >= MAX_REFS {
-            return Err(HeadsError::TooMany);
+            return Err(ListRefsError::TooMany);
         }
         refs.push(found);
     }
@@ -112,19 +112,19 @@ fn peeled(line: &[u8]) -> Option<Peeled<'_>> {
 }
 
 /// `<id> <name>[ <attribute>…]`; `None` for what is neither branch nor tag.
-fn one(line: &[u8]) -> Result<Option<RemoteRef>, HeadsError> {
+fn one(line: &[u8]) -> Result<Option<RemoteRef>, ListRefsError> {
     if let Some(words) = line.strip_prefix(b"ERR ") {
         let words = String::from_utf8_lossy(words);
         let words = words.chars().filter(|c| !c.is_control()).take(MAX_SENTENCE_CHARS);
-        return Err(HeadsError::Refused(words.collect()));
+        return Err(ListRefsError::Refused(words.collect()));
     }
     let Ok(line) = str::from_utf8(line) else { return Ok(None) };
     let mut words = line.split(' ');
     let (Some(id), Some(name)) = (words.next(), words.next()) else {
-        return Err(HeadsError::Garbled("a line without a ref"));
+        return Err(ListRefsError::Garbled("a line without a ref"));
     };
     let Ok(reference) = name.parse::<GitRef>() else { return Ok(None) };
-    let id: CommitSha = id.parse().map_err(|_| HeadsError::Garbled("an id that is no SHA-1"))?;
+    let id: CommitSha = id.parse().map_err(|_| ListRefsError::Garbled("an id that is no SHA-1"))?;
     let tagged = words.find_map(|attribute| attribute.strip_prefix("peeled:")?.parse().ok());
     Ok(Some(RemoteRef { reference, id, tagged }))
 }
@@ -204,9 +204,9 @@ mod tests {
     #[test]
     fn what_is_cut_off_garbled_or_refused_is_no_list() {
         let line = pkt(&format!("{} refs/heads/main\n", id('a')));
-        assert!(matches!(listed(line.as_bytes()), Err(HeadsError::Garbled("it ends too early"))));
+        assert!(matches!(listed(line.as_bytes()), Err(ListRefsError::Garbled("it ends too early"))));
         let sha256 = pkt(&format!("{} refs/heads/main\n", "a".repeat(64)));
-        assert!(matches!(listed(sha256.as_bytes()), Err(HeadsError::Garbled(_))));
+        assert!(matches!(listed(sha256.as_bytes()), Err(ListRefsError::Garbled(_))));
         let refused = listed(pkt("ERR access denied\x1b[2J\n").as_bytes()).unwrap_err();
         assert_eq!(refused.to_string(), "the git server refused: access denied[2J");
     }
@@ -219,8 +219,8 @@ mod tests {
         };
         assert_eq!(listed(listing(MAX_REFS).as_bytes()).unwrap().len(), MAX_REFS);
         let many = listing(MAX_REFS + 1);
-        assert!(matches!(listed(many.as_bytes()), Err(HeadsError::TooMany)));
-        assert!(matches!(advertisement(many.as_bytes()), Err(HeadsError::TooMany)));
+        assert!(matches!(listed(many.as_bytes()), Err(ListRefsError::TooMany)));
+        assert!(matches!(advertisement(many.as_bytes()), Err(ListRefsError::TooMany)));
     }
 
     #[test]

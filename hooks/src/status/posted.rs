@@ -5,7 +5,7 @@ use jobs::{CommitSha, Forge};
 use serde::Deserialize;
 use url::Url;
 
-use super::{CommitState, StatusClient, StatusError, Target, client::credential_for, gitlab_state, judge};
+use super::{CommitState, StatusClient, StatusError, Target, classify, client::credential_for, gitlab_state};
 use crate::api::below;
 
 /// Asked for at once; GitHub's most.
@@ -15,7 +15,7 @@ const MAX_PAGES: usize = 10;
 
 /// Which status is looked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
+pub struct StatusKey {
     /// The repository's owner, from the registered URL; of GitLab with all its groups.
     pub owner: String,
     /// The repository's name, from the registered URL.
@@ -28,13 +28,13 @@ pub struct Place {
 
 /// The newest status of a commit and a context, in the forge's words.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Shown {
+pub struct PostedStatus {
     forge: Forge,
     word: String,
     target_url: Option<String>,
 }
 
-impl Shown {
+impl PostedStatus {
     /// Whether this is what the forge was told: the state, and the page where it tells of one. Of two jobs
     /// that ended alike the page is what tells them apart.
     pub fn is(&self, state: CommitState, target_url: &str) -> bool {
@@ -89,12 +89,16 @@ impl StatusClient {
     ///
     /// # Errors
     /// As of a post; [`StatusError::Refused`] says that the token may not read.
-    pub async fn shown(&self, target: &Target, place: &Place) -> Result<Option<Shown>, StatusError> {
+    pub async fn posted(
+        &self,
+        target: &Target,
+        key: &StatusKey,
+    ) -> Result<Option<PostedStatus>, StatusError> {
         let credential = credential_for(target)?;
         for page in 1..=MAX_PAGES {
-            let answer = self.api.ask(Method::GET, url(target, place, page)?, &credential).await?;
+            let answer = self.api.ask(Method::GET, url(target, key, page)?, &credential).await?;
             if !answer.status.is_success() {
-                return Err(judge(answer.status, &answer.headers, &answer.body));
+                return Err(classify(answer.status, &answer.headers, &answer.body));
             }
             let garbled = |_| StatusError::Retry { reason: "the list of statuses is garbled".to_owned() };
             let listed = match target.forge {
@@ -106,10 +110,9 @@ impl StatusClient {
             };
             // A forge may list fewer at once than it was asked for.
             let is_last = listed.is_empty();
-            let ours =
-                listed.into_iter().filter(|status| status.context.eq_ignore_ascii_case(&place.context));
+            let ours = listed.into_iter().filter(|status| status.context.eq_ignore_ascii_case(&key.context));
             if let Some(newest) = ours.max_by_key(|status| status.id) {
-                return Ok(Some(Shown {
+                return Ok(Some(PostedStatus {
                     forge: target.forge,
                     word: newest.state.or(newest.status).unwrap_or_default(),
                     target_url: newest.target_url,
@@ -123,8 +126,8 @@ impl StatusClient {
     }
 }
 
-fn url(target: &Target, place: &Place, page: usize) -> Result<Url, StatusError> {
-    let Place { owner, name, sha, context } = place;
+fn url(target: &Target, key: &StatusKey, page: usize) -> Result<Url, StatusError> {
+    let StatusKey { owner, name, sha, context } = key;
     let sha = sha.as_str();
     let mut url = match target.forge {
         Forge::Github | Forge::Gitea => below(&target.api, ["repos", owner, name, "commits", sha, "status"])?,

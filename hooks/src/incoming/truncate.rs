@@ -9,9 +9,9 @@ use super::Incoming;
 pub(super) const MAX_TEXT_BYTES: usize = 1024;
 
 /// The event with every text cut; a link that is cut would lead elsewhere, so it goes.
-pub(super) fn bounded(incoming: Incoming) -> Incoming {
+pub(super) fn truncated(incoming: Incoming) -> Incoming {
     let mut value = serde_json::to_value(&incoming).expect("an event is JSON");
-    if !cut(&mut value) {
+    if !truncate(&mut value) {
         return incoming;
     }
     // What was cut is text, and text stays text.
@@ -19,7 +19,7 @@ pub(super) fn bounded(incoming: Incoming) -> Incoming {
 }
 
 /// Cuts every text in it; tells whether one was too long.
-fn cut(value: &mut Value) -> bool {
+fn truncate(value: &mut Value) -> bool {
     match value {
         Value::String(text) if text.len() > MAX_TEXT_BYTES => {
             let mut end = MAX_TEXT_BYTES;
@@ -30,9 +30,9 @@ fn cut(value: &mut Value) -> bool {
             true
         }
         // Each of them, not up to the first.
-        Value::Array(items) => items.iter_mut().filter_map(|item| cut(item).then_some(())).count() > 0,
+        Value::Array(items) => items.iter_mut().filter_map(|item| truncate(item).then_some(())).count() > 0,
         Value::Object(fields) => fields.iter_mut().fold(false, |was, (name, field)| {
-            let was_cut = cut(field);
+            let was_cut = truncate(field);
             if was_cut && name == "html_url" {
                 *field = Value::Null;
             }
@@ -52,10 +52,10 @@ mod tests {
     fn a_text_of_900_kilobytes_leaves_one_and_a_link_none() {
         let long = "ü".repeat(450_000);
         let mut value = json!({ "html_url": long, "sender": long, "ref": "refs/heads/main", "list": [long] });
-        assert!(cut(&mut value));
+        assert!(truncate(&mut value));
         assert_eq!(value["html_url"], Value::Null);
         assert_eq!(value["sender"].as_str().unwrap().len(), MAX_TEXT_BYTES);
         assert_eq!(value["list"][0].as_str().unwrap().len(), MAX_TEXT_BYTES);
-        assert!(!cut(&mut value));
+        assert!(!truncate(&mut value));
     }
 }

@@ -3,14 +3,14 @@
 //! The App's key stays in the gateway; what is lent to a worker is a token of this file. Tokens are
 //! not kept here: an installation token lives an hour, and whoever keeps it knows when it ends.
 
-mod ask;
+mod installed;
 mod redeliver;
 
 use std::path::Path;
 use std::time::Duration;
 
-pub use ask::InstalledOn;
-pub use redeliver::{Attempt, MAX_AT_ONCE, to_redeliver};
+pub use installed::InstalledOn;
+pub use redeliver::{DeliveryAttempt, MAX_AT_ONCE, to_redeliver};
 
 use http::Method;
 use http::header::AUTHORIZATION;
@@ -22,7 +22,7 @@ use url::Url;
 
 use crate::address::{Allow, ClientError};
 use crate::api::{Answer, Api, Credential, below, credential};
-use crate::status::{StatusError, date, judge};
+use crate::status::{StatusError, classify, date};
 
 /// What a token may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -153,15 +153,15 @@ impl App {
         let installation = installation.to_string();
         let url = below(&self.url, ["app", "installations", &installation, "access_tokens"])?;
         let request = TokenRequest { repository_ids: repository_id.map(|id| [id]), permissions };
-        let answer = self.api.send(Method::POST, url, &self.proof()?, &request).await?;
+        let answer = self.api.send(Method::POST, url, &self.app_credential()?, &request).await?;
         let TokenAnswer { token, expires_at } = read(&answer, "with the token")?;
-        let token = token.parse().map_err(|_| garbled("with the token"))?;
+        let token = token.parse().map_err(|_| malformed_answer("with the token"))?;
         let given_at = date(&answer.headers).unwrap_or_else(|| Timestamp::now().as_second());
         let lifetime_s = u64::try_from(expires_at.as_second() - given_at).unwrap_or(0);
         Ok(InstallationToken { token, expires_at, lifetime: Duration::from_secs(lifetime_s) })
     }
 
-    fn proof(&self) -> Result<Credential, AppError> {
+    fn app_credential(&self) -> Result<Credential, AppError> {
         Ok(credential(AUTHORIZATION, format!("Bearer {}", self.jwt()?.expose()))?)
     }
 }
@@ -174,11 +174,11 @@ pub fn check_key(key_pem: &Secret) -> Result<(), AppError> {
 /// What a successful answer holds. An answer may hold a token: what is wrong with it is not told.
 fn read<T: serde::de::DeserializeOwned>(answer: &Answer, what: &str) -> Result<T, StatusError> {
     if !answer.status.is_success() {
-        return Err(judge(answer.status, &answer.headers, &answer.body));
+        return Err(classify(answer.status, &answer.headers, &answer.body));
     }
-    serde_json::from_slice(&answer.body).map_err(|_| garbled(what))
+    serde_json::from_slice(&answer.body).map_err(|_| malformed_answer(what))
 }
 
-fn garbled(what: &str) -> StatusError {
+fn malformed_answer(what: &str) -> StatusError {
     StatusError::Retry { reason: format!("the answer {what} is garbled") }
 }

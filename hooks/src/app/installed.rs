@@ -50,14 +50,14 @@ struct RepositoryField {
 impl App {
     /// The account that made the App.
     pub async fn owner(&self) -> Result<Account, AppError> {
-        let answer = self.api.ask(Method::GET, below(&self.url, ["app"])?, &self.proof()?).await?;
+        let answer = self.api.ask(Method::GET, below(&self.url, ["app"])?, &self.app_credential()?).await?;
         Ok(read::<AppAnswer>(&answer, "with the App")?.owner)
     }
 
     /// Where the App is installed on this repository; `None` when it is not.
     pub async fn installed_on(&self, owner: &str, name: &str) -> Result<Option<InstalledOn>, AppError> {
         let url = below(&self.url, ["repos", owner, name, "installation"])?;
-        let answer = self.api.ask(Method::GET, url, &self.proof()?).await?;
+        let answer = self.api.ask(Method::GET, url, &self.app_credential()?).await?;
         if answer.status == StatusCode::NOT_FOUND {
             return Ok(None);
         }

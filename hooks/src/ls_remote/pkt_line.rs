@@ -1,6 +1,6 @@
 //! Git's pkt-lines: four hexadecimal digits of length, themselves included, then the bytes.
 
-use super::HeadsError;
+use super::ListRefsError;
 
 /// The longest line of the protocol, in bytes with its length.
 const MAX_LINE_BYTES: usize = 65_520;
@@ -17,8 +17,8 @@ pub(super) enum Pkt<'a> {
 }
 
 /// The next line and what is behind it; `None` at the end.
-pub(super) fn next(bytes: &[u8]) -> Result<Option<(Pkt<'_>, &[u8])>, HeadsError> {
-    let garbled = HeadsError::Garbled;
+pub(super) fn next(bytes: &[u8]) -> Result<Option<(Pkt<'_>, &[u8])>, ListRefsError> {
+    let garbled = ListRefsError::Garbled;
     if bytes.is_empty() {
         return Ok(None);
     }
@@ -64,7 +64,7 @@ mod tests {
     #[test_case(b"0009ab" ; "cut off")]
     #[test_case(b"fff1" ; "too long")]
     fn nonsense(bytes: &[u8]) {
-        assert!(matches!(next(bytes), Err(HeadsError::Garbled(_))));
+        assert!(matches!(next(bytes), Err(ListRefsError::Garbled(_))));
     }
 
     proptest! {

@@ -13,7 +13,7 @@ use axum::{
 };
 use hooks::CloneUrl;
 use hooks::address::Allow;
-use hooks::heads::{Heads, HeadsError, Login};
+use hooks::ls_remote::{ListRefsError, Login, RefLister};
 use http::{HeaderMap, StatusCode, header};
 use tempfile::TempDir;
 use test_case::test_case;
@@ -119,8 +119,8 @@ async fn backend(State(state): State<Arc<(PathBuf, Speaks)>>, request: Request) 
     (status, headers, output[end + 4..].to_vec()).into_response()
 }
 
-fn heads() -> Heads {
-    Heads::new(&"127.0.0.1".parse::<Allow>().unwrap(), None).unwrap()
+fn heads() -> RefLister {
+    RefLister::new(&"127.0.0.1".parse::<Allow>().unwrap(), None).unwrap()
 }
 
 fn login() -> Login {
@@ -167,9 +167,9 @@ async fn what_is_no_git_server_private_or_gone_says_so() {
     assert_eq!(list("page").await, "this is not a git server with smart HTTP");
     assert_eq!(list("private").await, "the git server answered 401 Unauthorized");
     assert_eq!(list("gone").await, "the git server answered 404 Not Found");
-    let inside = Heads::new(&Allow::none(), None).unwrap();
+    let inside = RefLister::new(&Allow::none(), None).unwrap();
     let url = format!("{}/a/page", server.uri()).parse().unwrap();
-    assert!(matches!(inside.list(&url, None).await, Err(HeadsError::Unreachable(_))));
+    assert!(matches!(inside.list(&url, None).await, Err(ListRefsError::Unreachable(_))));
 }
 
 #[tokio::test]

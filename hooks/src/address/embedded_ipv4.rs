@@ -3,17 +3,17 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The address itself, and the IPv4 address that an IPv6 address leads to, if any.
-pub(super) fn forms(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
-    let carried = match ip {
+pub(super) fn with_embedded_ipv4(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
+    let embedded = match ip {
         IpAddr::V4(_) => None,
-        IpAddr::V6(v6) => carried(v6).map(IpAddr::V4),
+        IpAddr::V6(v6) => embedded(v6).map(IpAddr::V4),
     };
-    std::iter::once(ip).chain(carried)
+    std::iter::once(ip).chain(embedded)
 }
 
 /// The IPv4 address in a mapped (RFC 4291), compatible, NAT64 (RFC 6052), 6to4 (RFC 3056) or ISATAP (RFC
 /// 5214) address.
-fn carried(ip: Ipv6Addr) -> Option<Ipv4Addr> {
+fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
     match ip.segments() {
         // Loopback and unspecified carry nothing.
@@ -40,6 +40,6 @@ mod tests {
     #[test_case("2002:b16:212c::1" => vec!["2002:b16:212c::1", "11.22.33.44"] ; "6to4")]
     #[test_case("2a00::5efe:11.22.33.44" => vec!["2a00::5efe:b16:212c", "11.22.33.44"] ; "ISATAP")]
     fn leads_to(ip: &str) -> Vec<String> {
-        forms(ip.parse().unwrap()).map(|ip| ip.to_string()).collect()
+        with_embedded_ipv4(ip.parse().unwrap()).map(|ip| ip.to_string()).collect()
     }
 }

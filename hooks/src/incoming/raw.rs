@@ -101,7 +101,7 @@ impl RawPush<'_> {
             skip_ci: self.message.is_some_and(asks_to_skip),
             pusher: self.pusher.map(|pusher| beginning(pusher).to_owned()),
             installation: self.installation,
-            made_up: false,
+            synthetic: false,
         }))
     }
 }
