@@ -1,4 +1,4 @@
-//! One request to a forge's API, through octocrab over our own connections.
+//! HTTP requests to the APIs of forges, through octocrab over our own connections.
 //!
 //! octocrab's own client is not used: it repeats a POST three times within milliseconds, has no time
 //! limit, loses a POST at a redirect, and connects to any address. Its answers' types are not used
@@ -19,7 +19,8 @@ use crate::address::{AddressError, Allow, ClientError, Timeouts, builder, check_
 use crate::budget::{Budget, Budgets};
 use crate::status::StatusError;
 
-/// A poster holds its entry for 30 s and begins no request after 10 s; so one has 10 s.
+/// A worker that posts a status holds its entry for 30 s and starts no request after 10 s; so a request has
+/// 10 s.
 const WHOLE: Duration = Duration::from_secs(10);
 /// A forge that does not even take the connection in this time is down.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -30,7 +31,7 @@ const MAX_ANSWER_BYTES: usize = 64 * 1024;
 /// How much of a list is read, in bytes: a hundred check runs with texts of full length.
 const MAX_LIST_BYTES: usize = 16 << 20;
 
-/// Why a credential goes to no http address; the same sentence as of a clone.
+/// Why a credential is not sent to an http URL; the same message as for a clone.
 pub(crate) const IN_CLEAR: &str = "a credential is never sent over http: register the https URL, or have the operator name the host in GITFAAS_CLONE_ALLOW";
 
 /// A header that proves who we are; its value is marked as sensitive.
@@ -45,7 +46,7 @@ pub(crate) fn credential(name: HeaderName, value: String) -> Result<Credential, 
     Ok((name, value))
 }
 
-/// What a forge answered, redirects followed.
+/// The response of a forge, after redirects.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -94,7 +95,7 @@ impl Api {
         self.ask(Method::GET, url, credential).await
     }
 
-    /// Sends without a body, to look or to remove, under the same rules as [`Api::send`].
+    /// Sends without a body, to read or to delete, under the same rules as [`Api::send`].
     pub(crate) async fn ask(
         &self,
         method: Method,
@@ -105,13 +106,13 @@ impl Api {
         tokio::time::timeout(WHOLE, following).await.unwrap_or_else(|_| Err(silent()))
     }
 
-    /// Asks as nobody, under the same rules as [`Api::send`].
+    /// Reads without a credential, under the same rules as [`Api::send`].
     pub(crate) async fn ask_anonymously(&self, method: Method, url: Url) -> Result<Answer, StatusError> {
         let following = self.follow(method, url, None, None::<&()>, MAX_ANSWER_BYTES);
         tokio::time::timeout(WHOLE, following).await.unwrap_or_else(|_| Err(silent()))
     }
 
-    /// What the host of `url` last said is left for the bearer of this credential.
+    /// The remaining request budget that the host of `url` last reported for this credential.
     pub(crate) fn budget(&self, url: &Url, credential: &Credential) -> Option<Budget> {
         self.budgets.left(url, credential.1.as_bytes(), Instant::now())
     }
@@ -182,7 +183,7 @@ async fn send(
     Ok(client.execute(request).await?.into())
 }
 
-/// The redirect's target, if it is the same host, port and scheme: the token goes along.
+/// The redirect's target, if it is the same host, port and scheme: the token is sent there too.
 fn onward(from: &Url, location: Option<&HeaderValue>) -> Result<Url, StatusError> {
     let location = location.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let to = from.join(location).ok().filter(|_| !location.is_empty());
@@ -190,7 +191,7 @@ fn onward(from: &Url, location: Option<&HeaderValue>) -> Result<Url, StatusError
     if to.origin() == from.origin() { Ok(to) } else { Err(StatusError::Moved { to: to.to_string() }) }
 }
 
-/// Nothing came back: an address that may not be reached stays so, all else may pass.
+/// The error of a request without a response: a refused address is final, anything else may be temporary.
 fn unreachable(error: &(dyn std::error::Error + 'static)) -> StatusError {
     let mut cause = Some(error);
     while let Some(error) = cause {
@@ -202,7 +203,7 @@ fn unreachable(error: &(dyn std::error::Error + 'static)) -> StatusError {
     StatusError::Retry { reason: root(error) }
 }
 
-/// The sentence at the bottom of a chain of causes; the upper ones say only that there is one.
+/// The message of the innermost error of a chain; the outer ones add nothing.
 fn root(error: &(dyn std::error::Error + 'static)) -> String {
     error.source().map_or_else(|| error.to_string(), root)
 }

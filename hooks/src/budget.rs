@@ -14,7 +14,7 @@ use url::Url;
 
 use crate::status::date;
 
-/// The longest window believed: GitHub's is an hour.
+/// The longest window accepted: GitHub's is an hour.
 const MAX_WINDOW: Duration = Duration::from_secs(3600);
 
 /// How much of a window's requests is left.

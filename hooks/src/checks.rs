@@ -1,4 +1,4 @@
-//! Check runs: what a GitHub App shows in the place of a commit status.
+//! Check runs, which a GitHub App posts instead of commit statuses.
 //!
 //! One call is one state of one run; like a status it is not retried here, and every failure says
 //! what to do ([`StatusError`]).
@@ -25,7 +25,7 @@ const MAX_PAGES: usize = 10;
 /// GitHub's limit on summary, text and an annotation's message, in characters.
 const MAX_TEXT_CHARS: usize = 65_535;
 
-/// How a run stands.
+/// The progress of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(tag = "status", content = "conclusion", rename_all = "snake_case")]
 pub enum Progress {
@@ -37,7 +37,7 @@ pub enum Progress {
     Completed(Conclusion),
 }
 
-/// How a run ended, in GitHub's words. Only the first three let a required check pass.
+/// The conclusion of a run, as GitHub names it. Only the first three let a required check pass.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Conclusion {
@@ -53,7 +53,7 @@ pub enum Conclusion {
     Cancelled,
     /// Red: it took too long.
     TimedOut,
-    /// Somebody has to do something first: it does not pass.
+    /// A user has to act first: it does not pass.
     ActionRequired,
 }
 
@@ -102,7 +102,7 @@ pub struct CheckRun {
     pub sha: CommitSha,
     /// Which of the commit's checks: `gitfaas/push`.
     pub context: String,
-    /// The job's id; it comes back when somebody presses "re-run".
+    /// The job's id; GitHub sends it back when a re-run is requested.
     pub external_id: String,
     /// The page behind the check.
     pub details_url: Option<String>,
@@ -182,7 +182,7 @@ struct ListedOutput {
     annotations_count: usize,
 }
 
-/// Makes and changes check runs. One for the whole process.
+/// Creates and updates check runs. One for the whole process.
 #[derive(Debug, Clone)]
 pub struct CheckClient {
     api: Api,
@@ -194,7 +194,7 @@ impl CheckClient {
         Ok(Self { api: Api::new(allow, ca)? })
     }
 
-    /// What GitHub last said is left of this token's requests.
+    /// The remaining request budget that GitHub last reported for this token.
     pub fn budget(&self, target: &Target) -> Option<Budget> {
         let credential = credential(AUTHORIZATION, format!("Bearer {}", target.token.expose())).ok()?;
         self.api.budget(&target.api, &credential)
@@ -208,7 +208,7 @@ impl CheckClient {
         Ok(made)
     }
 
-    /// Brings the run `id` to another state. Annotations are added to those it has.
+    /// Updates the run `id`. Annotations are added to those it has.
     pub async fn update(&self, target: &Target, id: u64, run: &CheckRun) -> Result<(), StatusError> {
         let (first, rest) = run.annotations.split_at(run.annotations.len().min(ANNOTATIONS_PER_REQUEST));
         self.send(Method::PATCH, target, run, Some(id), first).await?;

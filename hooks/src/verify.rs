@@ -1,4 +1,4 @@
-//! Proof that a delivery was sent by someone who knows the secret.
+//! Verifies that a delivery was signed with the webhook's secret.
 //!
 //! Nothing parses a body that was not verified: [`crate::incoming::parse`] takes a [`Verified`], and
 //! only this file makes one. The signature is over the raw bytes, compared in constant time, and
@@ -52,7 +52,7 @@ impl fmt::Debug for Verified<'_> {
     }
 }
 
-/// Why a delivery is not believed. All of these are answered alike; the difference is for the log.
+/// Why a signature is rejected. All of these are answered alike; the difference is for the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BadSignature {
     /// No signature, or the empty one that Gitea sends when no secret is set.
@@ -72,7 +72,7 @@ pub enum BadSignature {
     Wrong,
 }
 
-/// Verifies a delivery in the manner of its forge.
+/// Verifies a delivery by the signature or token header of its forge.
 pub fn verify_headers<'a>(
     forge: Forge,
     secret: &Secret,

@@ -2,8 +2,8 @@
 //!
 //! This crate owns the vocabulary (ids, manifest, record, outcome) and everything that is stored
 //! in NATS JetStream: names of streams and buckets, and submit, claim and finish as
-//! compare-and-set. It knows forges, their URLs, refs and
-//! events as types, and does no request to any. It knows nothing of HTTP or Docker.
+//! compare-and-set. Forges, their URLs, refs and events are types here; it sends no request to any, and knows
+//! nothing of HTTP or Docker.
 
 pub mod accounts;
 pub mod active_owners;

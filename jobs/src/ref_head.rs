@@ -1,4 +1,4 @@
-//! What is known of a ref: its newest push, and which pushes of it were seen already.
+//! The records of a ref: its newest push, and the pushes that were seen already.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{CloneUrl, Filter, Forge, Label, RepoId, Stored, UserId, accounts::User};
 
-/// Who may follow a status's link.
+/// Access to the page that a status links to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Links {

@@ -1,8 +1,8 @@
 //! A text in a record together with its parsed value.
 //!
-//! Records outlive the rules for what they hold: a text that an older program stored and that does not parse any
-//! more is still read, compared and written back byte for byte. Only whoever needs its value is told that there
-//! is none.
+//! Records outlive the rules for what they hold: a text that an older program stored and that does not parse
+//! any more is still read, compared and written back byte for byte. Only whoever needs its value is told that
+//! there is none.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,7 +11,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{CloneUrl, Forge, GitRef, RefName};
 
-/// A text as a record holds it, parsed once when it is read. Equality and serialization are those of the text.
+/// A text as a record holds it, parsed once when it is read. Equality and serialization are those of the
+/// text.
 #[derive(Clone)]
 pub struct Stored<T: FromStr> {
     text: String,

@@ -1,4 +1,4 @@
-//! The service as separate processes on one NATS, so that one of them can go away.
+//! The service as separate processes on one NATS, so that one of them can be stopped or killed.
 
 use std::{net::TcpListener, ops::Deref, path::Path, process::Command};
 

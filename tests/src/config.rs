@@ -1,5 +1,5 @@
-//! What the tests take from the environment: where programs are, and what this network needs.
-//! Everything else of it is kept from the programs under test.
+//! The settings of the tests from the environment: paths of programs, and what this network needs. No other
+//! variable reaches the programs under test.
 
 use std::path::{Path, PathBuf};
 

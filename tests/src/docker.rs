@@ -1,4 +1,4 @@
-//! What an installation has on the Docker daemon, told apart by its label.
+//! The Docker containers and volumes of an installation, by its label.
 
 use std::collections::HashMap;
 

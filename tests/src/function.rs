@@ -1,4 +1,4 @@
-//! What a test pushes: the files of a small function.
+//! The files of a small function that a test pushes.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! The real `git`, kept from the settings of whoever runs the tests.
+//! The real `git`, isolated from the settings of the user who runs the tests.
 
 use std::{ffi::OsStr, path::Path, process::Output};
 

@@ -1,4 +1,4 @@
-//! Git over HTTP: the real `git http-backend` behind a small server that can misbehave.
+//! Git over HTTP: the real `git http-backend` behind a small server that injects faults.
 //!
 //! The protocol's version is passed on, and any commit can be fetched by its id.
 

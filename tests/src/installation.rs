@@ -1,4 +1,4 @@
-//! The GitHub App, installed on repositories of the forge, and what GitHub tells it.
+//! The GitHub App, installed on repositories of the fake forge, and the webhooks that it gets.
 
 use http::StatusCode;
 use serde_json::{Value, json};

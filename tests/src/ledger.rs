@@ -1,4 +1,4 @@
-//! What lies in NATS, as an operator would see it.
+//! The contents of NATS, as an operator sees them.
 
 use std::{collections::BTreeMap, path::Path};
 

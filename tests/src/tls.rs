@@ -1,4 +1,4 @@
-//! TLS before a server that speaks HTTP, with a certificate authority of its own.
+//! A TLS proxy in front of an HTTP server, with its own certificate authority.
 
 use std::{
     path::{Path, PathBuf},

@@ -1,4 +1,4 @@
-//! Waiting for an event, never for a time: each wait has an end, and tells the state when it comes.
+//! Waits for events, never for a time: each wait has a time limit, and prints the state when it is over.
 
 use std::{fmt::Debug, time::Duration};
 
@@ -17,7 +17,7 @@ pub const STOP: Duration = Duration::from_secs(40);
 /// Before a server that did not answer is asked again: nothing tells when it is back.
 pub const ASK_AGAIN: Duration = Duration::from_millis(100);
 
-/// The value of `event`, or a panic that says what was waited for and how things stood.
+/// The value of `event`, or a panic that says what was waited for and in which state.
 pub async fn within<T, S: Debug>(
     time: Duration,
     what: &str,

@@ -1,4 +1,5 @@
-//! GitLab and Gitea from the registration to the check beside the commit, each with its own webhooks and statuses.
+//! GitLab and Gitea from the registration to the check beside the commit, each with its own webhooks and
+//! statuses.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
 use http::{Method, StatusCode};

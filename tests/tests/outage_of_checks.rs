@@ -1,4 +1,5 @@
-//! A forge that is dead while an App's jobs end: every commit has one check run in the end, and the right one.
+//! A forge that is dead while an App's jobs end: every commit has one check run in the end, and the right
+//! one.
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@
 //!
 //! Read from `GITFAAS_CLONE_ALLOW`, `GITFAAS_PREPARE_ALLOW` and `GITFAAS_RUN_ALLOW`; each phase has
 //! a list of its own, so what may be cloned from is not thereby reachable by a job. What is refused
-//! besides ([`Deny`], [`OwnAddresses`]) goes with the list to wherever a connection is judged.
+//! besides ([`Deny`], [`OwnAddresses`]) goes with the list to wherever a connection is checked.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,4 +1,4 @@
-//! Whether a secret may be sent without encryption.
+//! Whether a credential may be sent over cleartext http.
 
 use std::net::IpAddr;
 
@@ -9,7 +9,8 @@ use super::Allow;
 /// Whether a credential may be sent to this URL.
 ///
 /// Over https always; over http only to a host that the operator named or whose literal address is allowed,
-/// since everybody on the way can read it. One rule for clones, statuses and all else.
+/// since anyone on the network path can read it. The rule is the same for clones, statuses and all other
+/// requests.
 pub fn may_send_credential(url: &Url, allow: &Allow) -> bool {
     if url.scheme() == "https" {
         return true;

@@ -74,7 +74,7 @@ pub fn client(allow: &Allow, ca: Option<&Path>, timeouts: Timeouts) -> Result<re
 
 /// A client in the making that reaches public addresses and what `allow` adds, on every redirect too.
 ///
-/// It uses no proxy, whatever the environment says: behind one, nothing could be judged. Change what
+/// It uses no proxy, whatever the environment says: behind one, no address could be checked. Change what
 /// you like but resolver and proxy.
 ///
 /// `ca` is a PEM file that is trusted besides the system's certificates.
@@ -155,7 +155,7 @@ fn refusal(label: &str, allow: &Allow) -> AddressError {
     check_host(&host, allow).err().unwrap_or(AddressError::NotPublic { host })
 }
 
-/// The address that [`literal_guard`] put into a label, as people write it.
+/// The address that [`literal_guard`] put into a label, in its usual notation.
 fn unlabelled(label: &str) -> String {
     let ip: Option<IpAddr> = match label.split_once('-') {
         Some(("v4", bits)) => u32::from_str_radix(bits, 16).ok().map(|bits| Ipv4Addr::from_bits(bits).into()),
@@ -167,7 +167,7 @@ fn unlabelled(label: &str) -> String {
     ip.map_or_else(|| "the host".to_owned(), |ip| ip.to_string())
 }
 
-/// Follows a few redirects, each judged like the first request, and none from https to plain http.
+/// Follows a few redirects, each checked like the first request, and none from https to plain http.
 pub fn redirects(allow: &Allow) -> Policy {
     let allow = allow.clone();
     Policy::custom(move |attempt| {

@@ -1,6 +1,6 @@
-//! What nobody reaches, whatever else is allowed: `GITFAAS_EGRESS_DENY`.
+//! Addresses that are never connected to, whatever else is allowed: `GITFAAS_EGRESS_DENY`.
 //!
-//! A name denies that name, and not what else the same host is called: list its networks too. A network
+//! A name denies that name, and not other names of the same host: list its networks too. A network
 //! denies every address in it, however a URL or a name leads to it.
 
 use std::fmt;
@@ -21,7 +21,7 @@ impl Deny {
         Self(None)
     }
 
-    /// Whether the address lies in a listed network, in whichever form it is written.
+    /// Whether the address lies in a listed network, also where an IPv6 address embeds it.
     pub fn covers_ip(&self, ip: IpAddr) -> bool {
         self.0.as_ref().is_some_and(|listed| with_embedded_ipv4(ip).any(|ip| listed.covers_ip(ip)))
     }

@@ -1,8 +1,8 @@
-//! The ways in which an address may be written: what is refused is refused in every one of them.
+//! IPv4 addresses embedded in IPv6 addresses: what is refused is refused in every form.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address itself, and the IPv4 address that an IPv6 address leads to, if any.
+/// The address itself, and the IPv4 address that an IPv6 address embeds, if any.
 pub(super) fn with_embedded_ipv4(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
     let embedded = match ip {
         IpAddr::V4(_) => None,
@@ -16,7 +16,7 @@ pub(super) fn with_embedded_ipv4(ip: IpAddr) -> impl Iterator<Item = IpAddr> {
 fn embedded(ip: Ipv6Addr) -> Option<Ipv4Addr> {
     let v4 = |high: u16, low: u16| Some(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
     match ip.segments() {
-        // Loopback and unspecified carry nothing.
+        // Loopback and unspecified embed nothing.
         [0, 0, 0, 0, 0, 0, 0, _] => None,
         [0, 0, 0, 0, 0, 0 | 0xffff, high, low] => v4(high, low),
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),

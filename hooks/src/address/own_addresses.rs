@@ -1,9 +1,9 @@
 //! The addresses of this machine's own interfaces.
 //!
-//! What listens there is often meant for the machine alone and trusts who comes from it, also where the
-//! address is a public one and a firewall keeps everybody else out. The kernel is asked again now and then,
-//! because addresses change; one that is only translated to this machine (a cloud's public address) is no
-//! interface's, and is for the operator to deny.
+//! Services that listen there are often meant for this machine alone and trust local clients, also where the
+//! address is public and a firewall blocks everything else. The list is refreshed periodically, because
+//! addresses change; an address that is only translated to this machine (a cloud's public address) is not in
+//! it, and is for the operator to deny.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use parking_lot::Mutex;
 
 use super::embedded_ipv4::with_embedded_ipv4;
 
-/// How old the list of addresses may be. An address that was just given has nothing of ours behind it yet.
+/// How old the list of addresses may be. No service listens yet on an address that was just assigned.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 
 /// The addresses of this machine's own interfaces. Cheap to clone.
@@ -23,9 +23,9 @@ pub struct OwnAddresses(Arc<Mutex<Known>>);
 
 #[derive(Debug)]
 enum Known {
-    /// As the kernel said, and when.
+    /// As the kernel listed them, and when.
     Asked(Option<(Instant, Vec<IpAddr>)>),
-    /// These, for ever: a test's.
+    /// Fixed, for tests.
     Given(Vec<IpAddr>),
 }
 
@@ -40,7 +40,7 @@ impl OwnAddresses {
         Self(Arc::new(Mutex::new(Known::Given(addresses.into_iter().collect()))))
     }
 
-    /// Whether an address leads to this machine, in whichever form it is written.
+    /// Whether an address is one of this machine's, also where an IPv6 address embeds it.
     pub fn contains(&self, ip: IpAddr) -> bool {
         match &mut *self.0.lock() {
             Known::Given(addresses) => is_among(addresses, ip),
@@ -61,7 +61,7 @@ fn is_among(addresses: &[IpAddr], ip: IpAddr) -> bool {
     with_embedded_ipv4(ip).any(|ip| addresses.contains(&ip))
 }
 
-/// What is known, asked anew where that is too old. A kernel that does not tell leaves what it told before.
+/// The list, refreshed where it is too old. When that fails, the previous list stays.
 fn current(asked: &mut Option<(Instant, Vec<IpAddr>)>) -> &[IpAddr] {
     let is_fresh = asked.as_ref().is_some_and(|(since, _)| since.elapsed() < KNOWN_FOR);
     if !is_fresh {

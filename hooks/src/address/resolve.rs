@@ -1,4 +1,4 @@
-//! Names to addresses, keeping only what may be connected to.
+//! Resolves names, keeping only addresses that may be connected to.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
@@ -78,7 +78,7 @@ pub fn permits(allow: &Allow, ip: IpAddr) -> bool {
 /// The addresses of `host` that may be connected to, never none.
 ///
 /// Connect to these and to nothing else: resolving again may give others. Literal addresses (IPv6
-/// also in brackets) are judged as they are; a name listed in `allow` may resolve to anything that is not
+/// also in brackets) are checked as they are; a name listed in `allow` may resolve to anything that is not
 /// denied.
 pub async fn resolve(host: &str, port: u16, allow: &Allow) -> Result<Vec<SocketAddr>, AddressError> {
     if let Some(ip) = literal(host) {
@@ -98,8 +98,8 @@ pub async fn resolve(host: &str, port: u16, allow: &Allow) -> Result<Vec<SocketA
     filter_permitted(host, found, allow)
 }
 
-/// Judges what can be judged without resolving: a literal address must be permitted, and a name must
-/// be one that can be asked for at all. Names are judged once more by [`resolve`].
+/// Checks what can be checked without resolving: a literal address must be permitted, and a name must be
+/// valid and not denied. Names are checked once more by [`resolve`].
 pub fn check_host(host: &str, allow: &Allow) -> Result<(), AddressError> {
     if let Some(ip) = literal(host) {
         return filter_permitted(host, vec![SocketAddr::new(ip, 0)], allow).map(drop);

@@ -1,4 +1,4 @@
-//! What the App asks GitHub about itself: whose it is, where it is installed, and on what.
+//! The App's owner, its installations, and their repositories.
 
 use http::header::AUTHORIZATION;
 use http::{Method, StatusCode};

@@ -1,7 +1,7 @@
-//! Acting as a GitHub App: short-lived tokens, each for one repository and one right.
+//! Authenticates as a GitHub App: short-lived tokens, each for one repository and one permission.
 //!
-//! The App's key stays in the gateway; what is lent to a worker is a token of this file. Tokens are
-//! not kept here: an installation token lives an hour, and whoever keeps it knows when it ends.
+//! The App's key stays in the gateway; a worker gets an installation token from here. Tokens are not cached
+//! here: an installation token is valid for an hour, and its holder knows when it expires.
 
 mod installed;
 mod redeliver;
@@ -38,7 +38,7 @@ pub enum Right {
 /// A token for one repository and one right.
 #[derive(Debug, Clone)]
 pub struct InstallationToken {
-    /// The token. Its length and form are GitHub's business and change.
+    /// The token. Its length and form are GitHub's, and change.
     pub token: Secret,
     /// When it ends, by GitHub's clock.
     pub expires_at: Timestamp,
@@ -128,7 +128,7 @@ impl App {
         self.id
     }
 
-    /// Proves to GitHub that we are the App: RS256, from a minute ago, for nine minutes.
+    /// The JWT that authenticates the App: RS256, from a minute ago, for nine minutes.
     pub fn jwt(&self) -> Result<Secret, AppError> {
         let jwt = octocrab::auth::create_jwt(self.id.into(), &self.key).map_err(AppError::Key)?;
         Ok(jwt.parse().expect("a JWT is never empty"))
@@ -171,7 +171,7 @@ pub fn check_key(key_pem: &Secret) -> Result<(), AppError> {
     EncodingKey::from_rsa_pem(key_pem.expose().as_bytes()).map(|_| ()).map_err(AppError::Key)
 }
 
-/// What a successful answer holds. An answer may hold a token: what is wrong with it is not told.
+/// Parses a successful response. It may hold a token, so a parse error does not quote it.
 fn read<T: serde::de::DeserializeOwned>(answer: &Answer, what: &str) -> Result<T, StatusError> {
     if !answer.status.is_success() {
         return Err(classify(answer.status, &answer.headers, &answer.body));

@@ -1,4 +1,4 @@
-//! Deliveries to the App's webhook that failed, once more. GitHub does not repeat any by itself.
+//! Redelivers failed deliveries to the App's webhook. GitHub does not retry any by itself.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ const MAX_TRIES: usize = 4;
 /// Deliveries to be repeated at once; a later round takes the rest.
 pub const MAX_AT_ONCE: usize = 50;
 
-/// One try to deliver something to the App's webhook.
+/// One attempt to deliver an event to the App's webhook.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct DeliveryAttempt {
     /// Of this try.
@@ -55,7 +55,7 @@ impl App {
         Ok(all)
     }
 
-    /// Has GitHub deliver it once more, under the same guid.
+    /// Requests a redelivery, under the same guid.
     pub async fn redeliver(&self, attempt: u64) -> Result<(), AppError> {
         let attempt = attempt.to_string();
         let url = below(&self.url, ["app", "hook", "deliveries", &attempt, "attempts"])?;
@@ -96,7 +96,7 @@ fn is_too_old(attempt: &DeliveryAttempt, newest: &DeliveryAttempt) -> bool {
     newest.delivered_at.duration_since(attempt.delivered_at) > OLDEST
 }
 
-/// Whether an answer says that another try would be answered the same: we understood, and refused.
+/// Whether an answer of ours is final: another attempt would be answered the same.
 fn is_final_answer(status_code: u16) -> bool {
     matches!(status_code, 200..=299 | 400 | 403 | 413)
 }

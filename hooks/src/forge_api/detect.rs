@@ -1,8 +1,8 @@
-//! Which forge a host is, asked of the host itself.
+//! Detects the kind of forge by asking the host.
 //!
-//! Gitea and Forgejo tell their version to everybody at `/api/v1/version`; GitLab has `/api/v4/version`,
-//! where a stranger is told to sign in, as JSON. No credential is shown. A forge may lie below a path,
-//! so every beginning of the clone URL's path is tried that leaves owner and name.
+//! Gitea and Forgejo publish their version at `/api/v1/version`; GitLab has `/api/v4/version`, which answers
+//! an anonymous request with a JSON error. No credential is sent. A forge may be served below a path, so
+//! every prefix of the clone URL's path is tried that leaves owner and name.
 
 use http::{Method, StatusCode};
 use serde_json::Value;

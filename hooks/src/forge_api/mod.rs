@@ -1,7 +1,7 @@
-//! A repository at its forge: which it is there, and the webhook that leads to us.
+//! The API of a forge: identifies a repository and manages its webhook.
 //!
-//! Asked when a repository is registered, changed or removed; every request is one try with a limit
-//! in time. The token is the registrant's and goes to the host of its API alone.
+//! Used when a repository is registered, changed or removed; every request is sent once and has a time limit.
+//! The token is that of the registration and is sent to the host of its API alone.
 
 mod detect;
 mod repository;
@@ -20,7 +20,7 @@ use crate::api::{Answer, Api, below};
 use crate::status::{StatusError, Target, classify};
 use jobs::Forge;
 
-/// A repository, and as whom we speak of it.
+/// A repository at its forge, and the token to access it with.
 #[derive(Debug, Clone)]
 pub struct ForgeRepository {
     /// The forge, its API and the token.
@@ -31,10 +31,10 @@ pub struct ForgeRepository {
     pub name: String,
 }
 
-/// Why the forge did not do it. The text is shown to who registers.
+/// Why the forge did not do it. The text is shown to the caller who registers.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ForgeError {
-    /// The token is none, or not any more.
+    /// The token is invalid or expired.
     #[error("the forge does not take the token: {reason}")]
     Unauthorized {
         /// What the forge said.
@@ -86,7 +86,7 @@ impl From<StatusError> for ForgeError {
 }
 
 impl ForgeError {
-    /// What an answer says that is no success.
+    /// The error of an unsuccessful response.
     fn of(answer: &Answer) -> Self {
         match (answer.status.as_u16(), classify(answer.status, &answer.headers, &answer.body)) {
             (403, StatusError::Refused { reason }) => Self::Forbidden { reason },
@@ -96,7 +96,7 @@ impl ForgeError {
     }
 }
 
-/// Speaks to forges' APIs. One for the whole process.
+/// A client of the APIs of forges. One for the whole process.
 #[derive(Debug, Clone)]
 pub struct ForgeApi {
     api: Api,

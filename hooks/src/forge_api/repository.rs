@@ -1,4 +1,4 @@
-//! Which repository it is: the forge's number survives renames, its name does not.
+//! Looks up a repository: its numeric id survives renames, its name does not.
 
 use http::Method;
 use serde::Deserialize;
@@ -9,10 +9,10 @@ use crate::api::Answer;
 use crate::status::credential_for;
 use jobs::Forge;
 
-/// GitLab's level of a developer, from which on one may push.
+/// GitLab's access level of a developer, the lowest that may push.
 const GITLAB_DEVELOPER: u64 = 30;
 
-/// A repository as its forge knows it.
+/// A repository as its forge describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FoundRepository {
     /// The forge's number.
@@ -40,7 +40,7 @@ impl ForgeApi {
         found(repository.target.forge, &answer)
     }
 
-    /// Looks a public repository up as anybody does.
+    /// Looks a public repository up without a credential.
     pub async fn public_repository(
         &self,
         forge: Forge,

@@ -1,4 +1,4 @@
-//! The webhook at the forge, made and removed with a token that may.
+//! Creates and removes the webhook of a repository at its forge.
 
 use http::{Method, StatusCode};
 use jobs::{Forge, Secret};
@@ -9,14 +9,14 @@ use super::{ForgeApi, ForgeError, ForgeRepository};
 use crate::api::Answer;
 use crate::status::credential_for;
 
-/// What GitHub sends: a push tells of what was removed, too, and a merge group of a queue that gave one up.
+/// Events of GitHub: a push also reports deletions, `merge_group` a group that left the merge queue.
 const GITHUB_EVENTS: &[&str] = &["push", "pull_request", "check_run", "merge_group"];
-/// What a repository sends that knows no merge queues: an older GitHub Enterprise, for one.
+/// Events of a GitHub without merge queues, such as an older GitHub Enterprise.
 const GITHUB_EVENTS_WITHOUT_QUEUES: &[&str] = &["push", "pull_request", "check_run"];
-/// What Gitea sends; `pull_request` is all that can happen to one.
+/// Events of Gitea; `pull_request` covers all of its actions.
 const GITEA_EVENTS: &[&str] = &["push", "delete", "pull_request"];
 
-/// Where the forge shall send what happens, and how it signs.
+/// Where the forge sends events, and the secret that it signs with.
 #[derive(Debug, Clone)]
 pub struct Webhook {
     /// The address, `https://…/webhooks/<repository>`.
@@ -78,7 +78,7 @@ struct Listed {
 }
 
 impl ForgeApi {
-    /// Makes the webhook. One that leads to the same address gets the secret instead.
+    /// Creates the webhook. An existing one with the same address gets the new secret instead.
     pub async fn create_webhook(
         &self,
         repository: &ForgeRepository,
@@ -119,7 +119,7 @@ impl ForgeApi {
         if answer.status.is_success() || gone { Ok(()) } else { Err(ForgeError::of(&answer)) }
     }
 
-    /// The number of the webhook that leads to `to`, among the first hundred.
+    /// The number of the webhook whose address is `to`, among the first hundred.
     async fn find_webhook(&self, repository: &ForgeRepository, to: &Url) -> Result<Option<u64>, ForgeError> {
         let credential = credential_for(&repository.target)?;
         let mut url = repository.url(&["hooks"])?;

@@ -13,16 +13,16 @@ use super::{
     Malformed, PullRequest, PullRequestAction, Push, Repository, Rerequested,
 };
 
-/// Who speaks: the payloads are alike, but not all events are sent by both.
+/// Which forge sent it: the payloads are alike, but not all events are sent by both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// Tells of a removed branch by a push with zeros, and by `delete` once more.
+    /// Reports a deleted branch by a push with zeros, and by `delete` once more.
     Github,
-    /// Gitea and Forgejo tell of a removed branch by `delete` alone (seen on Gitea 1.25.4).
+    /// Gitea and Forgejo report a deleted branch by `delete` alone (seen on Gitea 1.25.4).
     Gitea,
 }
 
-/// Every field of every event that we read; the event tells which must be there.
+/// Every field of every event that is read; which are required depends on the event.
 #[derive(Debug, Deserialize)]
 struct Payload {
     #[serde(default, deserialize_with = "lenient")]
@@ -262,7 +262,7 @@ fn push(payload: &Payload, push: &PushPayload) -> Result<Incoming, Malformed> {
     raw.checked()
 }
 
-/// A removed tag is told twice by Gitea, once by a push; taking a removal twice does no harm.
+/// Gitea reports a deleted tag twice, once as a push; processing a deletion twice does no harm.
 fn deletion(payload: &Payload, delete: &DeletePayload) -> Result<Incoming, Malformed> {
     let reference = match delete.ref_type.as_str() {
         "branch" => GitRef::from_branch(&delete.name)?,

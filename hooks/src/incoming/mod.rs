@@ -1,11 +1,9 @@
-//! What a delivery says, in our own words and the same for every forge.
+//! Parses verified deliveries into events, the same for every forge.
 //!
 //! Payloads are read leniently: what we do not need may be missing, null or of another type, because
 //! forges change it without notice. What we need is parsed into types that cannot hold nonsense.
-//! An event that we do not care about is an answer ([`Incoming::Ignored`]), not an error.
-//!
-//! [`Incoming`] is a wire format: the deliveries ledger keeps it. Fields are added with a default,
-//! never changed or reused.
+//! An event without an effect is a value ([`Incoming::Ignored`]), not an error. The types of events are those
+//! of [`jobs::incoming`].
 
 mod github;
 mod gitlab;

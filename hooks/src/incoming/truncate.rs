@@ -1,5 +1,5 @@
-//! What is kept of a payload is short: every text of an event is cut, whatever its sender put there. Refs,
-//! URLs and ids are refused before, where they are too long to be one.
+//! Truncates the texts of an event, so that a record stays small whatever its sender wrote. Refs, URLs and
+//! ids that are too long are refused before.
 
 use serde_json::Value;
 
@@ -8,7 +8,7 @@ use super::Incoming;
 /// The longest text that is kept of a payload, in bytes: forges' own names and titles are shorter.
 pub(super) const MAX_TEXT_BYTES: usize = 1024;
 
-/// The event with every text cut; a link that is cut would lead elsewhere, so it goes.
+/// The event with every text truncated; a truncated link would be wrong, so it is removed.
 pub(super) fn truncated(incoming: Incoming) -> Incoming {
     let mut value = serde_json::to_value(&incoming).expect("an event is JSON");
     if !truncate(&mut value) {
@@ -18,7 +18,7 @@ pub(super) fn truncated(incoming: Incoming) -> Incoming {
     serde_json::from_value(value).unwrap_or_else(|_| Incoming::Ignored("it cannot be kept".to_owned()))
 }
 
-/// Cuts every text in it; tells whether one was too long.
+/// Truncates every text in a value; returns whether one was too long.
 fn truncate(value: &mut Value) -> bool {
     match value {
         Value::String(text) if text.len() > MAX_TEXT_BYTES => {

@@ -1,8 +1,8 @@
-//! Asking a git server for its branches and tags, as `git ls-remote` does, over smart HTTP.
+//! Lists the branches and tags of a git server, as `git ls-remote` does, over smart HTTP.
 //!
-//! Nothing is fetched. Protocol version 2 is asked for, because there only branches and tags are sent;
-//! a server that answers in an older version is understood too. An answer is bounded in bytes and time,
-//! every address is judged ([`crate::address`]), and a credential goes to the URL's own host alone.
+//! Nothing is fetched. Protocol version 2 is requested, because there only branches and tags are sent;
+//! answers in an older version are parsed too. A response is limited in bytes and time, every address is
+//! checked ([`crate::address`]), and a credential is sent to the URL's own host alone.
 
 mod pkt_line;
 mod refs;
@@ -23,7 +23,7 @@ use refs::{Advertisement, LS_REFS};
 const MAX_BYTES: usize = 8 << 20;
 /// Branches and tags of one repository; each takes up to 1 KiB of memory.
 const MAX_REFS: usize = 20_000;
-/// A server that takes longer is asked again later; the largest repositories answer within seconds.
+/// Time limit of a request; servers of the largest repositories answer within seconds.
 const WHOLE: Duration = Duration::from_secs(30);
 
 /// A branch or tag, and what it points to.
@@ -46,7 +46,7 @@ pub struct Login {
     pub token: Secret,
 }
 
-/// Why a server's refs are not known.
+/// Why the refs of a server could not be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum ListRefsError {
     /// No connection, or an address that may not be reached.
@@ -64,15 +64,15 @@ pub enum ListRefsError {
     /// More than are kept.
     #[error("the repository has more than {MAX_REFS} branches and tags")]
     TooMany,
-    /// Not as the protocol says.
+    /// The response violates the protocol.
     #[error("the answer is garbled: {0}")]
     Garbled(&'static str),
-    /// The server's own words.
+    /// The server refused, with this message.
     #[error("the git server refused: {0}")]
     Refused(String),
 }
 
-/// Asks git servers for their refs. One for the whole process.
+/// A client that lists the refs of git servers. One for the whole process.
 #[derive(Debug, Clone)]
 pub struct RefLister {
     client: reqwest::Client,

@@ -5,7 +5,7 @@ use super::ListRefsError;
 /// The longest line of the protocol, in bytes with its length.
 const MAX_LINE_BYTES: usize = 65_520;
 
-/// One line, or what stands between lines.
+/// One line, or a special packet between lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Pkt<'a> {
     /// A line, without the newline at its end.

@@ -1,11 +1,11 @@
-//! What a git server says about its refs, in each version of the protocol.
+//! Parses the ref lists of git servers, in each version of the protocol.
 
 use jobs::{CommitSha, GitRef};
 
 use super::pkt_line::{Pkt, next};
 use super::{ListRefsError, MAX_REFS, RemoteRef};
 
-/// The longest sentence of a server that is repeated, in characters.
+/// The longest message of a server that is quoted, in characters.
 const MAX_SENTENCE_CHARS: usize = 200;
 
 /// Version 2's request for branches and tags, and for what annotated tags were put on. No capability is

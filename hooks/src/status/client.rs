@@ -1,4 +1,4 @@
-//! Posting one status, in each forge's manner.
+//! Posts one commit status through the API of its forge.
 
 use std::path::Path;
 
@@ -13,14 +13,14 @@ use crate::address::{Allow, ClientError};
 use crate::api::{Api, Credential, credential};
 use crate::budget::Budget;
 
-/// Which forge is told, and as whom.
+/// The API of a forge, and the token to use there.
 #[derive(Debug, Clone)]
 pub struct Target {
     /// Its kind.
     pub forge: Forge,
     /// Where its API is: `https://api.github.com`, `https://git.internal/api/v1`.
     pub api: Url,
-    /// A token that may write statuses. It goes to the host of `api` and nowhere else.
+    /// A token that may write statuses. It is sent to the host of `api` and nowhere else.
     pub token: Secret,
 }
 
@@ -36,7 +36,7 @@ impl StatusClient {
         Ok(Self { api: Api::new(allow, ca)? })
     }
 
-    /// What the forge last said is left of this token's requests, if it says so.
+    /// The remaining request budget that the forge last reported for this token, if it reports one.
     pub fn budget(&self, target: &Target) -> Option<Budget> {
         self.api.budget(&target.api, &credential_for(target).ok()?)
     }

@@ -1,17 +1,17 @@
-//! Why a status was not taken, and what to do about it.
+//! Classifies the error of a request to a forge by what to do about it.
 
 use std::time::Duration;
 
 use http::{HeaderMap, StatusCode};
 
-/// What GitHub asks for after a secondary limit that names no time.
+/// The wait after a secondary rate limit of GitHub without a time.
 const SECONDARY_WAIT: Duration = Duration::from_secs(60);
-/// The longest wait believed: GitHub's window is an hour.
+/// The longest wait accepted: GitHub's window is an hour.
 const MAX_WAIT: Duration = Duration::from_secs(3600);
 /// How much of a forge's message is kept, in characters.
 const MAX_REASON_CHARS: usize = 300;
 
-/// A status that was not taken. The variant says what helps.
+/// A request that the forge did not accept. The variant says how to proceed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StatusError {
     /// The forge is asked too often: nothing to this forge before the time is over.
@@ -50,7 +50,7 @@ pub enum StatusError {
     },
 }
 
-/// Judges an answer that is neither a success nor a redirect.
+/// Classifies a response that is neither a success nor a redirect.
 pub(crate) fn classify(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> StatusError {
     let reason = reason(status, body);
     if matches!(status.as_u16(), 403 | 429)

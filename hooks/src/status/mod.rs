@@ -1,8 +1,8 @@
-//! Commit statuses: telling the forge how a job stands.
+//! Commit statuses: posting the state of a job to its forge, and reading it back.
 //!
-//! One post is one request with a limit in time; nothing is retried here. Every failure says what to
-//! do about it ([`StatusError`]), and the outbox does that. Which status is the newest is not decided
-//! here either.
+//! One post is one request with a time limit; nothing is retried here. Every error is classified by what to
+//! do about it ([`StatusError`]), and the outbox does that. Which status is the newest is not decided here
+//! either.
 
 mod client;
 mod error;
@@ -21,7 +21,7 @@ use serde::Serialize;
 /// GitHub's limit on a description, in characters; Gitea takes 300, GitLab 255.
 pub const MAX_DESCRIPTION_CHARS: usize = 140;
 
-/// What is said about a commit.
+/// A commit status to post.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusPost {
     /// The repository's owner, from the registered URL; of GitLab with all its groups.
@@ -32,7 +32,7 @@ pub struct StatusPost {
     pub sha: CommitSha,
     /// Which of the commit's statuses: `gitfaas/push`. Forges compare it without case.
     pub context: String,
-    /// How it stands.
+    /// The state of the job.
     pub state: CommitState,
     /// Of what is pending: whether it runs already. GitLab has a word for it; elsewhere the description
     /// tells.
@@ -63,7 +63,7 @@ struct GitlabBody<'a> {
     target_url: Option<&'a str>,
 }
 
-/// GitLab's word for a post: what runs is told from what waits.
+/// GitLab's state for a post: running and pending are different ones.
 fn gitlab_word(post: &StatusPost) -> &'static str {
     match post.state {
         CommitState::Pending if post.running => "running",
@@ -73,7 +73,7 @@ fn gitlab_word(post: &StatusPost) -> &'static str {
     }
 }
 
-/// GitLab knows no "error": a service's failure is `failed` as well, and the description tells.
+/// GitLab has no "error": a failure of the service is `failed` as well, and the description says so.
 fn gitlab_state(state: CommitState) -> &'static str {
     match state {
         CommitState::Pending => "pending",

@@ -1,4 +1,5 @@
-//! Reading back what a forge shows for a commit: it may store a request long after it failed to answer it.
+//! Reads back the status that a forge shows for a commit: it may store a request long after it failed to
+//! answer it.
 
 use http::Method;
 use jobs::{CommitSha, Forge};
@@ -13,7 +14,7 @@ const PER_PAGE: usize = 100;
 /// Pages read at most: GitHub keeps 1,000 statuses of a commit.
 const MAX_PAGES: usize = 10;
 
-/// Which status is looked for.
+/// Identifies a status: repository, commit and context.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StatusKey {
     /// The repository's owner, from the registered URL; of GitLab with all its groups.
@@ -26,7 +27,7 @@ pub struct StatusKey {
     pub context: String,
 }
 
-/// The newest status of a commit and a context, in the forge's words.
+/// The newest status of a commit and a context, as the forge shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostedStatus {
     forge: Forge,
@@ -35,8 +36,8 @@ pub struct PostedStatus {
 }
 
 impl PostedStatus {
-    /// Whether this is what the forge was told: the state, and the page where it tells of one. Of two jobs
-    /// that ended alike the page is what tells them apart.
+    /// Whether this is what was posted: the state, and the target URL where the forge lists one, which
+    /// distinguishes two jobs that ended alike.
     pub fn is(&self, state: CommitState, target_url: &str) -> bool {
         let word = match self.forge {
             Forge::Github | Forge::Gitea | Forge::Plain => word(state),
@@ -48,7 +49,7 @@ impl PostedStatus {
     }
 }
 
-/// GitHub's and Gitea's word.
+/// The state as GitHub and Gitea name it.
 fn word(state: CommitState) -> &'static str {
     match state {
         CommitState::Pending => "pending",
@@ -76,7 +77,7 @@ struct Listed {
     target_url: Option<String>,
 }
 
-/// What GitHub and Gitea say of a commit: the newest of each context.
+/// The combined status of GitHub and Gitea: the newest of each context.
 #[derive(Deserialize)]
 struct Combined {
     /// Gitea says `null` for none.
@@ -85,7 +86,8 @@ struct Combined {
 }
 
 impl StatusClient {
-    /// Asks what the forge shows; `None` when it shows nothing. Each request takes ten seconds at most.
+    /// Reads the status that the forge shows; `None` when it shows none. Each request takes ten seconds at
+    /// most.
     ///
     /// # Errors
     /// As of a post; [`StatusError::Refused`] says that the token may not read.

@@ -1,7 +1,7 @@
 //! Below which path a repository's forge is served, and where its API may be.
 //!
-//! The caller who registers a repository may give the API's address. The same server also serves files that its
-//! users wrote, so not every address there is the forge's own.
+//! The caller who registers a repository may give the API's address. The same server also serves files that
+//! its users wrote, so not every address there is the forge's own.
 
 use url::Url;
 
@@ -11,8 +11,8 @@ use super::clone_url::{CloneUrl, decoded};
 const API_NAMES: [&str; 3] = ["api/v1/", "api/v3/", "api/v4/"];
 
 impl CloneUrl {
-    /// Owner and name below the forge whose API is at `api`: what comes before the repository in the path of a
-    /// forge that lies below one is not the owner's.
+    /// Owner and name below the forge whose API is at `api`: what comes before the repository in the path of
+    /// a forge that lies below one is not the owner's.
     pub fn owner_and_name_at(&self, api: &Url) -> Option<(String, String)> {
         let (owner, name) = self.owner_and_name()?;
         let root = api.path().rfind("/api/").map_or("", |end| &api.path()[..end]);

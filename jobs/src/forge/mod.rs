@@ -29,8 +29,8 @@ pub enum Forge {
 
 impl Forge {
     /// The base URL of the API of the forge that serves `url`; a plain server has none. Repositories of Gitea
-    /// are two folders deep, so what precedes them is the path of Gitea itself; a GitLab below a path cannot be
-    /// told from one with a group of that name.
+    /// are two folders deep, so what precedes them is the path of Gitea itself; a GitLab below a path cannot
+    /// be told from one with a group of that name.
     pub fn api_url(self, url: &CloneUrl) -> Option<Url> {
         match self {
             Self::Github if url.host() == "github.com" => "https://api.github.com/".parse().ok(),

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::Repository;
 use crate::CommitSha;
 
-/// Somebody pressed "re-run" beside a check.
+/// A re-run of a check was requested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rerequested {
     /// Where.
@@ -24,7 +24,7 @@ pub struct Rerequested {
     /// The App whose check it is.
     #[serde(default)]
     pub app_id: Option<u64>,
-    /// Who pressed, by the forge's name.
+    /// The user who requested it, by the forge's name.
     #[serde(default)]
     pub sender: Option<String>,
     /// The App's installation through which this came.

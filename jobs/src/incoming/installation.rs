@@ -36,7 +36,7 @@ pub struct InstalledRepository {
     pub forge_id: u64,
     /// Owner and name.
     pub full_name: String,
-    /// Whether strangers may not read it.
+    /// Whether it is private.
     #[serde(default = "private_unless_told")]
     pub private: bool,
 }

@@ -19,22 +19,22 @@ pub use pull_request::{PullRequest, PullRequestAction};
 pub use push::Push;
 pub use repository::Repository;
 
-/// What a delivery means to us.
+/// The event of a delivery.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "what", rename_all = "snake_case")]
 pub enum Incoming {
     /// A branch or tag was made, moved or removed.
     Push(Push),
-    /// The forge tries out the webhook.
+    /// The forge tests the webhook.
     Ping,
     /// A pull request has new commits, or was closed.
     PullRequest(PullRequest),
-    /// Somebody pressed "re-run" beside a check.
+    /// A re-run of a check was requested.
     Rerequested(Rerequested),
     /// The App was installed, removed or suspended.
     Installation(Installation),
     /// The App's installation gained or lost repositories.
     InstallationRepositories(InstallationRepositories),
-    /// Understood, and nothing to do. The ledger keeps the reason.
+    /// Understood, and without effect. The record keeps the reason.
     Ignored(String),
 }

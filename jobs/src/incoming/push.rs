@@ -28,7 +28,8 @@ pub struct Push {
     /// The beginning of the newest commit's message.
     #[serde(default)]
     pub head_message: Option<String>,
-    /// Whether the whole message asks for no run: `[skip ci]`, `[ci skip]`, or `skip-checks: true` at its end.
+    /// Whether the whole message asks for no run: `[skip ci]`, `[ci skip]`, or `skip-checks: true` at its
+    /// end.
     #[serde(default)]
     pub skip_ci: bool,
     /// Who pushed, by the forge's name.
@@ -37,8 +38,8 @@ pub struct Push {
     /// The App's installation through which this came.
     #[serde(default)]
     pub installation: Option<u64>,
-    /// Whether no delivery told of it: the ref poll found it at the forge. Then `before` and the message are not
-    /// known.
+    /// Whether no delivery told of it: the ref poll found it at the forge. Then `before` and the message are
+    /// not known.
     #[serde(rename = "made_up", default, skip_serializing_if = "std::ops::Not::not")]
     pub synthetic: bool,
 }

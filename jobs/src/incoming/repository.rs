@@ -18,7 +18,7 @@ pub struct Repository {
     /// Its page.
     #[serde(default)]
     pub html_url: Option<String>,
-    /// Whether strangers may not read it. Private when the forge does not say.
+    /// Whether it is private. Taken to be private when the forge does not say.
     #[serde(default = "private_unless_told")]
     pub private: bool,
     /// The branch that a clone checks out.

@@ -1,5 +1,5 @@
-//! What GitHub tells of a merge queue: the push of the group's branch, the checks that it asks for, and
-//! the end of the group.
+//! Deliveries of GitHub's merge queue: the push of the group's branch, the request for checks, and the end of
+//! the group.
 //!
 //! The fields are those of GitHub's schemas (`merge_group` in octokit/webhooks), and those of a real push
 //! of a group's branch (`service/hook/github/github_test.go` of bitrise-io/bitrise-webhooks).

@@ -1,7 +1,7 @@
-//! The GitHub App of a test: its key, its installations, and the tokens that it is given.
+//! The GitHub App of a test: its key, its installations, and its tokens.
 //!
-//! A token is believed for what it was made for, until it ends; the App's own proof only if it is signed
-//! with its key, in its name, and for ten minutes at most.
+//! A token is accepted for what it was created for, until it expires; the App's JWT only if it is signed with
+//! its key, has its id, and is valid for ten minutes at most.
 
 use std::{
     collections::BTreeMap, os::unix::fs::OpenOptionsExt as _, path::Path, process::Command, sync::OnceLock,

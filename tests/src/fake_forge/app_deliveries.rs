@@ -1,4 +1,4 @@
-//! What the App's webhook was sent: a list of tries, and one more of whatever is asked for again.
+//! The deliveries of the App's webhook: the list of attempts, and redelivery.
 
 use axum::response::Response;
 use http::{HeaderMap, StatusCode};

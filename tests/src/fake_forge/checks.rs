@@ -1,4 +1,4 @@
-//! Check runs, made and changed by an App alone: `POST` and `PATCH …/check-runs`, and the list of a
+//! Check runs, created and updated by an App alone: `POST` and `PATCH …/check-runs`, and the list of a
 //! commit, in GitHub's shapes and with the rules that its description lacks.
 
 use std::time::Instant;
@@ -123,8 +123,8 @@ impl ServerState {
         body: &Value,
     ) -> Response {
         match who {
-            Requester::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
-            Requester::Nobody | Requester::User(_) | Requester::App => {
+            Requester::InvalidToken => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            Requester::Anonymous | Requester::User(_) | Requester::App => {
                 return said(StatusCode::FORBIDDEN, "You must authenticate via a GitHub App.");
             }
             Requester::Installation(minted) if !minted.may("checks", self.number(full_name)) => {
@@ -184,8 +184,8 @@ impl ServerState {
     /// The runs of a commit, newest first as GitHub lists them.
     pub(super) fn check_runs_of(&self, who: &Requester, full_name: &str, sha: &str) -> Response {
         match who {
-            Requester::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
-            Requester::Nobody | Requester::User(_) | Requester::App => {
+            Requester::InvalidToken => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            Requester::Anonymous | Requester::User(_) | Requester::App => {
                 return said(StatusCode::NOT_FOUND, "Not Found");
             }
             Requester::Installation(_) => {}

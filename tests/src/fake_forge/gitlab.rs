@@ -1,5 +1,5 @@
-//! GitLab's `/api/v4`: a project, its webhooks, and the statuses of its commits. It takes the token in a
-//! header of its own and knows other words.
+//! GitLab's `/api/v4`: a project, its webhooks, and the statuses of its commits. The token is in a
+//! header of its own, and states have other names.
 
 use std::time::Instant;
 

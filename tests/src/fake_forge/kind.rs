@@ -1,5 +1,5 @@
-//! Which forge the double is, and the words of each: the API that a path belongs to, what the forge says
-//! of its version, and how it refuses.
+//! Which forge the fake one imitates: the API that a path belongs to, how the version is reported, and how
+//! errors look.
 
 use axum::{
     Json,

@@ -1,7 +1,7 @@
-//! GitHub's limits: how much content may be made in a minute and in an hour, and what remains of the
-//! hour's requests.
+//! GitHub's rate limits: how much content may be created in a minute and in an hour, and how many of the
+//! hour's requests remain.
 //!
-//! Neither refuses anything until a test says so. What an App makes counts for the owner of the
+//! Neither is enforced until a test says so. What an App makes counts for the owner of the
 //! repositories, whichever token it has at the moment. What was refused is not counted, so that
 //! `retry-after` is true.
 
@@ -133,7 +133,7 @@ impl ServerState {
         }
         let account = match who {
             Requester::Installation(_) => format!("owner {owner}"),
-            Requester::Nobody | Requester::Stranger | Requester::User(_) | Requester::App => {
+            Requester::Anonymous | Requester::InvalidToken | Requester::User(_) | Requester::App => {
                 token(headers).unwrap_or_default()
             }
         };

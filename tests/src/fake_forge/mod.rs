@@ -1,9 +1,8 @@
 //! A fake forge: repositories over real git, commit statuses and check runs as GitHub takes them, a GitHub
 //! App, and faults on demand.
 //!
-//! It believes nothing: every request is held against GitHub's own description and against the rules
-//! that the description lacks, and everything that was asked is kept for the test to see. A request that
-//! GitHub would not have understood fails the test in the end, whatever became of it.
+//! Every request is validated against GitHub's OpenAPI description and against the rules that the description
+//! lacks, and is recorded for the test. A request that GitHub would reject fails the test in the end.
 
 mod app;
 mod app_deliveries;

@@ -1,4 +1,5 @@
-//! GitHub's OpenAPI description: validates the requests that we send and the answers that the fake forge gives.
+//! GitHub's OpenAPI description: validates the requests that we send and the answers that the fake forge
+//! gives.
 //!
 //! The description is OpenAPI 3.0, whose schemas are JSON Schema of an older draft with `nullable`.
 

@@ -119,7 +119,8 @@ impl Listener for Lines {
     async fn accept(&mut self) -> (Line, SocketAddr) {
         loop {
             if let Ok((stream, address)) = self.0.accept().await {
-                // As forges do: else git's answers, of a head and a little body, wait 40 ms for a delayed ACK.
+                // As forges do: else git's answers, of a head and a little body, wait 40 ms for a delayed
+                // ACK.
                 let _ = stream.set_nodelay(true);
                 return (Line { stream, cut: Cut::default() }, address);
             }

@@ -1,4 +1,4 @@
-//! What the forge says of a repository, and the webhooks that are made on it.
+//! The API of repositories and their webhooks.
 
 use axum::response::{IntoResponse as _, Response};
 use http::{Method, StatusCode};
@@ -40,14 +40,14 @@ pub struct Hook {
 impl ServerState {
     pub(super) fn repository(&self, who: &Requester, full_name: &str) -> Response {
         let sees = match who {
-            Requester::Nobody => !self.is_private(full_name),
-            Requester::Stranger | Requester::App => false,
+            Requester::Anonymous => !self.is_private(full_name),
+            Requester::InvalidToken | Requester::App => false,
             Requester::User(rights) => rights.see(full_name),
             Requester::Installation(minted) => {
                 minted.repositories.is_empty() || minted.repositories.contains(&self.number(full_name))
             }
         };
-        if *who == Requester::Stranger {
+        if *who == Requester::InvalidToken {
             return said(StatusCode::UNAUTHORIZED, "Bad credentials");
         }
         if !sees || !self.bare(full_name).is_dir() {
@@ -70,11 +70,11 @@ impl ServerState {
         }
         let (admin, push) = match who {
             Requester::User(rights) => (rights.hooks, rights.push),
-            Requester::Nobody | Requester::Stranger | Requester::App | Requester::Installation(_) => {
+            Requester::Anonymous | Requester::InvalidToken | Requester::App | Requester::Installation(_) => {
                 (true, false)
             }
         };
-        if *who == Requester::Nobody {
+        if *who == Requester::Anonymous {
             repository.as_object_mut().map(|fields| fields.remove("permissions"));
         } else {
             repository["permissions"] = json!({ "admin": admin, "push": push, "pull": true });
@@ -83,7 +83,7 @@ impl ServerState {
     }
 
     pub(super) fn hooks(&self, who: &Requester, method: &Method, full_name: &str, body: &Value) -> Response {
-        if *who == Requester::Stranger {
+        if *who == Requester::InvalidToken {
             return said(StatusCode::UNAUTHORIZED, "Bad credentials");
         }
         if !matches!(who, Requester::User(_)) {

@@ -37,9 +37,9 @@ const MAX_BODY_BYTES: usize = 1 << 20;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Requester {
     /// No credential at all.
-    Nobody,
-    /// A credential that is none, or not any more.
-    Stranger,
+    Anonymous,
+    /// An invalid or revoked credential.
+    InvalidToken,
     /// A user, with the rights of the token.
     User(Rights),
     /// The App itself.

@@ -111,8 +111,8 @@ impl ServerState {
     /// The newest status of each context of a commit, on one page.
     pub(super) fn combined(&self, who: &Requester, full_name: &str, sha: &str, page: usize) -> Response {
         match who {
-            Requester::Nobody | Requester::App => return said(StatusCode::NOT_FOUND, "Not Found"),
-            Requester::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            Requester::Anonymous | Requester::App => return said(StatusCode::NOT_FOUND, "Not Found"),
+            Requester::InvalidToken => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
             Requester::Installation(_) | Requester::User(_) => {}
         }
         let all = self.statuses.borrow();
@@ -143,8 +143,8 @@ impl ServerState {
             return said(StatusCode::NOT_FOUND, "Not Found");
         }
         match who {
-            Requester::Nobody | Requester::App => return said(StatusCode::NOT_FOUND, "Not Found"),
-            Requester::Stranger => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
+            Requester::Anonymous | Requester::App => return said(StatusCode::NOT_FOUND, "Not Found"),
+            Requester::InvalidToken => return said(StatusCode::UNAUTHORIZED, "Bad credentials"),
             Requester::Installation(minted) if !minted.may("statuses", self.number(full_name)) => {
                 return said(StatusCode::FORBIDDEN, "Resource not accessible by integration");
             }

@@ -87,8 +87,8 @@ impl Dialect {
         }
         let rights = match who {
             Requester::User(rights) => rights,
-            Requester::Stranger => return Some(self.says(Refusal::BadToken)),
-            Requester::Nobody | Requester::App | Requester::Installation(_) => return None,
+            Requester::InvalidToken => return Some(self.says(Refusal::BadToken)),
+            Requester::Anonymous | Requester::App | Requester::Installation(_) => return None,
         };
         let refusal = match rest {
             _ if !rights.see(&format!("{owner}/{name}")) => Refusal::Unseen,
@@ -102,18 +102,18 @@ impl Dialect {
 
 impl ServerState {
     pub(super) fn who(&self, headers: &HeaderMap) -> Requester {
-        token(headers).map_or(Requester::Nobody, |token| self.whose(&token))
+        token(headers).map_or(Requester::Anonymous, |token| self.whose(&token))
     }
 
     pub(super) fn whose(&self, token: &str) -> Requester {
         if self.tokens.lock().revoked.contains(token) {
-            return Requester::Stranger;
+            return Requester::InvalidToken;
         }
         if let Some(minted) = self.minted(token) {
             return Requester::Installation(minted);
         }
         if token.starts_with("ghs_") {
-            return Requester::Stranger;
+            return Requester::InvalidToken;
         }
         if token.starts_with("ey") && self.is_app(token) {
             return Requester::App;
@@ -121,7 +121,7 @@ impl ServerState {
         let granted = self.tokens.lock().granted.get(token).cloned();
         match (granted, &self.token) {
             (Some(rights), _) => Requester::User(rights),
-            (None, Some(known)) if known != token => Requester::Stranger,
+            (None, Some(known)) if known != token => Requester::InvalidToken,
             (None, Some(_) | None) => Requester::User(Rights::all()),
         }
     }
@@ -141,7 +141,7 @@ impl ServerState {
             .find(|name| path.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(".git")))
             .cloned()?;
         let sees = match self.who(headers) {
-            Requester::Nobody | Requester::Stranger | Requester::App => {
+            Requester::Anonymous | Requester::InvalidToken | Requester::App => {
                 let wanted = [(header::WWW_AUTHENTICATE, "Basic realm=\"git\"")];
                 let text = "Authentication failed.\n";
                 return Some((StatusCode::UNAUTHORIZED, wanted, text).into_response());

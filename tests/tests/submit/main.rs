@@ -1,6 +1,6 @@
 //! Jobs over REST: the published interface, `/api/v1`, and what cannot be run.
 
-mod a_forge;
+mod failing_git_server;
 
 use futures_util::{StreamExt as _, future::join_all};
 use http::{Method, StatusCode, header};

@@ -86,8 +86,8 @@ impl RefPoll {
     pub(super) async fn refs_at_forge(&self, repo: &Repo) -> Result<Vec<RemoteRef>, ListRefsError> {
         // What is registered was read as a URL then.
         let url = repo.url.get().ok_or(ListRefsError::NotSmart)?;
-        let login = self.clone_login(repo, &url).await;
-        self.git_heads.list(&url, login.as_ref()).await
+        let login = self.clone_login(repo, url).await;
+        self.git_heads.list(url, login.as_ref()).await
     }
 
     /// Looks at one repository.

@@ -1,4 +1,4 @@
-//! Times taken, and what is said of them.
+//! Measured times and their statistics.
 
 use std::time::{Duration, Instant};
 
