@@ -136,7 +136,7 @@ mod tests {
         "git@host:a/b.git",
         "https://user:word@host/a",
         "file:///etc/passwd",
-        "refs/heads/a..b",
+        "--upload-pack=sh",
         "\u{1b}[2J\u{0} é",
     ];
 
