@@ -134,7 +134,7 @@ impl AttemptRunner {
     fn request(&self, job: &Job) -> Result<ExecutionRequest, Outcome> {
         let url =
             job.url.parsed().map_err(|error| Outcome::function(Cause::Checkout, format!("{error}")))?.clone();
-        let trust = trust(job, &url);
+        let cache_scope = cache_scope(job, &url);
         Ok(ExecutionRequest {
             tag: JobTag { job: job.id, attempt: job.attempt },
             source: JobSource::Commit {
@@ -180,7 +180,13 @@ impl AttemptRunner {
     }
 
     /// Stores log and result, then the end: in this order, so that whoever sees the end finds both.
-    async fn deliver(&self, job: &Job, report: &ExecutionReport, log: &LogHandle, writer: LogWriter) -> AttemptEnd {
+    async fn deliver(
+        &self,
+        job: &Job,
+        report: &ExecutionReport,
+        log: &LogHandle,
+        writer: LogWriter,
+    ) -> AttemptEnd {
         if report.is_put_off {
             return AttemptEnd::Deferred;
         }

@@ -1,6 +1,6 @@
 //! Which registration a delivery to the App's hook is for.
 
-use hooks::{CloneUrl, Incoming, incoming};
+use hooks::{Incoming, incoming};
 use jobs::Repo;
 
 use crate::{

@@ -23,7 +23,7 @@ mod records;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use hooks::{CloneUrl, app::Right};
+use hooks::app::Right;
 use jobs::{
     Cause, CommitStatus, Job, JobId, Outcome, Repo, SecretEvent, Stored, WorkerName,
     grants::{Asked, CloneCredential, GrantReply, GrantRequest, JobGrant, StatusGrant},

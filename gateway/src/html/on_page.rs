@@ -4,6 +4,7 @@ use std::{ops::Deref, sync::Arc};
 
 use axum::extract::{FromRef, FromRequestParts};
 use http::request::Parts;
+use jobs::JobId;
 
 use crate::{
     auth::rights::Right,
@@ -42,7 +43,8 @@ where
     }
 }
 
-/// The page to which what was asked belongs: that of a job for its buttons.
+/// The page to which what was asked belongs: that of a job for its buttons. What comes from outside and is no id
+/// leads nowhere.
 fn page_of(asked: &str) -> String {
     let path = asked.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.split('/').skip(1).collect();
@@ -50,20 +52,27 @@ fn page_of(asked: &str) -> String {
         // A code that was typed, or came with the link, is not lost.
         ["device"] => asked.to_owned(),
         ["tokens", ..] => "/tokens".to_owned(),
-        [room @ ("jobs" | "deliveries"), id, ..] => format!("/{room}/{id}"),
+        ["jobs", id, ..] if id.parse::<JobId>().is_ok() => format!("/jobs/{id}"),
+        ["deliveries", key, ..] if is_key(key) => format!("/deliveries/{key}"),
         _ => "/".to_owned(),
     }
+}
+
+/// Whether this could be the id of a delivery.
+fn is_key(text: &str) -> bool {
+    text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 #[cfg(test)]
 mod tests {
     use test_case::test_case;
 
-    #[test_case("/jobs/7?key=a" => "/jobs/7" ; "the key of a link opens nothing for whoever signs in")]
-    #[test_case("/jobs/7/cancel" => "/jobs/7")]
-    #[test_case("/deliveries/7/approve" => "/deliveries/7")]
+    #[test_case("/jobs/01900000-0000-7000-8000-000000000007?key=a" => "/jobs/01900000-0000-7000-8000-000000000007" ; "the key of a link opens nothing for whoever signs in")]
+    #[test_case("/jobs/01900000-0000-7000-8000-000000000007/cancel" => "/jobs/01900000-0000-7000-8000-000000000007" ; "a button")]
+    #[test_case("/deliveries/abababababababababababababababababababababababababababababababab/approve" => "/deliveries/abababababababababababababababababababababababababababababababab" ; "an approval")]
+    #[test_case("/deliveries/x" => "/" ; "no id")]
     #[test_case("/tokens/7/revoke" => "/tokens")]
-    #[test_case("/device?user_code=BCDF-GHJK" => "/device?user_code=BCDF-GHJK")]
+    #[test_case("/device?user_code=BCDF-GHJK" => "/device?user_code=BCDF-GHJK" ; "a code")]
     #[test_case("/" => "/")]
     #[test_case("/link" => "/")]
     fn the_page_of_what_was_asked(asked: &str) -> String {

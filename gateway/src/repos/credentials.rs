@@ -1,7 +1,7 @@
 //! Credentials of registrations.
 
 use hooks::{
-    CloneUrl, Forge,
+    Forge,
     app::{AppError, Right},
     status::StatusError,
 };

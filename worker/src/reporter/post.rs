@@ -6,8 +6,8 @@ use std::{
 };
 
 use hooks::{
-    checks::{ANNOTATIONS_PER_REQUEST, Annotation, CheckRun},
     Forge,
+    checks::{ANNOTATIONS_PER_REQUEST, Annotation, CheckRun},
     status::{StatusError, StatusKey, Target},
 };
 use jobs::{
@@ -232,7 +232,7 @@ impl Reporter {
     ) -> Result<(), PostError> {
         let mut rest = VecDeque::from(std::mem::take(&mut run.annotations));
         if next.check_run_is_unsure() {
-            let location = Place {
+            let location = StatusKey {
                 owner: run.owner.clone(),
                 name: run.name.clone(),
                 sha: run.sha.clone(),

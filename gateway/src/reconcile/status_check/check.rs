@@ -126,7 +126,8 @@ async fn ask(
             return Err(Unseen::Later(Some(left)));
         }
         let target = Target { forge, api, token: credential.token };
-        let place = StatusKey { owner, name, sha: commit.sha().clone(), context: commit.context().to_owned() };
+        let place =
+            StatusKey { owner, name, sha: commit.sha().clone(), context: commit.context().to_owned() };
         let shown = if credential.from_app {
             service.checks.is_completed(&target, &place, &posted.job.to_string()).await
         } else {
