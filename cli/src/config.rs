@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use jobs::{
     Secret,
-    env::{Problems, Reader},
+    settings::{
+        self, GITFAAS_CA_BUNDLE, GITFAAS_DATA_DIR, GITFAAS_TOKEN, GITFAAS_URL, Problems, Reader, Setting,
+    },
 };
 use url::Url;
 
@@ -23,6 +25,24 @@ pub(crate) fn names() -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "this is config.rs")]
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     names.filter(|name| name.starts_with("GITFAAS_")).collect()
+}
+
+/// The names that are no setting's: most often a slip of the pen.
+pub(crate) fn unknown_settings() -> Vec<String> {
+    names().into_iter().filter(|name| settings::find(name).is_none()).collect()
+}
+
+/// Logs what of the environment a service ignores, and which names have become old.
+pub(crate) fn warn_of_names() {
+    for name in unknown_settings() {
+        let nearest = settings::nearest(&name).map(|setting| setting.name);
+        tracing::warn!(name, nearest, "unknown setting ignored");
+    }
+    for setting in settings::all() {
+        if let Some((old, _)) = setting.set_as(&var).filter(|(name, _)| *name != setting.name) {
+            tracing::warn!(name = setting.name, old, "setting has a new name");
+        }
+    }
 }
 
 /// What a program that we start needs of the environment: where programs, its home and temporary files are,
@@ -43,14 +63,14 @@ pub(crate) fn path() -> Vec<PathBuf> {
 
 /// Where this installation keeps its files; made, readable for its owner only, if it is not there.
 pub(crate) fn data_dir(var: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<PathBuf> {
-    let dir = match var("GITFAAS_DATA_DIR") {
+    let dir = match GITFAAS_DATA_DIR.text(var) {
         Some(dir) => std::path::absolute(dir)?,
         None => match directories::ProjectDirs::from("", "", "gitfaas") {
             Some(dirs) => dirs.data_dir().to_owned(),
-            None => return Err(one("GITFAAS_DATA_DIR", "not set, and there is no home directory").into()),
+            None => return Err(one(GITFAAS_DATA_DIR, "not set, and there is no home directory").into()),
         },
     };
-    make_dir(&dir).map_err(|error| one("GITFAAS_DATA_DIR", &format!("{}: {error}", dir.display())))?;
+    make_dir(&dir).map_err(|error| one(GITFAAS_DATA_DIR, &format!("{}: {error}", dir.display())))?;
     Ok(dir)
 }
 
@@ -60,8 +80,8 @@ fn make_dir(dir: &Path) -> std::io::Result<()> {
 }
 
 /// A single problem.
-pub(crate) fn one(name: &str, why: &str) -> Problems {
-    Problems(vec![(name.to_owned(), why.to_owned())])
+pub(crate) fn one(setting: &'static Setting, why: &str) -> Problems {
+    Problems(vec![(setting.name.to_owned(), why.to_owned())])
 }
 
 /// Puts configurations together that were read one by one: all problems are named, once each.
@@ -94,13 +114,12 @@ impl Client {
     /// Reads the settings of the commands that talk to a gateway.
     pub(crate) fn read(var: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Reader::new(var);
-        let default = Url::parse("http://127.0.0.1:3000").expect("this is a URL");
-        let url: Url = env.or("GITFAAS_URL", default);
+        let url: Url = env.value(GITFAAS_URL);
         if !matches!(url.scheme(), "http" | "https") {
-            env.problem("GITFAAS_URL", "must begin with http:// or https://");
+            env.problem(GITFAAS_URL, "must begin with http:// or https://");
         }
-        let token = env.optional::<Secret>("GITFAAS_TOKEN");
-        let ca_bundle = env.optional("GITFAAS_CA_BUNDLE");
+        let token = env.optional::<Secret>(GITFAAS_TOKEN);
+        let ca_bundle = env.optional(GITFAAS_CA_BUNDLE);
         env.finish(|| Some(Self { url, token, ca_bundle }))
     }
 
@@ -108,7 +127,7 @@ impl Client {
     pub(crate) fn nobody() -> Problems {
         let ways =
             "not set; sign in with `gitfaas login`, or make one with `gitfaas token create --user EMAIL`";
-        one("GITFAAS_TOKEN", ways)
+        one(GITFAAS_TOKEN, ways)
     }
 }
 
@@ -131,11 +150,11 @@ mod tests {
 
     #[test]
     fn a_problem_that_two_parts_found_is_said_once() {
-        let listen = || one("GITFAAS_LISTEN", "not an address");
+        let listen = || one(settings::GITFAAS_LISTEN, "not an address");
         let all = all_problems(vec![
             Some(listen()),
             None,
-            Some(one("GITFAAS_DATA_DIR", "not there")),
+            Some(one(GITFAAS_DATA_DIR, "not there")),
             Some(listen()),
         ]);
         assert_eq!(all.0.len(), 2);

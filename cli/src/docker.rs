@@ -3,10 +3,8 @@
 use anyhow::Context as _;
 use bollard::{API_DEFAULT_VERSION, Docker, query_parameters::CreateImageOptionsBuilder};
 use futures_util::TryStreamExt as _;
-use jobs::env::{Problems, Reader};
+use jobs::settings::{GITFAAS_DOCKER_HOST, GITFAAS_IMAGE_PREFIX, GITFAAS_RUNTIME, Problems, Reader};
 
-/// Where Docker listens unless the environment says otherwise.
-const SOCKET: &str = "unix:///var/run/docker.sock";
 /// Seconds until a request counts as unanswered.
 const TIMEOUT_S: u64 = 60;
 
@@ -21,11 +19,11 @@ pub(crate) struct DockerSettings {
 impl DockerSettings {
     pub(crate) fn read(var: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Reader::new(var);
-        let host = env.or("GITFAAS_DOCKER_HOST", SOCKET.to_owned());
-        let runtime = env.optional("GITFAAS_RUNTIME");
-        let image_prefix = env.or("GITFAAS_IMAGE_PREFIX", "gitfaas".to_owned());
+        let host: String = env.value(GITFAAS_DOCKER_HOST);
+        let runtime = env.optional(GITFAAS_RUNTIME);
+        let image_prefix = env.value(GITFAAS_IMAGE_PREFIX);
         if host.contains("://") && !host.starts_with("unix://") {
-            env.problem("GITFAAS_DOCKER_HOST", "must be a socket, such as unix:///var/run/docker.sock");
+            env.problem(GITFAAS_DOCKER_HOST, "must be a socket, such as unix:///var/run/docker.sock");
         }
         env.finish(|| Some(Self { host, runtime, image_prefix }))
     }

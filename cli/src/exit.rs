@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use jobs::env::Problems;
+use jobs::settings::Problems;
 
 /// Wrong configuration: `EX_USAGE` of `sysexits.h`.
 const WRONG_CONFIGURATION: u8 = 64;

@@ -1,5 +1,6 @@
 //! What the program says of itself: on stderr, as lines or as JSON.
 
+use jobs::settings::{GITFAAS_LOG, GITFAAS_LOG_FORMAT};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{args::Command, config};
@@ -12,11 +13,11 @@ const COMMAND: &str = "warn,async_nats=off";
 /// Starts logging. `GITFAAS_LOG` goes before `RUST_LOG`; `GITFAAS_LOG_FORMAT=json` is for collectors.
 pub(crate) fn start(command: &Command) {
     let default = if command.is_service() { SERVICE } else { COMMAND };
-    let wanted = config::var("GITFAAS_LOG").or_else(|| config::var("RUST_LOG"));
+    let wanted = GITFAAS_LOG.text(&config::var).or_else(|| config::var("RUST_LOG"));
     let filter = wanted.and_then(|text| EnvFilter::try_new(text).ok());
     let filter = filter.unwrap_or_else(|| EnvFilter::new(default));
     let registry = tracing_subscriber::registry().with(filter);
-    if config::var("GITFAAS_LOG_FORMAT").as_deref() == Some("json") {
+    if GITFAAS_LOG_FORMAT.text(&config::var).as_deref() == Some("json") {
         registry.with(fmt::layer().json().with_writer(std::io::stderr)).init();
     } else {
         let colours = std::io::IsTerminal::is_terminal(&std::io::stderr());

@@ -22,7 +22,6 @@ mod serve;
 mod signals;
 mod table;
 mod terminal;
-mod variables;
 
 use std::process::ExitCode;
 

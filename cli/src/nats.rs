@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jobs::{
     Secret,
     connect::NatsSettings,
-    env::{Problems, Reader},
+    settings::{GITFAAS_CA_BUNDLE, GITFAAS_NATS_CREDS, GITFAAS_NATS_URL, Problems, Reader},
 };
 
 use crate::own_nats::Address;
@@ -22,9 +22,9 @@ pub(crate) enum Nats {
 impl Nats {
     /// The NATS of the environment, if it names one.
     pub(crate) fn given(env: &mut Reader<'_>) -> Option<Self> {
-        let creds = env.optional("GITFAAS_NATS_CREDS");
-        let ca_bundle = env.optional("GITFAAS_CA_BUNDLE");
-        let url = env.optional("GITFAAS_NATS_URL")?;
+        let creds = env.optional(GITFAAS_NATS_CREDS);
+        let ca_bundle = env.optional(GITFAAS_CA_BUNDLE);
+        let url = env.optional(GITFAAS_NATS_URL)?;
         Some(Self::Given { url, creds, ca_bundle })
     }
 
@@ -37,12 +37,12 @@ impl Nats {
             Ok(Some(address)) => Some(Self::Own(address)),
             Ok(None) => {
                 let hint = format!("not set, and no `gitfaas up` has left an address in {}", file.display());
-                env.problem("GITFAAS_NATS_URL", hint);
+                env.problem(GITFAAS_NATS_URL, hint);
                 None
             }
             Err(error) => {
                 env.problem(
-                    "GITFAAS_NATS_URL",
+                    GITFAAS_NATS_URL,
                     format!("not set, and {} is of no use: {error}", file.display()),
                 );
                 None

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use async_nats::{Client, ConnectErrorKind};
-use jobs::connect::ConnectError;
+use jobs::{connect::ConnectError, settings::Setting};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -51,9 +51,9 @@ fn is_refusal(kind: ConnectErrorKind) -> bool {
 }
 
 /// Binds an address of the configuration.
-pub(crate) async fn listen(address: SocketAddr, variable: &str) -> anyhow::Result<TcpListener> {
+pub(crate) async fn listen(address: SocketAddr, setting: &Setting) -> anyhow::Result<TcpListener> {
     let bound = TcpListener::bind(address).await;
-    bound.with_context(|| format!("cannot listen on {address}; {variable} names another address"))
+    bound.with_context(|| format!("cannot listen on {address}; {} names another address", setting.name))
 }
 
 /// The address under which this machine reaches a listener.

@@ -7,7 +7,13 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use hooks::address::{Allow, Deny, OwnAddresses};
 use jobs::{
     Secret,
-    env::{Problems, Reader},
+    settings::{
+        GITFAAS_ADMIN_SECRET, GITFAAS_CA_BUNDLE, GITFAAS_CLONE_ALLOW, GITFAAS_EGRESS_DENY,
+        GITFAAS_GITHUB_ACCOUNTS, GITFAAS_GITHUB_API_URL, GITFAAS_GITHUB_APP_ID, GITFAAS_GITHUB_APP_KEY_FILE,
+        GITFAAS_GITHUB_TOKEN, GITFAAS_GITHUB_WEBHOOK_SECRET, GITFAAS_LISTEN, GITFAAS_MASTER_KEY_FILE,
+        GITFAAS_MAX_QUEUE_TIME, GITFAAS_NEXT_MASTER_KEY_FILE, GITFAAS_PUBLIC_URL, GITFAAS_SHUTDOWN_GRACE,
+        Problems, Reader, Setting,
+    },
     streams,
 };
 use url::Url;
@@ -15,14 +21,6 @@ use url::Url;
 pub use crate::repos::settings::{App, Github};
 use crate::{http::rate_limit, login::settings, repos::installation::app_key, usage};
 
-/// The variable that names the file of the App's key.
-const APP_KEY_FILE: &str = "GITFAAS_GITHUB_APP_KEY_FILE";
-/// GitHub's own API.
-const GITHUB_API: &str = "https://api.github.com/";
-/// A job that nobody took for a day will not be missed.
-const MAX_QUEUE_TIME: Duration = Duration::from_secs(24 * 3600);
-/// The port of the published interface.
-const DEFAULT_LISTEN: ([u8; 4], u16) = ([127, 0, 0, 1], 3000);
 
 /// Everything a gateway is told.
 #[derive(Debug, Clone)]
@@ -66,22 +64,23 @@ impl Config {
     /// Every variable that is wrong, with a reason each.
     pub fn read(var: &dyn Fn(&str) -> Option<String>, data_dir: PathBuf) -> Result<Self, Problems> {
         let mut env = Reader::new(var);
-        let listen = env.or("GITFAAS_LISTEN", SocketAddr::from(DEFAULT_LISTEN));
-        let public_url = web_url(&mut env, "GITFAAS_PUBLIC_URL");
+        let listen = env.value(GITFAAS_LISTEN);
+        let public_url = env.optional(GITFAAS_PUBLIC_URL);
+        let public_url = public_url.and_then(|url| web_url(&mut env, GITFAAS_PUBLIC_URL, url));
         let github = github(&mut env);
-        let admin_secret = env.optional("GITFAAS_ADMIN_SECRET");
-        let master_key_file = env.optional("GITFAAS_MASTER_KEY_FILE");
-        let next_master_key_file = env.optional("GITFAAS_NEXT_MASTER_KEY_FILE");
+        let admin_secret = env.optional(GITFAAS_ADMIN_SECRET);
+        let master_key_file = env.optional(GITFAAS_MASTER_KEY_FILE);
+        let next_master_key_file = env.optional(GITFAAS_NEXT_MASTER_KEY_FILE);
         let limits = rate_limit::Settings::read(&mut env);
-        let deny = env.or("GITFAAS_EGRESS_DENY", Deny::none());
+        let deny = env.value_or(GITFAAS_EGRESS_DENY, Deny::none());
         let own = OwnAddresses::of_this_machine();
-        let clone_allow = env.or("GITFAAS_CLONE_ALLOW", Allow::none()).guarded(&deny, &own);
+        let clone_allow = env.value_or(GITFAAS_CLONE_ALLOW, Allow::none()).guarded(&deny, &own);
         let login = settings::Settings::read(&mut env, &clone_allow);
-        let ca_bundle = env.optional("GITFAAS_CA_BUNDLE");
+        let ca_bundle = env.optional(GITFAAS_CA_BUNDLE);
         let streams = streams::Settings::read(&mut env);
         let owners = usage::Settings::read(&mut env, &streams.stores);
-        let max_queue_time = env.duration("GITFAAS_MAX_QUEUE_TIME", MAX_QUEUE_TIME);
-        let shutdown_grace = env.duration("GITFAAS_SHUTDOWN_GRACE", Duration::from_secs(30));
+        let max_queue_time = env.duration(GITFAAS_MAX_QUEUE_TIME);
+        let shutdown_grace = env.duration(GITFAAS_SHUTDOWN_GRACE);
         env.finish(|| {
             Some(Self {
                 listen,
@@ -105,42 +104,41 @@ impl Config {
 }
 
 fn github(env: &mut Reader<'_>) -> Option<Github> {
-    let default = GITHUB_API.parse().expect("a constant URL");
-    let api_url = web_url(env, "GITFAAS_GITHUB_API_URL").unwrap_or(default);
-    let id = env.optional("GITFAAS_GITHUB_APP_ID");
-    let key_file: Option<PathBuf> = env.optional(APP_KEY_FILE);
+    let api_url = env.value(GITFAAS_GITHUB_API_URL);
+    let api_url = web_url(env, GITFAAS_GITHUB_API_URL, api_url);
+    let id = env.optional(GITFAAS_GITHUB_APP_ID);
+    let key_file: Option<PathBuf> = env.optional(GITFAAS_GITHUB_APP_KEY_FILE);
     let app = match (id, key_file) {
         (Some(id), Some(key_file)) => match app_key::read(&key_file) {
             Ok(key) => Some(App { id, key }),
             Err(problem) => {
-                env.problem(APP_KEY_FILE, problem);
+                env.problem(GITFAAS_GITHUB_APP_KEY_FILE, problem);
                 None
             }
         },
         (None, None) => None,
         (Some(_), None) => {
-            env.problem(APP_KEY_FILE, "not set, but GITFAAS_GITHUB_APP_ID is");
+            env.problem(GITFAAS_GITHUB_APP_KEY_FILE, "not set, but GITFAAS_GITHUB_APP_ID is");
             None
         }
         (None, Some(_)) => {
-            env.problem("GITFAAS_GITHUB_APP_ID", "not set, but GITFAAS_GITHUB_APP_KEY_FILE is");
+            env.problem(GITFAAS_GITHUB_APP_ID, "not set, but GITFAAS_GITHUB_APP_KEY_FILE is");
             None
         }
     };
     Some(Github {
-        api_url,
-        token: env.optional("GITFAAS_GITHUB_TOKEN"),
-        webhook_secret: env.optional("GITFAAS_GITHUB_WEBHOOK_SECRET"),
+        api_url: api_url?,
+        token: env.optional(GITFAAS_GITHUB_TOKEN),
+        webhook_secret: env.optional(GITFAAS_GITHUB_WEBHOOK_SECRET),
         app,
-        accounts: env.list("GITFAAS_GITHUB_ACCOUNTS"),
+        accounts: env.list(GITFAAS_GITHUB_ACCOUNTS),
     })
 }
 
 /// An http or https address, with a slash at its end so that paths can be joined to it.
-fn web_url(env: &mut Reader<'_>, name: &str) -> Option<Url> {
-    let mut url: Url = env.optional(name)?;
+fn web_url(env: &mut Reader<'_>, setting: &'static Setting, mut url: Url) -> Option<Url> {
     if !matches!(url.scheme(), "http" | "https") || url.host_str().is_none() {
-        env.problem(name, "must begin with http:// or https://");
+        env.problem(setting, "must begin with http:// or https://");
         return None;
     }
     if !url.path().ends_with('/') {

@@ -3,20 +3,11 @@
 //! A store that is full refuses everybody, so the limits of owners are made to fit: so many owners at their
 //! limits leave a reserve of every store free, for what nobody is charged for and for what runs over.
 
-use crate::env::Reader;
+use crate::settings::{
+    GITFAAS_MAX_OWNERS, GITFAAS_STORE_DELIVERIES, GITFAAS_STORE_LOGS, GITFAAS_STORE_RECORDS,
+    GITFAAS_STORE_REFS, GITFAAS_STORE_RESULTS, GITFAAS_STORE_SECRETS, Reader,
+};
 
-/// Records: half a million of the usual length.
-const RECORDS_BYTES: u64 = 1 << 30;
-/// Deliveries: a quarter of a million.
-const DELIVERIES_BYTES: u64 = 512 << 20;
-/// A thousand logs that are as long as they may be.
-const LOGS_BYTES: u64 = 2 << 30;
-/// A thousand results of the usual longest. All together leave a small disk its half.
-const RESULTS_BYTES: u64 = 1 << 30;
-/// Secrets, refs, pushes and commits: 128 MiB each.
-const MEDIUM_BYTES: u64 = 128 << 20;
-/// A class of students, or a small company.
-const MAX_OWNERS: u64 = 32;
 /// Of a store left free of owners' limits, in percent.
 pub const RESERVE_PERCENT: u64 = 10;
 /// A smaller store is of no use to anybody.
@@ -43,38 +34,29 @@ pub struct Stores {
 
 impl Default for Stores {
     fn default() -> Self {
-        Self {
-            records: RECORDS_BYTES,
-            deliveries: DELIVERIES_BYTES,
-            logs: LOGS_BYTES,
-            results: RESULTS_BYTES,
-            secrets: MEDIUM_BYTES,
-            refs: MEDIUM_BYTES,
-            max_owners: MAX_OWNERS,
-        }
+        Self::read(&mut Reader::new(&|_| None))
     }
 }
 
 impl Stores {
     /// Reads all of them.
     pub fn read(env: &mut Reader<'_>) -> Self {
-        let default = Self::default();
-        let mut size = |name: &str, default: u64| {
-            let bytes = env.bytes(name, default);
+        let mut size = |setting| {
+            let bytes = env.bytes(setting);
             if bytes < LEAST_BYTES {
-                env.problem(name, "must be 16m at least");
+                env.problem(setting, "must be 16m at least");
             }
             bytes
         };
-        let records = size("GITFAAS_STORE_RECORDS", default.records);
-        let deliveries = size("GITFAAS_STORE_DELIVERIES", default.deliveries);
-        let logs = size("GITFAAS_STORE_LOGS", default.logs);
-        let results = size("GITFAAS_STORE_RESULTS", default.results);
-        let secrets = size("GITFAAS_STORE_SECRETS", default.secrets);
-        let refs = size("GITFAAS_STORE_REFS", default.refs);
-        let max_owners = env.or("GITFAAS_MAX_OWNERS", default.max_owners);
+        let records = size(GITFAAS_STORE_RECORDS);
+        let deliveries = size(GITFAAS_STORE_DELIVERIES);
+        let logs = size(GITFAAS_STORE_LOGS);
+        let results = size(GITFAAS_STORE_RESULTS);
+        let secrets = size(GITFAAS_STORE_SECRETS);
+        let refs = size(GITFAAS_STORE_REFS);
+        let max_owners: u64 = env.value(GITFAAS_MAX_OWNERS);
         if max_owners == 0 {
-            env.problem("GITFAAS_MAX_OWNERS", "must be 1 at least");
+            env.problem(GITFAAS_MAX_OWNERS, "must be 1 at least");
         }
         Self { records, deliveries, logs, results, secrets, refs, max_owners: max_owners.max(1) }
     }

@@ -9,7 +9,10 @@ use std::time::Duration;
 use async_nats::jetstream::{self, ErrorCode, consumer::pull, context::CreateStreamErrorKind, stream};
 
 use crate::{
-    CommitSha, JobId, Label, RepoId, UserId, WorkerName, env::Reader, record::QueueClass, stores::Stores,
+    CommitSha, JobId, Label, RepoId, UserId, WorkerName,
+    record::QueueClass,
+    settings::{GITFAAS_KEEP_JOBS, GITFAAS_KEEP_LOGS, GITFAAS_NATS_REPLICAS, Reader},
+    stores::Stores,
 };
 
 /// The record of each job.
@@ -105,28 +108,22 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            replicas: 1,
-            keep_jobs: Duration::from_secs(90 * 24 * 3600),
-            keep_logs: MONTH,
-            stores: Stores::default(),
-        }
+        Self::read(&mut Reader::new(&|_| None))
     }
 }
 
 impl Settings {
     /// Reads all of them.
     pub fn read(env: &mut Reader<'_>) -> Self {
-        let default = Self::default();
-        let replicas = env.or("GITFAAS_NATS_REPLICAS", default.replicas);
+        let replicas = env.value(GITFAAS_NATS_REPLICAS);
         // JetStream places a stream on an odd number of nodes; five would cost more than they save here.
         if ![1, 3].contains(&replicas) {
-            env.problem("GITFAAS_NATS_REPLICAS", "must be 1 or 3");
+            env.problem(GITFAAS_NATS_REPLICAS, "must be 1 or 3");
         }
         Self {
             replicas,
-            keep_jobs: env.duration("GITFAAS_KEEP_JOBS", default.keep_jobs),
-            keep_logs: env.duration("GITFAAS_KEEP_LOGS", default.keep_logs),
+            keep_jobs: env.duration(GITFAAS_KEEP_JOBS),
+            keep_logs: env.duration(GITFAAS_KEEP_LOGS),
             stores: Stores::read(env),
         }
     }

@@ -1,8 +1,8 @@
 //! Durations and sizes as people write them: `90s`, `5m`, `512m`, `1g`.
 
-use std::time::Duration;
+use std::{str::FromStr, time::Duration};
 
-/// The text is not a duration or a size.
+/// The text is not a duration, a size or a number of cores.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum NotAUnit {
     /// Not a duration.
@@ -11,6 +11,9 @@ pub enum NotAUnit {
     /// Not a size.
     #[error("must be bytes, or a number with `k`, `m` or `g` (1024-based)")]
     Bytes,
+    /// Not a number of cores.
+    #[error("must be a number of cores, such as 2 or 0.5")]
+    Cores,
 }
 
 /// Reads `90`, `90s`, `5m`, `2h`, `30d` or `250ms`.
@@ -44,6 +47,29 @@ pub fn bytes(text: &str) -> Result<u64, NotAUnit> {
         _ => return Err(NotAUnit::Bytes),
     };
     number.checked_mul(factor).filter(|bytes| i64::try_from(*bytes).is_ok()).ok_or(NotAUnit::Bytes)
+}
+
+/// A number of cores, as settings are written: `2` or `0.5`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cores {
+    millis: u64,
+}
+
+impl Cores {
+    /// In thousandths of a core.
+    pub fn millis(self) -> u64 {
+        self.millis
+    }
+}
+
+impl FromStr for Cores {
+    type Err = NotAUnit;
+
+    fn from_str(text: &str) -> Result<Self, NotAUnit> {
+        let millis = text.parse::<f64>().map_err(|_| NotAUnit::Cores)? * 1000.0;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
+        if (10.0..=1e9).contains(&millis) { Ok(Self { millis: millis as u64 }) } else { Err(NotAUnit::Cores) }
+    }
 }
 
 /// A size as people read it, for messages.
@@ -99,6 +125,14 @@ mod tests {
     #[test_case(60_000 => "60 s")]
     fn shown(ms: u64) -> String {
         show_duration(Duration::from_millis(ms))
+    }
+
+    #[test_case("2" => Ok(2000))]
+    #[test_case("0.5" => Ok(500))]
+    #[test_case("0" => Err(NotAUnit::Cores))]
+    #[test_case("all" => Err(NotAUnit::Cores))]
+    fn cores(text: &str) -> Result<u64, NotAUnit> {
+        text.parse().map(Cores::millis)
     }
 
     #[test_case("512m" => Ok(536_870_912))]

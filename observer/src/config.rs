@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use jobs::env::{Problems, Reader};
+use jobs::settings::{GITFAAS_OBSERVER_LISTEN, Problems, Reader};
 
 /// What the observer needs to know besides where NATS is.
 #[derive(Debug, Clone)]
@@ -18,7 +18,7 @@ impl Config {
     /// All that is wrong.
     pub fn read(var: &dyn Fn(&str) -> Option<String>) -> Result<Self, Problems> {
         let mut env = Reader::new(var);
-        let listen = env.or("GITFAAS_OBSERVER_LISTEN", SocketAddr::from(([127, 0, 0, 1], 3002)));
+        let listen = env.value(GITFAAS_OBSERVER_LISTEN);
         env.finish(|| Some(Self { listen }))
     }
 }

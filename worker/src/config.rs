@@ -9,25 +9,17 @@ use std::{
 use hooks::address::{Allow, Deny, OwnAddresses};
 use jobs::{
     Label, WorkerName,
-    env::{Problems, Reader},
     manifest::Ceilings,
+    settings::{
+        GITFAAS_CA_BUNDLE, GITFAAS_CLONE_ALLOW, GITFAAS_DOCKER_HOST, GITFAAS_EGRESS_DENY,
+        GITFAAS_FETCH_TIMEOUT, GITFAAS_IMAGE_PREFIX, GITFAAS_LAST_SLOT_TIMEOUT, GITFAAS_MAX_OUTPUT,
+        GITFAAS_MAX_REPO_SIZE, GITFAAS_MAX_RESULT, GITFAAS_MAX_RUNNING_PER_USER, GITFAAS_OWNER_DISK,
+        GITFAAS_PREPARE_ALLOW, GITFAAS_PREPARE_DISK, GITFAAS_PREPARE_HOSTS, GITFAAS_PREPARE_MEMORY,
+        GITFAAS_PREPARE_TIMEOUT, GITFAAS_PROXY_VOLUME, GITFAAS_RUN_ALLOW, GITFAAS_RUNNER_IMAGES,
+        GITFAAS_RUNTIME, GITFAAS_SHUTDOWN_GRACE, GITFAAS_WORKER_LABELS, GITFAAS_WORKER_LISTEN,
+        GITFAAS_WORKER_NAME, GITFAAS_WORKER_SLOTS, Problems, Reader,
+    },
 };
-
-/// A job's output is cut off here and the job ended; a program that prints a gigabyte is broken.
-const DEFAULT_MAX_OUTPUT_BYTES: u64 = 64 << 20;
-/// A value that a program fetches; larger things belong in a store of their own.
-const DEFAULT_MAX_RESULT_BYTES: u64 = 1 << 20;
-/// Sources, not data: most repositories have a hundredth of this at depth 1.
-const DEFAULT_MAX_REPO_BYTES: u64 = 512 << 20;
-/// As much as five large repositories, or some environments with heavy packages.
-const DEFAULT_OWNER_DISK_BYTES: u64 = 8 << 30;
-/// Long enough for the largest repository over a slow line.
-const DEFAULT_FETCH_TIMEOUT: Duration = Duration::from_secs(300);
-/// Enough for one person, and leaves room for others on a small machine.
-const DEFAULT_MAX_RUNNING_PER_USER: usize = 8;
-
-/// What everybody else waits for at most when all other slots are taken; the default of a manifest's timeout.
-const DEFAULT_LAST_SLOT_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A worker's configuration.
 #[derive(Debug, Clone)]
@@ -89,20 +81,6 @@ pub struct Config {
     pub shutdown_grace: Duration,
 }
 
-/// Thousandths of a core, written as a number of cores such as `2` or `0.5`.
-struct Cores(u64);
-
-impl std::str::FromStr for Cores {
-    type Err = &'static str;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = "must be a number of cores, such as 2 or 0.5";
-        let millis = text.parse::<f64>().map_err(|_| wrong)? * 1000.0;
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "checked to be in range")]
-        if (10.0..=1e9).contains(&millis) { Ok(Self(millis as u64)) } else { Err(wrong) }
-    }
-}
-
 impl Config {
     /// Reads every variable through `var`, and reports all that is wrong.
     ///
@@ -111,71 +89,58 @@ impl Config {
     pub fn read(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path) -> Result<Self, Problems> {
         let mut env = Reader::new(var);
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let default = Ceilings::default();
-        let mut labels = env.list("GITFAAS_WORKER_LABELS");
-        if labels.is_empty() {
-            labels.push(Label::default());
-        }
-        let deny = env.or("GITFAAS_EGRESS_DENY", Deny::none());
+        let deny = env.value_or(GITFAAS_EGRESS_DENY, Deny::none());
         let own = OwnAddresses::of_this_machine();
-        let mut reach = |name| env.or(name, Allow::none()).guarded(&deny, &own);
-        let clone_allow = reach("GITFAAS_CLONE_ALLOW");
-        let prepare_allow = reach("GITFAAS_PREPARE_ALLOW");
-        let run_allow = reach("GITFAAS_RUN_ALLOW");
+        let mut reach = |setting| env.value_or(setting, Allow::none()).guarded(&deny, &own);
+        let clone_allow = reach(GITFAAS_CLONE_ALLOW);
+        let prepare_allow = reach(GITFAAS_PREPARE_ALLOW);
+        let run_allow = reach(GITFAAS_RUN_ALLOW);
         let config = Self {
             data_dir: data_dir.to_owned(),
-            name: env.optional("GITFAAS_WORKER_NAME"),
-            slots: env.or("GITFAAS_WORKER_SLOTS", cores),
-            labels,
-            listen: env.optional("GITFAAS_WORKER_LISTEN"),
-            docker_host: env.optional("GITFAAS_DOCKER_HOST"),
-            runtime: env.optional("GITFAAS_RUNTIME"),
-            image_prefix: env.or("GITFAAS_IMAGE_PREFIX", "gitfaas".to_owned()),
-            runner_images: env.optional("GITFAAS_RUNNER_IMAGES"),
-            // The second name is that of version 0.1.
-            proxy_volume: env
-                .optional("GITFAAS_PROXY_VOLUME")
-                .or_else(|| env.optional("GITFAAS_DOOR_VOLUME")),
-            ca_bundle: env.optional("GITFAAS_CA_BUNDLE"),
+            name: env.optional(GITFAAS_WORKER_NAME),
+            slots: env.value_or(GITFAAS_WORKER_SLOTS, cores),
+            labels: env.list(GITFAAS_WORKER_LABELS),
+            listen: env.optional(GITFAAS_WORKER_LISTEN),
+            docker_host: Some(env.value(GITFAAS_DOCKER_HOST)),
+            runtime: env.optional(GITFAAS_RUNTIME),
+            image_prefix: env.value(GITFAAS_IMAGE_PREFIX),
+            runner_images: env.optional(GITFAAS_RUNNER_IMAGES),
+            proxy_volume: env.optional(GITFAAS_PROXY_VOLUME),
+            ca_bundle: env.optional(GITFAAS_CA_BUNDLE),
             clone_allow,
             prepare_allow,
             run_allow,
-            prepare_hosts: env.list("GITFAAS_PREPARE_HOSTS"),
-            prepare_timeout: env.duration("GITFAAS_PREPARE_TIMEOUT", Duration::from_secs(600)),
-            prepare_memory_bytes: env.bytes("GITFAAS_PREPARE_MEMORY", 2 << 30),
-            prepare_disk_bytes: env.bytes("GITFAAS_PREPARE_DISK", 2 << 30),
-            ceilings: Ceilings {
-                timeout: env.duration("GITFAAS_MAX_TIMEOUT", default.timeout),
-                memory_bytes: env.bytes("GITFAAS_MAX_MEMORY", default.memory_bytes),
-                disk_bytes: env.bytes("GITFAAS_MAX_DISK", default.disk_bytes),
-                cpu_millis: env.or("GITFAAS_MAX_CPUS", Cores(default.cpu_millis)).0,
-            },
-            max_output_bytes: env.bytes("GITFAAS_MAX_OUTPUT", DEFAULT_MAX_OUTPUT_BYTES),
-            max_result_bytes: env.bytes("GITFAAS_MAX_RESULT", DEFAULT_MAX_RESULT_BYTES),
-            max_repo_bytes: env.bytes("GITFAAS_MAX_REPO_SIZE", DEFAULT_MAX_REPO_BYTES),
-            fetch_timeout: env.duration("GITFAAS_FETCH_TIMEOUT", DEFAULT_FETCH_TIMEOUT),
-            owner_disk_bytes: env.bytes("GITFAAS_OWNER_DISK", DEFAULT_OWNER_DISK_BYTES),
-            max_running_per_user: env.or("GITFAAS_MAX_RUNNING_PER_USER", DEFAULT_MAX_RUNNING_PER_USER),
-            last_slot_timeout: env.duration("GITFAAS_LAST_SLOT_TIMEOUT", DEFAULT_LAST_SLOT_TIMEOUT),
-            shutdown_grace: env.duration("GITFAAS_SHUTDOWN_GRACE", Duration::from_secs(30)),
+            prepare_hosts: env.list(GITFAAS_PREPARE_HOSTS),
+            prepare_timeout: env.duration(GITFAAS_PREPARE_TIMEOUT),
+            prepare_memory_bytes: env.bytes(GITFAAS_PREPARE_MEMORY),
+            prepare_disk_bytes: env.bytes(GITFAAS_PREPARE_DISK),
+            ceilings: Ceilings::read(&mut env),
+            max_output_bytes: env.bytes(GITFAAS_MAX_OUTPUT),
+            max_result_bytes: env.bytes(GITFAAS_MAX_RESULT),
+            max_repo_bytes: env.bytes(GITFAAS_MAX_REPO_SIZE),
+            fetch_timeout: env.duration(GITFAAS_FETCH_TIMEOUT),
+            owner_disk_bytes: env.bytes(GITFAAS_OWNER_DISK),
+            max_running_per_user: env.value(GITFAAS_MAX_RUNNING_PER_USER),
+            last_slot_timeout: env.duration(GITFAAS_LAST_SLOT_TIMEOUT),
+            shutdown_grace: env.duration(GITFAAS_SHUTDOWN_GRACE),
         };
         if config.slots == 0 {
-            env.problem("GITFAAS_WORKER_SLOTS", "must be at least 1");
+            env.problem(GITFAAS_WORKER_SLOTS, "must be at least 1");
         }
         if config.last_slot_timeout < Duration::from_secs(1) {
-            env.problem("GITFAAS_LAST_SLOT_TIMEOUT", "must be at least 1s");
+            env.problem(GITFAAS_LAST_SLOT_TIMEOUT, "must be at least 1s");
         }
         if config.max_repo_bytes == 0 {
-            env.problem("GITFAAS_MAX_REPO_SIZE", "must be more than 0: nothing could be fetched");
+            env.problem(GITFAAS_MAX_REPO_SIZE, "must be more than 0: nothing could be fetched");
         }
         if config.fetch_timeout.is_zero() {
-            env.problem("GITFAAS_FETCH_TIMEOUT", "must be more than 0: nothing could be fetched");
+            env.problem(GITFAAS_FETCH_TIMEOUT, "must be more than 0: nothing could be fetched");
         }
         // Else what one job needs would be over its owner's share.
         let least = config.max_repo_bytes.max(config.prepare_disk_bytes);
         if config.owner_disk_bytes < least {
             env.problem(
-                "GITFAAS_OWNER_DISK",
+                GITFAAS_OWNER_DISK,
                 format!(
                     "must be at least {}, the larger of GITFAAS_MAX_REPO_SIZE and GITFAAS_PREPARE_DISK",
                     jobs::units::show_bytes(least)
@@ -183,7 +148,7 @@ impl Config {
             );
         }
         if let Some(path) = config.ca_bundle.as_ref().filter(|path| !path.is_file()) {
-            env.problem("GITFAAS_CA_BUNDLE", format!("{} is not a file", path.display()));
+            env.problem(GITFAAS_CA_BUNDLE, format!("{} is not a file", path.display()));
         }
         env.finish(|| Some(config))
     }

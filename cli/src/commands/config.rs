@@ -2,45 +2,40 @@
 
 use std::process::ExitCode;
 
+use jobs::settings::{self, Role, Setting};
 use serde_json::json;
 
-use crate::{
-    args::JsonArgs,
-    config,
-    exit::Done,
-    out::Out,
-    table,
-    variables::{self, VARIABLES},
-};
+use crate::{args::JsonArgs, config, exit::Done, out::Out, table};
 
 pub(super) fn config(args: JsonArgs) -> Done {
     let out = Out::new();
-    let is_set = |name: &str| config::var(name).is_some();
+    let listed = || settings::all().filter(|setting| !setting.roles.contains(&Role::Compose));
+    let is_set = |setting: &Setting| setting.set_as(&config::var).is_some();
     if args.json {
-        let all: Vec<_> = VARIABLES
-            .iter()
-            .map(|variable| {
+        let all: Vec<_> = listed()
+            .map(|setting| {
                 json!({
-                    "name": variable.name, "default": variable.default, "used_by": variable.used_by,
-                    "meaning": variable.meaning, "set": is_set(variable.name),
+                    "name": setting.name, "default": setting.default.as_str(), "used_by": setting.used_by(),
+                    "meaning": setting.help, "set": is_set(setting),
                 })
             })
             .collect();
         out.json(&all)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Vec<String>> = VARIABLES
-        .iter()
-        .map(|variable| {
-            let set = if is_set(variable.name) { "set" } else { "-" };
-            [variable.name, set, variable.default, variable.used_by, variable.meaning]
-                .map(str::to_owned)
-                .into()
+    let rows: Vec<Vec<String>> = listed()
+        .map(|setting| {
+            let set = if is_set(setting) { "set" } else { "-" };
+            let texts = [setting.name, set, setting.default.as_str(), &setting.used_by(), setting.help];
+            texts.map(str::to_owned).into()
         })
         .collect();
     out.line(&table::table(&["VARIABLE", "", "DEFAULT", "USED BY", "MEANING"], &rows, out.terminal))?;
-    for name in variables::unknown(&config::names()) {
-        eprintln!("warning: {name} is set, but there is no such setting");
+    for name in config::unknown_settings() {
+        let hint = settings::nearest(&name)
+            .map(|setting| format!("; did you mean {}?", setting.name))
+            .unwrap_or_default();
+        eprintln!("warning: {name} is set, but there is no such setting{hint}");
     }
     Ok(ExitCode::SUCCESS)
 }

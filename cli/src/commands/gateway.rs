@@ -2,7 +2,8 @@
 
 use std::process::ExitCode;
 
-use super::up::GATEWAY_LISTEN;
+use jobs::settings::GITFAAS_LISTEN;
+
 use crate::{
     config::{self, all_problems},
     exit::Done,
@@ -19,7 +20,7 @@ pub(super) async fn gateway() -> Done {
         (config, nats) => return Err(all_problems(vec![config.err(), nats.err()]).into()),
     };
     let stop = signals::stop()?;
-    let listener = serve::listen(config.listen, GATEWAY_LISTEN).await?;
+    let listener = serve::listen(config.listen, GITFAAS_LISTEN).await?;
     let url = serve::url(&listener)?;
     let Some(client) = serve::connect(&nats, "gateway", &stop).await? else { return Ok(ExitCode::SUCCESS) };
     let announce = move |_| {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use jobs::settings::GITFAAS_TOKEN;
 use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde_json::Value;
@@ -85,7 +86,7 @@ pub(super) async fn login() -> Done {
     credentials.lock().await?.put(api.url(), sign_in)?;
     let who = Api::stored()?.whoami().await?;
     eprintln!("Signed in as {}; kept in {}", email(&who), credentials.path().display());
-    if config::var("GITFAAS_TOKEN").is_some() {
+    if GITFAAS_TOKEN.text(&config::var).is_some() {
         eprintln!("GITFAAS_TOKEN is set, and goes before what was just kept");
     }
     Ok(ExitCode::SUCCESS)

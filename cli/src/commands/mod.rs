@@ -32,12 +32,16 @@ mod worker;
 
 use crate::{
     args::{AsCommand, Command, RepoCommand, SecretCommand, TokenCommand, UserCommand},
+    config::warn_of_names,
     exit::Done,
     signals::unless_interrupted,
 };
 
 /// Does what the command line says.
 pub(crate) async fn run(command: Command) -> Done {
+    if command.is_service() {
+        warn_of_names();
+    }
     match command {
         Command::Up => up::up().await,
         Command::Gateway => gateway::gateway().await,

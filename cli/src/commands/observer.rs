@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 
+use jobs::settings::GITFAAS_OBSERVER_LISTEN;
+
 use crate::{
     config::{self, all_problems},
     exit::Done,
@@ -17,7 +19,7 @@ pub(super) async fn observer() -> Done {
         (config, nats) => return Err(all_problems(vec![config.err(), nats.err()]).into()),
     };
     let stop = signals::stop()?;
-    let listener = serve::listen(config.listen, "GITFAAS_OBSERVER_LISTEN").await?;
+    let listener = serve::listen(config.listen, GITFAAS_OBSERVER_LISTEN).await?;
     let Some(client) = serve::connect(&nats, "observer", &stop).await? else { return Ok(ExitCode::SUCCESS) };
     ::observer::serve(config, client, Some(listener), stop).await?;
     Ok(ExitCode::SUCCESS)

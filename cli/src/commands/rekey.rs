@@ -3,7 +3,7 @@
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 
-use jobs::Ledger;
+use jobs::{Ledger, settings::GITFAAS_MASTER_KEY_FILE};
 
 use crate::{args::RekeyArgs, config, exit::Done, nats::Nats};
 
@@ -20,7 +20,7 @@ pub(super) async fn rekey(args: RekeyArgs) -> Done {
         );
         return Ok(ExitCode::SUCCESS);
     }
-    let old = config::var("GITFAAS_MASTER_KEY_FILE").map(PathBuf::from);
+    let old = GITFAAS_MASTER_KEY_FILE.text(&config::var).map(PathBuf::from);
     let old = old.unwrap_or_else(|| data_dir.join("master.key"));
     let nats = Nats::read(&config::var, &data_dir)?;
     let client = jobs::connect::connect(&nats.settings("rekey")).await?;

@@ -10,7 +10,7 @@ use jobs::{
     Ledger,
     accounts::{ALL_SCOPES, OPERATOR, OwnerKind},
     audit::{self, Action, Deed},
-    env::Reader,
+    settings::Reader,
     streams,
 };
 

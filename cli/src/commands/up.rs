@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use jobs::env::{Problems, Reader};
+use jobs::settings::{GITFAAS_LISTEN, GITFAAS_OBSERVER_LISTEN, Problems, Reader};
 use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
@@ -25,10 +25,6 @@ use crate::{
     own_nats::OwnNats,
     serve, signals,
 };
-
-/// Names another address for the gateway.
-pub(super) const GATEWAY_LISTEN: &str = "GITFAAS_LISTEN";
-const OBSERVER_LISTEN: &str = "GITFAAS_OBSERVER_LISTEN";
 
 /// All that is configured.
 struct Configured {
@@ -55,7 +51,7 @@ pub(super) async fn up() -> Done {
     let configured = Configured::read(&config::var, data_dir)?;
     let _lock = lock(&configured.data_dir)?;
     let stop = signals::stop()?;
-    let listener = serve::listen(configured.gateway.listen, GATEWAY_LISTEN).await?;
+    let listener = serve::listen(configured.gateway.listen, GITFAAS_LISTEN).await?;
     let (nats, own) = match &configured.nats {
         Some(given) => (given.clone(), None),
         None => {
@@ -166,13 +162,16 @@ async fn parts(
 async fn observer_listener(config: &::observer::Config) -> anyhow::Result<TcpListener> {
     match TcpListener::bind(config.listen).await {
         Ok(listener) => Ok(listener),
-        Err(_) if config::var(OBSERVER_LISTEN).is_none() => {
+        Err(_) if GITFAAS_OBSERVER_LISTEN.set_as(&config::var).is_none() => {
             let listener = TcpListener::bind((config.listen.ip(), 0)).await?;
             tracing::info!("{} is taken: /metrics is at {}", config.listen, serve::url(&listener)?);
             Ok(listener)
         }
         Err(error) => Err(error).with_context(|| {
-            format!("cannot listen on {}; {OBSERVER_LISTEN} names another address", config.listen)
+            format!(
+                "cannot listen on {}; {} names another address",
+                config.listen, GITFAAS_OBSERVER_LISTEN.name
+            )
         }),
     }
 }

@@ -10,7 +10,7 @@ use jobs::{
     accounts::User,
     audit::{self, Action, Deed},
     bucket::Entry,
-    env::Reader,
+    settings::Reader,
     stores::Stores,
 };
 use serde_json::json;

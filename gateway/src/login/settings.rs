@@ -3,12 +3,18 @@
 use std::{fmt, str::FromStr};
 
 use hooks::address::Allow;
-use jobs::{Secret, env::Reader, sessions::LetIn};
+use jobs::{
+    Secret,
+    sessions::LetIn,
+    settings::{
+        GITFAAS_GITHUB_CLIENT_ID, GITFAAS_GITHUB_CLIENT_SECRET, GITFAAS_LOGIN_ALLOW, GITFAAS_OIDC_CLIENT_ID,
+        GITFAAS_OIDC_CLIENT_SECRET, GITFAAS_OIDC_ISSUER, Reader, Setting,
+    },
+};
 use url::{Host, Url};
 
-/// The issuer unless another is configured.
+/// Google's issuer, which is the default of `GITFAAS_OIDC_ISSUER` and has a name to show.
 pub(crate) const GOOGLE: &str = "https://accounts.google.com";
-const ISSUER: &str = "GITFAAS_OIDC_ISSUER";
 
 /// Our registration at a provider.
 #[derive(Debug, Clone)]
@@ -46,13 +52,13 @@ pub struct Settings {
 impl Settings {
     /// Reads all of it; `inside` is what may be reached besides public addresses.
     pub(crate) fn read(env: &mut Reader<'_>, inside: &Allow) -> Self {
-        let issuer = env.or(ISSUER, GOOGLE.to_owned());
+        let issuer: String = env.value(GITFAAS_OIDC_ISSUER);
         if let Err(problem) = check_issuer(&issuer, inside) {
-            env.problem(ISSUER, problem);
+            env.problem(GITFAAS_OIDC_ISSUER, problem);
         }
-        let oidc = registration(env, "GITFAAS_OIDC_CLIENT_ID", "GITFAAS_OIDC_CLIENT_SECRET");
-        let github = registration(env, "GITFAAS_GITHUB_CLIENT_ID", "GITFAAS_GITHUB_CLIENT_SECRET");
-        Self { issuer, oidc, github, allow: env.list("GITFAAS_LOGIN_ALLOW") }
+        let oidc = registration(env, GITFAAS_OIDC_CLIENT_ID, GITFAAS_OIDC_CLIENT_SECRET);
+        let github = registration(env, GITFAAS_GITHUB_CLIENT_ID, GITFAAS_GITHUB_CLIENT_SECRET);
+        Self { issuer, oidc, github, allow: env.list(GITFAAS_LOGIN_ALLOW) }
     }
 
     /// The organisations whose members are let in.
@@ -82,16 +88,20 @@ fn check_issuer(issuer: &str, inside: &Allow) -> Result<(), &'static str> {
     }
 }
 
-fn registration(env: &mut Reader<'_>, id: &str, secret: &str) -> Option<Registration> {
+fn registration(
+    env: &mut Reader<'_>,
+    id: &'static Setting,
+    secret: &'static Setting,
+) -> Option<Registration> {
     match (env.optional(id), env.optional(secret)) {
         (Some(client_id), Some(client_secret)) => Some(Registration { client_id, client_secret }),
         (None, None) => None,
         (Some(_), None) => {
-            env.problem(secret, format!("not set, but {id} is"));
+            env.problem(secret, format!("not set, but {} is", id.name));
             None
         }
         (None, Some(_)) => {
-            env.problem(id, format!("not set, but {secret} is"));
+            env.problem(id, format!("not set, but {} is", secret.name));
             None
         }
     }

@@ -6,18 +6,20 @@
 use std::collections::BTreeMap;
 
 use jobs::{
-    env::Reader,
     log::MAX_LOG_BYTES,
+    settings::{
+        GITFAAS_MAX_DELIVERIES_PER_USER, GITFAAS_MAX_LOGS_PER_USER, GITFAAS_MAX_QUEUED_PER_USER,
+        GITFAAS_MAX_RECORDS_PER_USER, GITFAAS_MAX_REFS_PER_USER, GITFAAS_MAX_REPOS_PER_USER,
+        GITFAAS_MAX_RESULTS_PER_USER, GITFAAS_MAX_SECRETS_PER_USER, GITFAAS_MAX_TOKENS_PER_USER,
+        GITFAAS_STORE_DELIVERIES, GITFAAS_STORE_LOGS, GITFAAS_STORE_RECORDS, GITFAAS_STORE_REFS,
+        GITFAAS_STORE_RESULTS, GITFAAS_STORE_SECRETS, Reader, Setting,
+    },
     stores::Stores,
     usage::{Overrides, Resource},
 };
 
 /// Jobs of one owner that may wait at once: a matrix build fits, a runaway script does not.
 const MAX_QUEUED: u64 = 1000;
-/// Registered repositories.
-const MAX_REPOS: u64 = 200;
-/// API tokens.
-const MAX_TOKENS: u64 = 100;
 /// Refs that are known of an owner's registrations together: a hundred repositories with a hundred branches.
 const MAX_REFS: u64 = 10_000;
 /// The longest record of a job that waits, in bytes: arguments, path filters and a name at their longest.
@@ -36,31 +38,31 @@ pub struct Settings {
     stores: Stores,
 }
 
-/// The variable that sets a limit.
-pub(crate) fn variable(resource: Resource) -> &'static str {
+/// The setting of a limit.
+fn setting(resource: Resource) -> &'static Setting {
     match resource {
-        Resource::Queued => "GITFAAS_MAX_QUEUED_PER_USER",
-        Resource::Repos => "GITFAAS_MAX_REPOS_PER_USER",
-        Resource::Tokens => "GITFAAS_MAX_TOKENS_PER_USER",
-        Resource::Secrets => "GITFAAS_MAX_SECRETS_PER_USER",
-        Resource::Refs => "GITFAAS_MAX_REFS_PER_USER",
-        Resource::Records => "GITFAAS_MAX_RECORDS_PER_USER",
-        Resource::Logs => "GITFAAS_MAX_LOGS_PER_USER",
-        Resource::Results => "GITFAAS_MAX_RESULTS_PER_USER",
-        Resource::Deliveries => "GITFAAS_MAX_DELIVERIES_PER_USER",
+        Resource::Queued => GITFAAS_MAX_QUEUED_PER_USER,
+        Resource::Repos => GITFAAS_MAX_REPOS_PER_USER,
+        Resource::Tokens => GITFAAS_MAX_TOKENS_PER_USER,
+        Resource::Secrets => GITFAAS_MAX_SECRETS_PER_USER,
+        Resource::Refs => GITFAAS_MAX_REFS_PER_USER,
+        Resource::Records => GITFAAS_MAX_RECORDS_PER_USER,
+        Resource::Logs => GITFAAS_MAX_LOGS_PER_USER,
+        Resource::Results => GITFAAS_MAX_RESULTS_PER_USER,
+        Resource::Deliveries => GITFAAS_MAX_DELIVERIES_PER_USER,
     }
 }
 
 /// The store that limits of this kind share, its size in bytes, and what sets it.
-fn store(resource: Resource, stores: &Stores) -> Option<(u64, &'static str)> {
+fn store(resource: Resource, stores: &Stores) -> Option<(u64, &'static Setting)> {
     match resource {
         Resource::Queued | Resource::Repos | Resource::Tokens => None,
-        Resource::Secrets => Some((stores.secrets, "GITFAAS_STORE_SECRETS")),
-        Resource::Refs => Some((stores.refs / REF_BYTES, "GITFAAS_STORE_REFS")),
-        Resource::Records => Some((stores.records, "GITFAAS_STORE_RECORDS")),
-        Resource::Logs => Some((stores.logs, "GITFAAS_STORE_LOGS")),
-        Resource::Results => Some((stores.results, "GITFAAS_STORE_RESULTS")),
-        Resource::Deliveries => Some((stores.deliveries, "GITFAAS_STORE_DELIVERIES")),
+        Resource::Secrets => Some((stores.secrets, GITFAAS_STORE_SECRETS)),
+        Resource::Refs => Some((stores.refs / REF_BYTES, GITFAAS_STORE_REFS)),
+        Resource::Records => Some((stores.records, GITFAAS_STORE_RECORDS)),
+        Resource::Logs => Some((stores.logs, GITFAAS_STORE_LOGS)),
+        Resource::Results => Some((stores.results, GITFAAS_STORE_RESULTS)),
+        Resource::Deliveries => Some((stores.deliveries, GITFAAS_STORE_DELIVERIES)),
     }
 }
 
@@ -74,15 +76,19 @@ fn least(resource: Resource) -> u64 {
     }
 }
 
-fn default(resource: Resource, stores: &Stores) -> u64 {
+/// Reads a limit; those of what is stored are by default the owner's share.
+fn read(env: &mut Reader<'_>, resource: Resource, stores: &Stores) -> u64 {
     let share = store(resource, stores).map_or(u64::MAX, |(size, _)| stores.share(size));
+    let setting = setting(resource);
     match resource {
-        Resource::Queued => MAX_QUEUED.min(stores.share(stores.records) / MAX_WAITING_RECORD_BYTES).max(1),
-        Resource::Repos => MAX_REPOS,
-        Resource::Tokens => MAX_TOKENS,
-        Resource::Refs => MAX_REFS.min(share),
+        Resource::Queued => {
+            let fit = stores.share(stores.records) / MAX_WAITING_RECORD_BYTES;
+            env.value_or(setting, MAX_QUEUED.min(fit).max(1))
+        }
+        Resource::Repos | Resource::Tokens => env.value(setting),
+        Resource::Refs => env.value_or(setting, MAX_REFS.min(share)),
         Resource::Secrets | Resource::Records | Resource::Logs | Resource::Results | Resource::Deliveries => {
-            share
+            env.bytes_or(setting, share)
         }
     }
 }
@@ -92,29 +98,24 @@ impl Settings {
     pub fn read(env: &mut Reader<'_>, stores: &Stores) -> Self {
         let mut limits = BTreeMap::new();
         for resource in Resource::ALL {
-            let (name, default) = (variable(resource), default(resource, stores));
-            let limit = match resource.is_in_bytes() {
-                true => env.bytes(name, default),
-                false => env.or(name, default),
-            };
-            limits.insert(resource, limit);
+            limits.insert(resource, read(env, resource, stores));
         }
         let settings = Self { limits, stores: *stores };
         for (resource, limit) in &settings.limits {
             if let Err(why) = settings.fits(*resource, *limit, stores.max_owners) {
-                env.problem(variable(*resource), why);
+                env.problem(setting(*resource), why);
             }
         }
         let (queued, records) =
             (settings.default_limit(Resource::Queued), settings.default_limit(Resource::Records));
         if queued.saturating_mul(MAX_WAITING_RECORD_BYTES) > records {
             let most = records / MAX_WAITING_RECORD_BYTES;
-            let name = variable(Resource::Records);
+            let name = setting(Resource::Records).name;
             let why = format!(
                 "the records of {queued} waiting jobs do not fit into {name} ({}); {most} do",
                 size(records)
             );
-            env.problem(variable(Resource::Queued), why);
+            env.problem(setting(Resource::Queued), why);
         }
         settings
     }
@@ -127,8 +128,9 @@ impl Settings {
         match limit.checked_mul(owners).is_some_and(|all| all <= shared) {
             true => Ok(()),
             false => Err(format!(
-                "{owners} owners (GITFAAS_MAX_OWNERS) with {} each do not fit into {set_by}; {} each do",
+                "{owners} owners (GITFAAS_MAX_OWNERS) with {} each do not fit into {}; {} each do",
                 shown(resource, limit),
+                set_by.name,
                 shown(resource, shared / owners.max(1)),
             )),
         }
@@ -164,7 +166,8 @@ impl Settings {
         match all <= Stores::shared(store) {
             true => Ok(()),
             false => Err(format!(
-                "{resource}: with what the other owners may have this is more than {set_by} holds"
+                "{resource}: with what the other owners may have this is more than {} holds",
+                set_by.name
             )),
         }
     }
@@ -196,7 +199,7 @@ mod tests {
 
     use super::*;
 
-    fn read(table: &[(&str, &str)]) -> Result<Settings, jobs::env::Problems> {
+    fn read(table: &[(&str, &str)]) -> Result<Settings, jobs::settings::Problems> {
         let table: HashMap<String, String> =
             table.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let var = |name: &str| table.get(name).cloned();

@@ -10,7 +10,11 @@ use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
-use crate::{Filter, units};
+use crate::{
+    Filter,
+    settings::{GITFAAS_MAX_CPUS, GITFAAS_MAX_DISK, GITFAAS_MAX_MEMORY, GITFAAS_MAX_TIMEOUT, Reader},
+    units,
+};
 use fields::Fields;
 
 /// Where the manifest lies in the repository.
@@ -52,14 +56,21 @@ pub struct Ceilings {
     pub cpu_millis: u64,
 }
 
+impl Ceilings {
+    /// Reads all of them.
+    pub fn read(env: &mut Reader<'_>) -> Self {
+        Self {
+            timeout: env.duration(GITFAAS_MAX_TIMEOUT),
+            memory_bytes: env.bytes(GITFAAS_MAX_MEMORY),
+            disk_bytes: env.bytes(GITFAAS_MAX_DISK),
+            cpu_millis: env.value::<units::Cores>(GITFAAS_MAX_CPUS).millis(),
+        }
+    }
+}
+
 impl Default for Ceilings {
     fn default() -> Self {
-        Self {
-            timeout: Duration::from_secs(3600),
-            memory_bytes: 4 << 30,
-            disk_bytes: 4 << 30,
-            cpu_millis: 4000,
-        }
+        Self::read(&mut Reader::new(&|_| None))
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bollard::Docker;
 use bollard::errors::Error;
 use bollard::query_parameters::{RemoveContainerOptions, RemoveVolumeOptions};
+use jobs::settings::GITFAAS_DOCKER_HOST;
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
 
@@ -69,7 +70,7 @@ pub(crate) struct Engine {
 
 /// Connects, and speaks the daemon's own version of the API.
 pub(crate) async fn connect(config: &SandboxConfig) -> Result<Docker, SandboxError> {
-    let path = config.docker_host.as_deref().unwrap_or("unix:///var/run/docker.sock");
+    let path = config.docker_host.as_deref().or(GITFAAS_DOCKER_HOST.default.value()).unwrap_or_default();
     if !path.starts_with("unix://") && !path.starts_with('/') {
         return Err(SandboxError::Unusable(format!("{path} is not a unix socket")));
     }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use bollard::Docker;
+use jobs::settings::GITFAAS_RUNNER_IMAGES;
 
 use super::{Check, limits};
 use crate::{
@@ -29,7 +30,7 @@ pub(super) async fn checks(var: &dyn Fn(&str) -> Option<String>) -> Vec<Check> {
         }
     };
     let mut checks = vec![version(&docker).await, runtime(&docker, &settings).await];
-    let runner_images = var("GITFAAS_RUNNER_IMAGES").map(PathBuf::from);
+    let runner_images = GITFAAS_RUNNER_IMAGES.text(var).map(PathBuf::from);
     let (found, image) = images(&docker, runner_images, &settings.image_prefix).await;
     checks.extend(found);
     if let Some(image) = image {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use async_nats::Client;
 use jiff::Timestamp;
-use jobs::{env::Reader, streams};
+use jobs::{settings::Reader, streams};
 use serde_json::Value;
 
 use super::{Check, owners};

@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, time::Duration};
 
 use async_nats::Client;
 use gateway::OwnerLimits;
-use jobs::{Ledger, UserId, accounts::User, bucket::Entry, env::Reader, stores::Stores, usage::Resource};
+use jobs::{
+    Ledger, UserId, accounts::User, bucket::Entry, settings::Reader, stores::Stores, usage::Resource,
+};
 
 use super::Check;
 

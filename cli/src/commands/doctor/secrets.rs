@@ -3,6 +3,11 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use jobs::settings::{
+    GITFAAS_ADMIN_SECRET, GITFAAS_GITHUB_APP_ID, GITFAAS_GITHUB_TOKEN, GITFAAS_GITHUB_WEBHOOK_SECRET,
+    GITFAAS_MASTER_KEY_FILE,
+};
+
 use super::Check;
 
 /// Bytes of a master key.
@@ -13,22 +18,23 @@ const KEY: &str = "master key";
 
 pub(super) fn checks(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path) -> Vec<Check> {
     let mut checks = vec![master_key(var, data_dir)];
-    for (what, name) in
-        [("webhook secret", "GITFAAS_GITHUB_WEBHOOK_SECRET"), ("admin secret", "GITFAAS_ADMIN_SECRET")]
+    for (what, setting) in
+        [("webhook secret", GITFAAS_GITHUB_WEBHOOK_SECRET), ("admin secret", GITFAAS_ADMIN_SECRET)]
     {
-        if let Some(secret) = var(name) {
+        if let Some(secret) = setting.text(var) {
             checks.push(if secret.chars().count() < LEAST_SECRET_CHARS {
                 Check::warn(
                     what,
-                    format!("{name} is short: use at least {LEAST_SECRET_CHARS} random characters"),
+                    format!("{} is short: use at least {LEAST_SECRET_CHARS} random characters", setting.name),
                 )
             } else {
-                Check::ok(what, format!("{name} is set"))
+                Check::ok(what, format!("{} is set", setting.name))
             });
         }
     }
-    let github = ["GITFAAS_GITHUB_TOKEN", "GITFAAS_GITHUB_APP_ID"].iter().any(|name| var(name).is_some());
-    if github && var("GITFAAS_GITHUB_WEBHOOK_SECRET").is_none() {
+    let github =
+        [GITFAAS_GITHUB_TOKEN, GITFAAS_GITHUB_APP_ID].iter().any(|setting| setting.text(var).is_some());
+    if github && GITFAAS_GITHUB_WEBHOOK_SECRET.text(var).is_none() {
         let sentence = "GITFAAS_GITHUB_WEBHOOK_SECRET is not set: /webhooks/github refuses everything; \
                         hooks of single repositories, with their own secrets, work";
         checks.push(Check::warn("webhook secret", sentence));
@@ -37,7 +43,7 @@ pub(super) fn checks(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path) -> V
 }
 
 fn master_key(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path) -> Check {
-    let given = var("GITFAAS_MASTER_KEY_FILE").map(PathBuf::from);
+    let given = GITFAAS_MASTER_KEY_FILE.text(var).map(PathBuf::from);
     let path = given.clone().unwrap_or_else(|| data_dir.join("master.key"));
     let shown = path.display();
     match std::fs::metadata(&path) {

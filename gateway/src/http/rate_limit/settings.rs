@@ -2,7 +2,11 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
-use jobs::env::Reader;
+use jobs::settings::{
+    GITFAAS_MAX_ANONYMOUS_REQUESTS_PER_MINUTE, GITFAAS_MAX_CONNECTIONS, GITFAAS_MAX_CONNECTIONS_PER_ADDRESS,
+    GITFAAS_MAX_DELIVERIES_PER_MINUTE, GITFAAS_MAX_REQUESTS_PER_MINUTE, GITFAAS_MAX_STREAMS_PER_USER,
+    GITFAAS_TRUSTED_PROXIES, Reader,
+};
 
 use crate::http::client_ip::Network;
 
@@ -27,20 +31,7 @@ pub struct Settings {
 
 impl Default for Settings {
     fn default() -> Self {
-        Self {
-            // A hundred a second: ten programs that ask ten times a second are let, a loop without a
-            // pause is not.
-            max_requests_per_minute: NonZeroU32::new(6000).expect("not zero"),
-            // A page is three of them. Behind a proxy that is not trusted everybody is one address.
-            max_anonymous_requests_per_minute: NonZeroU32::new(600).expect("not zero"),
-            max_streams_per_user: 50,
-            // Ten a second: a merge of a large project's dependencies is less. What is refused is looked for
-            // at the forge all the same.
-            max_deliveries_per_minute: NonZeroU32::new(600).expect("not zero"),
-            max_connections: 4096,
-            max_connections_per_address: None,
-            trusted_proxies: Vec::new(),
-        }
+        Self::read(&mut Reader::new(&|_| None))
     }
 }
 
@@ -63,18 +54,14 @@ impl Settings {
 
     /// Reads all of them.
     pub(crate) fn read(env: &mut Reader<'_>) -> Self {
-        let default = Self::default();
         Self {
-            max_requests_per_minute: env
-                .or("GITFAAS_MAX_REQUESTS_PER_MINUTE", default.max_requests_per_minute),
-            max_anonymous_requests_per_minute: env
-                .or("GITFAAS_MAX_ANONYMOUS_REQUESTS_PER_MINUTE", default.max_anonymous_requests_per_minute),
-            max_streams_per_user: env.or("GITFAAS_MAX_STREAMS_PER_USER", default.max_streams_per_user),
-            max_deliveries_per_minute: env
-                .or("GITFAAS_MAX_DELIVERIES_PER_MINUTE", default.max_deliveries_per_minute),
-            max_connections: env.or("GITFAAS_MAX_CONNECTIONS", default.max_connections),
-            max_connections_per_address: env.optional("GITFAAS_MAX_CONNECTIONS_PER_ADDRESS"),
-            trusted_proxies: env.list("GITFAAS_TRUSTED_PROXIES"),
+            max_requests_per_minute: env.value(GITFAAS_MAX_REQUESTS_PER_MINUTE),
+            max_anonymous_requests_per_minute: env.value(GITFAAS_MAX_ANONYMOUS_REQUESTS_PER_MINUTE),
+            max_streams_per_user: env.value(GITFAAS_MAX_STREAMS_PER_USER),
+            max_deliveries_per_minute: env.value(GITFAAS_MAX_DELIVERIES_PER_MINUTE),
+            max_connections: env.value(GITFAAS_MAX_CONNECTIONS),
+            max_connections_per_address: env.optional(GITFAAS_MAX_CONNECTIONS_PER_ADDRESS),
+            trusted_proxies: env.list(GITFAAS_TRUSTED_PROXIES),
         }
     }
 }
