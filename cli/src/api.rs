@@ -94,9 +94,9 @@ impl Api {
     /// The same with the sign-in that is kept, whatever the environment says.
     pub(crate) fn stored() -> anyhow::Result<Self> {
         let settings = Client::read(&config::var)?;
-        let credentials = config::credentials().map_err(|_| Client::nobody())?;
+        let credentials = config::credentials().map_err(|_| Client::missing_token())?;
         if credentials.get(&settings.url)?.is_none() {
-            return Err(Client::nobody().into());
+            return Err(Client::missing_token().into());
         }
         Self::new(settings, Who::SignedIn(credentials))
     }

@@ -1,5 +1,5 @@
-//! Programs of this machine that we start. Our environment holds secrets, which are none of theirs; a test
-//! holds that no program is started in another way.
+//! Child processes. Our environment holds secrets, which they must not inherit; a test holds that no process
+//! is started in another way.
 
 use std::ffi::OsStr;
 use std::process::Command;
@@ -9,7 +9,7 @@ use crate::config;
 /// A program with what it needs of our environment, and nothing else.
 pub(crate) fn program(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().envs(config::needed());
+    command.env_clear().envs(config::child_environment());
     command
 }
 
@@ -17,7 +17,7 @@ pub(crate) fn program(program: impl AsRef<OsStr>) -> Command {
 /// settings.
 pub(crate) fn desktop_program(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
-    config::names().iter().for_each(|name| {
+    config::variable_names().iter().for_each(|name| {
         command.env_remove(name);
     });
     command

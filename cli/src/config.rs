@@ -1,4 +1,4 @@
-//! The environment: the only file of this program that reads it.
+//! Reads the environment; no other file of this program does.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -21,18 +21,18 @@ pub(crate) fn var(name: &str) -> Option<String> {
 }
 
 /// The names of all variables that begin with `GITFAAS_`.
-pub(crate) fn names() -> Vec<String> {
+pub(crate) fn variable_names() -> Vec<String> {
     #[expect(clippy::disallowed_methods, reason = "this is config.rs")]
     let names = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
     names.filter(|name| name.starts_with("GITFAAS_")).collect()
 }
 
-/// The names that are no setting's: most often a slip of the pen.
+/// The names that are no setting's, most often misspelt.
 pub(crate) fn unknown_settings() -> Vec<String> {
-    names().into_iter().filter(|name| settings::find(name).is_none()).collect()
+    variable_names().into_iter().filter(|name| settings::find(name).is_none()).collect()
 }
 
-/// Logs what of the environment a service ignores, and which names have become old.
+/// Warns of unknown settings, and of old names.
 pub(crate) fn warn_of_names() {
     for name in unknown_settings() {
         let nearest = settings::nearest(&name).map(|setting| setting.name);
@@ -45,14 +45,14 @@ pub(crate) fn warn_of_names() {
     }
 }
 
-/// What a program that we start needs of the environment: where programs, its home and temporary files are,
-/// what time it is here.
-const NEEDED: [&str; 4] = ["PATH", "HOME", "TMPDIR", "TZ"];
+/// What a child process inherits of the environment: where programs, home and temporary files are, and the
+/// time zone.
+const CHILD_VARIABLES: [&str; 4] = ["PATH", "HOME", "TMPDIR", "TZ"];
 
-/// The part of the environment that programs get which we start. It holds no setting, and so no secret.
-pub(crate) fn needed() -> Vec<(&'static str, OsString)> {
+/// The part of the environment that child processes get. It holds no setting, and so no secret.
+pub(crate) fn child_environment() -> Vec<(&'static str, OsString)> {
     #[expect(clippy::disallowed_methods, reason = "this is config.rs")]
-    NEEDED.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect()
+    CHILD_VARIABLES.into_iter().filter_map(|name| Some((name, std::env::var_os(name)?))).collect()
 }
 
 /// The folders of `PATH`.
@@ -67,10 +67,13 @@ pub(crate) fn data_dir(var: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<P
         Some(dir) => std::path::absolute(dir)?,
         None => match directories::ProjectDirs::from("", "", "gitfaas") {
             Some(dirs) => dirs.data_dir().to_owned(),
-            None => return Err(one(GITFAAS_DATA_DIR, "not set, and there is no home directory").into()),
+            None => {
+                return Err(single_problem(GITFAAS_DATA_DIR, "not set, and there is no home directory").into());
+            }
         },
     };
-    make_dir(&dir).map_err(|error| one(GITFAAS_DATA_DIR, &format!("{}: {error}", dir.display())))?;
+    make_dir(&dir)
+        .map_err(|error| single_problem(GITFAAS_DATA_DIR, &format!("{}: {error}", dir.display())))?;
     Ok(dir)
 }
 
@@ -80,12 +83,12 @@ fn make_dir(dir: &Path) -> std::io::Result<()> {
 }
 
 /// A single problem.
-pub(crate) fn one(setting: &'static Setting, why: &str) -> Problems {
+pub(crate) fn single_problem(setting: &'static Setting, why: &str) -> Problems {
     Problems(vec![(setting.name.to_owned(), why.to_owned())])
 }
 
-/// Puts configurations together that were read one by one: all problems are named, once each.
-pub(crate) fn all_problems(parts: Vec<Option<Problems>>) -> Problems {
+/// Merges the problems of several configurations, without duplicates.
+pub(crate) fn merge_problems(parts: Vec<Option<Problems>>) -> Problems {
     let mut problems: Vec<(String, String)> = Vec::new();
     for problem in parts.into_iter().flatten().flat_map(|part| part.0) {
         if !problems.contains(&problem) {
@@ -101,7 +104,7 @@ pub(crate) fn credentials() -> anyhow::Result<Credentials> {
     Ok(Credentials::in_folder(dirs.config_dir()))
 }
 
-/// Where the service is, and who we are there.
+/// Settings of the commands that talk to a gateway.
 #[derive(Debug, Clone)]
 pub(crate) struct Client {
     pub(crate) url: Url,
@@ -123,11 +126,11 @@ impl Client {
         env.finish(|| Some(Self { url, token, ca_bundle }))
     }
 
-    /// Neither a token nor a sign-in.
-    pub(crate) fn nobody() -> Problems {
+    /// The error of a command that has neither a token nor a sign-in.
+    pub(crate) fn missing_token() -> Problems {
         let ways =
             "not set; sign in with `gitfaas login`, or make one with `gitfaas token create --user EMAIL`";
-        one(GITFAAS_TOKEN, ways)
+        single_problem(GITFAAS_TOKEN, ways)
     }
 }
 
@@ -142,7 +145,7 @@ mod tests {
         1 environment variable is wrong:
           GITFAAS_URL: must begin with http:// or https://
         ");
-        insta::assert_snapshot!(Client::nobody(), @r"
+        insta::assert_snapshot!(Client::missing_token(), @r"
         1 environment variable is wrong:
           GITFAAS_TOKEN: not set; sign in with `gitfaas login`, or make one with `gitfaas token create --user EMAIL`
         ");
@@ -150,11 +153,11 @@ mod tests {
 
     #[test]
     fn a_problem_that_two_parts_found_is_said_once() {
-        let listen = || one(settings::GITFAAS_LISTEN, "not an address");
-        let all = all_problems(vec![
+        let listen = || single_problem(settings::GITFAAS_LISTEN, "not an address");
+        let all = merge_problems(vec![
             Some(listen()),
             None,
-            Some(one(GITFAAS_DATA_DIR, "not there")),
+            Some(single_problem(GITFAAS_DATA_DIR, "not there")),
             Some(listen()),
         ]);
         assert_eq!(all.0.len(), 2);

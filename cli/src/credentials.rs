@@ -19,7 +19,7 @@ use url::Url;
 /// The file, in the user's configuration.
 const FILE_NAME: &str = "credentials.json";
 /// A token this close to its end is renewed first: a request takes a moment, and clocks differ.
-const MARGIN: SignedDuration = SignedDuration::from_secs(60);
+const EXPIRY_MARGIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// A sign-in at one gateway. Never printed.
 #[derive(Clone, Serialize, Deserialize)]
@@ -39,11 +39,11 @@ impl SignIn {
 
     /// Whether the token is good for the next request.
     pub(crate) fn is_fresh(&self) -> bool {
-        Timestamp::now() + MARGIN < self.expires_at
+        Timestamp::now() + EXPIRY_MARGIN < self.expires_at
     }
 }
 
-type All = BTreeMap<String, SignIn>;
+type SignIns = BTreeMap<String, SignIn>;
 
 /// Where sign-ins are kept.
 #[derive(Debug, Clone)]
@@ -52,7 +52,7 @@ pub(crate) struct Credentials {
 }
 
 /// The same while nobody else changes it.
-pub(crate) struct Locked {
+pub(crate) struct LockedCredentials {
     path: PathBuf,
     /// Unlocked when it is closed.
     _lock: File,
@@ -62,11 +62,11 @@ fn key(gateway: &Url) -> String {
     gateway.as_str().trim_end_matches('/').to_owned()
 }
 
-fn read(path: &Path) -> anyhow::Result<All> {
+fn read(path: &Path) -> anyhow::Result<SignIns> {
     match std::fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .with_context(|| format!("{} cannot be understood; delete it and sign in again", path.display())),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(All::new()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(SignIns::new()),
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
 }
@@ -87,14 +87,14 @@ impl Credentials {
     }
 
     /// Waits for the lock, off the threads that serve others.
-    pub(crate) async fn lock(&self) -> anyhow::Result<Locked> {
+    pub(crate) async fn lock(&self) -> anyhow::Result<LockedCredentials> {
         let path = self.path.clone();
-        tokio::task::spawn_blocking(move || Locked::take(path)).await?
+        tokio::task::spawn_blocking(move || LockedCredentials::acquire(path)).await?
     }
 }
 
-impl Locked {
-    fn take(path: PathBuf) -> anyhow::Result<Self> {
+impl LockedCredentials {
+    fn acquire(path: PathBuf) -> anyhow::Result<Self> {
         let folder = path.parent().context("a file lies in a folder")?;
         std::fs::DirBuilder::new()
             .recursive(true)
@@ -105,8 +105,7 @@ impl Locked {
         let mut options = OpenOptions::new();
         let lock = options.write(true).create(true).truncate(false).mode(0o600).open(&lock_path);
         let lock = lock.with_context(|| format!("cannot open {}", lock_path.display()))?;
-        rustix::fs::flock(&lock, rustix::fs::FlockOperation::LockExclusive)
-            .with_context(|| format!("cannot lock {}", lock_path.display()))?;
+        lock.lock().with_context(|| format!("cannot lock {}", lock_path.display()))?;
         Ok(Self { path, _lock: lock })
     }
 
@@ -127,7 +126,7 @@ impl Locked {
     }
 
     /// Beside the file first, so that what breaks off leaves the old one.
-    fn write(&self, all: &All) -> anyhow::Result<()> {
+    fn write(&self, all: &SignIns) -> anyhow::Result<()> {
         let new = self.path.with_extension("new");
         let written = || -> std::io::Result<()> {
             // One that broke off may lie there with other rights.

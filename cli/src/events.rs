@@ -1,4 +1,4 @@
-//! The live events of a job: log and state, resumed where a connection broke.
+//! Follows the event stream of a job: log and state, resumed after a broken connection.
 
 use std::time::Duration;
 
@@ -12,34 +12,34 @@ use serde_json::Value;
 
 use crate::api::{Api, ApiError};
 
-/// Before a broken connection is made again.
-const PAUSE: Duration = Duration::from_secs(1);
-/// So often in a row without any event in between; a gateway that restarts is back by then.
-const TRIES: u32 = 30;
-/// A connection without even a heartbeat for this long is a broken one.
-const SILENCE: Duration = Duration::from_secs(60);
+/// Delay before reconnecting.
+const RECONNECT_DELAY: Duration = Duration::from_secs(1);
+/// Reconnects in a row without any event in between; a gateway that restarts is back by then.
+const MAX_RECONNECTS: u32 = 30;
+/// A connection without even a heartbeat for this long counts as broken.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A piece of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub(crate) struct Line {
     #[serde(default)]
     pub(crate) offset: u64,
-    #[serde(default = "ours")]
+    #[serde(default = "default_source")]
     pub(crate) source: LogSource,
-    #[serde(default = "running")]
+    #[serde(default = "default_phase")]
     pub(crate) phase: Phase,
     pub(crate) text: String,
 }
 
-fn ours() -> LogSource {
+fn default_source() -> LogSource {
     LogSource::Gitfaas
 }
 
-fn running() -> Phase {
+fn default_phase() -> Phase {
     Phase::Run
 }
 
-/// What can be told of a job while it lives.
+/// An event of a job that is not over.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
     Log(Line),
@@ -51,8 +51,8 @@ pub(crate) fn is_over(job: &Value) -> bool {
     matches!(job["state"].as_str(), Some("finish" | "error"))
 }
 
-/// Follows a job to its end, and returns it as it ended. `each` is told everything in order, and
-/// nothing twice.
+/// Follows a job to its end, and returns it as it ended. `each` is called with every event in
+/// order, and with none twice.
 pub(crate) async fn follow(
     api: &Api,
     id: JobId,
@@ -64,19 +64,19 @@ pub(crate) async fn follow(
         let broken = match connection(api, id, &mut last_id, &mut tries, &mut each).await {
             Ok(Some(job)) => return Ok(job),
             Ok(None) => anyhow::anyhow!("the gateway ended the connection"),
-            Err(error) if is_final(&error) => return Err(error),
+            Err(error) if is_permanent(&error) => return Err(error),
             Err(error) => error,
         };
         tries += 1;
-        if tries > TRIES {
+        if tries > MAX_RECONNECTS {
             return Err(broken.context("the job goes on, but its events cannot be followed"));
         }
-        tokio::time::sleep(PAUSE).await;
+        tokio::time::sleep(RECONNECT_DELAY).await;
     }
 }
 
-/// What another try would not change: an answer that is a refusal, or our own output that is gone.
-fn is_final(error: &anyhow::Error) -> bool {
+/// Errors that reconnecting cannot mend: a refusal, or a closed standard output.
+fn is_permanent(error: &anyhow::Error) -> bool {
     match error.downcast_ref::<ApiError>() {
         Some(ApiError::Unreachable { .. } | ApiError::Broken { .. }) => false,
         Some(ApiError::Refused { status, .. }) => !status.is_server_error(),
@@ -108,7 +108,7 @@ async fn connection(
     let mut over = None;
     loop {
         let message =
-            tokio::time::timeout(SILENCE, messages.next()).await.context("the gateway fell silent")?;
+            tokio::time::timeout(IDLE_TIMEOUT, messages.next()).await.context("the gateway fell silent")?;
         let Some(message) = message else { return Ok(over) };
         // After the end nothing is missing any more, so a connection that breaks then does not matter.
         let message = match message {
@@ -117,7 +117,7 @@ async fn connection(
             Err(error) => return Err(anyhow::anyhow!("{error}").context("the events broke off")),
         };
         *tries = 0;
-        if let Some(event) = understand(&message)? {
+        if let Some(event) = parse(&message)? {
             if !message.id.is_empty() {
                 last_id.clone_from(&message.id);
             }
@@ -133,8 +133,8 @@ async fn connection(
     }
 }
 
-/// Reads a message; kinds that a newer gateway sends are passed over.
-fn understand(message: &Message) -> anyhow::Result<Option<Event>> {
+/// Parses a message; unknown kinds, which a newer gateway may send, are ignored.
+fn parse(message: &Message) -> anyhow::Result<Option<Event>> {
     let json = || "the gateway sent an event that is not JSON";
     match message.event.as_str() {
         "log" => Ok(Some(Event::Log(serde_json::from_str(&message.data).with_context(json)?))),
@@ -156,12 +156,12 @@ mod tests {
         let log = message("log", r#"{"offset":5,"source":"stderr","phase":"prepare","text":"hm\n"}"#);
         let line =
             Line { offset: 5, source: LogSource::Stderr, phase: Phase::Prepare, text: "hm\n".to_owned() };
-        assert_eq!(understand(&log).unwrap(), Some(Event::Log(line)));
-        let Some(Event::State(job)) = understand(&message("state", r#"{"state":"finish"}"#)).unwrap() else {
+        assert_eq!(parse(&log).unwrap(), Some(Event::Log(line)));
+        let Some(Event::State(job)) = parse(&message("state", r#"{"state":"finish"}"#)).unwrap() else {
             panic!("a state")
         };
         assert!(is_over(&job));
-        assert_eq!(understand(&message("weather", "{}")).unwrap(), None);
-        assert!(understand(&message("log", "nonsense")).is_err());
+        assert_eq!(parse(&message("weather", "{}")).unwrap(), None);
+        assert!(parse(&message("log", "nonsense")).is_err());
     }
 }

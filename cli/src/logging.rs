@@ -1,12 +1,12 @@
-//! What the program says of itself: on stderr, as lines or as JSON.
+//! Sets up logging: to stderr, as lines or as JSON.
 
 use jobs::settings::{GITFAAS_LOG, GITFAAS_LOG_FORMAT};
 use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use crate::{args::Command, config};
 
-/// Services tell what they do; a command is silent unless something is wrong. What the NATS client
-/// meets it also returns to us, and we say it once, in our words.
+/// Services log their work; a command logs warnings only. Errors of the NATS client are returned to us
+/// too, and are logged once, by us.
 const SERVICE: &str = "info,async_nats=off";
 const COMMAND: &str = "warn,async_nats=off";
 

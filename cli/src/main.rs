@@ -1,4 +1,4 @@
-//! The one binary, `gitfaas`: reads what is wanted, does it, and says how it ended.
+//! The one binary, `gitfaas`: parses the command line, runs the command, and maps its end to an exit code.
 //!
 //! Owns no logic of the service; see the packages `gateway`, `worker` and `observer` for that.
 
@@ -12,11 +12,11 @@ mod docker;
 mod events;
 mod exit;
 mod fields;
+mod local_nats;
 mod log_view;
 mod logging;
 mod nats;
 mod out;
-mod own_nats;
 mod record;
 mod serve;
 mod signals;
@@ -35,7 +35,7 @@ fn main() -> ExitCode {
     logging::start(&args.command);
     let runtime = tokio::runtime::Runtime::new().expect("the system has threads for a runtime");
     let done = runtime.block_on(commands::run(args.command));
-    // What still blocks (a name being resolved, a clone) must not keep a program that is done.
+    // Blocking tasks (a name being resolved, a clone) must not delay the exit.
     runtime.shutdown_background();
     exit::code(done)
 }

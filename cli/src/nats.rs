@@ -8,33 +8,33 @@ use jobs::{
     settings::{GITFAAS_CA_BUNDLE, GITFAAS_NATS_CREDS, GITFAAS_NATS_URL, Problems, Reader},
 };
 
-use crate::own_nats::Address;
+use crate::local_nats::Address;
 
 /// Which NATS is meant.
 #[derive(Debug, Clone)]
 pub(crate) enum Nats {
-    /// One that somebody else runs.
-    Given { url: String, creds: Option<PathBuf>, ca_bundle: Option<PathBuf> },
-    /// The one that `up` runs, or ran.
-    Own(Address),
+    /// One that is run by others.
+    External { url: String, creds: Option<PathBuf>, ca_bundle: Option<PathBuf> },
+    /// The local one that `up` runs, or ran.
+    Local(Address),
 }
 
 impl Nats {
     /// The NATS of the environment, if it names one.
-    pub(crate) fn given(env: &mut Reader<'_>) -> Option<Self> {
+    pub(crate) fn external(env: &mut Reader<'_>) -> Option<Self> {
         let creds = env.optional(GITFAAS_NATS_CREDS);
         let ca_bundle = env.optional(GITFAAS_CA_BUNDLE);
         let url = env.optional(GITFAAS_NATS_URL)?;
-        Some(Self::Given { url, creds, ca_bundle })
+        Some(Self::External { url, creds, ca_bundle })
     }
 
     /// The NATS of the environment, else the one that `up` left in this directory.
     pub(crate) fn read(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path) -> Result<Self, Problems> {
         let mut env = Reader::new(var);
-        let given = Self::given(&mut env);
+        let external = Self::external(&mut env);
         let file = Address::file(data_dir);
-        let nats = given.or_else(|| match Address::read(data_dir) {
-            Ok(Some(address)) => Some(Self::Own(address)),
+        let nats = external.or_else(|| match Address::read(data_dir) {
+            Ok(Some(address)) => Some(Self::Local(address)),
             Ok(None) => {
                 let hint = format!("not set, and no `gitfaas up` has left an address in {}", file.display());
                 env.problem(GITFAAS_NATS_URL, hint);
@@ -55,14 +55,14 @@ impl Nats {
     pub(crate) fn settings(&self, program: &str) -> NatsSettings {
         let name = format!("gitfaas {program}");
         match self {
-            Self::Given { url, creds, ca_bundle } => NatsSettings {
+            Self::External { url, creds, ca_bundle } => NatsSettings {
                 url: url.clone(),
                 user: None,
                 creds: creds.clone(),
                 ca_bundle: ca_bundle.clone(),
                 name,
             },
-            Self::Own(address) => NatsSettings {
+            Self::Local(address) => NatsSettings {
                 url: address.url.clone(),
                 user: Some((address.user.clone(), address.password.clone())),
                 creds: None,
@@ -88,8 +88,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         Address::new(4321).write(dir.path()).unwrap();
         let url = |name: &str| (name == "GITFAAS_NATS_URL").then(|| "nats://a:4222,nats://b:4222".to_owned());
-        let given = Nats::read(&url, dir.path()).unwrap();
-        assert_eq!(given.settings("test").url, "nats://a:4222,nats://b:4222");
+        let external = Nats::read(&url, dir.path()).unwrap();
+        assert_eq!(external.settings("test").url, "nats://a:4222,nats://b:4222");
         let own = Nats::read(&|_| None, dir.path()).unwrap().settings("test");
         assert_eq!(own.url, "nats://127.0.0.1:4321");
         assert!(own.user.is_some());

@@ -1,4 +1,4 @@
-//! Standard output: what a command was asked for, and nothing else. Everything else goes to stderr.
+//! Standard output: the output of a command, and nothing else. Everything else goes to stderr.
 
 use std::io::{IsTerminal as _, Write as _};
 
@@ -11,7 +11,7 @@ use crate::terminal;
 #[error("cannot write to standard output: {0}")]
 pub(crate) struct OutError(pub(crate) std::io::Error);
 
-/// Writes to standard output; on a terminal, what strangers wrote cannot steer it.
+/// Writes to standard output; untrusted text is escaped for a terminal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Out {
     pub(crate) terminal: bool,
@@ -22,13 +22,13 @@ impl Out {
         Self { terminal: std::io::stdout().is_terminal() }
     }
 
-    /// A line of our own.
+    /// A line of trusted text.
     pub(crate) fn line(self, text: &str) -> Result<(), OutError> {
         self.write(format!("{text}\n").as_bytes())
     }
 
     /// Bytes of a program, exact to the byte unless a terminal would read them.
-    pub(crate) fn foreign(self, bytes: &[u8]) -> Result<(), OutError> {
+    pub(crate) fn untrusted(self, bytes: &[u8]) -> Result<(), OutError> {
         if self.terminal {
             self.write(terminal::safe(&String::from_utf8_lossy(bytes)).as_bytes())
         } else {
@@ -36,10 +36,10 @@ impl Out {
         }
     }
 
-    /// A value for programs, indented for the people who look at it too.
+    /// A value as indented JSON.
     pub(crate) fn json(self, value: &impl Serialize) -> Result<(), OutError> {
         let text = serde_json::to_string_pretty(value).map_err(|error| OutError(error.into()))?;
-        // JSON escapes control characters below a space itself; a terminal heeds some above.
+        // JSON escapes control characters below a space itself; a terminal interprets some above.
         if self.terminal { self.line(&terminal::safe(&text)) } else { self.line(&text) }
     }
 

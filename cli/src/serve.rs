@@ -1,4 +1,4 @@
-//! What the programs that stay have in common: connecting to NATS, and waiting for an end.
+//! Shared by the services: connecting to NATS, and binding listeners.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -11,13 +11,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::nats::Nats;
 
-/// Before NATS that does not answer yet is tried again.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Delay between attempts to connect to NATS.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// Connects, and waits for NATS where it does not answer yet; `None` when told to stop meanwhile.
 ///
 /// # Errors
-/// It answers and is of no use, or does not let us in: waiting would not help.
+/// NATS answers and is unusable, or refuses the credentials: waiting would not help.
 pub(crate) async fn connect(
     nats: &Nats,
     program: &str,
@@ -31,8 +31,8 @@ pub(crate) async fn connect(
             Some(Err(error)) => error,
         };
         match &error {
-            ConnectError::Connect(source) if !is_refusal(source.kind()) => {
-                tracing::warn!("NATS does not answer yet: {source}");
+            ConnectError::Connect(source) if !is_auth_error(source.kind()) => {
+                tracing::warn!(error = %source, "nats connection failed; retrying");
             }
             ConnectError::Connect(_)
             | ConnectError::Address
@@ -40,13 +40,13 @@ pub(crate) async fn connect(
             | ConnectError::TooOld { .. }
             | ConnectError::NoJetStream => return Err(error.into()),
         }
-        if stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await.is_none() {
+        if stop.run_until_cancelled(tokio::time::sleep(RETRY_DELAY)).await.is_none() {
             return Ok(None);
         }
     }
 }
 
-fn is_refusal(kind: ConnectErrorKind) -> bool {
+fn is_auth_error(kind: ConnectErrorKind) -> bool {
     matches!(kind, ConnectErrorKind::Authentication | ConnectErrorKind::AuthorizationViolation)
 }
 

@@ -1,4 +1,4 @@
-//! SIGTERM and Ctrl-C: the first one asks to stop, the second one does not ask.
+//! SIGTERM and Ctrl-C: the first one asks for a graceful shutdown, the second one exits immediately.
 
 use std::{future::Future, process::ExitCode};
 
@@ -19,10 +19,10 @@ pub(crate) fn stop() -> std::io::Result<CancellationToken> {
             tokio::select! { _ = terminate.recv() => {} _ = interrupt.recv() => {} }
         };
         next().await;
-        tracing::info!("stopping; a second signal ends at once");
+        tracing::info!("shutdown requested; a second signal exits immediately");
         token.cancel();
         next().await;
-        tracing::warn!("ended at once; what was in hand will be taken up by others");
+        tracing::warn!("immediate exit requested; unfinished work is left to other processes");
         std::process::exit(1);
     });
     Ok(stop)

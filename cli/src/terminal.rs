@@ -1,4 +1,4 @@
-//! What strangers wrote must not steer a terminal: control characters are shown, not obeyed.
+//! Escapes untrusted text for terminals: control characters are shown, not executed.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 /// Carriage returns become line ends, so that a progress bar is a list of its states. Characters that
 /// turn the direction of writing around are shown by number, because they make text say what it does not.
 pub(crate) fn safe(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(|c| matters(c) || c == '\r') {
+    if !text.chars().any(|c| is_control(c) || c == '\r') {
         return Cow::Borrowed(text);
     }
     let mut shown = String::with_capacity(text.len() + 16);
@@ -16,12 +16,12 @@ pub(crate) fn safe(text: &str) -> Cow<'_, str> {
         match c {
             '\r' if chars.peek() == Some(&'\n') => {}
             '\r' => shown.push('\n'),
-            '\0'..='\x1f' if matters(c) => {
+            '\0'..='\x1f' if is_control(c) => {
                 shown.push('^');
                 shown.push(char::from(c as u8 + b'@'));
             }
             '\x7f' => shown.push_str("^?"),
-            c if matters(c) => {
+            c if is_control(c) => {
                 // Writing to a string cannot fail.
                 let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
             }
@@ -31,8 +31,8 @@ pub(crate) fn safe(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// Whether a terminal would do something with this character instead of showing it.
-fn matters(c: char) -> bool {
+/// Whether a terminal would interpret this character instead of showing it.
+fn is_control(c: char) -> bool {
     match c {
         '\n' | '\t' | '\r' => false,
         '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => true,

@@ -1,4 +1,4 @@
-//! The command line of deliveries: listed, judged anew, approved.
+//! The command line of deliveries: list, replay, approve.
 
 use clap::Args as ClapArgs;
 use jobs::CommitSha;
@@ -6,7 +6,7 @@ use jobs::CommitSha;
 use super::JsonArgs;
 
 /// Fewer digits of an id would often mean several.
-const FEWEST_DIGITS: usize = 4;
+const MIN_DIGITS: usize = 4;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DeliveriesArgs {
@@ -53,10 +53,10 @@ pub(crate) struct ApproveArgs {
 /// A part of an id that is long enough to mean one.
 fn part_of_id(text: &str) -> Result<String, String> {
     let is_of_an_id = |b: u8| b.is_ascii_hexdigit() || b == b'-';
-    if text.len() >= FEWEST_DIGITS && text.bytes().all(is_of_an_id) {
+    if text.len() >= MIN_DIGITS && text.bytes().all(is_of_an_id) {
         Ok(text.to_ascii_lowercase())
     } else {
-        Err(format!("must be {FEWEST_DIGITS} or more digits of an id"))
+        Err(format!("must be {MIN_DIGITS} or more digits of an id"))
     }
 }
 

@@ -78,7 +78,7 @@ fn duration(text: &str) -> Result<String, jobs::units::NotAUnit> {
     jobs::units::duration(text).map(|_| text.to_owned())
 }
 
-/// Enough to catch a forgotten value; whether anybody reads mail there is not ours to know.
+/// Enough to catch a forgotten value; the address is not verified.
 fn email(text: &str) -> Result<String, &'static str> {
     match text.split_once('@') {
         Some((name, host)) if !name.is_empty() && !host.is_empty() && !text.contains(char::is_whitespace) => {

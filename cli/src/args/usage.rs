@@ -1,4 +1,4 @@
-//! The command line of what owners take up.
+//! The command line of usage.
 
 use clap::Args as ClapArgs;
 
@@ -6,7 +6,7 @@ use super::JsonArgs;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct UsageArgs {
-    /// Of this owner instead of you: an address or an id (admins)
+    /// Of this owner instead of the caller: an address or an id (admins)
     #[arg(long, value_name = "EMAIL|ID")]
     pub(crate) user: Option<String>,
     #[command(flatten)]

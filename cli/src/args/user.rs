@@ -1,4 +1,4 @@
-//! The command line of users: what an operator gives them.
+//! The command line of users: labels and limits that an operator gives them.
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 use jobs::{Label, units, usage::Resource};

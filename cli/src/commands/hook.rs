@@ -5,6 +5,6 @@ use std::process::ExitCode;
 use crate::{exit::Done, out::Out};
 
 pub(super) fn hook() -> Done {
-    Out::new().foreign(hooks::POST_RECEIVE.as_bytes())?;
+    Out::new().untrusted(hooks::POST_RECEIVE.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

@@ -11,7 +11,7 @@ use crate::{
     args::LogsArgs,
     events::{self, Event},
     exit::Done,
-    log_view::{LogView, To},
+    log_view::{LogTarget, LogView},
     out::Out,
 };
 
@@ -20,7 +20,7 @@ pub(super) async fn logs(args: LogsArgs) -> Done {
     match (args.follow, args.json.json) {
         (true, true) => follow_as_json(&api, &args).await?,
         (true, false) => {
-            let mut view = LogView::new(To::Stdout);
+            let mut view = LogView::new(LogTarget::Stdout);
             events::follow(&api, args.id, |event| Ok(view.show(event)?)).await?;
             view.end()?;
         }
@@ -53,12 +53,12 @@ async fn so_far(api: &Api, args: &LogsArgs) -> anyhow::Result<()> {
     while let Some(piece) = bytes.next().await {
         let piece = piece.map_err(|source| api.broken(source))?;
         // A character may be split between two pieces, and a terminal is shown whole ones.
-        if out.terminal || args.json.json { whole.extend_from_slice(&piece) } else { out.foreign(&piece)? }
+        if out.terminal || args.json.json { whole.extend_from_slice(&piece) } else { out.untrusted(&piece)? }
     }
     if args.json.json {
         out.json(&json!({"text": String::from_utf8_lossy(&whole)}))?;
     } else {
-        out.foreign(&whole)?;
+        out.untrusted(&whole)?;
     }
     Ok(())
 }

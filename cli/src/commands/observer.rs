@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use jobs::settings::GITFAAS_OBSERVER_LISTEN;
 
 use crate::{
-    config::{self, all_problems},
+    config::{self, merge_problems},
     exit::Done,
     nats::Nats,
     serve, signals,
@@ -16,7 +16,7 @@ pub(super) async fn observer() -> Done {
     let read = (::observer::Config::read(&config::var), Nats::read(&config::var, &data_dir));
     let (config, nats) = match read {
         (Ok(config), Ok(nats)) => (config, nats),
-        (config, nats) => return Err(all_problems(vec![config.err(), nats.err()]).into()),
+        (config, nats) => return Err(merge_problems(vec![config.err(), nats.err()]).into()),
     };
     let stop = signals::stop()?;
     let listener = serve::listen(config.listen, GITFAAS_OBSERVER_LISTEN).await?;

@@ -8,7 +8,7 @@ pub(super) async fn result(args: ResultArgs) -> Done {
     let api = Api::from_env()?;
     let job = api.job(args.id).await?;
     if job["result_bytes"].is_u64() {
-        Out::new().foreign(&api.result(args.id).await?)?;
+        Out::new().untrusted(&api.result(args.id).await?)?;
     } else if !events::is_over(&job) {
         anyhow::bail!("the job is {}: it has no result yet", record::state(&job));
     } else {

@@ -1,16 +1,17 @@
 //! `gitfaas run`: one job here and now, with the worker's own code and without NATS.
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use anyhow::Context as _;
+use parking_lot::Mutex;
 use worker::local::{self, LocalOutput, LocalSource};
 
 use crate::{
     args::{RunArgs, split_ref},
     config,
     exit::{self, Done},
-    log_view::{LogView, To},
+    log_view::{LogTarget, LogView},
     out::Out,
     record, signals, terminal,
 };
@@ -21,10 +22,10 @@ pub(super) async fn run(args: RunArgs) -> Done {
     let source = source(&args.source)?;
     let stop = signals::stop()?;
     let function_args = (!args.args.is_empty()).then_some(args.args);
-    let to = if args.json { To::Stderr } else { To::Split };
+    let to = if args.json { LogTarget::Stderr } else { LogTarget::Split };
     let view = Arc::new(Mutex::new(Some(LogView::new(to))));
     let end = local::run(config, source, function_args, output(&view), stop).await;
-    if let Some(view) = view.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if let Some(view) = view.lock().take() {
         view.end()?;
     }
     let record = end?.record;
@@ -41,9 +42,9 @@ pub(super) async fn run(args: RunArgs) -> Done {
 fn output(view: &Arc<Mutex<Option<LogView>>>) -> LocalOutput {
     let view = Arc::clone(view);
     Arc::new(move |phase, source, bytes| {
-        if let Some(view) = view.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+        if let Some(view) = view.lock().as_mut() {
             // Whoever does not read any more does not stop the job.
-            let _ = view.piece(phase, source, bytes);
+            let _ = view.chunk(phase, source, bytes);
         }
     })
 }

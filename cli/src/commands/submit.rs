@@ -12,7 +12,7 @@ use crate::{
     args::{SubmitArgs, split_ref},
     events,
     exit::{self, Done},
-    log_view::{LogView, To},
+    log_view::{LogTarget, LogView},
     out::Out,
     record,
 };
@@ -33,13 +33,13 @@ pub(super) async fn submit(args: SubmitArgs) -> Done {
         }
         return Ok(ExitCode::SUCCESS);
     }
-    let mut view = LogView::new(To::Stderr);
+    let mut view = LogView::new(LogTarget::Stderr);
     let over = events::follow(&api, id, |event| Ok(view.show(event)?)).await?;
     view.end()?;
     if args.json.json {
         out.json(&over)?;
     } else if over["result_bytes"].is_u64() && !on_one_terminal() {
-        out.foreign(&api.result(id).await?)?;
+        out.untrusted(&api.result(id).await?)?;
     }
     if record::exit(&over) != 0 {
         eprintln!("{}", crate::terminal::safe(&record::sentence(&over)));

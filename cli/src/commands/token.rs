@@ -53,6 +53,6 @@ pub(super) async fn create(args: TokenArgs) -> Done {
 async fn note(js: &async_nats::jetstream::Context, action: Action, target: impl ToString) {
     if let Err(error) = audit::write(js, audit::Log::Admins, &Deed::of_operator(action, target)).await {
         let error = anyhow::Error::from(error);
-        tracing::warn!(error = format!("{error:#}"), "this is not in the audit log");
+        tracing::warn!(error = format!("{error:#}"), "audit event not stored");
     }
 }

@@ -33,7 +33,7 @@ pub(super) async fn new(args: TokenNewArgs) -> Done {
         return Ok(ExitCode::SUCCESS);
     }
     let text = made["token"].as_str().ok_or_else(|| anyhow::anyhow!("{} is not a gitfaas", api.url()))?;
-    out.foreign(format!("{text}\n").as_bytes())?;
+    out.untrusted(format!("{text}\n").as_bytes())?;
     eprintln!("its id is {}; it is shown this once", crate::terminal::safe(field(&made, "id")));
     Ok(ExitCode::SUCCESS)
 }

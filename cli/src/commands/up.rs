@@ -1,33 +1,32 @@
 //! `gitfaas up`: gateway, one worker and observer in one process, with a NATS of its own if it is
 //! given none.
 //!
-//! It ends in the order in which things need each other: the worker first (its jobs may still ask
-//! the gateway for a grant, and people watch their logs), then gateway and observer, then NATS.
+//! It shuts down in the order of dependencies: the worker first (its jobs may still ask the gateway for a
+//! grant, and their logs are followed there), then gateway and observer, then NATS.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use jobs::settings::{GITFAAS_LISTEN, GITFAAS_OBSERVER_LISTEN, Problems, Reader};
-use rustix::fs::{FlockOperation, flock};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    config::{self, all_problems},
+    config::{self, merge_problems},
     docker::DockerSettings,
     exit::Done,
+    local_nats::LocalNats,
     nats::Nats,
     out::Out,
-    own_nats::OwnNats,
     serve, signals,
 };
 
-/// All that is configured.
-struct Configured {
+/// The configuration of every service.
+struct UpConfig {
     data_dir: PathBuf,
     gateway: ::gateway::Config,
     worker: ::worker::Config,
@@ -37,8 +36,8 @@ struct Configured {
     nats: Option<Nats>,
 }
 
-/// What runs, each part with the token that ends it.
-struct Running {
+/// The running services, with the tokens that stop them.
+struct Services {
     worker: JoinHandle<anyhow::Result<()>>,
     gateway: JoinHandle<anyhow::Result<()>>,
     observer: JoinHandle<anyhow::Result<()>>,
@@ -48,32 +47,32 @@ struct Running {
 
 pub(super) async fn up() -> Done {
     let data_dir = config::data_dir(&config::var)?;
-    let configured = Configured::read(&config::var, data_dir)?;
+    let configured = UpConfig::read(&config::var, data_dir)?;
     let _lock = lock(&configured.data_dir)?;
     let stop = signals::stop()?;
     let listener = serve::listen(configured.gateway.listen, GITFAAS_LISTEN).await?;
-    let (nats, own) = match &configured.nats {
+    let (nats, local) = match &configured.nats {
         Some(given) => (given.clone(), None),
         None => {
-            let own = OwnNats::start(&configured.data_dir, &configured.docker).await?;
-            (own.nats(), Some(own))
+            let local = LocalNats::start(&configured.data_dir, &configured.docker).await?;
+            (local.nats(), Some(local))
         }
     };
     let stop_nats = CancellationToken::new();
-    let keeping = own.map(|own| tokio::spawn(own.keep(stop_nats.clone())));
-    let served = parts(configured, listener, &nats, stop).await;
+    let supervisor = local.map(|local| tokio::spawn(local.supervise(stop_nats.clone())));
+    let served = run_services(configured, listener, &nats, stop).await;
     stop_nats.cancel();
-    if let Some(keeping) = keeping {
-        keeping.await.context("NATS was not kept")?;
+    if let Some(supervisor) = supervisor {
+        supervisor.await.context("the supervisor of NATS panicked")?;
     }
     served?;
     Ok(ExitCode::SUCCESS)
 }
 
-impl Configured {
+impl UpConfig {
     fn read(var: &dyn Fn(&str) -> Option<String>, data_dir: PathBuf) -> Result<Self, Problems> {
         let mut env = Reader::new(var);
-        let nats = Nats::given(&mut env);
+        let nats = Nats::external(&mut env);
         let nats = env.finish(|| Some(nats));
         let gateway = ::gateway::Config::read(var, data_dir.clone());
         let worker = ::worker::Config::read(var, &data_dir);
@@ -85,7 +84,7 @@ impl Configured {
             }
             (gateway, worker, observer, docker, nats) => {
                 let parts = [gateway.err(), worker.err(), observer.err(), docker.err(), nats.err()];
-                Err(all_problems(parts.into()))
+                Err(merge_problems(parts.into()))
             }
         }
     }
@@ -96,18 +95,21 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let path = data_dir.join("up.lock");
     let file = File::options().create(true).append(true).open(&path);
     let file = file.with_context(|| format!("cannot open {}", path.display()))?;
-    flock(&file, FlockOperation::NonBlockingLockExclusive).map_err(|_| {
-        anyhow::anyhow!(
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(anyhow::anyhow!(
             "another `gitfaas up` is running on {}; stop it, or set GITFAAS_DATA_DIR to another folder",
             data_dir.display()
-        )
-    })?;
-    Ok(file)
+        )),
+        Err(TryLockError::Error(error)) => {
+            Err(error).with_context(|| format!("cannot lock {}", path.display()))
+        }
+    }
 }
 
-/// Runs the three parts until `stop`, or until one of them ends by itself.
-async fn parts(
-    configured: Configured,
+/// Runs the three services until `stop`, or until one of them ends by itself.
+async fn run_services(
+    configured: UpConfig,
     listener: TcpListener,
     nats: &Nats,
     stop: CancellationToken,
@@ -120,7 +122,7 @@ async fn parts(
     let (stop_worker, stop_rest) = (CancellationToken::new(), CancellationToken::new());
     let (gateway_ready, gateway_is_ready) = oneshot::channel();
     let (worker_ready, worker_is_ready) = oneshot::channel();
-    let mut running = Running {
+    let mut running = Services {
         gateway: tokio::spawn(::gateway::serve(
             configured.gateway,
             gateway,
@@ -151,7 +153,7 @@ async fn parts(
     let first = tokio::select! {
         () = stop.cancelled() => Ok(()),
         announced = announcing => announced,
-        ended = running.first_end() => ended,
+        ended = running.first_exit() => ended,
     };
     let drained = running.drain().await;
     first.and(drained)
@@ -164,7 +166,7 @@ async fn observer_listener(config: &::observer::Config) -> anyhow::Result<TcpLis
         Ok(listener) => Ok(listener),
         Err(_) if GITFAAS_OBSERVER_LISTEN.set_as(&config::var).is_none() => {
             let listener = TcpListener::bind((config.listen.ip(), 0)).await?;
-            tracing::info!("{} is taken: /metrics is at {}", config.listen, serve::url(&listener)?);
+            tracing::info!(address = %config.listen, url = serve::url(&listener)?, "observer address in use; listening on a free port");
             Ok(listener)
         }
         Err(error) => Err(error).with_context(|| {
@@ -176,9 +178,9 @@ async fn observer_listener(config: &::observer::Config) -> anyhow::Result<TcpLis
     }
 }
 
-impl Running {
-    /// Waits until a part ends by itself, which none should.
-    async fn first_end(&mut self) -> anyhow::Result<()> {
+impl Services {
+    /// Waits until a service exits by itself, which none should.
+    async fn first_exit(&mut self) -> anyhow::Result<()> {
         let (part, ended) = tokio::select! {
             ended = &mut self.gateway => ("gateway", ended),
             ended = &mut self.worker => ("worker", ended),
@@ -188,7 +190,7 @@ impl Running {
         anyhow::bail!("the {part} ended by itself")
     }
 
-    /// Ends what still runs, in order, and waits for it. Each part holds its own grace.
+    /// Stops what still runs, in order, and waits for it. Each part holds its own grace.
     async fn drain(self) -> anyhow::Result<()> {
         self.stop_worker.cancel();
         let worker = end(self.worker).await;
@@ -227,7 +229,7 @@ mod tests {
             "GITFAAS_SHUTDOWN_GRACE" => Some("soon".to_owned()),
             _ => None,
         };
-        let problems = Configured::read(&var, "/nowhere".into()).err().unwrap();
+        let problems = UpConfig::read(&var, "/nowhere".into()).err().unwrap();
         insta::assert_snapshot!(problems, @r"
         3 environment variables are wrong:
           GITFAAS_LISTEN: invalid socket address syntax

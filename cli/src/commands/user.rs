@@ -140,6 +140,6 @@ async fn note(ledger: &Ledger, user: UserId, given: String) {
     let deed = Deed { detail: Some(given), ..Deed::of_operator(Action::UserChanged, user) };
     if let Err(error) = audit::write(&ledger.js, audit::Log::Admins, &deed).await {
         let error = anyhow::Error::from(error);
-        tracing::warn!(error = format!("{error:#}"), "this is not in the audit log");
+        tracing::warn!(error = format!("{error:#}"), "audit event not stored");
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use tokio::sync::oneshot;
 
 use crate::{
-    config::{self, all_problems},
+    config::{self, merge_problems},
     exit::Done,
     nats::Nats,
     serve, signals,
@@ -16,7 +16,7 @@ pub(super) async fn worker() -> Done {
     let read = (::worker::Config::read(&config::var, &data_dir), Nats::read(&config::var, &data_dir));
     let (config, nats) = match read {
         (Ok(config), Ok(nats)) => (config, nats),
-        (config, nats) => return Err(all_problems(vec![config.err(), nats.err()]).into()),
+        (config, nats) => return Err(merge_problems(vec![config.err(), nats.err()]).into()),
     };
     let stop = signals::stop()?;
     let Some(client) = serve::connect(&nats, "worker", &stop).await? else { return Ok(ExitCode::SUCCESS) };

@@ -25,8 +25,8 @@ pub(super) async fn checks(var: &dyn Fn(&str) -> Option<String>) -> Vec<Check> {
     let docker = match docker::connect(&settings).await {
         Ok(docker) => docker,
         Err(error) => {
-            let sentence = format!("{}: start it, or set GITFAAS_DOCKER_HOST", exit::chain(&error));
-            return vec![Check::fail(WHAT, sentence)];
+            let message = format!("{}: start it, or set GITFAAS_DOCKER_HOST", exit::chain(&error));
+            return vec![Check::fail(WHAT, message)];
         }
     };
     let mut checks = vec![version(&docker).await, runtime(&docker, &settings).await];
@@ -95,9 +95,9 @@ async fn images(docker: &Docker, folder: Option<PathBuf>, prefix: &str) -> (Vec<
             there = Some(language.image);
             check
         } else {
-            let sentence =
+            let message =
                 format!("{}: {} is missing: scripts/images makes it", language.language, language.image);
-            Check::warn(IMAGES, sentence)
+            Check::warn(IMAGES, message)
         });
     }
     if there.is_none() {

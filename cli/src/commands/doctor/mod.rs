@@ -1,8 +1,8 @@
 //! `gitfaas doctor`: whether this machine can do what the service asks of it. One line a check.
 
+mod disk;
 mod docker;
 mod limits;
-mod machine;
 mod nats;
 mod owners;
 mod secrets;
@@ -13,10 +13,10 @@ use serde::Serialize;
 
 use crate::{args::DoctorArgs, config, exit::Done, out::Out, terminal};
 
-/// How a check went.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+enum Status {
     Ok,
     /// It works, and something will be missing.
     Warn,
@@ -24,34 +24,36 @@ enum Verdict {
     Fail,
 }
 
-/// A check: what, how it went, and a sentence; where it did not go well, with what to do.
+/// A check: what, its status, and a message; unless it is ok, with what to do.
 #[derive(Debug, Serialize)]
 struct Check {
     what: &'static str,
-    verdict: Verdict,
-    sentence: String,
+    #[serde(rename = "verdict")]
+    status: Status,
+    #[serde(rename = "sentence")]
+    message: String,
 }
 
 impl Check {
-    fn ok(what: &'static str, sentence: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Ok, sentence: sentence.into() }
+    fn ok(what: &'static str, message: impl Into<String>) -> Self {
+        Self { what, status: Status::Ok, message: message.into() }
     }
 
-    fn warn(what: &'static str, sentence: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Warn, sentence: sentence.into() }
+    fn warn(what: &'static str, message: impl Into<String>) -> Self {
+        Self { what, status: Status::Warn, message: message.into() }
     }
 
-    fn fail(what: &'static str, sentence: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Fail, sentence: sentence.into() }
+    fn fail(what: &'static str, message: impl Into<String>) -> Self {
+        Self { what, status: Status::Fail, message: message.into() }
     }
 
     fn line(&self) -> String {
-        let verdict = match self.verdict {
-            Verdict::Ok => "ok",
-            Verdict::Warn => "warn",
-            Verdict::Fail => "FAIL",
+        let status = match self.status {
+            Status::Ok => "ok",
+            Status::Warn => "warn",
+            Status::Fail => "FAIL",
         };
-        format!("{verdict:4}  {:14}  {}", self.what, terminal::safe(&self.sentence).replace('\n', " "))
+        format!("{status:4}  {:14}  {}", self.what, terminal::safe(&self.message).replace('\n', " "))
     }
 }
 
@@ -59,22 +61,22 @@ pub(super) async fn doctor(args: DoctorArgs) -> Done {
     let data_dir = config::data_dir(&config::var)?;
     let out = Out::new();
     let mut checks = Vec::new();
-    let mut tell = |found: Vec<Check>| {
+    let mut report = |found: Vec<Check>| {
         if !args.json.json {
             found.iter().try_for_each(|check| out.line(&check.line()))?;
         }
         checks.extend(found);
         anyhow::Ok(())
     };
-    tell(machine::checks(&data_dir))?;
-    tell(secrets::checks(&config::var, &data_dir))?;
-    tell(nats::checks(&config::var, &data_dir).await)?;
-    tell(vec![owners::limits(&config::var)])?;
-    tell(docker::checks(&config::var).await)?;
+    report(disk::checks(&data_dir))?;
+    report(secrets::checks(&config::var, &data_dir))?;
+    report(nats::checks(&config::var, &data_dir).await)?;
+    report(vec![owners::limits(&config::var)])?;
+    report(docker::checks(&config::var).await)?;
     if args.json.json {
         out.json(&checks)?;
     }
-    let failed = checks.iter().any(|check| check.verdict == Verdict::Fail);
+    let failed = checks.iter().any(|check| check.status == Status::Fail);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

@@ -33,11 +33,11 @@ pub(super) async fn checks(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path
     let client = match jobs::connect::connect(&nats.settings("doctor")).await {
         Ok(client) => client,
         Err(error) => {
-            let sentence = exit::chain(&error.into());
+            let message = exit::chain(&error.into());
             return vec![match nats {
-                Nats::Own(_) => Check::warn(WHAT, format!("`gitfaas up` is not running here: {sentence}")),
-                Nats::Given { .. } => {
-                    Check::fail(WHAT, format!("{sentence}; GITFAAS_NATS_URL says where it should be"))
+                Nats::Local(_) => Check::warn(WHAT, format!("`gitfaas up` is not running here: {message}")),
+                Nats::External { .. } => {
+                    Check::fail(WHAT, format!("{message}; GITFAAS_NATS_URL says where it should be"))
                 }
             }];
         }
@@ -45,7 +45,7 @@ pub(super) async fn checks(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path
     let version = client.server_info().version;
     let mut checks = vec![Check::ok(WHAT, format!("{version}, with JetStream"))];
     checks.extend(streams_checks(&client, var).await);
-    checks.extend(owners::over(&client, var).await);
+    checks.extend(owners::counts(&client, var).await);
     checks
 }
 
@@ -86,12 +86,12 @@ async fn stores(client: &Client) -> Option<Check> {
 }
 
 fn fullest(percent: u64, name: &str) -> Check {
-    let sentence = format!("the fullest, {name}, is at {percent} %");
+    let message = format!("the fullest, {name}, is at {percent} %");
     match percent {
-        0..NEARLY_FULL_PERCENT => Check::ok(STORES, sentence),
+        0..NEARLY_FULL_PERCENT => Check::ok(STORES, message),
         _ => {
             let mend = "give it more with GITFAAS_STORE_…, or owners less with GITFAAS_MAX_…_PER_USER";
-            Check::warn(STORES, format!("{sentence}: {mend}"))
+            Check::warn(STORES, format!("{message}: {mend}"))
         }
     }
 }
@@ -120,13 +120,13 @@ fn replicas(info: &Value, wanted: usize) -> Check {
 }
 
 fn clock(apart: Duration) -> Check {
-    let sentence = format!("{:.1} s from that of NATS", apart.as_secs_f64());
+    let message = format!("{:.1} s from that of NATS", apart.as_secs_f64());
     if apart > CLOCK_FAIL {
-        Check::fail(CLOCK, format!("{sentence}: set it, or run an NTP client"))
+        Check::fail(CLOCK, format!("{message}: set it, or run an NTP client"))
     } else if apart > CLOCK_WARN {
-        Check::warn(CLOCK, format!("{sentence}: an NTP client would keep them together"))
+        Check::warn(CLOCK, format!("{message}: an NTP client would keep them together"))
     } else {
-        Check::ok(CLOCK, sentence)
+        Check::ok(CLOCK, message)
     }
 }
 
@@ -134,7 +134,7 @@ fn clock(apart: Duration) -> Check {
 mod tests {
     use serde_json::json;
 
-    use super::{super::Verdict, *};
+    use super::{super::Status, *};
 
     #[test]
     fn a_node_that_is_behind_is_named() {
@@ -143,21 +143,21 @@ mod tests {
             "cluster": {"leader": "n1", "replicas": [{"name": "n2", "current": true}, {"name": "n3", "current": false}]},
         });
         let check = replicas(&info, 3);
-        assert_eq!(check.verdict, Verdict::Warn);
-        assert!(check.sentence.starts_with("n3 are away"), "{}", check.sentence);
+        assert_eq!(check.status, Status::Warn);
+        assert!(check.message.starts_with("n3 are away"), "{}", check.message);
     }
 
     #[test]
     fn a_store_that_is_nearly_full_is_named() {
-        assert_eq!(fullest(79, "LOGS").verdict, Verdict::Ok);
+        assert_eq!(fullest(79, "LOGS").status, Status::Ok);
         let check = fullest(80, "LOGS");
-        assert_eq!(check.verdict, Verdict::Warn);
-        assert!(check.sentence.starts_with("the fullest, LOGS, is at 80 %"), "{}", check.sentence);
+        assert_eq!(check.status, Status::Warn);
+        assert!(check.message.starts_with("the fullest, LOGS, is at 80 %"), "{}", check.message);
     }
 
     #[test]
     fn clocks_an_hour_apart_fail() {
-        assert_eq!(clock(Duration::from_secs(3600)).verdict, Verdict::Fail);
-        assert_eq!(clock(Duration::from_millis(5)).verdict, Verdict::Ok);
+        assert_eq!(clock(Duration::from_secs(3600)).status, Status::Fail);
+        assert_eq!(clock(Duration::from_millis(5)).status, Status::Ok);
     }
 }

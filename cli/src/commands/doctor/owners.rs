@@ -13,7 +13,7 @@ use super::Check;
 const LIMITS: &str = "owner limits";
 const OWNERS: &str = "owners";
 /// Streams that are there answer at once.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Whether owners at their limits fit into the stores.
 pub(super) fn limits(var: &dyn Fn(&str) -> Option<String>) -> Check {
@@ -32,9 +32,9 @@ fn read(var: &dyn Fn(&str) -> Option<String>) -> Result<OwnerLimits, String> {
 
 /// Whether there are more owners than fit, and which has more than a limit allows: nothing of it goes, and
 /// nothing more is taken.
-pub(super) async fn over(client: &Client, var: &dyn Fn(&str) -> Option<String>) -> Option<Check> {
+pub(super) async fn counts(client: &Client, var: &dyn Fn(&str) -> Option<String>) -> Option<Check> {
     let limits = read(var).ok()?;
-    let ledger = Ledger::open(client, PATIENCE).await.ok()?;
+    let ledger = Ledger::open(client, TIMEOUT).await.ok()?;
     let mut users = Vec::new();
     for key in ledger.accounts.users.keys().await.ok()? {
         users.extend(ledger.accounts.users.get(&key).await.ok()?);
@@ -53,10 +53,14 @@ pub(super) async fn over(client: &Client, var: &dyn Fn(&str) -> Option<String>) 
             *counts.entry((repo.value.owner, Resource::Repos)).or_default() += 1;
         }
     }
-    Some(judge(&limits, &users, &counts))
+    Some(check_counts(&limits, &users, &counts))
 }
 
-fn judge(limits: &OwnerLimits, users: &[Entry<User>], counts: &BTreeMap<(UserId, Resource), u64>) -> Check {
+fn check_counts(
+    limits: &OwnerLimits,
+    users: &[Entry<User>],
+    counts: &BTreeMap<(UserId, Resource), u64>,
+) -> Check {
     let (there, fit) = (users.len() as u64, limits.max_owners());
     let mut over = Vec::new();
     if there > fit {
@@ -82,7 +86,7 @@ mod tests {
     use jobs::{accounts::OwnerKind, usage::Overrides};
     use serde_json::Map;
 
-    use super::{super::Verdict, *};
+    use super::{super::Status, *};
 
     fn user(email: &str, limits: Overrides) -> Entry<User> {
         let (kind, other) = (OwnerKind::User, Map::new());
@@ -103,9 +107,9 @@ mod tests {
     fn limits_that_do_not_fit_fail() {
         let var = |name: &str| (name == "GITFAAS_MAX_LOGS_PER_USER").then(|| "4g".to_owned());
         let check = limits(&var);
-        assert_eq!(check.verdict, Verdict::Fail);
-        assert!(check.sentence.contains("do not fit into GITFAAS_STORE_LOGS"), "{}", check.sentence);
-        assert_eq!(limits(&|_| None).verdict, Verdict::Ok);
+        assert_eq!(check.status, Status::Fail);
+        assert!(check.message.contains("do not fit into GITFAAS_STORE_LOGS"), "{}", check.message);
+        assert_eq!(limits(&|_| None).status, Status::Ok);
     }
 
     #[test]
@@ -120,10 +124,10 @@ mod tests {
             user("b@example.com", Overrides::from([(Resource::Repos, 9)])),
         ];
         let counts = users.iter().map(|user| ((user.value.id, Resource::Repos), 3)).collect();
-        let check = judge(&read(&var).unwrap(), &users, &counts);
-        assert_eq!(check.verdict, Verdict::Warn);
+        let check = check_counts(&read(&var).unwrap(), &users, &counts);
+        assert_eq!(check.status, Status::Warn);
         assert_eq!(
-            check.sentence,
+            check.message,
             "there are 2, and 1 fit (GITFAAS_MAX_OWNERS); a@example.com has 3 repos, and 2 are the limit: \
              nothing of it goes, no more is taken"
         );

@@ -35,9 +35,9 @@ pub(super) fn checks(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path) -> V
     let github =
         [GITFAAS_GITHUB_TOKEN, GITFAAS_GITHUB_APP_ID].iter().any(|setting| setting.text(var).is_some());
     if github && GITFAAS_GITHUB_WEBHOOK_SECRET.text(var).is_none() {
-        let sentence = "GITFAAS_GITHUB_WEBHOOK_SECRET is not set: /webhooks/github refuses everything; \
+        let message = "GITFAAS_GITHUB_WEBHOOK_SECRET is not set: /webhooks/github refuses everything; \
                         hooks of single repositories, with their own secrets, work";
-        checks.push(Check::warn("webhook secret", sentence));
+        checks.push(Check::warn("webhook secret", message));
     }
     checks
 }
@@ -64,7 +64,7 @@ fn master_key(var: &dyn Fn(&str) -> Option<String>, data_dir: &Path) -> Check {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::Verdict, *};
+    use super::{super::Status, *};
 
     #[test]
     fn a_key_that_others_may_read_fails_and_is_not_shown() {
@@ -73,10 +73,10 @@ mod tests {
         std::fs::write(&path, [b'k'; 32]).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
         let check = &checks(&|_| None, dir.path())[0];
-        assert_eq!(check.verdict, Verdict::Fail);
-        assert!(!check.sentence.contains("kkk"));
+        assert_eq!(check.status, Status::Fail);
+        assert!(!check.message.contains("kkk"));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert_eq!(checks(&|_| None, dir.path())[0].verdict, Verdict::Ok);
+        assert_eq!(checks(&|_| None, dir.path())[0].status, Status::Ok);
     }
 
     #[test]
@@ -84,7 +84,7 @@ mod tests {
         let var = |name: &str| (name == "GITFAAS_ADMIN_SECRET").then(|| "hunter2".to_owned());
         let dir = tempfile::tempdir().unwrap();
         let checks = checks(&var, dir.path());
-        assert_eq!(checks[1].verdict, Verdict::Warn);
-        assert!(!checks[1].sentence.contains("hunter2"));
+        assert_eq!(checks[1].status, Status::Warn);
+        assert!(!checks[1].message.contains("hunter2"));
     }
 }

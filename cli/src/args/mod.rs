@@ -50,7 +50,7 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 }
 
-/// What is to be done.
+/// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Start the whole service in one process: gateway, one worker, observer, and NATS if need be
@@ -67,7 +67,7 @@ Example:
     Worker,
     /// Start an observer: statistics and /metrics
     Observer,
-    /// Run one job here and now, without a service: only Docker is needed
+    /// Run one job locally, without a service: only Docker is needed
     #[command(after_help = "\
 A folder is taken as it is, without .git and what git ignores. The log goes to stderr, the result to
 standard output, and the exit code is the function's own.
@@ -77,7 +77,7 @@ Examples:
   gitfaas run https://example.com/you/function.git@main -- 100
   gitfaas run --json runner-images/python/hello")]
     Run(RunArgs),
-    /// Sign in at the gateway of GITFAAS_URL: shows an address and a code, and waits for your yes there
+    /// Sign in at the gateway of GITFAAS_URL: shows an address and a code, and waits for your approval there
     #[command(after_help = "\
 What it gets is kept in the user's configuration, readable for its owner only, and renews itself; the
 other commands use it where GITFAAS_TOKEN is not set.
@@ -101,21 +101,21 @@ Example:
     /// Register repositories whose pushes are run
     #[command(subcommand)]
     Repo(RepoCommand),
-    /// Store what functions are given and nobody is shown
+    /// Manage secrets that functions get and nobody is shown
     #[command(subcommand)]
     Secret(SecretCommand),
-    /// Show who did what, newest first (admins)
+    /// Show the audit log, newest first (admins)
     #[command(after_help = "Example:\n  gitfaas audit --limit 20")]
     Audit(AuditArgs),
-    /// List what forges sent, and what was decided about it; kept for 30 days
+    /// List deliveries of forges, and their outcome; kept for 30 days
     #[command(after_help = "\
 A push whose delivery never came is listed as made up for. What is held waits for `gitfaas approve`.
-Below the list stand the last ones whose signature was wrong.
+Below the list stand the last ones that were rejected because of their signature.
 
 Example:
   gitfaas deliveries --repo 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10 --limit 10")]
     Deliveries(DeliveriesArgs),
-    /// Judge a delivery anew; it makes a new job, also if it made one before
+    /// Process a delivery again; it makes a new job, also if it made one before
     Replay(ReplayArgs),
     /// Let a held delivery run: a pull request from a fork, at the commit that is shown
     #[command(after_help = "\
@@ -155,7 +155,7 @@ Examples:
         /// The job's id
         id: JobId,
     },
-    /// Show what you take up of each limit, and what frees it
+    /// Show your usage of each limit, and what frees it
     Usage(UsageArgs),
     /// Check this machine: NATS, Docker, limits that really hold, images, secrets, clock, disk
     #[command(after_help = "One line per check. Exit code 1 if any of them fails.")]
@@ -170,7 +170,7 @@ Example:
 }
 
 impl Command {
-    /// Whether this is a program that stays.
+    /// Whether this is a long-running service.
     pub(crate) fn is_service(&self) -> bool {
         matches!(self, Self::Up | Self::Gateway | Self::Worker | Self::Observer)
     }

@@ -24,8 +24,8 @@ use crate::docker::{self, DockerSettings};
 const IMAGES: [&str; 2] = ["gitfaas/nats:2.10", "nats:2.10"];
 /// Where the configuration lies in the container.
 const CONFIG: &str = "/gitfaas-nats.conf";
-/// Seconds that the server has to write what it holds.
-const STOP_PATIENCE_S: i32 = 15;
+/// Seconds that the server has to flush its store.
+const STOP_TIMEOUT_S: i32 = 15;
 
 /// A running server.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Container {
         for image in IMAGES {
             match container.create(image, address.port).await {
                 Ok(()) => {
-                    container.fill_and_start(address).await?;
+                    container.upload_config_and_start(address).await?;
                     return Ok(container);
                 }
                 Err(error) => refused.push(format!("{image}: {error:#}")),
@@ -116,29 +116,29 @@ impl Container {
         Ok(())
     }
 
-    async fn fill_and_start(&self, address: &Address) -> anyhow::Result<()> {
+    async fn upload_config_and_start(&self, address: &Address) -> anyhow::Result<()> {
         let archive = archive(CONFIG, configuration(address).as_bytes())?;
         let options = UploadToContainerOptionsBuilder::new().path("/").build();
         self.docker
             .upload_to_container(&self.name, Some(options), bollard::body_full(archive.into()))
             .await
             .context("cannot put the configuration into the container of NATS")?;
-        self.start_again().await
+        self.restart().await
     }
 
     /// The container of an earlier `up`.
-    pub(crate) async fn left_behind(settings: &DockerSettings, data_dir: &Path) -> Option<Self> {
+    pub(crate) async fn reattach(settings: &DockerSettings, data_dir: &Path) -> Option<Self> {
         let container = Self { docker: docker::connect(settings).await.ok()?, name: name(data_dir) };
         let info = container.docker.inspect_container(&container.name, None).await.ok()?;
         info.state?.running?.then_some(container)
     }
 
-    pub(crate) async fn start_again(&self) -> anyhow::Result<()> {
+    pub(crate) async fn restart(&self) -> anyhow::Result<()> {
         self.docker.start_container(&self.name, None).await.context("cannot start the container of NATS")
     }
 
-    /// Returns when it has ended.
-    pub(crate) async fn ended(&self) {
+    /// Returns when it has exited.
+    pub(crate) async fn exited(&self) {
         let options = WaitContainerOptionsBuilder::new().condition("not-running").build();
         let mut waiting = std::pin::pin!(self.docker.wait_container(&self.name, Some(options)));
         while let Some(Ok(_)) = waiting.next().await {}
@@ -146,9 +146,9 @@ impl Container {
 
     /// Ends and removes it; the volume stays.
     pub(crate) async fn stop(&self) {
-        let options = StopContainerOptionsBuilder::new().t(STOP_PATIENCE_S).build();
+        let options = StopContainerOptionsBuilder::new().t(STOP_TIMEOUT_S).build();
         if let Err(error) = self.docker.stop_container(&self.name, Some(options)).await {
-            tracing::warn!(%error, "the container of NATS cannot be stopped");
+            tracing::warn!(%error, "nats container stop failed");
         }
         self.remove().await;
     }
@@ -157,7 +157,7 @@ impl Container {
         let options = RemoveContainerOptionsBuilder::new().force(true).build();
         match self.docker.remove_container(&self.name, Some(options)).await {
             Ok(()) | Err(DockerError::DockerResponseServerError { status_code: 404, .. }) => {}
-            Err(error) => tracing::warn!(%error, "the container of NATS cannot be removed"),
+            Err(error) => tracing::warn!(%error, "nats container removal failed"),
         }
     }
 }

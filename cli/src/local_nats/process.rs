@@ -1,4 +1,4 @@
-//! A `nats-server` of this machine as our child, or as what an earlier `up` left behind.
+//! A `nats-server` of this machine as our child, or one that an earlier `up` started.
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -13,10 +13,10 @@ use tokio::process::{Child, Command};
 use super::address::{Address, write_secret};
 use crate::child;
 
-/// A server that is asked to end has this long to write what it holds.
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
-/// Between two looks at a process that is not our child.
-const LOOK: Duration = Duration::from_millis(250);
+/// How long a server that was sent SIGTERM may take to flush its store.
+const STOP_TIMEOUT: Duration = Duration::from_secs(15);
+/// How often a process that is not our child is polled for its exit.
+const EXIT_POLL_INTERVAL: Duration = Duration::from_millis(250);
 /// Streams are promised their limits when they are made; by default the server promises no more than
 /// what is free on the disk at that moment.
 const MAX_FILE_STORE: &str = "100GB";
@@ -102,7 +102,7 @@ impl Process {
 
     /// The server that wrote its id in this directory and still runs with this directory's
     /// configuration: a number alone may belong to somebody else by now.
-    pub(crate) fn left_behind(data_dir: &Path) -> Option<Self> {
+    pub(crate) fn reattach(data_dir: &Path) -> Option<Self> {
         let id: i32 = std::fs::read_to_string(pid_file(data_dir)).ok()?.trim().parse().ok()?;
         let command = std::fs::read(format!("/proc/{id}/cmdline")).ok()?;
         let config = config_file(data_dir);
@@ -110,31 +110,31 @@ impl Process {
         ours.then(|| Pid::from_raw(id)).flatten().map(Self::Other)
     }
 
-    /// Returns when it has ended.
-    pub(crate) async fn ended(&mut self) {
+    /// Returns when it has exited.
+    pub(crate) async fn exited(&mut self) {
         match self {
             Self::Child(child) => {
                 if let Err(error) = child.wait().await {
-                    tracing::debug!(%error, "waiting for nats-server");
+                    tracing::debug!(%error, "nats-server wait failed");
                 }
             }
             Self::Other(pid) => {
                 while test_kill_process(*pid).is_ok() {
-                    tokio::time::sleep(LOOK).await;
+                    tokio::time::sleep(EXIT_POLL_INTERVAL).await;
                 }
             }
         }
     }
 
-    /// Ends it: first it is asked to.
+    /// Stops it: SIGTERM, and SIGKILL after a timeout.
     pub(crate) async fn stop(&mut self) {
         let Some(pid) = self.pid() else { return };
-        // An error means that it has ended already.
+        // An error means that it has exited already.
         let _ = kill_process(pid, Signal::TERM);
-        if tokio::time::timeout(STOP_PATIENCE, self.ended()).await.is_err() {
-            tracing::warn!("nats-server does not end; killing it");
+        if tokio::time::timeout(STOP_TIMEOUT, self.exited()).await.is_err() {
+            tracing::warn!("nats-server stop timed out; killing it");
             let _ = kill_process(pid, Signal::KILL);
-            self.ended().await;
+            self.exited().await;
         }
     }
 
@@ -165,6 +165,6 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(super::dir(dir.path())).unwrap();
         std::fs::write(pid_file(dir.path()), std::process::id().to_string()).unwrap();
-        assert!(Process::left_behind(dir.path()).is_none());
+        assert!(Process::reattach(dir.path()).is_none());
     }
 }

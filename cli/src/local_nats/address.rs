@@ -1,4 +1,4 @@
-//! `nats.json`: where our own NATS is and how to get in. Readable for its owner only.
+//! `nats.json`: address and credentials of the local NATS. Readable for its owner only.
 
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -13,7 +13,7 @@ use crate::nats::new_password;
 /// The only user there.
 const USER: &str = "gitfaas";
 
-/// Address and credentials of our own NATS.
+/// Address and credentials of the local NATS.
 #[derive(Debug, Clone)]
 pub(crate) struct Address {
     pub(crate) url: String,
@@ -98,14 +98,14 @@ impl Address {
     }
 }
 
-/// Writes a file for its owner only, beside its place and then into it.
+/// Writes a file readable for its owner only: a temporary file, which is then renamed.
 pub(crate) fn write_secret(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let beside = path.with_extension(format!("{}.new", std::process::id()));
-    let _ = std::fs::remove_file(&beside);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    let temporary = path.with_extension(format!("{}.new", std::process::id()));
+    let _ = std::fs::remove_file(&temporary);
+    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&beside, path)
+    std::fs::rename(&temporary, path)
 }
 
 #[cfg(test)]
