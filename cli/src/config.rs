@@ -68,7 +68,9 @@ pub(crate) fn data_dir(var: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<P
         None => match directories::ProjectDirs::from("", "", "gitfaas") {
             Some(dirs) => dirs.data_dir().to_owned(),
             None => {
-                return Err(single_problem(GITFAAS_DATA_DIR, "not set, and there is no home directory").into());
+                return Err(
+                    single_problem(GITFAAS_DATA_DIR, "not set, and there is no home directory").into()
+                );
             }
         },
     };

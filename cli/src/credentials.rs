@@ -1,7 +1,7 @@
 //! What `gitfaas login` keeps: one sign-in per gateway, in a file that its owner alone reads.
 //!
-//! A refresh token works once, so whoever renews a sign-in holds the file's lock from reading the old
-//! one until the new one lies on the disk: two commands at once renew it once.
+//! A refresh token works once, so a renewal holds the file's lock from reading the old
+//! one until the new one is on the disk: two commands at once renew it once.
 
 use std::{
     collections::BTreeMap,

@@ -1,4 +1,4 @@
-//! Exit codes, and the one place where an error is printed.
+//! Exit codes, and prints errors, in one place.
 
 use std::process::ExitCode;
 
@@ -26,7 +26,7 @@ pub(crate) fn code(done: Done) -> ExitCode {
         return ExitCode::from(WRONG_CONFIGURATION);
     }
     if is_broken_pipe(&error) {
-        // Whoever read our output has seen enough, as in `gitfaas logs ID | head`.
+        // The reader of our output has closed it, as in `gitfaas logs ID | head`.
         return ExitCode::SUCCESS;
     }
     eprintln!("error: {}", crate::terminal::safe(&chain(&error)));

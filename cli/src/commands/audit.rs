@@ -1,4 +1,4 @@
-//! `gitfaas audit`: who did what, for admins.
+//! `gitfaas audit`: the audit log, for admins.
 
 use std::process::ExitCode;
 
@@ -59,7 +59,7 @@ fn row(deed: &Value) -> Vec<String> {
     vec![at, text("action"), user, by(&deed["by"]), text("address"), target]
 }
 
-/// `operator`, or the kind and id of what proved who he was.
+/// `operator`, or the kind and id of the credential.
 fn by(by: &Value) -> String {
     let with_id = by.as_object().and_then(|by| by.iter().next());
     match (by.as_str(), with_id) {

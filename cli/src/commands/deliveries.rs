@@ -1,4 +1,4 @@
-//! `gitfaas deliveries`: what forges sent, and what was decided about it.
+//! `gitfaas deliveries`: deliveries of forges, and their outcome.
 
 use std::process::ExitCode;
 
@@ -23,7 +23,7 @@ const HEAD: [&str; 6] = ["ID", "RECEIVED", "EVENT", "REF", "VERDICT", "JOBS"];
 pub(super) struct Listed {
     /// Newest first.
     pub(super) deliveries: Vec<Value>,
-    /// The last ones that were not believed, as far as the caller may know of them.
+    /// The last rejected ones that the caller may see.
     unsigned: Vec<Value>,
 }
 

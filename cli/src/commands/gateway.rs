@@ -24,7 +24,7 @@ pub(super) async fn gateway() -> Done {
     let url = serve::url(&listener)?;
     let Some(client) = serve::connect(&nats, "gateway", &stop).await? else { return Ok(ExitCode::SUCCESS) };
     let announce = move |_| {
-        // Whoever does not read any more does not stop the gateway.
+        // A closed standard output does not stop the gateway.
         let _ = Out::new().line(&format!("ready {url}"));
     };
     ::gateway::serve(config, client, listener, announce, stop).await?;

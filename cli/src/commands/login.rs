@@ -113,7 +113,7 @@ async fn poll(api: &Api, device_code: &str) -> anyhow::Result<Poll> {
     }
 }
 
-/// Opens a browser where somebody sits in front of one. Whether it opens is of no consequence.
+/// Opens a browser on a desktop; failure to do so is ignored.
 fn open(address: &str) {
     let is_web = Url::parse(address).is_ok_and(|url| matches!(url.scheme(), "http" | "https"));
     let has_display = ["DISPLAY", "WAYLAND_DISPLAY"].iter().any(|name| config::var(name).is_some());
@@ -137,7 +137,7 @@ pub(super) async fn logout() -> Done {
     };
     let body = serde_json::json!({ "refresh_token": sign_in.refresh_token });
     let ended = api.json(api.request(Method::POST, &["auth", "logout"]).json(&body), "sign-in").await;
-    // Here it ends in any case: whoever says so must be able to rely on it.
+    // The local sign-in is removed in any case.
     locked.remove(api.url())?;
     ended.context("signed out here, but the gateway was not told")?;
     eprintln!("signed out at {}", api.url());

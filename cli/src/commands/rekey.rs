@@ -1,5 +1,5 @@
 //! `gitfaas secret rekey`: the operator changes the master key. Talks to NATS directly, because no
-//! gateway ever tells what it has sealed.
+//! gateway ever returns sealed data.
 
 use std::{path::PathBuf, process::ExitCode, time::Duration};
 

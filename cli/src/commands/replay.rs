@@ -1,4 +1,4 @@
-//! `gitfaas replay`: a delivery is judged anew, and makes new jobs.
+//! `gitfaas replay`: processes a delivery again, which makes new jobs.
 
 use std::process::ExitCode;
 

@@ -43,7 +43,7 @@ fn output(view: &Arc<Mutex<Option<LogView>>>) -> LocalOutput {
     let view = Arc::clone(view);
     Arc::new(move |phase, source, bytes| {
         if let Some(view) = view.lock().as_mut() {
-            // Whoever does not read any more does not stop the job.
+            // A closed standard output does not stop the job.
             let _ = view.chunk(phase, source, bytes);
         }
     })

@@ -1,5 +1,5 @@
-//! `gitfaas secret`: what functions are given and nobody is shown. A value comes from standard input,
-//! never from the command line, which others on the machine see.
+//! `gitfaas secret`: manages the secrets of a repository. A value comes from standard input, never from the
+//! command line, which other users of the machine can see.
 
 use std::{io::Read as _, process::ExitCode};
 
@@ -15,7 +15,7 @@ use crate::{
     table,
 };
 
-/// A gateway takes 48 KiB; whoever sends a disk by mistake is not read to its end.
+/// A gateway takes 48 KiB; input beyond that is not read.
 const MAX_READ_BYTES: u64 = 1 << 20;
 
 pub(super) async fn set(args: SecretSetArgs) -> Done {

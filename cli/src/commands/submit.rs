@@ -1,4 +1,4 @@
-//! `gitfaas submit`: a job over REST, and its end if somebody waits for it.
+//! `gitfaas submit`: submits a job over REST, and with --wait follows it to its end.
 
 use std::{io::IsTerminal as _, process::ExitCode};
 

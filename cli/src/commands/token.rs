@@ -1,5 +1,5 @@
-//! `gitfaas token create`: an operator's way in. Talks to NATS directly, because before the first
-//! token there is nobody whom a gateway would listen to.
+//! `gitfaas token create`: makes a token as the operator. Talks to NATS directly, because before the first
+//! token no gateway can authenticate a caller.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -38,7 +38,7 @@ pub(super) async fn create(args: TokenArgs) -> Done {
         ledger.accounts.make_admin(user.value.id).await?;
         note(&js, Action::AdminMade, user.value.id).await;
     }
-    // Whole days to a gateway's clock, which judges it; machines agree on the minute.
+    // Gateways check it by their own clocks, which agree on the minute.
     let expires_at =
         args.expires.map(SignedDuration::try_from).transpose()?.map(|after| Timestamp::now() + after);
     let (record, token) =
@@ -49,7 +49,7 @@ pub(super) async fn create(args: TokenArgs) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The deed is done, whether or not it could be noted.
+/// Writes the audit event; the command succeeds even if that fails.
 async fn note(js: &async_nats::jetstream::Context, action: Action, target: impl ToString) {
     if let Err(error) = audit::write(js, audit::Log::Admins, &Deed::of_operator(action, target)).await {
         let error = anyhow::Error::from(error);

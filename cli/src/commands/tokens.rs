@@ -1,4 +1,4 @@
-//! `gitfaas token new`, `list` and `revoke`: what somebody does about his own API tokens, over REST.
+//! `gitfaas token new`, `list` and `revoke`: manages the caller's own API tokens, over REST.
 
 use std::process::ExitCode;
 

@@ -1,4 +1,4 @@
-//! `gitfaas usage`: what an owner takes up, of how much, and what frees it.
+//! `gitfaas usage`: an owner's usage of each limit, and what frees it.
 
 use std::process::ExitCode;
 
@@ -44,7 +44,7 @@ fn row(item: &Value) -> Vec<String> {
     vec![what, shown(used), shown(limit), full, at_limit]
 }
 
-/// Bytes as people read them: three digits are enough.
+/// Bytes with a unit, to three digits.
 fn size(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
     match UNITS.iter().find(|(unit, _)| bytes >= *unit) {

@@ -1,4 +1,4 @@
-//! `gitfaas user`: what an operator gives to a user. Talks to NATS directly, as `gitfaas token create`.
+//! `gitfaas user`: labels and limits that an operator gives to a user. Talks to NATS directly, as `gitfaas token create`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -71,7 +71,7 @@ async fn ledger() -> anyhow::Result<Ledger> {
     Ok(Ledger::open(&client, PATIENCE).await?)
 }
 
-/// The one user whom a word names.
+/// The one user with this address or id.
 async fn one(ledger: &Ledger, word: &str) -> anyhow::Result<Entry<User>> {
     let mut found = ledger.accounts.named(word).await?;
     match (found.pop(), found.as_slice()) {
@@ -92,7 +92,7 @@ fn listed(labels: &[Label]) -> String {
     all.join(",")
 }
 
-/// Gives limits, if they fit beside those that others were given.
+/// Sets limits, if they fit beside those of other users.
 async fn limit(ledger: &Ledger, user: &User, limits: &[Limit]) -> anyhow::Result<()> {
     let settings = owner_limits()?;
     let mut others = Vec::new();
@@ -135,7 +135,7 @@ fn owner_limits() -> anyhow::Result<OwnerLimits> {
     Ok(env.finish(|| Some(limits))?)
 }
 
-/// It is done, whether or not it could be noted.
+/// Writes the audit event; the command succeeds even if that fails.
 async fn note(ledger: &Ledger, user: UserId, given: String) {
     let deed = Deed { detail: Some(given), ..Deed::of_operator(Action::UserChanged, user) };
     if let Err(error) = audit::write(&ledger.js, audit::Log::Admins, &deed).await {

@@ -1,4 +1,4 @@
-//! `gitfaas repo viewers`: who sees a repository's jobs besides its owner.
+//! `gitfaas repo viewers`: sets the viewers of a repository.
 
 use std::process::ExitCode;
 

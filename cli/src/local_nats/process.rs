@@ -101,7 +101,7 @@ impl Process {
     }
 
     /// The server that wrote its id in this directory and still runs with this directory's
-    /// configuration: a number alone may belong to somebody else by now.
+    /// configuration: a process id alone may have been reused.
     pub(crate) fn reattach(data_dir: &Path) -> Option<Self> {
         let id: i32 = std::fs::read_to_string(pid_file(data_dir)).ok()?.trim().parse().ok()?;
         let command = std::fs::read(format!("/proc/{id}/cmdline")).ok()?;

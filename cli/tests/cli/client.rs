@@ -1,4 +1,4 @@
-//! The client commands against a stand-in for a gateway: what they ask, and what they make of it.
+//! The client commands against a mock gateway: what they ask, and what they make of it.
 
 use std::process::Output;
 

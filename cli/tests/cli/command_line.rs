@@ -1,4 +1,4 @@
-//! The command line as a newcomer meets it: help, wrong configuration, settings.
+//! The command line without a service: help, wrong configuration, settings.
 
 use crate::common::{gitfaas, stderr, stdout};
 

@@ -1,4 +1,4 @@
-//! The binary and what it needs, for tests.
+//! Runs the binary, and a nats-server for it.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -62,14 +62,14 @@ pub(crate) fn nats(dir: &Path) -> Nats {
     Nats { url: until(Duration::from_secs(20), read), child }
 }
 
-/// Looks until there is something to see.
-pub(crate) fn until<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> T {
+/// Polls until there is a value, or panics after the timeout.
+pub(crate) fn until<T>(timeout: Duration, mut poll: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
-        if let Some(seen) = look() {
-            return seen;
+        if let Some(value) = poll() {
+            return value;
         }
-        assert!(began.elapsed() < patience, "nothing to see after {patience:?}");
+        assert!(began.elapsed() < timeout, "no value after {timeout:?}");
         std::thread::yield_now();
     }
 }

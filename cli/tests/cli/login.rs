@@ -1,4 +1,4 @@
-//! Signing in from the command line, against a stand-in for a gateway.
+//! Signing in from the command line, against a mock gateway.
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, process::Output};
 

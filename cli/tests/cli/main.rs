@@ -1,4 +1,4 @@
-//! The real binary, run as people run it.
+//! Tests of the real binary as a process.
 #![expect(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
 mod client;

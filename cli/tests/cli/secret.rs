@@ -1,4 +1,4 @@
-//! Secrets and the audit log against a stand-in for a gateway; a new master key without any.
+//! Secrets and the audit log against a mock gateway; a new master key without any.
 
 use std::{io::Write as _, process::Stdio};
 

@@ -1,5 +1,4 @@
-//! `gitfaas token create` against a real NATS; the other commands of `token` against a stand-in for a
-//! gateway.
+//! `gitfaas token create` against a real NATS; the other commands of `token` against a mock gateway.
 
 use std::{process::Output, time::Duration};
 

@@ -1,4 +1,4 @@
-//! `gitfaas up` with a NATS of its own: it comes up, ends in order, and survives being killed.
+//! `gitfaas up` with a local NATS: it comes up, ends in order, and survives being killed.
 //! Needs Docker, because there is no service without a worker.
 
 use std::io::{BufRead as _, BufReader};

@@ -1,4 +1,4 @@
-//! `gitfaas approve`: lets a delivery that waits do what it says.
+//! `gitfaas approve`: approves a held delivery.
 //!
 //! What is approved is the commit that was shown, never what came after it: its whole id is part of the
 //! request. Everything that is shown goes to stderr; the delivery as it is afterwards is the output.
