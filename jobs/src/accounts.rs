@@ -58,6 +58,7 @@ pub enum Linked {
 
 /// What a token may be used for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 pub enum Scope {
     /// Read jobs, results and logs.
     #[serde(rename = "jobs:read")]

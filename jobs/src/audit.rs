@@ -16,6 +16,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What was done. This is the wire format: add variants, never change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
     /// A session began; the target is its provider.
@@ -76,6 +77,7 @@ impl Action {
 
 /// By what right somebody did it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum By {
     /// An API token.

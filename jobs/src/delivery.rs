@@ -9,6 +9,7 @@ use crate::{JobId, RepoId, UserId};
 
 /// What was decided about a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Its jobs exist.

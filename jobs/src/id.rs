@@ -14,6 +14,7 @@ macro_rules! uuid_id {
         $(#[$doc])*
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
+        #[cfg_attr(feature = "api", derive(utoipa::ToSchema), schema(value_type = String, format = Uuid))]
         pub struct $name(uuid::Uuid);
 
         impl $name {
@@ -91,6 +92,7 @@ pub struct NotAnId;
 /// A full git commit id: 40 lower-case hex digits. Branch names and short ids do not parse.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema), schema(value_type = String, pattern = "^[0-9a-f]{40}$"))]
 pub struct CommitSha(String);
 
 impl CommitSha {
@@ -154,6 +156,11 @@ macro_rules! word {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
+        #[cfg_attr(
+            feature = "api",
+            derive(utoipa::ToSchema),
+            schema(value_type = String, pattern = "^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$")
+        )]
         pub struct $name(String);
 
         impl $name {

@@ -7,6 +7,8 @@
 
 pub mod accounts;
 pub mod active_owners;
+#[cfg(feature = "api")]
+pub mod api;
 pub mod audit;
 pub mod bucket;
 mod commit_status;

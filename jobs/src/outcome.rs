@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a job is in its life. `pending → working → finish | error`, and nothing after the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum State {
     /// Waits in JOBS, or for a retry.
@@ -41,6 +42,7 @@ impl State {
 
 /// Why a job ended as it did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
     /// A filter of the manifest said no; this is a good end.
@@ -97,6 +99,7 @@ impl Cause {
 
 /// Whose failure it was; the two take different roads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Fault {
     /// The repository's: never retried, red at the forge.

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// What an attempt is doing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Phase {
     /// The commit is fetched and its manifest read.
@@ -32,6 +33,7 @@ impl Phase {
 
 /// Who wrote a piece of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum LogSource {
     /// The program's standard output.

@@ -47,6 +47,7 @@ impl QueueClass {
 
 /// What made the job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Trigger {
     /// REST, or the command line.
@@ -63,6 +64,7 @@ pub enum Trigger {
 
 /// How long the parts of a job took; absent means not reached.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 pub struct Timings {
     /// From created to claimed: the difference of two times of the NATS server.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -9,6 +9,7 @@ use crate::{CloneUrl, Filter, Forge, Label, RepoId, Stored, UserId, accounts::Us
 
 /// Access to the page that a status links to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Links {
     /// Whoever has the link, as its key says.
@@ -20,6 +21,7 @@ pub enum Links {
 
 /// What of a repository makes jobs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum RepoEvent {
     /// Pushes to branches.
@@ -32,6 +34,7 @@ pub enum RepoEvent {
 
 /// What becomes of pull requests from forks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Forks {
     /// They are held until an owner approves their commit.
@@ -45,6 +48,7 @@ pub enum Forks {
 
 /// What becomes of a push whose commit asks for no run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum SkipCi {
     /// A job that ends at once as skipped, so that a required check ends.
@@ -56,6 +60,7 @@ pub enum SkipCi {
 
 /// What becomes of a pull request of the repository itself, whose commit a push brought as well.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum PullRequests {
     /// Both run.

@@ -28,6 +28,7 @@ const KEY_ID_BYTES: usize = 8;
 
 /// What secrets may be given to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum SecretEvent {
     /// Pushes to branches.

@@ -11,6 +11,7 @@ use serde_json::{Map, Value};
 
 /// What an owner takes up, each with a limit of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Resource {
     /// Jobs that wait.
