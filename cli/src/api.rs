@@ -4,12 +4,16 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use bytes::Bytes;
-use jobs::{JobId, Secret};
+use jobs::{
+    JobId, Secret,
+    api::{self, ErrorCode, Job, OpenEnum, RefreshRequest, SignedIn, WhoAmI},
+};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
 use crate::{
+    answer::Answer,
     config::{self, Client},
     credentials::{Credentials, SignIn},
 };
@@ -50,7 +54,7 @@ pub(crate) enum ApiError {
     Refused {
         status: StatusCode,
         /// What programs tell it by, where the gateway says it.
-        code: Option<String>,
+        code: Option<OpenEnum<ErrorCode>>,
         message: String,
     },
     /// The connection broke in the middle of an answer.
@@ -158,7 +162,7 @@ impl Api {
         if kept.is_fresh() {
             return Ok(Some(kept.token));
         }
-        let body = serde_json::json!({ "refresh_token": kept.refresh_token });
+        let body = RefreshRequest { refresh_token: kept.refresh_token };
         let request = self.request(Method::POST, &["auth", "refresh"]).json(&body).timeout(REQUEST_TIMEOUT);
         let unreachable = |source| ApiError::Unreachable { url: url.clone(), source };
         let response = request.send().await.map_err(unreachable)?;
@@ -168,19 +172,15 @@ impl Api {
             locked.remove(url).map_err(ApiError::Credentials)?;
             return Err(over());
         }
-        let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-        let parts =
-            (answer["token"].as_str(), answer["refresh_token"].as_str(), answer["expires_in"].as_i64());
-        let (Some(token), Some(refresh_token), Some(expires_in_s)) = parts else {
-            return Err(refused(status, &text));
-        };
-        let renewed = SignIn::new(token, refresh_token, expires_in_s);
+        let SignedIn { token, refresh_token, expires_in } =
+            serde_json::from_str(&text).map_err(|_| refused(status, &text))?;
+        let renewed = SignIn::new(&token, &refresh_token, expires_in);
         locked.put(url, renewed).map_err(ApiError::Credentials)?;
-        Ok(Some(token.to_owned()))
+        Ok(Some(token))
     }
 
     /// Who the gateway says we are.
-    pub(crate) async fn whoami(&self) -> anyhow::Result<Value> {
+    pub(crate) async fn whoami(&self) -> anyhow::Result<Answer<WhoAmI>> {
         self.json(self.request(Method::GET, &["whoami"]), "user").await
     }
 
@@ -212,18 +212,20 @@ impl Api {
         }
     }
 
-    /// A request whose answer is JSON.
-    pub(crate) async fn json(&self, request: RequestBuilder, what: &'static str) -> anyhow::Result<Value> {
+    /// A request whose answer is JSON. One without a body is read as null.
+    pub(crate) async fn json<T: DeserializeOwned>(
+        &self,
+        request: RequestBuilder,
+        what: &'static str,
+    ) -> anyhow::Result<T> {
         let response = self.send(request.timeout(REQUEST_TIMEOUT), what).await?;
         let bytes = response.bytes().await.map_err(|source| self.broken(source))?;
-        if bytes.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&bytes).with_context(|| format!("{} is not a gitfaas", self.settings.url))
+        let bytes = if bytes.is_empty() { b"null" } else { &bytes[..] };
+        serde_json::from_slice(bytes).with_context(|| format!("{} is not a gitfaas", self.settings.url))
     }
 
     /// One job.
-    pub(crate) async fn job(&self, id: JobId) -> anyhow::Result<Value> {
+    pub(crate) async fn job(&self, id: JobId) -> anyhow::Result<Answer<Job>> {
         self.json(self.request(Method::GET, &["jobs", &id.to_string()]), "job").await
     }
 
@@ -250,17 +252,18 @@ fn is_loopback(url: &Url) -> bool {
 }
 
 fn refused(status: StatusCode, text: &str) -> ApiError {
-    let answer: Value = serde_json::from_str(text).unwrap_or_default();
-    let code = answer.pointer("/error/code").and_then(Value::as_str).map(str::to_owned);
+    let code = serde_json::from_str(text).ok().map(|answer: api::Error| answer.error.code);
     ApiError::Refused { status, code, message: words(text) }
 }
 
 /// The gateway's own words, from either of the two shapes of its errors.
 pub(crate) fn words(text: &str) -> String {
-    let value: Value = serde_json::from_str(text).unwrap_or_default();
-    let found = value.pointer("/error/message").or(value.get("error")).or(value.get("message"));
-    match found.and_then(Value::as_str) {
-        Some(words) => words.to_owned(),
+    if let Ok(answer) = serde_json::from_str::<api::Error>(text) {
+        return answer.error.message;
+    }
+    let published = serde_json::from_str::<api::published::Error>(text).unwrap_or_default();
+    match published.error.or(published.message) {
+        Some(words) => words,
         None if text.trim().is_empty() => "the gateway refused".to_owned(),
         None => text.trim().chars().take(500).collect(),
     }
@@ -288,7 +291,7 @@ mod tests {
         let ApiError::Refused { code, .. } = refused(StatusCode::BAD_REQUEST, text) else {
             panic!("a refusal")
         };
-        code
+        code.map(|code| code.word())
     }
 
     #[test]

@@ -5,12 +5,17 @@ use std::time::Duration;
 use anyhow::Context as _;
 use eventsource_stream::{Event as Message, Eventsource as _};
 use futures_util::StreamExt as _;
-use jobs::{JobId, LogSource, Phase};
+use jobs::{
+    JobId,
+    api::{Job, LogEvent},
+};
 use reqwest::Method;
-use serde::Deserialize;
-use serde_json::Value;
 
-use crate::api::{Api, ApiError};
+use crate::{
+    answer::Answer,
+    api::{Api, ApiError},
+    record,
+};
 
 /// Delay before reconnecting.
 const RECONNECT_DELAY: Duration = Duration::from_secs(1);
@@ -19,36 +24,11 @@ const MAX_RECONNECTS: u32 = 30;
 /// A connection without even a heartbeat for this long counts as broken.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A piece of the log.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub(crate) struct Line {
-    #[serde(default)]
-    pub(crate) offset: u64,
-    #[serde(default = "default_source")]
-    pub(crate) source: LogSource,
-    #[serde(default = "default_phase")]
-    pub(crate) phase: Phase,
-    pub(crate) text: String,
-}
-
-fn default_source() -> LogSource {
-    LogSource::Gitfaas
-}
-
-fn default_phase() -> Phase {
-    Phase::Run
-}
-
 /// An event of a job that is not over.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Event {
-    Log(Line),
-    State(Value),
-}
-
-/// Whether a job, as the API shows it, is over.
-pub(crate) fn is_over(job: &Value) -> bool {
-    matches!(job["state"].as_str(), Some("finish" | "error"))
+    Log(LogEvent<'static>),
+    State(Box<Answer<Job>>),
 }
 
 /// Follows a job to its end, and returns it as it ended. `each` is called with every event in
@@ -57,12 +37,12 @@ pub(crate) async fn follow(
     api: &Api,
     id: JobId,
     mut each: impl FnMut(&Event) -> anyhow::Result<()>,
-) -> anyhow::Result<Value> {
+) -> anyhow::Result<Answer<Job>> {
     let mut last_id = String::new();
     let mut tries = 0;
     loop {
         let broken = match connection(api, id, &mut last_id, &mut tries, &mut each).await {
-            Ok(Some(job)) => return Ok(job),
+            Ok(Some(job)) => return Ok(*job),
             Ok(None) => anyhow::anyhow!("the gateway ended the connection"),
             Err(error) if is_permanent(&error) => return Err(error),
             Err(error) => error,
@@ -97,7 +77,7 @@ async fn connection(
     last_id: &mut String,
     tries: &mut u32,
     each: &mut impl FnMut(&Event) -> anyhow::Result<()>,
-) -> anyhow::Result<Option<Value>> {
+) -> anyhow::Result<Option<Box<Answer<Job>>>> {
     let mut request =
         api.request(Method::GET, &["jobs", &id.to_string(), "events"]).header("accept", "text/event-stream");
     if !last_id.is_empty() {
@@ -123,7 +103,7 @@ async fn connection(
             }
             each(&event)?;
             if let Event::State(job) = event {
-                over = is_over(&job).then_some(job);
+                over = record::is_over(&job).then_some(job);
                 // The last piece of the log is stored before the final state is, and sent before it.
                 if over.is_some() {
                     return Ok(over);
@@ -145,6 +125,8 @@ fn parse(message: &Message) -> anyhow::Result<Option<Event>> {
 
 #[cfg(test)]
 mod tests {
+    use jobs::{LogSource, Phase};
+
     use super::*;
 
     fn message(event: &str, data: &str) -> Message {
@@ -155,12 +137,14 @@ mod tests {
     fn log_and_state_are_understood_and_what_is_newer_is_passed_over() {
         let log = message("log", r#"{"offset":5,"source":"stderr","phase":"prepare","text":"hm\n"}"#);
         let line =
-            Line { offset: 5, source: LogSource::Stderr, phase: Phase::Prepare, text: "hm\n".to_owned() };
+            LogEvent { offset: 5, source: LogSource::Stderr, phase: Phase::Prepare, text: "hm\n".into() };
         assert_eq!(parse(&log).unwrap(), Some(Event::Log(line)));
-        let Some(Event::State(job)) = parse(&message("state", r#"{"state":"finish"}"#)).unwrap() else {
+        let state = serde_json::json!({"id": crate::samples::ID, "state": "finish", "url": "u", "trigger": "call",
+                                       "attempt": 1, "timings_ms": {}, "weather": "fine"});
+        let Some(Event::State(job)) = parse(&message("state", &state.to_string())).unwrap() else {
             panic!("a state")
         };
-        assert!(is_over(&job));
+        assert!(record::is_over(&job));
         assert_eq!(parse(&message("weather", "{}")).unwrap(), None);
         assert!(parse(&message("log", "nonsense")).is_err());
     }

@@ -1,29 +1,40 @@
-//! Fields of what a gateway answers, as people read them. What is absent or empty is `None`.
-//!
-//! Read as JSON, so that what a newer gateway adds is kept for `--json`.
+//! Values of answers, as people read them. What is absent or empty is `None`.
 
+use jiff::Timestamp;
+use jobs::api::OpenEnum;
+use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
 
 use crate::terminal;
 
 /// A text.
-pub(crate) fn text<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
-    value[name].as_str().filter(|text| !text.is_empty())
+pub(crate) fn text(value: Option<&str>) -> Option<&str> {
+    value.filter(|text| !text.is_empty())
 }
 
 /// A list of texts, with commas.
-pub(crate) fn list(value: &Value, name: &str) -> Option<String> {
-    let words: Vec<&str> = value[name].as_array()?.iter().filter_map(Value::as_str).collect();
+pub(crate) fn list(words: &[String]) -> Option<String> {
     (!words.is_empty()).then(|| words.join(","))
 }
 
+/// A list of words of a closed set, with commas.
+pub(crate) fn words<T: Serialize>(words: &[OpenEnum<T>]) -> Option<String> {
+    list(&words.iter().map(OpenEnum::word).collect::<Vec<_>>())
+}
+
 /// A point in time, to the second: nobody reads the rest.
-pub(crate) fn time(value: &Value, name: &str) -> Option<String> {
-    let text = text(value, name)?;
-    match text.split_once('.') {
-        Some((to_the_second, _)) => Some(format!("{to_the_second}Z")),
-        None => Some(text.to_owned()),
-    }
+pub(crate) fn time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The same in a list, where every time is in UTC.
+pub(crate) fn listed_time(time: Timestamp) -> String {
+    time.strftime("%Y-%m-%dT%H:%M:%S").to_string()
+}
+
+/// Reads a word of the command line.
+pub(crate) fn read<T: DeserializeOwned>(word: &str) -> serde_json::Result<T> {
+    serde_json::from_value(Value::from(word))
 }
 
 /// The text as one line that cannot steer a terminal.
@@ -33,24 +44,28 @@ pub(crate) fn line(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
     use test_case::test_case;
 
     use super::*;
 
-    #[test_case(json!({"at": "2026-01-02T03:04:05.678Z"}) => Some("2026-01-02T03:04:05Z".to_owned()))]
-    #[test_case(json!({"at": "2026-01-02T03:04:05Z"}) => Some("2026-01-02T03:04:05Z".to_owned()) ; "no fraction")]
-    #[test_case(json!({"at": ""}) => None ; "empty")]
-    #[test_case(json!({}) => None ; "absent")]
-    fn the_time(value: Value) -> Option<String> {
-        time(&value, "at")
+    #[test_case("2026-01-02T03:04:05.678Z" => "2026-01-02T03:04:05Z")]
+    #[test_case("2026-01-02T03:04:05.999999999Z" => "2026-01-02T03:04:05Z" ; "not rounded")]
+    #[test_case("2026-01-02T03:04:05Z" => "2026-01-02T03:04:05Z" ; "no fraction")]
+    fn the_time(text: &str) -> String {
+        time(text.parse().unwrap())
     }
 
-    #[test_case(json!(["main", "!wip/*"]) => Some("main,!wip/*".to_owned()))]
-    #[test_case(json!([]) => None ; "empty")]
-    #[test_case(json!(null) => None ; "absent")]
-    fn a_list(words: Value) -> Option<String> {
-        list(&json!({ "words": words }), "words")
+    #[test_case(Some("a") => Some("a"))]
+    #[test_case(Some("") => None ; "empty")]
+    #[test_case(None => None ; "absent")]
+    fn a_text(value: Option<&str>) -> Option<&str> {
+        text(value)
+    }
+
+    #[test_case(&["main", "!wip/*"] => Some("main,!wip/*".to_owned()))]
+    #[test_case(&[] => None ; "empty")]
+    fn a_list(words: &[&str]) -> Option<String> {
+        list(&words.iter().copied().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]

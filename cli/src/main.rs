@@ -2,6 +2,7 @@
 //!
 //! Owns no logic of the service; see the packages `gateway`, `worker` and `observer` for that.
 
+mod answer;
 mod api;
 mod args;
 mod child;
@@ -18,6 +19,8 @@ mod logging;
 mod nats;
 mod out;
 mod record;
+#[cfg(test)]
+mod samples;
 mod serve;
 mod signals;
 mod table;

@@ -38,8 +38,10 @@ impl Out {
 
     /// A value as indented JSON.
     pub(crate) fn json(self, value: &impl Serialize) -> Result<(), OutError> {
-        let text = serde_json::to_string_pretty(value).map_err(|error| OutError(error.into()))?;
-        // JSON escapes control characters below a space itself; a terminal interprets some above.
+        // Through a value, in which names are in order: as what a gateway answers is printed.
+        let value = serde_json::to_value(value).map_err(|error| OutError(error.into()))?;
+        let text = serde_json::to_string_pretty(&value).map_err(|error| OutError(error.into()))?;
+        // JSON escapes control characters below a space itself; a terminal heeds some above.
         if self.terminal { self.line(&terminal::safe(&text)) } else { self.line(&text) }
     }
 

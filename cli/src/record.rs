@@ -1,6 +1,9 @@
-//! A job as the API shows it, for people. Read as JSON, so that what a newer gateway adds is kept.
+//! A job as the API shows it, for people.
 
-use serde_json::Value;
+use jobs::{
+    State,
+    api::{Job, JobStatus},
+};
 
 use crate::{
     fields::{text, time},
@@ -8,114 +11,104 @@ use crate::{
 };
 
 /// `error (exit)`, `finish`, `working`.
-pub(crate) fn state(job: &Value) -> String {
-    match (text(job, "state").unwrap_or("unknown"), text(job, "cause")) {
-        (state, Some(cause)) => format!("{state} ({cause})"),
-        (state, None) => state.to_owned(),
+pub(crate) fn state(job: &Job) -> String {
+    match &job.cause {
+        Some(cause) => format!("{} ({cause})", job.state),
+        None => job.state.to_string(),
     }
 }
 
 /// What the job is doing or how it ended, in a line.
-pub(crate) fn sentence(job: &Value) -> String {
-    let url = text(job, "url").unwrap_or_default();
-    match (text(job, "state").unwrap_or("unknown"), text(job, "message")) {
-        ("pending", None) => format!("pending: {url} waits for a worker"),
-        ("working", _) => format!("working: {url} on {}", text(job, "worker").unwrap_or("a worker")),
-        (_, Some(message)) => format!("{}: {message}", state(job)),
-        (_, None) => format!("{}: {url}", state(job)),
+pub(crate) fn sentence(job: &Job) -> String {
+    let url = &job.url;
+    match (job.state.known(), text(job.message.as_deref())) {
+        (Some(State::Pending), None) => format!("pending: {url} waits for a worker"),
+        (Some(State::Working), _) => {
+            let worker = job.worker.as_ref().map_or("a worker", |worker| worker.as_str());
+            format!("working: {url} on {worker}")
+        }
+        (Some(State::Pending | State::Finish | State::Error) | None, Some(message)) => {
+            format!("{}: {message}", state(job))
+        }
+        (Some(State::Finish | State::Error) | None, None) => format!("{}: {url}", state(job)),
     }
 }
 
+/// Whether it is over.
+pub(crate) fn is_over(job: &Job) -> bool {
+    job.state.known().is_some_and(|state| state.is_final())
+}
+
 /// Milliseconds as seconds.
-pub(crate) fn seconds(ms: &Value) -> Option<String> {
-    ms.as_u64().map(|ms| format!("{}.{:03} s", ms / 1000, ms % 1000))
+pub(crate) fn seconds(ms: u64) -> String {
+    format!("{}.{:03} s", ms / 1000, ms % 1000)
 }
 
 /// The repository and, if it was given, the ref.
-pub(crate) fn source(job: &Value) -> String {
-    let url = text(job, "url").unwrap_or_default();
-    match text(job, "ref") {
-        Some(reference) => format!("{url}@{reference}"),
-        None => url.to_owned(),
+pub(crate) fn source(job: &Job) -> String {
+    match text(job.reference.as_deref()) {
+        Some(reference) => format!("{}@{reference}", job.url),
+        None => job.url.clone(),
     }
 }
 
 /// The whole record as lines of name and value.
-pub(crate) fn lines(job: &Value) -> Vec<(&'static str, String)> {
-    let plain = |name: &'static str| (name, text(job, name).map(str::to_owned));
-    let number = |name: &'static str| (name, job[name].as_i64().map(|number| number.to_string()));
-    let timing = |name: &'static str| (name, seconds(&job["timings_ms"][name]));
-    let list = |values: &Value| {
-        let words: Vec<&str> = values.as_array()?.iter().filter_map(Value::as_str).collect();
-        Some(shell_words::join(words))
-    };
+pub(crate) fn lines(job: &Job) -> Vec<(&'static str, String)> {
+    let given = |value: &Option<String>| text(value.as_deref()).map(str::to_owned);
+    let timings = job.timings_ms;
     let all = [
-        plain("id"),
+        ("id", Some(job.id.to_string())),
         ("state", Some(state(job))),
-        plain("message"),
-        plain("name"),
+        ("message", given(&job.message)),
+        ("name", given(&job.name)),
         ("source", Some(source(job))),
-        ("commit", text(job, "sha").map(str::to_owned)),
-        ("arguments", list(&job["args"])),
-        plain("trigger"),
-        ("status", status(&job["status"])),
-        plain("label"),
-        plain("worker"),
-        (
-            "attempt",
-            job["attempt"].as_u64().filter(|attempt| *attempt > 0).map(|attempt| attempt.to_string()),
-        ),
-        ("created", text(job, "created_at").map(str::to_owned)),
-        ("started", text(job, "started_at").map(str::to_owned)),
-        ("finished", text(job, "finished_at").map(str::to_owned)),
-        timing("queued"),
-        timing("checkout"),
-        timing("prepare"),
-        timing("run"),
-        (
-            "peak memory",
-            job["peak_memory_bytes"].as_u64().map(|bytes| format!("{} KiB", bytes.div_ceil(1024))),
-        ),
-        ("exit code", number("exit_code").1),
-        (
-            "result",
-            job["result_bytes"]
-                .as_u64()
-                .map(|bytes| format!("{bytes} bytes, `gitfaas result ID` prints them")),
-        ),
-        (
-            "left out",
-            job["omitted_bytes"].as_u64().filter(|bytes| *bytes > 0).map(|bytes| format!("{bytes} bytes")),
-        ),
-        ("repeats", text(job, "rerun_of").map(str::to_owned)),
+        ("commit", job.sha.as_ref().map(ToString::to_string)),
+        ("arguments", job.args.as_ref().map(shell_words::join)),
+        ("trigger", Some(job.trigger.to_string())),
+        ("status", job.status.as_ref().map(status)),
+        ("label", job.label.as_ref().map(ToString::to_string)),
+        ("worker", job.worker.as_ref().map(ToString::to_string)),
+        ("attempt", (job.attempt > 0).then(|| job.attempt.to_string())),
+        ("created", job.created_at.map(|at| at.to_string())),
+        ("started", job.started_at.map(|at| at.to_string())),
+        ("finished", job.finished_at.map(|at| at.to_string())),
+        ("queued", timings.queued.map(seconds)),
+        ("checkout", timings.checkout.map(seconds)),
+        ("prepare", timings.prepare.map(seconds)),
+        ("run", timings.run.map(seconds)),
+        ("peak memory", job.peak_memory_bytes.map(|bytes| format!("{} KiB", bytes.div_ceil(1024)))),
+        ("exit code", job.exit_code.map(|code| code.to_string())),
+        ("result", job.result_bytes.map(|bytes| format!("{bytes} bytes, `gitfaas result ID` prints them"))),
+        ("left out", job.omitted_bytes.filter(|bytes| *bytes > 0).map(|bytes| format!("{bytes} bytes"))),
+        ("repeats", job.rerun_of.map(|id| id.to_string())),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name, terminal::safe(&value?).into_owned()))).collect()
 }
 
 /// What became of the commit's status, such as `posted`, or `refused since …: why; what mends it`.
-fn status(status: &Value) -> Option<String> {
-    let state = text(status, "state")?;
-    let since = time(status, "since").map(|since| format!(" since {since}")).unwrap_or_default();
-    let reason = text(status, "reason").map(|reason| format!(": {reason}")).unwrap_or_default();
-    let fix = text(status, "fix").map(|fix| format!("; {fix}")).unwrap_or_default();
-    Some(format!("{state}{since}{reason}{fix}"))
+fn status(status: &JobStatus) -> String {
+    let since = status.since.map(|since| format!(" since {}", time(since))).unwrap_or_default();
+    let reason = text(status.reason.as_deref()).map(|reason| format!(": {reason}")).unwrap_or_default();
+    let fix = text(status.fix.as_deref()).map(|fix| format!("; {fix}")).unwrap_or_default();
+    format!("{}{since}{reason}{fix}", status.state)
 }
 
 /// The exit code of who waited for this job: 0, the function's own, or 1.
-pub(crate) fn exit(job: &Value) -> i32 {
-    match (text(job, "state"), job["exit_code"].as_i64()) {
-        (Some("finish"), _) => 0,
-        (_, Some(code)) if code != 0 => i32::try_from(code).unwrap_or(1),
-        (_, _) => 1,
+pub(crate) fn exit(job: &Job) -> i32 {
+    match (job.state.known(), job.exit_code) {
+        (Some(State::Finish), _) => 0,
+        (Some(State::Pending | State::Working | State::Error) | None, Some(code)) if code != 0 => code,
+        (Some(State::Pending | State::Working | State::Error) | None, _) => 1,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use test_case::test_case;
 
     use super::*;
+    use crate::samples;
 
     #[test_case(json!({"state": "finish", "exit_code": 0}) => 0)]
     #[test_case(json!({"state": "finish", "cause": "skipped"}) => 0 ; "skipped is a good end")]
@@ -123,30 +116,38 @@ mod tests {
     #[test_case(json!({"state": "error", "cause": "timeout"}) => 1)]
     #[test_case(json!({"state": "error", "cause": "disk", "exit_code": 0}) => 1)]
     fn exit_codes(job: Value) -> i32 {
-        exit(&job)
+        exit(&samples::job(job))
     }
 
     #[test_case(json!({"context": "gitfaas/push", "state": "posted"}) => Some("posted".to_owned()))]
     #[test_case(json!({"context": "gitfaas/push", "state": "waiting"}) => Some("waiting".to_owned()))]
     #[test_case(
-        json!({"state": "refused", "reason": "401 Unauthorized", "since": "2026-01-02T03:04:05.6Z", "fix": "give a new token"})
+        json!({"context": "gitfaas/push", "state": "refused", "reason": "401 Unauthorized", "since": "2026-01-02T03:04:05.6Z", "fix": "give a new token"})
             => Some("refused since 2026-01-02T03:04:05Z: 401 Unauthorized; give a new token".to_owned()) ; "refused"
     )]
-    #[test_case(json!({"state": "silent", "reason": "there is no token"}) => Some("silent: there is no token".to_owned()))]
+    #[test_case(json!({"context": "gitfaas/push", "state": "silent", "reason": "there is no token"}) => Some("silent: there is no token".to_owned()))]
     #[test_case(json!(null) => None ; "nothing to do with a forge")]
     fn the_status(told: Value) -> Option<String> {
-        status(&told)
+        let job: Job = samples::job(json!({ "status": told }));
+        job.status.as_ref().map(status)
+    }
+
+    #[test]
+    fn words_that_a_newer_gateway_added_are_shown_as_they_came() {
+        let job: Job = samples::job(json!({"state": "paused", "cause": "weather"}));
+        assert_eq!(sentence(&job), "paused (weather): https://example.com/r.git");
+        assert_eq!((is_over(&job), exit(&job)), (false, 1));
     }
 
     #[test]
     fn a_job_in_lines() {
-        let job = json!({
+        let job = samples::job(json!({
             "id": "0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10", "state": "error", "cause": "exit",
             "message": "exit code 3\u{1b}[2J", "url": "https://example.com/r.git", "ref": "main",
             "args": ["1", "two words"], "attempt": 1, "timings_ms": {"queued": 7, "run": 1234},
             "peak_memory_bytes": 5000, "exit_code": 3, "result_bytes": 0,
             "status": {"context": "gitfaas/push", "state": "silent", "reason": "there is no token\u{9b}31m"},
-        });
+        }));
         let text: String = lines(&job).iter().map(|(name, value)| format!("{name}: {value}\n")).collect();
         insta::assert_snapshot!(text, @r"
         id: 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10
@@ -154,8 +155,11 @@ mod tests {
         message: exit code 3^[[2J
         source: https://example.com/r.git@main
         arguments: 1 'two words'
+        trigger: call
         status: silent: there is no token\u{9b}31m
+        label: default
         attempt: 1
+        created: 2026-01-02T03:04:05Z
         queued: 0.007 s
         run: 1.234 s
         peak memory: 5 KiB

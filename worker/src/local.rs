@@ -3,17 +3,16 @@
 use std::{io::Write as _, path::PathBuf, sync::Arc};
 
 use bytes::Bytes;
-use jobs::{CommitSha, JobId, LogSource, Outcome, Phase, Trigger};
+use jobs::{CommitSha, JobId, LogSource, Outcome, Phase, Timings, Trigger};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     attempt_context::AttemptContext,
     checkout::Credential,
     config::Config,
-    execution_report::ExecutionReport,
     execution_request::{ExecutionRequest, JobSource},
     identity::WorkerIdentity,
-    output::LogSink,
+    output::{CapturedOutput, LogSink},
     result_reuse::ReusableResult,
     sandbox::{CacheScope, JobTag},
     source::DirectoryFiles,
@@ -37,12 +36,26 @@ pub enum LocalSource {
 /// What a run came to.
 #[derive(Debug)]
 pub struct LocalEnd {
-    /// The job, as `/api/v1` would show it.
-    pub record: serde_json::Value,
+    /// Its id.
+    pub job: JobId,
+    /// What was run.
+    pub source: LocalSource,
+    /// The commit, where there is one.
+    pub sha: Option<CommitSha>,
+    /// Arguments, where they were given.
+    pub args: Option<Vec<String>>,
     /// How it ended.
     pub outcome: Outcome,
     /// The program's exit code, if it ran.
     pub exit_code: Option<i32>,
+    /// How long its parts took.
+    pub timings_ms: Timings,
+    /// The most memory of the run.
+    pub peak_memory_bytes: Option<u64>,
+    /// Whether the environment was there already.
+    pub prepared: Option<bool>,
+    /// Standard output of the run.
+    pub result: Option<CapturedOutput>,
 }
 
 /// Where the output of a local run goes.
@@ -123,50 +136,26 @@ pub async fn run(
     };
     let report = executor.execute(&executor.sandbox.slot(0), request, &LocalContext { output }, &stop).await;
     executor.sandbox.stop().await;
-    Ok(LocalEnd {
-        record: record(job, &source, args.as_deref(), &report),
-        outcome: report.outcome,
-        exit_code: report.exit_code,
-    })
-}
-
-fn record(
-    job: JobId,
-    source: &LocalSource,
-    args: Option<&[String]>,
-    report: &ExecutionReport,
-) -> serde_json::Value {
-    let (url, reference) = match source {
-        LocalSource::Directory(path) => (path.display().to_string(), None),
-        LocalSource::Url { url, reference } => (url.to_string(), reference.clone()),
-    };
-    let (cause, fault, message) = match &report.outcome {
-        Outcome::Finished => (None, None, None),
-        Outcome::Skipped { why } => (Some(jobs::Cause::Skipped), None, Some(why.clone())),
-        Outcome::Failed { cause, fault, message } => (Some(*cause), Some(*fault), Some(message.clone())),
-    };
     let ms = |duration: Option<std::time::Duration>| {
         duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
     };
-    let mut record = serde_json::json!({
-        "id": job, "state": report.outcome.state(), "cause": cause, "fault": fault, "message": message,
-        "exit_code": report.exit_code, "url": url, "ref": reference, "sha": report.sha, "args": args, "trigger": "call", "attempt": 1,
-        "timings_ms": {"checkout": ms(report.checkout), "prepare": ms(report.prepare), "run": ms(report.run)},
-        "peak_memory_bytes": report.peak_memory_bytes, "prepared": report.prepared,
-        "result": report.stdout.as_ref().map(|kept| String::from_utf8_lossy(&kept.bytes).into_owned()),
-        "result_bytes": report.stdout.as_ref().map(|kept| kept.bytes.len()),
-        "omitted_bytes": report.stdout.as_ref().map(|kept| kept.omitted_bytes),
-    });
-    leave_out_nulls(&mut record);
-    record
-}
-
-/// Absent means not known, at every depth.
-fn leave_out_nulls(value: &mut serde_json::Value) {
-    if let Some(fields) = value.as_object_mut() {
-        fields.retain(|_, value| !value.is_null());
-        fields.values_mut().for_each(leave_out_nulls);
-    }
+    Ok(LocalEnd {
+        job,
+        source,
+        sha: report.sha,
+        args,
+        outcome: report.outcome,
+        exit_code: report.exit_code,
+        timings_ms: Timings {
+            queued: None,
+            checkout: ms(report.checkout),
+            prepare: ms(report.prepare),
+            run: ms(report.run),
+        },
+        peak_memory_bytes: report.peak_memory_bytes,
+        prepared: report.prepared,
+        result: report.stdout,
+    })
 }
 
 /// Writes standard output of the run to our own, and everything else to our error output.

@@ -7,7 +7,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use jobs::{Cause, LogSource, Outcome, Phase};
+use jobs::{Cause, LogSource, Outcome, Phase, State};
 use tokio_util::sync::CancellationToken;
 use worker::{
     Config,
@@ -58,9 +58,9 @@ fn hello(language: &str) -> PathBuf {
 #[tokio::test]
 async fn the_hello_of_python_runs() {
     let ran = run_dir(&hello("python"), None).await;
-    assert_eq!(ran.end.outcome, Outcome::Finished, "{}", ran.end.record);
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{:?}", ran.end);
     assert!(String::from_utf8_lossy(&ran.stdout).to_lowercase().contains("hello"));
-    assert_eq!(ran.end.record["state"], "finish");
+    assert_eq!(ran.end.outcome.state(), State::Finish);
 }
 
 /// What shells, npm's among them, would make something else of.
@@ -84,7 +84,7 @@ async fn arguments_arrive_exactly_as_given_through_npm() {
         ("m.js", "process.stdout.write(JSON.stringify(process.argv.slice(2)))"),
     ]);
     let ran = run_dir(dir.path(), Some(&ARGS)).await;
-    assert_eq!(ran.end.outcome, Outcome::Finished, "{}", ran.end.record);
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{:?}", ran.end);
     assert_eq!(serde_json::from_slice::<Vec<String>>(&ran.stdout).unwrap(), ARGS);
 }
 
@@ -97,7 +97,7 @@ async fn arguments_arrive_exactly_as_given_in_rust() {
         ("src/main.rs", print),
     ]);
     let ran = run_dir(dir.path(), Some(&ARGS)).await;
-    assert_eq!(ran.end.outcome, Outcome::Finished, "{}", ran.end.record);
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{:?}", ran.end);
     assert_eq!(String::from_utf8_lossy(&ran.stdout), format!("{ARGS:?}"));
 }
 

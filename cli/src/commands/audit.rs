@@ -2,10 +2,14 @@
 
 use std::process::ExitCode;
 
+use jobs::{
+    api::{AuditEvent, OpenEnum, Page},
+    audit::By,
+};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::{api::Api, args::AuditArgs, exit::Done, out::Out, table};
+use crate::{answer::Answer, api::Api, args::AuditArgs, exit::Done, fields::listed_time, out::Out, table};
 
 /// What a gateway gives at once; further pages follow its cursor.
 const PAGE: usize = 100;
@@ -13,23 +17,23 @@ const PAGE: usize = 100;
 const HEAD: [&str; 6] = ["AT", "ACTION", "USER", "BY", "ADDRESS", "TARGET"];
 
 pub(super) async fn audit(args: AuditArgs) -> Done {
-    let deeds = fetch(&Api::from_env()?, &args).await?;
+    let events = fetch(&Api::from_env()?, &args).await?;
     let out = Out::new();
     if args.json.json {
-        out.json(&deeds)?;
+        out.json(&events)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Vec<String>> = deeds.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = events.iter().map(|event| row(event)).collect();
     out.line(&table::table(&HEAD, &rows, out.terminal))?;
     Ok(ExitCode::SUCCESS)
 }
 
-async fn fetch(api: &Api, args: &AuditArgs) -> anyhow::Result<Vec<Value>> {
+async fn fetch(api: &Api, args: &AuditArgs) -> anyhow::Result<Vec<Answer<AuditEvent>>> {
     let limit = args.limit;
-    let mut deeds = Vec::new();
+    let mut events = Vec::new();
     let mut cursor: Option<String> = None;
-    while deeds.len() < limit {
-        let mut query = vec![("limit", (limit - deeds.len()).min(PAGE).to_string())];
+    while events.len() < limit {
+        let mut query = vec![("limit", (limit - events.len()).min(PAGE).to_string())];
         let given = [
             ("cursor", &cursor),
             ("log", &args.log),
@@ -38,34 +42,44 @@ async fn fetch(api: &Api, args: &AuditArgs) -> anyhow::Result<Vec<Value>> {
             ("target", &args.target),
         ];
         query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
-        let page = api.json(api.request(Method::GET, &["audit"]).query(&query), "audit log").await?;
-        deeds.extend(page["items"].as_array().cloned().unwrap_or_default());
-        cursor = page["next"].as_str().map(str::to_owned);
+        let request = api.request(Method::GET, &["audit"]).query(&query);
+        let page: Page<Answer<AuditEvent>> = api.json(request, "audit log").await?;
+        events.extend(page.items);
+        cursor = page.next;
         if cursor.is_none() {
             break;
         }
     }
-    Ok(deeds)
+    Ok(events)
 }
 
-fn row(deed: &Value) -> Vec<String> {
-    let text = |name: &str| deed[name].as_str().unwrap_or_default().to_owned();
-    let at = text("at").split('.').next().unwrap_or_default().trim_end_matches('Z').to_owned();
-    let user = [text("email"), text("user")].into_iter().find(|word| !word.is_empty()).unwrap_or_default();
-    let target = match deed["detail"].as_str() {
-        Some(detail) => format!("{} ({detail})", text("target")),
-        None => text("target"),
+fn row(event: &AuditEvent) -> Vec<String> {
+    let user = event.email.clone().or(event.user.map(|user| user.to_string())).unwrap_or_default();
+    let target = match &event.detail {
+        Some(detail) => format!("{} ({detail})", event.target),
+        None => event.target.clone(),
     };
-    vec![at, text("action"), user, by(&deed["by"]), text("address"), target]
+    vec![
+        listed_time(event.at),
+        event.action.word(),
+        user,
+        event.by.as_ref().map(by).unwrap_or_default(),
+        event.address.clone().unwrap_or_default(),
+        target,
+    ]
 }
 
 /// `operator`, or the kind and id of the credential.
-fn by(by: &Value) -> String {
-    let with_id = by.as_object().and_then(|by| by.iter().next());
-    match (by.as_str(), with_id) {
-        (Some(word), _) => word.to_owned(),
-        (None, Some((kind, id))) => format!("{kind} {}", id.as_str().unwrap_or_default()),
-        (None, None) => String::new(),
+fn by(by: &OpenEnum<By>) -> String {
+    match by {
+        OpenEnum::Known(By::Token(id)) => format!("token {id}"),
+        OpenEnum::Known(By::Session(id)) => format!("session {id}"),
+        OpenEnum::Known(By::Operator | By::Forge) | OpenEnum::Unknown(Value::String(_)) => by.word(),
+        OpenEnum::Unknown(other) => {
+            let kind_and_id = other.as_object().and_then(|by| by.iter().next());
+            let shown = |(kind, id): (&String, &Value)| format!("{kind} {}", id.as_str().unwrap_or_default());
+            kind_and_id.map(shown).unwrap_or_default()
+        }
     }
 }
 
@@ -74,22 +88,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::samples::ID;
 
     #[test]
     fn rows_of_the_list() {
-        let deeds = [
-            json!({"id": "2", "at": "2026-01-02T03:04:05.678Z", "action": "secret_set", "user": "0198",
-                   "email": "a@example.com", "by": {"token": "0199"}, "address": "192.0.2.1", "target": "01a0.KEY"}),
-            json!({"id": "1", "at": "2026-01-02T03:04:04Z", "action": "job_rerun", "user": "0198",
+        let events = [
+            json!({"id": "2", "at": "2026-01-02T03:04:05.678Z", "action": "secret_set", "user": ID,
+                   "email": "a@example.com", "by": {"token": ID}, "address": "192.0.2.1", "target": "01a0.KEY"}),
+            json!({"id": "1", "at": "2026-01-02T03:04:04Z", "action": "job_rerun", "user": ID,
                    "by": {"session": "0200"}, "target": "01b0", "detail": "01b1"}),
             json!({"id": "0", "at": "2026-01-02T03:04:03Z", "action": "token_made", "by": "operator", "target": "0199"}),
         ];
-        let rows: Vec<Vec<String>> = deeds.iter().map(row).collect();
+        let rows: Vec<Vec<String>> =
+            events.into_iter().map(|event| row(&serde_json::from_value(event).unwrap())).collect();
         insta::assert_snapshot!(table::table(&HEAD, &rows, false), @r"
-        AT                   ACTION      USER           BY            ADDRESS    TARGET
-        2026-01-02T03:04:05  secret_set  a@example.com  token 0199    192.0.2.1  01a0.KEY
-        2026-01-02T03:04:04  job_rerun   0198           session 0200             01b0 (01b1)
-        2026-01-02T03:04:03  token_made                 operator                 0199
+        AT                   ACTION      USER                                  BY                                          ADDRESS    TARGET
+        2026-01-02T03:04:05  secret_set  a@example.com                         token 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10  192.0.2.1  01a0.KEY
+        2026-01-02T03:04:04  job_rerun   0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10  session 0200                                           01b0 (01b1)
+        2026-01-02T03:04:03  token_made                                        operator                                               0199
         ");
     }
 }

@@ -2,15 +2,16 @@
 
 use std::process::ExitCode;
 
+use jobs::api::Job;
 use reqwest::Method;
 
 use super::status;
-use crate::{api::Api, args::JobArgs, exit::Done, record, terminal};
+use crate::{answer::Answer, api::Api, args::JobArgs, exit::Done, record, terminal};
 
 pub(super) async fn cancel(args: JobArgs) -> Done {
     let api = Api::from_env()?;
     let request = api.request(Method::POST, &["jobs", &args.id.to_string(), "cancel"]);
-    let job = api.json(request, "job").await?;
+    let job: Answer<Job> = api.json(request, "job").await?;
     if args.json.json {
         status::show(&job, true)?;
     } else {

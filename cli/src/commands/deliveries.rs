@@ -2,14 +2,18 @@
 
 use std::process::ExitCode;
 
+use jobs::{
+    Verdict,
+    api::{Deliveries, Delivery, OpenEnum, UnsignedDelivery},
+};
 use reqwest::Method;
-use serde_json::Value;
 
 use crate::{
+    answer::Answer,
     api::Api,
-    args::DeliveriesArgs,
+    args::{DeliveriesArgs, JsonArgs},
     exit::Done,
-    fields::{line, text, time},
+    fields::{line, listed_time, time},
     out::Out,
     table,
 };
@@ -22,9 +26,9 @@ const HEAD: [&str; 6] = ["ID", "RECEIVED", "EVENT", "REF", "VERDICT", "JOBS"];
 /// What a gateway lists.
 pub(super) struct Listed {
     /// Newest first.
-    pub(super) deliveries: Vec<Value>,
-    /// The last rejected ones that the caller may see.
-    unsigned: Vec<Value>,
+    pub(super) deliveries: Vec<Answer<Delivery>>,
+    /// The last ones that were not believed, as far as the caller may know of them.
+    unsigned: Vec<UnsignedDelivery>,
 }
 
 pub(super) async fn deliveries(args: DeliveriesArgs) -> Done {
@@ -34,7 +38,7 @@ pub(super) async fn deliveries(args: DeliveriesArgs) -> Done {
         out.json(&listed.deliveries)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Vec<String>> = listed.deliveries.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = listed.deliveries.iter().map(|delivery| row(delivery)).collect();
     out.line(&table::table(&HEAD, &rows, out.terminal))?;
     for delivery in &listed.unsigned {
         out.line(&not_believed(delivery))?;
@@ -50,14 +54,14 @@ pub(super) async fn fetch(api: &Api, repo: Option<&str>, limit: usize) -> anyhow
         let mut query = vec![("limit", (limit - listed.deliveries.len()).min(PAGE).to_string())];
         let given = [("repo", repo), ("cursor", cursor.as_deref())];
         query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))));
-        let page = api.json(api.request(Method::GET, &["deliveries"]).query(&query), "repository").await?;
-        let items = |name: &str| page[name].as_array().cloned().unwrap_or_default();
-        listed.deliveries.extend(items("items"));
+        let request = api.request(Method::GET, &["deliveries"]).query(&query);
+        let page: Deliveries<Answer<Delivery>> = api.json(request, "repository").await?;
+        listed.deliveries.extend(page.items);
         if cursor.is_none() {
             // Every page has them all.
-            listed.unsigned = items("unsigned");
+            listed.unsigned = page.unsigned.unwrap_or_default();
         }
-        cursor = page["next"].as_str().map(str::to_owned);
+        cursor = page.next;
         if cursor.is_none() {
             break;
         }
@@ -66,54 +70,58 @@ pub(super) async fn fetch(api: &Api, repo: Option<&str>, limit: usize) -> anyhow
 }
 
 /// A delivery whose signature was wrong or missing.
-fn not_believed(delivery: &Value) -> String {
-    let at = time(delivery, "at").unwrap_or_default();
-    let field = |name: &str| text(delivery, name).unwrap_or_default();
-    line(&format!("not believed: {at} {} {}", field("hook"), field("reason")))
+fn not_believed(delivery: &UnsignedDelivery) -> String {
+    line(&format!("not believed: {} {} {}", time(delivery.at), delivery.hook, delivery.reason))
 }
 
-fn row(delivery: &Value) -> Vec<String> {
-    let text = |name: &str| delivery[name].as_str().unwrap_or_default().to_owned();
-    // To the second: nobody reads the rest in a list.
-    let received = text("received_at").split('.').next().unwrap_or_default().trim_end_matches('Z').to_owned();
-    vec![text("id"), received, text("event"), about(delivery), verdict(delivery), jobs(delivery)]
+fn row(delivery: &Delivery) -> Vec<String> {
+    vec![
+        delivery.id.clone(),
+        listed_time(delivery.received_at),
+        delivery.event.clone(),
+        about(delivery),
+        verdict(delivery),
+        jobs(delivery),
+    ]
+}
+
+/// Whether it waits for an approval.
+pub(super) fn is_held(delivery: &Delivery) -> bool {
+    delivery.verdict.as_ref().is_some_and(|verdict| *verdict == Verdict::Held)
 }
 
 /// The ref and, of what waits, the commit that an approval must name.
-fn about(delivery: &Value) -> String {
-    let reference = delivery["ref"].as_str().unwrap_or_default();
-    match delivery["sha"].as_str().filter(|_| delivery["verdict"] == "held") {
+fn about(delivery: &Delivery) -> String {
+    let reference = delivery.reference.as_deref().unwrap_or_default();
+    match delivery.sha.as_ref().filter(|_| is_held(delivery)) {
         Some(sha) => format!("{reference}@{sha}"),
         None => reference.to_owned(),
     }
 }
 
 /// `accepted`, or `ignored: the branch is filtered`.
-pub(super) fn verdict(delivery: &Value) -> String {
-    let verdict = delivery["verdict"].as_str().unwrap_or("being taken");
-    match delivery["reason"].as_str() {
+pub(super) fn verdict(delivery: &Delivery) -> String {
+    let verdict = delivery.verdict.as_ref().map_or_else(|| "being taken".to_owned(), OpenEnum::word);
+    match &delivery.reason {
         Some(reason) => format!("{verdict}: {reason}"),
-        None if delivery["made_up"] == true => format!("{verdict}, made up for"),
-        None => verdict.to_owned(),
+        None if delivery.made_up => format!("{verdict}, made up for"),
+        None => verdict,
     }
 }
 
-fn jobs(delivery: &Value) -> String {
-    let jobs: Vec<&str> =
-        delivery["jobs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    jobs.join(",")
+fn jobs(delivery: &Delivery) -> String {
+    delivery.jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
 }
 
 /// A delivery that was just decided about: its verdict, and the jobs that it makes.
-pub(super) fn show(delivery: &Value, json: bool) -> anyhow::Result<()> {
+pub(super) fn show(delivery: &Answer<Delivery>, args: &JsonArgs) -> anyhow::Result<()> {
     let out = Out::new();
-    if json {
+    if args.json {
         return Ok(out.json(delivery)?);
     }
-    let id = line(text(delivery, "id").unwrap_or_default());
-    let mut shown = vec![("delivery", id), ("verdict", line(&verdict(delivery)))];
-    if !jobs(delivery).is_empty() {
-        shown.push(("jobs", line(&jobs(delivery))));
+    let mut shown = vec![("delivery", line(&delivery.id)), ("verdict", line(&verdict(delivery)))];
+    if !delivery.jobs.is_empty() {
+        shown.push(("jobs", jobs(delivery)));
     }
     Ok(out.line(&table::pairs(&shown))?)
 }
@@ -123,20 +131,24 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::samples;
+
+    const SHA: &str = "1f1ee58e3067678d3752dd5f6f3abb936325fbb8";
 
     #[test]
     fn rows_of_the_list() {
         let deliveries = [
-            json!({"id": "f382f1de", "event": "pull_request", "ref": "refs/pull/5/head", "sha": "aaaa",
+            json!({"id": "f382f1de", "event": "pull_request", "ref": "refs/pull/5/head", "sha": SHA,
                    "verdict": "held", "reason": "it waits", "received_at": "2026-01-02T03:04:05.678Z", "jobs": []}),
-            json!({"id": "b1946ac9", "event": "push", "ref": "refs/heads/main", "sha": "bbbb", "made_up": true,
-                   "verdict": "accepted", "received_at": "2026-01-02T03:04:05Z", "jobs": ["0198c9f4"]}),
+            json!({"id": "b1946ac9", "event": "push", "ref": "refs/heads/main", "sha": SHA, "made_up": true,
+                   "verdict": "accepted", "received_at": "2026-01-02T03:04:05Z", "jobs": [samples::ID]}),
         ];
-        let rows: Vec<Vec<String>> = deliveries.iter().map(row).collect();
+        let rows: Vec<Vec<String>> =
+            deliveries.into_iter().map(|delivery| row(&samples::delivery(delivery))).collect();
         insta::assert_snapshot!(table::table(&HEAD, &rows, false), @r"
-        ID        RECEIVED             EVENT         REF                    VERDICT                JOBS
-        f382f1de  2026-01-02T03:04:05  pull_request  refs/pull/5/head@aaaa  held: it waits
-        b1946ac9  2026-01-02T03:04:05  push          refs/heads/main        accepted, made up for  0198c9f4
+        ID        RECEIVED             EVENT         REF                                                        VERDICT                JOBS
+        f382f1de  2026-01-02T03:04:05  pull_request  refs/pull/5/head@1f1ee58e3067678d3752dd5f6f3abb936325fbb8  held: it waits
+        b1946ac9  2026-01-02T03:04:05  push          refs/heads/main                                            accepted, made up for  0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10
         ");
     }
 
@@ -145,7 +157,7 @@ mod tests {
         let delivery = json!({"at": "2026-01-02T03:04:05.678Z", "hook": "01a20c67",
                               "reason": "wrong signature\n\u{1b}[2J"});
         insta::assert_snapshot!(
-            not_believed(&delivery),
+            not_believed(&serde_json::from_value(delivery).unwrap()),
             @"not believed: 2026-01-02T03:04:05Z 01a20c67 wrong signature ^[[2J"
         );
     }

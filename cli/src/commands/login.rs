@@ -7,10 +7,12 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use jobs::api::{
+    DeviceCode, DeviceError, DeviceErrorCode, DeviceToken, GrantType, RefreshRequest, TokenRequest, WhoAmI,
+};
 use jobs::settings::GITFAAS_TOKEN;
 use reqwest::{Method, StatusCode};
-use serde::Deserialize;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 use url::Url;
 
 use crate::{
@@ -23,50 +25,22 @@ use crate::{
     terminal,
 };
 
-/// What a request for tokens is told by (RFC 8628, section 3.4).
-const DEVICE_CODE: &str = "urn:ietf:params:oauth:grant-type:device_code";
 /// What `slow_down` adds to the interval.
 const SLOWER: Duration = Duration::from_secs(5);
 /// A gateway that asks for more often or more seldom than this means something else.
 const INTERVALS: std::ops::RangeInclusive<u64> = 1..=60;
 
-/// The answer of `POST /oauth/device`.
-#[derive(Deserialize)]
-struct Begun {
-    device_code: String,
-    user_code: String,
-    verification_uri: String,
-    verification_uri_complete: Option<String>,
-    #[serde(default = "five")]
-    interval: u64,
-}
-
-/// Where the gateway does not say (RFC 8628, section 3.2).
-fn five() -> u64 {
-    5
-}
-
-/// The answer of `POST /oauth/token`.
-#[derive(Deserialize)]
-struct Granted {
-    access_token: String,
-    refresh_token: String,
-    expires_in: i64,
-}
-
 /// What became of a poll.
 enum Poll {
-    Signed(Granted),
+    Signed(DeviceToken),
     Wait,
     SlowDown,
 }
 
 pub(super) async fn login() -> Done {
     let api = Api::anonymous()?;
-    let begun: Begun = api
-        .json(api.outside(Method::POST, &["oauth", "device"]), "sign-in at this gateway")
-        .await
-        .and_then(|answer| serde_json::from_value(answer).context("the gateway's answer is not one"))?;
+    let request = api.outside(Method::POST, &["oauth", "device"]);
+    let begun: DeviceCode = api.json(request, "sign-in at this gateway").await?;
     eprintln!("Open   {}", terminal::safe(&begun.verification_uri));
     eprintln!("Code   {}", terminal::safe(&begun.user_code));
     if let Some(address) = &begun.verification_uri_complete {
@@ -93,7 +67,7 @@ pub(super) async fn login() -> Done {
 }
 
 async fn poll(api: &Api, device_code: &str) -> anyhow::Result<Poll> {
-    let form = [("grant_type", DEVICE_CODE), ("device_code", device_code)];
+    let form = TokenRequest { grant_type: GrantType::DeviceCode, device_code: device_code.to_owned() };
     let response = api.outside(Method::POST, &["oauth", "token"]).form(&form).send().await;
     // The gateway may be restarted meanwhile; the code outlives that.
     let Ok(response) = response else { return Ok(Poll::Wait) };
@@ -102,14 +76,21 @@ async fn poll(api: &Api, device_code: &str) -> anyhow::Result<Poll> {
     if status == StatusCode::OK {
         return Ok(Poll::Signed(serde_json::from_str(&text).context("the gateway's answer is not one")?));
     }
-    let answer: Value = serde_json::from_str(&text).unwrap_or_default();
-    match answer["error"].as_str() {
-        Some("authorization_pending") => Ok(Poll::Wait),
-        Some("slow_down") => Ok(Poll::SlowDown),
-        Some("access_denied") => bail!("the request was denied in the browser"),
-        Some("expired_token") => bail!("the code has expired; run `gitfaas login` again"),
-        _ if status.is_server_error() => Ok(Poll::Wait),
-        _ => bail!("{} ({status})", words(&text)),
+    let code = serde_json::from_str(&text).ok().and_then(|answer: DeviceError| answer.error.known().copied());
+    match code {
+        Some(DeviceErrorCode::AuthorizationPending) => Ok(Poll::Wait),
+        Some(DeviceErrorCode::SlowDown) => Ok(Poll::SlowDown),
+        Some(DeviceErrorCode::AccessDenied) => bail!("the request was denied in the browser"),
+        Some(DeviceErrorCode::ExpiredToken) => bail!("the code has expired; run `gitfaas login` again"),
+        Some(
+            DeviceErrorCode::InvalidGrant
+            | DeviceErrorCode::InvalidRequest
+            | DeviceErrorCode::UnsupportedGrantType,
+        )
+        | None => match status.is_server_error() {
+            true => Ok(Poll::Wait),
+            false => bail!("{} ({status})", words(&text)),
+        },
     }
 }
 
@@ -124,8 +105,8 @@ fn open(address: &str) {
     }
 }
 
-fn email(who: &Value) -> String {
-    terminal::safe(who["email"].as_str().unwrap_or_default()).into_owned()
+fn email(who: &WhoAmI) -> String {
+    terminal::safe(&who.email).into_owned()
 }
 
 pub(super) async fn logout() -> Done {
@@ -135,9 +116,10 @@ pub(super) async fn logout() -> Done {
         eprintln!("not signed in at {}", api.url());
         return Ok(ExitCode::SUCCESS);
     };
-    let body = serde_json::json!({ "refresh_token": sign_in.refresh_token });
-    let ended = api.json(api.request(Method::POST, &["auth", "logout"]).json(&body), "sign-in").await;
-    // The local sign-in is removed in any case.
+    let body = RefreshRequest { refresh_token: sign_in.refresh_token };
+    let request = api.request(Method::POST, &["auth", "logout"]).json(&body);
+    let ended = api.json::<IgnoredAny>(request, "sign-in").await;
+    // Here it ends in any case: whoever says so must be able to rely on it.
     locked.remove(api.url())?;
     ended.context("signed out here, but the gateway was not told")?;
     eprintln!("signed out at {}", api.url());

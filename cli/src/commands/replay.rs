@@ -10,6 +10,6 @@ use crate::{api::Api, args::ReplayArgs, exit::Done};
 pub(super) async fn replay(args: ReplayArgs) -> Done {
     let api = Api::from_env()?;
     let request = api.request(Method::POST, &["deliveries", &args.id, "replay"]);
-    deliveries::show(&api.json(request, "delivery").await?, args.json.json)?;
+    deliveries::show(&api.json(request, "delivery").await?, &args.json)?;
     Ok(ExitCode::SUCCESS)
 }

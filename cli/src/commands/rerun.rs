@@ -2,19 +2,20 @@
 
 use std::process::ExitCode;
 
+use jobs::api::Job;
 use reqwest::Method;
 
 use super::status;
-use crate::{api::Api, args::JobArgs, exit::Done, out::Out, terminal};
+use crate::{answer::Answer, api::Api, args::JobArgs, exit::Done, out::Out};
 
 pub(super) async fn rerun(args: JobArgs) -> Done {
     let api = Api::from_env()?;
     let request = api.request(Method::POST, &["jobs", &args.id.to_string(), "rerun"]);
-    let job = api.json(request, "job").await?;
+    let job: Answer<Job> = api.json(request, "job").await?;
     if args.json.json {
         status::show(&job, true)?;
     } else {
-        Out::new().line(&terminal::safe(job["id"].as_str().unwrap_or_default()))?;
+        Out::new().line(&job.id.to_string())?;
     }
     Ok(ExitCode::SUCCESS)
 }

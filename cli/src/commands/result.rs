@@ -2,14 +2,14 @@
 
 use std::process::ExitCode;
 
-use crate::{api::Api, args::ResultArgs, events, exit::Done, out::Out, record};
+use crate::{api::Api, args::ResultArgs, exit::Done, out::Out, record};
 
 pub(super) async fn result(args: ResultArgs) -> Done {
     let api = Api::from_env()?;
     let job = api.job(args.id).await?;
-    if job["result_bytes"].is_u64() {
+    if job.result_bytes.is_some() {
         Out::new().untrusted(&api.result(args.id).await?)?;
-    } else if !events::is_over(&job) {
+    } else if !record::is_over(&job) {
         anyhow::bail!("the job is {}: it has no result yet", record::state(&job));
     } else {
         anyhow::bail!("there is no result: {}", record::sentence(&job));

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use jobs::{
+    Cause, Outcome, Trigger,
+    api::{Job, OpenEnum},
+};
 use parking_lot::Mutex;
-use worker::local::{self, LocalOutput, LocalSource};
+use worker::local::{self, LocalEnd, LocalOutput, LocalSource};
 
 use crate::{
     args::{RunArgs, split_ref},
@@ -28,14 +32,57 @@ pub(super) async fn run(args: RunArgs) -> Done {
     if let Some(view) = view.lock().take() {
         view.end()?;
     }
-    let record = end?.record;
+    let job = shown(end?);
     if args.json {
-        Out::new().json(&record)?;
+        Out::new().json(&job)?;
     }
-    if record::exit(&record) != 0 {
-        eprintln!("{}", terminal::safe(&record::sentence(&record)));
+    if record::exit(&job) != 0 {
+        eprintln!("{}", terminal::safe(&record::sentence(&job)));
     }
-    Ok(exit::of_function(record::exit(&record)))
+    Ok(exit::of_function(record::exit(&job)))
+}
+
+/// The job, as a gateway would show it.
+fn shown(end: LocalEnd) -> Job {
+    let (cause, fault, message) = match &end.outcome {
+        Outcome::Finished => (None, None, None),
+        Outcome::Skipped { why } => (Some(Cause::Skipped), None, Some(why.clone())),
+        Outcome::Failed { cause, fault, message } => (Some(*cause), Some(*fault), Some(message.clone())),
+    };
+    let (url, reference) = match end.source {
+        LocalSource::Directory(path) => (path.display().to_string(), None),
+        LocalSource::Url { url, reference } => (url.to_string(), reference),
+    };
+    let result = end.result.as_ref();
+    Job {
+        id: end.job,
+        state: end.outcome.state().into(),
+        cause: cause.map(OpenEnum::Known),
+        fault: fault.map(OpenEnum::Known),
+        message,
+        exit_code: end.exit_code,
+        repo: None,
+        url,
+        reference,
+        sha: end.sha,
+        name: None,
+        args: end.args,
+        label: None,
+        trigger: Trigger::Call.into(),
+        attempt: 1,
+        worker: None,
+        created_at: None,
+        started_at: None,
+        finished_at: None,
+        timings_ms: end.timings_ms,
+        peak_memory_bytes: end.peak_memory_bytes,
+        prepared: end.prepared,
+        result: result.map(|result| String::from_utf8_lossy(&result.bytes).into_owned()),
+        result_bytes: result.map(|result| result.bytes.len() as u64),
+        omitted_bytes: result.map(|result| result.omitted_bytes),
+        rerun_of: None,
+        status: None,
+    }
 }
 
 /// Shows what comes: the result on standard output, everything else on stderr.
@@ -67,7 +114,11 @@ fn source(text: &str) -> anyhow::Result<LocalSource> {
 mod tests {
     use test_case::test_case;
 
+    use jobs::Timings;
+    use worker::output::Kept;
+
     use super::*;
+    use crate::samples;
 
     #[test_case("." => "folder")]
     #[test_case("https://example.com/r.git@main" => "https://example.com/r.git@main")]
@@ -81,5 +132,22 @@ mod tests {
             Ok(LocalSource::Url { url, reference: None }) => url.to_string(),
             Err(error) => error.to_string(),
         }
+    }
+
+    #[test]
+    fn a_job_is_shown_as_a_gateway_would() {
+        let end = LocalEnd {
+            job: samples::ID.parse().unwrap(),
+            source: LocalSource::Url { url: "https://example.com/r".parse().unwrap(), reference: None },
+            sha: Some("1f1ee58e3067678d3752dd5f6f3abb936325fbb8".parse().unwrap()),
+            args: Some(vec!["7".to_owned()]),
+            outcome: Outcome::function(Cause::Exit, "exit code 3"),
+            exit_code: Some(3),
+            timings_ms: Timings { run: Some(1234), ..Timings::default() },
+            peak_memory_bytes: Some(5000),
+            prepared: None,
+            result: Some(Kept { bytes: b"3.14\xff\n".to_vec(), omitted_bytes: 0 }),
+        };
+        insta::assert_snapshot!(serde_json::to_value(shown(end)).unwrap(), @r#"{"args":["7"],"attempt":1,"cause":"exit","exit_code":3,"fault":"function","id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","message":"exit code 3","omitted_bytes":0,"peak_memory_bytes":5000,"result":"3.14�\n","result_bytes":6,"sha":"1f1ee58e3067678d3752dd5f6f3abb936325fbb8","state":"error","timings_ms":{"run":1234},"trigger":"call","url":"https://example.com/r"}"#);
     }
 }

@@ -4,13 +4,16 @@
 use std::{io::Read as _, process::ExitCode};
 
 use anyhow::Context as _;
+use jobs::api::{Page, Secret};
 use reqwest::Method;
-use serde_json::Value;
+use serde::de::IgnoredAny;
 
 use crate::{
+    answer::Answer,
     api::Api,
     args::{SecretListArgs, SecretSetArgs},
     exit::Done,
+    fields::{listed_time, words},
     out::Out,
     table,
 };
@@ -26,7 +29,7 @@ pub(super) async fn set(args: SecretSetArgs) -> Done {
     if !args.events.is_empty() {
         request = request.query(&[("events", args.events.join(","))]);
     }
-    api.json(request.body(value), "repository").await?;
+    api.json::<IgnoredAny>(request.body(value), "repository").await?;
     eprintln!("the secret {} is stored", crate::terminal::safe(&args.name));
     Ok(ExitCode::SUCCESS)
 }
@@ -49,30 +52,25 @@ fn without_newline(mut value: Vec<u8>) -> Vec<u8> {
 
 pub(super) async fn list(args: SecretListArgs) -> Done {
     let api = Api::from_env()?;
-    let secrets = api.json(api.request(Method::GET, &["repos", &args.repo, "secrets"]), "repository").await?;
-    let items = secrets["items"].as_array().cloned().unwrap_or_default();
+    let request = api.request(Method::GET, &["repos", &args.repo, "secrets"]);
+    let items = api.json::<Page<Answer<Secret>>>(request, "repository").await?.items;
     let out = Out::new();
     if args.json.json {
         out.json(&items)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Vec<String>> = items.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = items.iter().map(|secret| row(secret)).collect();
     out.line(&table::table(&["NAME", "EVENTS", "UPDATED"], &rows, out.terminal))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(secret: &Value) -> Vec<String> {
-    let text = |name: &str| secret[name].as_str().unwrap_or_default().to_owned();
-    let events: Vec<&str> =
-        secret["events"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    // To the second: nobody reads the rest in a list.
-    let updated = text("updated_at").split('.').next().unwrap_or_default().trim_end_matches('Z').to_owned();
-    vec![text("name"), events.join(","), updated]
+fn row(secret: &Secret) -> Vec<String> {
+    vec![secret.name.clone(), words(&secret.events).unwrap_or_default(), listed_time(secret.updated_at)]
 }
 
 pub(super) async fn remove(repo: &str, name: &str) -> Done {
     let api = Api::from_env()?;
-    api.json(api.request(Method::DELETE, &["repos", repo, "secrets", name]), "secret").await?;
+    api.json::<IgnoredAny>(api.request(Method::DELETE, &["repos", repo, "secrets", name]), "secret").await?;
     eprintln!("removed");
     Ok(ExitCode::SUCCESS)
 }
@@ -97,6 +95,9 @@ mod tests {
     fn a_row_of_the_list() {
         let secret =
             json!({"name": "KEY", "events": ["push", "call"], "updated_at": "2026-01-02T03:04:05.6Z"});
-        assert_eq!(row(&secret), ["KEY", "push,call", "2026-01-02T03:04:05"]);
+        assert_eq!(
+            row(&serde_json::from_value(secret).unwrap()),
+            ["KEY", "push,call", "2026-01-02T03:04:05"]
+        );
     }
 }

@@ -2,7 +2,9 @@
 
 use std::process::ExitCode;
 
-use crate::{api::Api, args::JobArgs, exit::Done, out::Out, record, table};
+use jobs::api::Job;
+
+use crate::{answer::Answer, api::Api, args::JobArgs, exit::Done, out::Out, record, table};
 
 pub(super) async fn status(args: JobArgs) -> Done {
     let job = Api::from_env()?.job(args.id).await?;
@@ -11,7 +13,7 @@ pub(super) async fn status(args: JobArgs) -> Done {
 }
 
 /// Prints a job as lines, or as it came.
-pub(super) fn show(job: &serde_json::Value, as_json: bool) -> anyhow::Result<()> {
+pub(super) fn show(job: &Answer<Job>, as_json: bool) -> anyhow::Result<()> {
     let out = Out::new();
     if as_json {
         out.json(job)?;

@@ -2,12 +2,14 @@
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
-use anyhow::Context as _;
-use jobs::JobId;
+use jobs::{
+    JobId,
+    api::{Job, SubmitJob},
+};
 use reqwest::Method;
-use serde_json::{Map, Value};
 
 use crate::{
+    answer::Answer,
     api::Api,
     args::{SubmitArgs, split_ref},
     events,
@@ -23,7 +25,7 @@ const TRIES: u32 = 3;
 pub(super) async fn submit(args: SubmitArgs) -> Done {
     let api = Api::from_env()?;
     let job = once(&api, &call(&args)).await?;
-    let id: JobId = job["id"].as_str().and_then(|id| id.parse().ok()).context("the answer names no job")?;
+    let id = job.id;
     let out = Out::new();
     if !args.wait {
         if args.json.json {
@@ -38,7 +40,7 @@ pub(super) async fn submit(args: SubmitArgs) -> Done {
     view.end()?;
     if args.json.json {
         out.json(&over)?;
-    } else if over["result_bytes"].is_u64() && !on_one_terminal() {
+    } else if over.result_bytes.is_some() && !on_one_terminal() {
         out.untrusted(&api.result(id).await?)?;
     }
     if record::exit(&over) != 0 {
@@ -53,7 +55,7 @@ fn on_one_terminal() -> bool {
 }
 
 /// Submits once, however often it is sent: a request whose answer was lost names the same job again.
-async fn once(api: &Api, call: &Map<String, Value>) -> anyhow::Result<Value> {
+async fn once(api: &Api, call: &SubmitJob) -> anyhow::Result<Answer<Job>> {
     let key = JobId::new().to_string();
     let mut tries = 1;
     loop {
@@ -72,19 +74,15 @@ fn was_lost(error: &anyhow::Error) -> bool {
 }
 
 /// The body of the request; what was not given is left to the gateway.
-fn call(args: &SubmitArgs) -> Map<String, Value> {
+fn call(args: &SubmitArgs) -> SubmitJob {
     let (repo, reference) = split_ref(&args.source);
-    let mut body = Map::from_iter([("repo".to_owned(), repo.into())]);
-    let mut put = |name: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            body.insert(name.to_owned(), value);
-        }
-    };
-    put("ref", reference.map(Value::from));
-    put("name", args.name.clone().map(Value::from));
-    put("args", (!args.args.is_empty()).then(|| args.args.clone().into()));
-    put("label", args.label.clone().map(Value::from));
-    body
+    SubmitJob {
+        repo: repo.to_owned(),
+        reference: reference.map(str::to_owned),
+        args: (!args.args.is_empty()).then(|| args.args.clone()),
+        name: args.name.clone(),
+        label: args.label.clone(),
+    }
 }
 
 #[cfg(test)]
@@ -100,6 +98,6 @@ mod tests {
             ["gitfaas", "submit", "https://example.com/r.git@main", "--arg", "-n", "--arg", "two words"];
         let Command::Submit(args) = Args::parse_from(line).command else { panic!("a submit") };
         let body = serde_json::to_string(&call(&args)).unwrap();
-        insta::assert_snapshot!(body, @r#"{"args":["-n","two words"],"ref":"main","repo":"https://example.com/r.git"}"#);
+        insta::assert_snapshot!(body, @r#"{"repo":"https://example.com/r.git","ref":"main","args":["-n","two words"]}"#);
     }
 }

@@ -2,14 +2,21 @@
 
 use std::process::ExitCode;
 
-use jobs::TokenId;
+use jiff::Timestamp;
+use jobs::{
+    TokenId,
+    accounts::Scope,
+    api::{NewToken, Page, Token},
+};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde::de::IgnoredAny;
 
 use crate::{
+    answer::Answer,
     api::Api,
     args::{JsonArgs, TokenNewArgs},
     exit::Done,
+    fields::{listed_time, read, words},
     out::Out,
     table,
 };
@@ -19,86 +26,74 @@ const HEAD: [&str; 6] = ["ID", "NAME", "SCOPES", "MADE", "EXPIRES", "LAST USED"]
 
 pub(super) async fn new(args: TokenNewArgs) -> Done {
     let api = Api::from_env()?;
-    let mut wish = json!({ "name": args.name });
-    if !args.scopes.is_empty() {
-        wish["scopes"] = json!(args.scopes);
-    }
-    if let Some(expires_in) = args.expires_in {
-        wish["expires_in"] = json!(expires_in);
-    }
-    let made = api.json(api.request(Method::POST, &["tokens"]).json(&wish), "token").await?;
+    let scopes = args.scopes.iter().map(|scope| read(scope)).collect::<Result<Vec<Scope>, _>>()?;
+    let scopes = (!scopes.is_empty()).then_some(scopes);
+    let new = NewToken { name: args.name, scopes, expires_in: args.expires_in };
+    let made: Answer<Token> = api.json(api.request(Method::POST, &["tokens"]).json(&new), "token").await?;
     let out = Out::new();
     if args.json.json {
         out.json(&made)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let text = made["token"].as_str().ok_or_else(|| anyhow::anyhow!("{} is not a gitfaas", api.url()))?;
+    let text = made.token.as_ref().ok_or_else(|| anyhow::anyhow!("{} is not a gitfaas", api.url()))?;
     out.untrusted(format!("{text}\n").as_bytes())?;
-    eprintln!("its id is {}; it is shown this once", crate::terminal::safe(field(&made, "id")));
+    eprintln!("its id is {}; it is shown this once", made.id);
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn list(args: JsonArgs) -> Done {
     let api = Api::from_env()?;
-    let tokens = api.json(api.request(Method::GET, &["tokens"]), "token").await?;
-    let items = tokens["items"].as_array().cloned().unwrap_or_default();
+    let items = api.json::<Page<Answer<Token>>>(api.request(Method::GET, &["tokens"]), "token").await?.items;
     let out = Out::new();
     if args.json {
         out.json(&items)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Vec<String>> = items.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = items.iter().map(|token| row(token)).collect();
     out.line(&table::table(&HEAD, &rows, out.terminal))?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn revoke(id: TokenId) -> Done {
     let api = Api::from_env()?;
-    api.json(api.request(Method::DELETE, &["tokens", &id.to_string()]), "token").await?;
+    api.json::<IgnoredAny>(api.request(Method::DELETE, &["tokens", &id.to_string()]), "token").await?;
     eprintln!("revoked");
     Ok(ExitCode::SUCCESS)
 }
 
-fn field<'a>(token: &'a Value, name: &str) -> &'a str {
-    token[name].as_str().unwrap_or_default()
-}
-
-fn row(token: &Value) -> Vec<String> {
-    let scopes: Vec<&str> =
-        token["scopes"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
-    // To the second: nobody reads the rest in a list.
-    let time = |name: &str| {
-        let time = token[name].as_str().unwrap_or("never");
-        time.split('.').next().unwrap_or_default().trim_end_matches('Z').to_owned()
-    };
+fn row(token: &Token) -> Vec<String> {
+    let time = |at: Option<Timestamp>| at.map_or_else(|| "never".to_owned(), listed_time);
     vec![
-        field(token, "id").to_owned(),
-        field(token, "name").to_owned(),
-        scopes.join(","),
-        time("created_at"),
-        time("expires_at"),
-        time("last_used_at"),
+        token.id.to_string(),
+        token.name.clone(),
+        words(&token.scopes).unwrap_or_default(),
+        listed_time(token.created_at),
+        time(token.expires_at),
+        time(token.last_used_at),
     ]
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
     fn rows_of_the_list() {
         let tokens = [
-            json!({"id": "01a20c67", "name": "ci", "scopes": ["jobs:read", "jobs:write"],
+            json!({"id": "01a20c67-cee4-71df-9c2a-6c034687e69b", "name": "ci", "scopes": ["jobs:read", "jobs:write"],
                    "created_at": "2026-01-02T03:04:05.678Z", "expires_at": "2026-04-02T03:04:05.678Z",
                    "last_used_at": "2026-01-03T03:04:05Z"}),
-            json!({"id": "01a20c68", "name": "command line", "scopes": ["repos"],
+            json!({"id": "01a20c68-cee4-71df-9c2a-6c034687e69b", "name": "command line", "scopes": ["repos"],
                    "created_at": "2026-01-02T03:04:05Z"}),
         ];
-        let rows: Vec<Vec<String>> = tokens.iter().map(row).collect();
+        let rows: Vec<Vec<String>> =
+            tokens.into_iter().map(|token| row(&serde_json::from_value(token).unwrap())).collect();
         insta::assert_snapshot!(table::table(&HEAD, &rows, false), @r"
-        ID        NAME          SCOPES                MADE                 EXPIRES              LAST USED
-        01a20c67  ci            jobs:read,jobs:write  2026-01-02T03:04:05  2026-04-02T03:04:05  2026-01-03T03:04:05
-        01a20c68  command line  repos                 2026-01-02T03:04:05  never                never
+        ID                                    NAME          SCOPES                MADE                 EXPIRES              LAST USED
+        01a20c67-cee4-71df-9c2a-6c034687e69b  ci            jobs:read,jobs:write  2026-01-02T03:04:05  2026-04-02T03:04:05  2026-01-03T03:04:05
+        01a20c68-cee4-71df-9c2a-6c034687e69b  command line  repos                 2026-01-02T03:04:05  never                never
         ");
     }
 }

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
+use jobs::api::{AtLimit, Page, Unit, Usage};
 use reqwest::Method;
-use serde_json::Value;
 
-use crate::{api::Api, args::UsageArgs, exit::Done, out::Out, table};
+use crate::{answer::Answer, api::Api, args::UsageArgs, exit::Done, out::Out, table};
 
 /// The columns of the list.
 const HEAD: [&str; 5] = ["WHAT", "USED", "LIMIT", "FULL", "AT THE LIMIT"];
@@ -16,32 +16,28 @@ pub(super) async fn usage(args: UsageArgs) -> Done {
     if let Some(user) = &args.user {
         request = request.query(&[("user", user)]);
     }
-    let usage = api.json(request, "user").await?;
+    let items = api.json::<Page<Answer<Usage>>>(request, "user").await?.items;
     let out = Out::new();
     if args.json.json {
-        out.json(&usage["items"])?;
+        out.json(&items)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let items = usage["items"].as_array().cloned().unwrap_or_default();
-    let rows: Vec<Vec<String>> = items.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = items.iter().map(|item| row(item)).collect();
     out.line(&table::table(&HEAD, &rows, out.terminal))?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(item: &Value) -> Vec<String> {
-    let number = |name: &str| item[name].as_u64().unwrap_or_default();
-    let shown = |amount| match item["unit"].as_str() {
-        Some("bytes") => size(amount),
-        Some(_) | None => amount.to_string(),
+fn row(item: &Usage) -> Vec<String> {
+    let shown = |amount: u64| match item.unit.known() {
+        Some(Unit::Bytes) => size(amount),
+        Some(Unit::Pieces) | None => amount.to_string(),
     };
-    let (used, limit) = (number("used"), number("limit"));
-    let at_limit = match item["at_limit"].as_str() {
-        Some("oldest_go") => "the oldest go".to_owned(),
-        Some(_) | None => format!("refused: {}", item["freed_by"].as_str().unwrap_or_default()),
+    let at_limit = match item.at_limit.known() {
+        Some(AtLimit::OldestGo) => "the oldest go".to_owned(),
+        Some(AtLimit::Refused) | None => format!("refused: {}", item.freed_by),
     };
-    let full = format!("{} %", used.saturating_mul(100) / limit.max(1));
-    let what = item["resource"].as_str().unwrap_or_default().to_owned();
-    vec![what, shown(used), shown(limit), full, at_limit]
+    let full = format!("{} %", item.used.saturating_mul(100) / item.limit.max(1));
+    vec![item.resource.word(), shown(item.used), shown(item.limit), full, at_limit]
 }
 
 /// Bytes with a unit, to three digits.
@@ -69,9 +65,11 @@ mod tests {
                    "freed_by": "remove a repository"}),
             json!({"resource": "logs", "used": 120_795_955, "limit": 120_795_955, "unit": "bytes",
                    "at_limit": "oldest_go", "freed_by": "the oldest jobs go by themselves"}),
-            json!({"resource": "results", "used": 512, "limit": 1536, "unit": "bytes", "at_limit": "oldest_go"}),
+            json!({"resource": "results", "used": 512, "limit": 1536, "unit": "bytes", "at_limit": "oldest_go",
+                   "freed_by": "the oldest jobs go by themselves"}),
         ];
-        let rows: Vec<Vec<String>> = items.iter().map(row).collect();
+        let rows: Vec<Vec<String>> =
+            items.into_iter().map(|item| row(&serde_json::from_value(item).unwrap())).collect();
         insta::assert_snapshot!(table::table(&HEAD, &rows, false), @r"
         WHAT     USED       LIMIT      FULL   AT THE LIMIT
         repos    3          200        1 %    refused: remove a repository

@@ -2,20 +2,22 @@
 
 use std::process::ExitCode;
 
+use jobs::{
+    UserId,
+    api::{Repo, RepoRequest},
+};
 use reqwest::Method;
-use serde_json::{Value, json};
 
 use crate::{api::Api, args::ViewersArgs, exit::Done, out::Out, table};
 
 pub(super) async fn viewers(args: ViewersArgs) -> Done {
     let api = Api::from_env()?;
-    let wish = json!({ "viewers": args.viewers });
-    let request = api.request(Method::PATCH, &["repos", &args.repo]).json(&wish);
-    let repo = api.json(request, "repository").await?;
-    let viewers = repo["viewers"].as_array().cloned().unwrap_or_default();
-    let text = |viewer: &Value, name: &str| viewer[name].as_str().unwrap_or_default().to_owned();
+    let change = RepoRequest { viewers: Some(args.viewers), ..RepoRequest::default() };
+    let request = api.request(Method::PATCH, &["repos", &args.repo]).json(&change);
+    let viewers = api.json::<Repo>(request, "repository").await?.viewers.into_iter();
+    let id = |id: Option<UserId>| id.map(|id| id.to_string()).unwrap_or_default();
     let rows: Vec<Vec<String>> =
-        viewers.iter().map(|viewer| vec![text(viewer, "id"), text(viewer, "email")]).collect();
+        viewers.map(|viewer| vec![id(viewer.id), viewer.email.unwrap_or_default()]).collect();
     let out = Out::new();
     out.line(&table::table(&["ID", "EMAIL"], &rows, out.terminal))?;
     Ok(ExitCode::SUCCESS)

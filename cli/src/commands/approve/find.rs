@@ -2,14 +2,15 @@
 //!
 //! A part that could mean two deliveries means none.
 
+use jobs::{Verdict, api::Delivery};
 use reqwest::Method;
-use serde_json::Value;
 
-use super::deliveries::{self, verdict};
+use super::deliveries::{self, is_held, verdict};
 use crate::{
+    answer::Answer,
     api::{Api, ApiError},
     args::ApproveArgs,
-    fields::{line, text},
+    fields::line,
 };
 
 /// The digits of a delivery's whole id.
@@ -36,11 +37,13 @@ pub(super) enum FindError {
 }
 
 /// The delivery that is meant.
-pub(super) async fn find(api: &Api, args: &ApproveArgs) -> anyhow::Result<Value> {
+pub(super) async fn find(api: &Api, args: &ApproveArgs) -> anyhow::Result<Answer<Delivery>> {
     let repo = args.repo.as_deref();
     if let Some(id) = args.id.as_deref().filter(|id| id.len() == WHOLE_ID) {
-        let delivery = api.json(api.request(Method::GET, &["deliveries", id]), "delivery").await?;
-        if repo.is_some_and(|repo| text(&delivery, "repo") != Some(repo)) {
+        let delivery: Answer<Delivery> =
+            api.json(api.request(Method::GET, &["deliveries", id]), "delivery").await?;
+        let is_of = |repo: &str| delivery.repo.is_some_and(|id| id.to_string() == repo);
+        if repo.is_some_and(|repo| !is_of(repo)) {
             return Err(ApiError::NotFound { what: "delivery to this repository" }.into());
         }
         return Ok(delivery);
@@ -55,8 +58,8 @@ pub(super) async fn find(api: &Api, args: &ApproveArgs) -> anyhow::Result<Value>
 }
 
 /// The only delivery that a part of an id means.
-fn by_part<'a>(listed: &'a [Value], part: &str) -> Result<&'a Value, FindError> {
-    let found: Vec<&Value> = listed.iter().filter(|delivery| is_meant(delivery, part)).collect();
+fn by_part<'a>(listed: &'a [Answer<Delivery>], part: &str) -> Result<&'a Answer<Delivery>, FindError> {
+    let found: Vec<&Answer<Delivery>> = listed.iter().filter(|delivery| is_meant(delivery, part)).collect();
     match found.as_slice() {
         [] => Err(FindError::NoSuchId { part: part.to_owned() }),
         [delivery] => Ok(*delivery),
@@ -64,21 +67,21 @@ fn by_part<'a>(listed: &'a [Value], part: &str) -> Result<&'a Value, FindError> 
     }
 }
 
-fn is_meant(delivery: &Value, part: &str) -> bool {
-    if text(delivery, "id").is_some_and(|id| id.starts_with(part)) {
+fn is_meant(delivery: &Delivery, part: &str) -> bool {
+    if delivery.id.starts_with(part) {
         return true;
     }
     // A duplicate names the job of the delivery that it repeats.
-    let is_duplicate = delivery["verdict"] == "duplicate";
-    let mut jobs = delivery["jobs"].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let is_duplicate = delivery.verdict.as_ref().is_some_and(|verdict| *verdict == Verdict::Duplicate);
+    let mut jobs = delivery.jobs.iter().map(ToString::to_string);
     !is_duplicate && jobs.any(|job| job.starts_with(part) || job.ends_with(part))
 }
 
 /// The newest held delivery of a pull request, if only one repository has one of that number.
-fn by_pull(listed: &[Value], number: u64) -> Result<&Value, FindError> {
-    let mut found: Vec<&Value> = Vec::new();
+fn by_pull(listed: &[Answer<Delivery>], number: u64) -> Result<&Answer<Delivery>, FindError> {
+    let mut found: Vec<&Answer<Delivery>> = Vec::new();
     for delivery in listed.iter().filter(|delivery| is_held_pull(delivery, number)) {
-        if found.iter().all(|newer| newer["repo"] != delivery["repo"]) {
+        if found.iter().all(|newer| newer.repo != delivery.repo) {
             found.push(delivery);
         }
     }
@@ -89,24 +92,23 @@ fn by_pull(listed: &[Value], number: u64) -> Result<&Value, FindError> {
     }
 }
 
-fn is_held_pull(delivery: &Value, number: u64) -> bool {
+fn is_held_pull(delivery: &Delivery, number: u64) -> bool {
     let reference = format!("refs/pull/{number}/head");
-    delivery["verdict"] == "held" && text(delivery, "ref") == Some(reference.as_str())
+    is_held(delivery) && delivery.reference.as_deref() == Some(reference.as_str())
 }
 
 /// Deliveries to choose from, a line each.
-fn lines(deliveries: &[&Value]) -> String {
+fn lines(deliveries: &[&Answer<Delivery>]) -> String {
     let shown: Vec<String> =
         deliveries.iter().take(MOST_LISTED).map(|delivery| described(delivery)).collect();
     let more = if deliveries.len() > MOST_LISTED { "\n  …" } else { "" };
     shown.join("\n") + more
 }
 
-fn described(delivery: &Value) -> String {
-    let field = |name: &str| text(delivery, name).unwrap_or_default();
-    let about = text(delivery, "ref").unwrap_or(field("event"));
-    let repo = text(delivery, "repo").map(|repo| format!(" of repository {repo}")).unwrap_or_default();
-    line(&format!("  {} {about}{repo}, {}", field("id"), verdict(delivery)))
+fn described(delivery: &Delivery) -> String {
+    let about = delivery.reference.as_ref().unwrap_or(&delivery.event);
+    let repo = delivery.repo.map(|repo| format!(" of repository {repo}")).unwrap_or_default();
+    line(&format!("  {} {about}{repo}, {}", delivery.id, verdict(delivery)))
 }
 
 #[cfg(test)]
@@ -115,24 +117,29 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
+    use crate::samples;
 
-    fn listed() -> Vec<Value> {
-        vec![
-            json!({"id": "f382f1de05", "repo": "r1", "ref": "refs/pull/12/head", "verdict": "held", "jobs": []}),
-            json!({"id": "f382f1de04", "repo": "r1", "ref": "refs/pull/12/head", "verdict": "held", "jobs": []}),
-            json!({"id": "b1946ac903", "repo": "r2", "ref": "refs/pull/7/head", "verdict": "held", "jobs": []}),
-            json!({"id": "26ab0db902", "repo": "r1", "ref": "refs/pull/7/head", "verdict": "held", "jobs": []}),
-            json!({"id": "6c0a2b1101", "repo": "r1", "ref": "refs/heads/main", "verdict": "duplicate",
+    const R1: &str = "01a20c67-cee4-71df-9c2a-6c034687e69b";
+    const R2: &str = "01a20c68-cee4-71df-9c2a-6c034687e69b";
+
+    fn listed() -> Vec<Answer<Delivery>> {
+        let listed = [
+            json!({"id": "f382f1de05", "repo": R1, "ref": "refs/pull/12/head", "verdict": "held", "jobs": []}),
+            json!({"id": "f382f1de04", "repo": R1, "ref": "refs/pull/12/head", "verdict": "held", "jobs": []}),
+            json!({"id": "b1946ac903", "repo": R2, "ref": "refs/pull/7/head", "verdict": "held", "jobs": []}),
+            json!({"id": "26ab0db902", "repo": R1, "ref": "refs/pull/7/head", "verdict": "held", "jobs": []}),
+            json!({"id": "6c0a2b1101", "repo": R1, "ref": "refs/heads/main", "verdict": "duplicate",
                    "jobs": ["0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10"]}),
-            json!({"id": "d0b425e000", "repo": "r1", "ref": "refs/heads/main", "verdict": "accepted",
+            json!({"id": "d0b425e000", "repo": R1, "ref": "refs/heads/main", "verdict": "accepted",
                    "jobs": ["0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10"]}),
             json!({"id": "0198abcd00", "event": "installation", "verdict": "held", "jobs": []}),
-            json!({"id": "77777777ff", "repo": "r2", "ref": "refs/pull/1/head", "verdict": "accepted", "jobs": []}),
-        ]
+            json!({"id": "77777777ff", "repo": R2, "ref": "refs/pull/1/head", "verdict": "accepted", "jobs": []}),
+        ];
+        listed.into_iter().map(samples::delivery).collect()
     }
 
-    fn id(found: Result<&Value, FindError>) -> Option<String> {
-        found.ok().map(|delivery| delivery["id"].as_str().unwrap().to_owned())
+    fn id(found: Result<&Answer<Delivery>, FindError>) -> Option<String> {
+        found.ok().map(|delivery| delivery.id.clone())
     }
 
     #[test_case("b1946ac903" => Some("b1946ac903".to_owned()) ; "all of it")]
@@ -162,13 +169,13 @@ mod tests {
         let several = by_pull(&listed(), 7).unwrap_err();
         insta::assert_snapshot!(several, @r"
         pull request 7 of several repositories is held; name one with --repo:
-          b1946ac903 refs/pull/7/head of repository r2, held
-          26ab0db902 refs/pull/7/head of repository r1, held
+          b1946ac903 refs/pull/7/head of repository 01a20c68-cee4-71df-9c2a-6c034687e69b, held
+          26ab0db902 refs/pull/7/head of repository 01a20c67-cee4-71df-9c2a-6c034687e69b, held
         ");
         let several = by_part(&listed(), "0198").unwrap_err();
         insta::assert_snapshot!(several, @r"
         0198 could mean several deliveries; write more of the id:
-          d0b425e000 refs/heads/main of repository r1, accepted
+          d0b425e000 refs/heads/main of repository 01a20c67-cee4-71df-9c2a-6c034687e69b, accepted
           0198abcd00 installation, held
         ");
     }

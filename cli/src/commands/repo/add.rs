@@ -2,14 +2,15 @@
 
 use std::process::ExitCode;
 
+use jobs::api::{ErrorCode, OtherRegistration, Repo, RepoRequest};
 use reqwest::Method;
-use serde_json::{Map, Value};
 
 use super::{
-    settings::{given, token},
+    settings::{given, token, word},
     view, webhook,
 };
 use crate::{
+    answer::Answer,
     api::{Api, ApiError},
     args::RepoAddArgs,
     exit::Done,
@@ -17,9 +18,6 @@ use crate::{
     out::Out,
     table, terminal,
 };
-
-/// The code of the answer to a token that is of no use there.
-const TOKEN_REFUSED: &str = "token_refused";
 
 /// Nothing was registered, because the forge does not take the token.
 #[derive(Debug, thiserror::Error)]
@@ -32,19 +30,23 @@ pub(crate) async fn add(args: RepoAddArgs) -> Done {
     let api = Api::from_env()?;
     let token = token(&args.token)?;
     let has_token = token.is_some();
-    let body = registration(&args, token);
+    let body = registration(&args, token)?;
     let request = api.request(Method::POST, &["repos"]).json(&body);
-    let repo = api.json(request, "repository").await.map_err(not_registered)?;
+    let repo: Answer<Repo> = api.json(request, "repository").await.map_err(not_registered)?;
     let out = Out::new();
     if args.json.json {
         out.json(&repo)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let field = |name: &str| terminal::safe(text(&repo, name).unwrap_or_default()).into_owned();
-    let shown = [("id", field("id")), ("webhook URL", field("webhook_url")), ("secret", field("secret"))];
+    let secret = repo.secret.as_deref().unwrap_or_default();
+    let shown = [
+        ("id", repo.id.to_string()),
+        ("webhook URL", terminal::safe(&repo.webhook_url).into_owned()),
+        ("secret", terminal::safe(secret).into_owned()),
+    ];
     out.line(&table::pairs(&shown))?;
-    eprintln!("{}", webhook::registered(&repo["webhook"]));
-    if let Some(sentence) = not_posted(&repo).filter(|_| has_token || text(&repo, "posts_reason").is_some()) {
+    eprintln!("{}", webhook::registered(repo.webhook.as_ref()));
+    if let Some(sentence) = not_posted(&repo).filter(|_| has_token || repo.posts_reason.is_some()) {
         eprintln!("{sentence}");
     }
     for sentence in view::problems(&repo).into_iter().chain(others(&repo)) {
@@ -54,28 +56,21 @@ pub(crate) async fn add(args: RepoAddArgs) -> Done {
 }
 
 /// What is said of the repository; what was not given is left to the gateway.
-fn registration(args: &RepoAddArgs, token: Option<String>) -> Map<String, Value> {
-    let mut body = given(&args.settings);
-    body.insert("url".to_owned(), args.url.clone().into());
-    if let Some(forge) = &args.forge {
-        body.insert("forge".to_owned(), forge.clone().into());
-    }
-    if let Some(token) = token {
-        body.insert("token".to_owned(), token.into());
-        if !args.force {
-            body.insert("token_must_work".to_owned(), true.into());
-        }
-    }
-    if args.no_webhook {
-        body.insert("webhook".to_owned(), false.into());
-    }
-    body
+fn registration(args: &RepoAddArgs, token: Option<String>) -> anyhow::Result<RepoRequest> {
+    Ok(RepoRequest {
+        url: Some(args.url.clone()),
+        forge: word("forge", args.forge.as_deref())?,
+        token_must_work: token.is_some() && !args.force,
+        token,
+        webhook: args.no_webhook.then_some(false),
+        ..given(&args.settings)?
+    })
 }
 
 /// The error of a registration, with the way out where there is one.
 fn not_registered(error: anyhow::Error) -> anyhow::Error {
     match error.downcast_ref::<ApiError>() {
-        Some(ApiError::Refused { code: Some(code), message, .. }) if code == TOKEN_REFUSED => {
+        Some(ApiError::Refused { code: Some(code), message, .. }) if *code == ErrorCode::TokenRefused => {
             TokenRefused { why: message.clone() }.into()
         }
         Some(_) | None => error,
@@ -83,41 +78,42 @@ fn not_registered(error: anyhow::Error) -> anyhow::Error {
 }
 
 /// That this registration posts no statuses, and why.
-fn not_posted(repo: &Value) -> Option<String> {
-    if repo["posts"].as_bool()? {
-        return None;
-    }
-    Some(match text(repo, "posts_reason") {
+fn not_posted(repo: &Repo) -> Option<String> {
+    (!repo.posts).then(|| match text(repo.posts_reason.as_deref()) {
         Some(reason) => format!("statuses are not posted: {}", line(reason)),
         None => "statuses are not posted".to_owned(),
     })
 }
 
 /// Other registrations of the same URL, as far as the caller may know of them.
-fn others(repo: &Value) -> Vec<String> {
-    repo["also_registered"].as_array().into_iter().flatten().map(other).collect()
+fn others(repo: &Repo) -> Vec<String> {
+    repo.also_registered.iter().map(other).collect()
 }
 
-fn other(other: &Value) -> String {
-    let which = match (text(other, "id"), text(other, "owner")) {
+fn other(other: &OtherRegistration) -> String {
+    let which = match (other.id, text(other.owner.as_deref())) {
         (Some(id), Some(owner)) => format!(": {id} of {owner}"),
         (Some(id), None) => format!(": {id}"),
         (None, Some(owner)) => format!(", by {owner}"),
         (None, None) => ", by somebody else".to_owned(),
     };
-    let posts = if other["posts"] == true { "it posts the statuses" } else { "it posts no statuses" };
+    let posts = if other.posts { "it posts the statuses" } else { "it posts no statuses" };
     line(&format!("this URL is registered already{which}; {posts}"))
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use jobs::api::OpenEnum;
     use reqwest::StatusCode;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use test_case::test_case;
 
     use super::*;
-    use crate::args::{Args, Command, RepoCommand};
+    use crate::{
+        args::{Args, Command, RepoCommand},
+        samples,
+    };
 
     #[test_case(&[], None => json!({"url": "u"}) ; "no more than its URL")]
     #[test_case(&[], Some("t0ken") => json!({"url": "u", "token": "t0ken", "token_must_work": true}) ; "a token")]
@@ -132,7 +128,7 @@ mod tests {
     fn what_is_sent(given: &[&str], token: Option<&str>) -> Value {
         let line = [&["gitfaas", "repo", "add", "u"], given].concat();
         let Command::Repo(RepoCommand::Add(args)) = Args::parse_from(line).command else { panic!("an add") };
-        Value::Object(registration(&args, token.map(str::to_owned)))
+        serde_json::to_value(registration(&args, token.map(str::to_owned)).unwrap()).unwrap()
     }
 
     #[test_case(Some("token_refused") => "nothing was registered: the forge does not take the token: 401; `--force` registers all the same")]
@@ -141,7 +137,7 @@ mod tests {
     fn what_a_refusal_says(code: Option<&str>) -> String {
         let refused = ApiError::Refused {
             status: StatusCode::UNPROCESSABLE_ENTITY,
-            code: code.map(str::to_owned),
+            code: code.map(OpenEnum::from_word),
             message: "the forge does not take the token: 401".to_owned(),
         };
         not_registered(refused.into()).to_string()
@@ -152,19 +148,19 @@ mod tests {
     #[test_case(json!({"posts": false, "posts_reason": "there is no token"})
         => Some("statuses are not posted: there is no token".to_owned()))]
     fn whether_statuses_are_posted(repo: Value) -> Option<String> {
-        not_posted(&repo)
+        not_posted(&samples::repo(repo))
     }
 
     #[test]
     fn other_registrations_are_named_as_far_as_they_may_be_known() {
-        let repo = json!({"also_registered": [
-            {"id": "01a20c67", "owner": "b@example.com", "posts": true},
-            {"id": "01a20c68", "posts": false},
+        let repo = samples::repo(json!({"also_registered": [
+            {"id": "01a20c67-cee4-71df-9c2a-6c034687e69b", "owner": "b@example.com", "posts": true},
+            {"id": "01a20c68-cee4-71df-9c2a-6c034687e69b", "posts": false},
             {"posts": true},
-        ]});
+        ]}));
         insta::assert_snapshot!(others(&repo).join("\n"), @r"
-        this URL is registered already: 01a20c67 of b@example.com; it posts the statuses
-        this URL is registered already: 01a20c68; it posts no statuses
+        this URL is registered already: 01a20c67-cee4-71df-9c2a-6c034687e69b of b@example.com; it posts the statuses
+        this URL is registered already: 01a20c68-cee4-71df-9c2a-6c034687e69b; it posts no statuses
         this URL is registered already, by somebody else; it posts the statuses
         ");
     }

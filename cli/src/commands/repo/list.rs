@@ -2,49 +2,61 @@
 
 use std::process::ExitCode;
 
+use jobs::api::{Page, ShownRepo};
 use reqwest::Method;
-use serde_json::Value;
 
 use super::view;
-use crate::{
-    api::Api,
-    args::JsonArgs,
-    exit::Done,
-    fields::{line, list as words, text},
-    out::Out,
-    table,
-};
+use crate::{answer::Answer, api::Api, args::JsonArgs, exit::Done, fields::list as words, out::Out, table};
 
 /// The columns of the list.
 const HEAD: [&str; 6] = ["ID", "URL", "FORGE", "BRANCHES", "NAME", "STATUSES"];
 
 pub(crate) async fn list(args: JsonArgs) -> Done {
     let api = Api::from_env()?;
-    let repos = api.json(api.request(Method::GET, &["repos"]), "list").await?;
-    let items = repos["items"].as_array().cloned().unwrap_or_default();
+    let items =
+        api.json::<Page<Answer<ShownRepo>>>(api.request(Method::GET, &["repos"]), "list").await?.items;
     let out = Out::new();
     if args.json {
         out.json(&items)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let rows: Vec<Vec<String>> = items.iter().map(row).collect();
+    let rows: Vec<Vec<String>> = items.iter().map(|repo| row(repo)).collect();
     out.line(&table::table(&HEAD, &rows, out.terminal))?;
-    for sentence in items.iter().flat_map(problems) {
+    for sentence in items.iter().flat_map(|repo| problems(repo)) {
         out.line(&sentence)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn row(repo: &Value) -> Vec<String> {
-    let field = |name: &str| text(repo, name).unwrap_or_default().to_owned();
-    let branches = words(repo, "branches").unwrap_or_default();
-    vec![field("id"), field("url"), field("forge"), branches, field("name"), view::statuses(repo)]
+fn row(repo: &ShownRepo) -> Vec<String> {
+    match repo {
+        ShownRepo::Owned(repo) => vec![
+            repo.id.to_string(),
+            repo.url.clone(),
+            repo.forge.word(),
+            words(&repo.branches).unwrap_or_default(),
+            repo.name.clone().unwrap_or_default(),
+            view::statuses(repo),
+        ],
+        ShownRepo::Viewed(repo) => vec![
+            repo.id.to_string(),
+            repo.url.clone(),
+            repo.forge.word(),
+            String::new(),
+            repo.name.clone().unwrap_or_default(),
+            String::new(),
+        ],
+    }
 }
 
-/// What is wrong with a repository, below the table.
-fn problems(repo: &Value) -> Vec<String> {
-    let id = line(text(repo, "id").unwrap_or_default());
-    view::problems(repo).into_iter().map(|problem| format!("{id}: {problem}")).collect()
+/// What is wrong with a repository, below the table; viewers are not told.
+fn problems(repo: &ShownRepo) -> Vec<String> {
+    match repo {
+        ShownRepo::Owned(repo) => {
+            view::problems(repo).into_iter().map(|problem| format!("{}: {problem}", repo.id)).collect()
+        }
+        ShownRepo::Viewed(_) => Vec::new(),
+    }
 }
 
 #[cfg(test)]
@@ -52,30 +64,35 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::samples;
 
     #[test]
     fn rows_of_the_list_and_what_stands_below() {
-        let repos = [
-            json!({"id": "01a20c69", "url": "https://example.com/r.git", "forge": "gitea", "name": "r",
+        let owned = [
+            json!({"id": "01a20c69-cee4-71df-9c2a-6c034687e69b", "url": "https://example.com/r.git", "forge": "gitea", "name": "r",
                    "branches": ["main", "!wip/*"], "posts": true}),
-            json!({"id": "01a20c68", "url": "https://example.com/s.git", "forge": "github", "branches": [],
+            json!({"id": "01a20c68-cee4-71df-9c2a-6c034687e69b", "url": "https://example.com/s.git", "forge": "github", "branches": [],
                    "posts": false, "posts_reason": "the token may not push there", "problems": [
                        {"about": "status", "message": "the forge refuses statuses: 403",
                         "since": "2026-01-02T03:04:05.678Z", "fix": "give a token that may push"},
-                       {"about": "signature", "message": "deliveries are not believed"}]}),
-            json!({"id": "01a20c67", "url": "https://example.com/t.git", "forge": "gitlab", "role": "viewer"}),
+                       {"about": "signature", "message": "deliveries are not believed", "since": "2026-01-02T03:04:05Z",
+                        "fix": "enter the secret again"}]}),
         ];
+        let viewed = json!({"id": "01a20c67-cee4-71df-9c2a-6c034687e69b", "url": "https://example.com/t.git",
+                            "forge": "gitlab", "role": "viewer"});
+        let owned = owned.into_iter().map(samples::repo);
+        let repos: Vec<ShownRepo> = owned.chain([serde_json::from_value(viewed).unwrap()]).collect();
         let rows: Vec<Vec<String>> = repos.iter().map(row).collect();
         insta::assert_snapshot!(table::table(&HEAD, &rows, false), @r"
-        ID        URL                        FORGE   BRANCHES     NAME  STATUSES
-        01a20c69  https://example.com/r.git  gitea   main,!wip/*  r     posted
-        01a20c68  https://example.com/s.git  github                     no: the token may not push there
-        01a20c67  https://example.com/t.git  gitlab
+        ID                                    URL                        FORGE   BRANCHES     NAME  STATUSES
+        01a20c69-cee4-71df-9c2a-6c034687e69b  https://example.com/r.git  gitea   main,!wip/*  r     posted
+        01a20c68-cee4-71df-9c2a-6c034687e69b  https://example.com/s.git  github                     no: the token may not push there
+        01a20c67-cee4-71df-9c2a-6c034687e69b  https://example.com/t.git  gitlab
         ");
         let below: Vec<String> = repos.iter().flat_map(problems).collect();
         insta::assert_snapshot!(below.join("\n"), @r"
-        01a20c68: the forge refuses statuses: 403 (since 2026-01-02T03:04:05Z); give a token that may push
-        01a20c68: deliveries are not believed
+        01a20c68-cee4-71df-9c2a-6c034687e69b: the forge refuses statuses: 403 (since 2026-01-02T03:04:05Z); give a token that may push
+        01a20c68-cee4-71df-9c2a-6c034687e69b: deliveries are not believed (since 2026-01-02T03:04:05Z); enter the secret again
         ");
     }
 }

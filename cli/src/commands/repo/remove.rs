@@ -2,26 +2,27 @@
 
 use std::process::ExitCode;
 
+use jobs::api::RemovedRepo;
 use reqwest::Method;
-use serde_json::Value;
 
 use super::webhook;
 use crate::{api::Api, exit::Done};
 
 pub(crate) async fn remove(id: &str) -> Done {
     let api = Api::from_env()?;
-    let answer = api.json(api.request(Method::DELETE, &["repos", id]), "repository").await?;
-    eprintln!("{}", sentence(&answer));
+    let answer: Option<RemovedRepo> =
+        api.json(api.request(Method::DELETE, &["repos", id]), "repository").await?;
+    eprintln!("{}", sentence(&answer.unwrap_or_default()));
     Ok(ExitCode::SUCCESS)
 }
 
 /// What became of it; an answer without a body says that it is gone.
-fn sentence(answer: &Value) -> String {
-    let webhook = webhook::left(&answer["webhook"]);
-    if answer["removing"] != true {
+fn sentence(answer: &RemovedRepo) -> String {
+    let webhook = webhook::left(answer.webhook.as_ref());
+    if !answer.removing {
         return format!("removed; its jobs stay, and {webhook}");
     }
-    let cancelled = match answer["cancelled"].as_u64().unwrap_or_default() {
+    let cancelled = match answer.cancelled.unwrap_or_default() {
         1 => "1 job is cancelled".to_owned(),
         jobs => format!("{jobs} jobs are cancelled"),
     };
@@ -30,7 +31,7 @@ fn sentence(answer: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use test_case::test_case;
 
     use super::*;
@@ -42,6 +43,7 @@ mod tests {
     #[test_case(json!({"removing": true, "cancelled": 1, "webhook": {"error": "403"}})
         => "removing: 1 job is cancelled; it goes by itself once the forge was told, and its webhook is still at the forge: 403")]
     fn what_became_of_it(answer: Value) -> String {
-        sentence(&answer)
+        let answer: Option<RemovedRepo> = serde_json::from_value(answer).unwrap();
+        sentence(&answer.unwrap_or_default())
     }
 }

@@ -2,50 +2,44 @@
 
 use std::process::ExitCode;
 
+use jobs::api::{Repo, RepoRequest};
 use reqwest::Method;
-use serde_json::{Map, Value};
 
 use super::{
     settings::{given, token},
     view,
     webhook::{self, Wish},
 };
-use crate::{api::Api, args::RepoSetArgs, exit::Done, out::Out, table};
+use crate::{answer::Answer, api::Api, args::RepoSetArgs, exit::Done, out::Out, table};
 
 pub(crate) async fn set(args: RepoSetArgs) -> Done {
     let api = Api::from_env()?;
-    let body = change(&args, token(&args.token)?);
+    let body = change(&args, token(&args.token)?)?;
     let request = api.request(Method::PATCH, &["repos", &args.id]).json(&body);
-    let repo = api.json(request, "repository").await?;
+    let repo: Answer<Repo> = api.json(request, "repository").await?;
     let out = Out::new();
     if args.json.json {
         out.json(&repo)?;
         return Ok(ExitCode::SUCCESS);
     }
-    out.line(&table::pairs(&view::lines(&repo)))?;
+    out.line(&table::pairs(&view::owned(&repo)))?;
     let wish = if args.no_webhook { Wish::Removed } else { Wish::Made };
-    if let Some(sentence) = webhook::changed(&repo["webhook"], wish) {
+    if let Some(sentence) = webhook::changed(repo.webhook.as_ref(), wish) {
         eprintln!("{sentence}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// What is to be changed; what was not given stays.
-fn change(args: &RepoSetArgs, token: Option<String>) -> Map<String, Value> {
-    let mut body = given(&args.settings);
-    if let Some(token) = token {
-        body.insert("token".to_owned(), token.into());
-    }
-    if args.webhook || args.no_webhook {
-        body.insert("webhook".to_owned(), args.webhook.into());
-    }
-    body
+fn change(args: &RepoSetArgs, token: Option<String>) -> anyhow::Result<RepoRequest> {
+    let webhook = (args.webhook || args.no_webhook).then_some(args.webhook);
+    Ok(RepoRequest { token, webhook, ..given(&args.settings)? })
 }
 
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
-    use serde_json::json;
+    use serde_json::{Value, json};
     use test_case::test_case;
 
     use super::*;
@@ -61,6 +55,6 @@ mod tests {
     fn what_is_sent(given: &[&str], token: Option<&str>) -> Value {
         let line = [&["gitfaas", "repo", "set", "01a20c67"], given].concat();
         let Command::Repo(RepoCommand::Set(args)) = Args::parse_from(line).command else { panic!("a set") };
-        Value::Object(change(&args, token.map(str::to_owned)))
+        serde_json::to_value(change(&args, token.map(str::to_owned)).unwrap()).unwrap()
     }
 }

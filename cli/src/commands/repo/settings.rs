@@ -1,27 +1,40 @@
 //! What is said of a repository in a request; what was not given is left to the gateway.
 
 use anyhow::{Context as _, ensure};
-use serde_json::{Map, Value};
+use jobs::{Filter, RepoEvent, api::RepoRequest};
+use serde::de::DeserializeOwned;
 
-use crate::args::{ForgeToken, RepoSettings};
+use crate::{
+    args::{ForgeToken, RepoSettings},
+    fields::read,
+};
 
 /// The settings that were given.
-pub(super) fn given(settings: &RepoSettings) -> Map<String, Value> {
-    let words = |values: &[String]| (!values.is_empty()).then(|| Value::from(values.to_vec()));
-    let word = |value: &Option<String>| value.clone().map(Value::from);
-    let all = [
-        ("name", word(&settings.name)),
-        ("branches", words(&settings.branches)),
-        ("paths", words(&settings.paths)),
-        ("events", words(&settings.events)),
-        ("forks", word(&settings.forks)),
-        ("links", word(&settings.links)),
-        ("label", word(&settings.label)),
-        ("skip_ci", word(&settings.skip_ci)),
-        ("pull_requests", word(&settings.pull_requests)),
-        ("api_url", word(&settings.api_url)),
-    ];
-    all.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect()
+pub(super) fn given(settings: &RepoSettings) -> anyhow::Result<RepoRequest> {
+    let events = settings.events.iter().map(|event| read(event)).collect::<Result<Vec<RepoEvent>, _>>()?;
+    Ok(RepoRequest {
+        name: settings.name.clone(),
+        branches: globs("branches", &settings.branches)?,
+        paths: globs("paths", &settings.paths)?,
+        events: (!events.is_empty()).then_some(events),
+        forks: word("forks", settings.forks.as_deref())?,
+        links: word("links", settings.links.as_deref())?,
+        label: word("label", settings.label.as_deref())?,
+        skip_ci: word("skip_ci", settings.skip_ci.as_deref())?,
+        pull_requests: word("pull_requests", settings.pull_requests.as_deref())?,
+        api_url: settings.api_url.clone(),
+        ..RepoRequest::default()
+    })
+}
+
+fn globs(name: &'static str, globs: &[String]) -> anyhow::Result<Option<Filter>> {
+    let filter = (!globs.is_empty()).then(|| Filter::new(globs)).transpose();
+    filter.context(name)
+}
+
+/// A word that must be one of those that the API has.
+pub(super) fn word<T: DeserializeOwned>(name: &'static str, word: Option<&str>) -> anyhow::Result<Option<T>> {
+    word.map(read).transpose().context(name)
 }
 
 /// The token comes from a file or from standard input, never from the command line, which others see.

@@ -2,14 +2,16 @@
 
 use std::process::ExitCode;
 
+use jobs::api::ShownRepo;
 use reqwest::Method;
 
 use super::view;
-use crate::{api::Api, args::RepoShowArgs, exit::Done, out::Out, table};
+use crate::{answer::Answer, api::Api, args::RepoShowArgs, exit::Done, out::Out, table};
 
 pub(crate) async fn show(args: RepoShowArgs) -> Done {
     let api = Api::from_env()?;
-    let repo = api.json(api.request(Method::GET, &["repos", &args.id]), "repository").await?;
+    let repo: Answer<ShownRepo> =
+        api.json(api.request(Method::GET, &["repos", &args.id]), "repository").await?;
     let out = Out::new();
     if args.json.json {
         out.json(&repo)?;

@@ -1,65 +1,89 @@
 //! A repository as the API shows it, for people.
 
-use serde_json::Value;
+use jobs::api::{Problem, Repo, ShownRepo, ViewedRepo, ViewerRole};
 
-use crate::fields::{line, list, text, time};
+use crate::fields::{line, list, text, time, words};
 
 /// The longest reason in a list, in characters; `gitfaas repo show` has all of it.
 const MAX_REASON: usize = 40;
 
+/// All that is shown of it, as lines of name and value.
+pub(super) fn lines(repo: &ShownRepo) -> Vec<(&'static str, String)> {
+    match repo {
+        ShownRepo::Owned(repo) => owned(repo),
+        ShownRepo::Viewed(repo) => viewed(repo),
+    }
+}
+
 /// The whole registration as lines of name and value.
-pub(super) fn lines(repo: &Value) -> Vec<(&'static str, String)> {
-    let plain = |name: &str| text(repo, name).map(str::to_owned);
+pub(super) fn owned(repo: &Repo) -> Vec<(&'static str, String)> {
+    let given = |value: &Option<String>| text(value.as_deref()).map(str::to_owned);
     let all = [
-        ("id", plain("id")),
-        ("url", plain("url")),
-        ("forge", plain("forge")),
-        ("name", plain("name")),
-        ("role", plain("role")),
-        ("branches", list(repo, "branches")),
-        ("paths", list(repo, "paths")),
-        ("events", list(repo, "events")),
-        ("forks", plain("forks")),
-        ("label", plain("label")),
-        ("links", plain("links")),
+        ("id", Some(repo.id.to_string())),
+        ("url", Some(repo.url.clone())),
+        ("forge", Some(repo.forge.word())),
+        ("name", given(&repo.name)),
+        ("branches", list(&repo.branches)),
+        ("paths", list(&repo.paths)),
+        ("events", words(&repo.events)),
+        ("forks", Some(repo.forks.word())),
+        ("label", Some(repo.label.to_string())),
+        ("links", Some(repo.links.word())),
         ("viewers", viewers(repo)),
-        ("posts", posts(repo)),
-        ("skip_ci", plain("skip_ci")),
-        ("pull_requests", plain("pull_requests")),
-        ("api_url", plain("api_url")),
-        ("webhook_url", plain("webhook_url")),
-        ("removing since", time(repo, "removing_since")),
+        ("posts", Some(posts(repo))),
+        ("skip_ci", Some(repo.skip_ci.word())),
+        ("pull_requests", Some(repo.pull_requests.word())),
+        ("api_url", given(&repo.api_url)),
+        ("webhook_url", Some(repo.webhook_url.clone())),
+        ("removing since", repo.removing_since.map(time)),
     ];
     let settings = all.into_iter().filter_map(|(name, value)| Some((name, line(&value?))));
     settings.chain(problems(repo).into_iter().map(|problem| ("problem", problem))).collect()
 }
 
-fn viewers(repo: &Value) -> Option<String> {
-    let viewers = repo["viewers"].as_array()?.iter();
-    let shown: Vec<&str> =
-        viewers.filter_map(|viewer| text(viewer, "email").or_else(|| text(viewer, "id"))).collect();
-    (!shown.is_empty()).then(|| shown.join(","))
+/// The same for a viewer.
+fn viewed(repo: &ViewedRepo) -> Vec<(&'static str, String)> {
+    let all = [
+        ("id", Some(repo.id.to_string())),
+        ("url", Some(repo.url.clone())),
+        ("forge", Some(repo.forge.word())),
+        ("name", text(repo.name.as_deref()).map(str::to_owned)),
+        (
+            "role",
+            Some(match repo.role {
+                ViewerRole::Viewer => "viewer".to_owned(),
+            }),
+        ),
+    ];
+    all.into_iter().filter_map(|(name, value)| Some((name, line(&value?)))).collect()
 }
 
-/// `yes`, or `no: there is no token`; `None` for viewers, who are not told.
-fn posts(repo: &Value) -> Option<String> {
-    match (repo["posts"].as_bool()?, text(repo, "posts_reason")) {
-        (true, _) => Some("yes".to_owned()),
-        (false, Some(reason)) => Some(format!("no: {reason}")),
-        (false, None) => Some("no".to_owned()),
+fn viewers(repo: &Repo) -> Option<String> {
+    let shown = repo.viewers.iter().filter_map(|viewer| {
+        let email = text(viewer.email.as_deref()).map(str::to_owned);
+        email.or_else(|| Some(viewer.id?.to_string()))
+    });
+    list(&shown.collect::<Vec<_>>())
+}
+
+/// `yes`, or `no: there is no token`.
+fn posts(repo: &Repo) -> String {
+    match (repo.posts, text(repo.posts_reason.as_deref())) {
+        (true, _) => "yes".to_owned(),
+        (false, Some(reason)) => format!("no: {reason}"),
+        (false, None) => "no".to_owned(),
     }
 }
 
-/// What becomes of statuses, short enough for a list; empty for viewers.
-pub(super) fn statuses(repo: &Value) -> String {
-    if text(repo, "removing_since").is_some() {
+/// What becomes of statuses, short enough for a list.
+pub(super) fn statuses(repo: &Repo) -> String {
+    if repo.removing_since.is_some() {
         return "removing".to_owned();
     }
-    match (repo["posts"].as_bool(), text(repo, "posts_reason")) {
-        (Some(true), _) => "posted".to_owned(),
-        (Some(false), Some(reason)) => format!("no: {}", cut(reason)),
-        (Some(false), None) => "no".to_owned(),
-        (None, _) => String::new(),
+    match (repo.posts, text(repo.posts_reason.as_deref())) {
+        (true, _) => "posted".to_owned(),
+        (false, Some(reason)) => format!("no: {}", cut(reason)),
+        (false, None) => "no".to_owned(),
     }
 }
 
@@ -71,31 +95,28 @@ fn cut(reason: &str) -> String {
 }
 
 /// What is wrong, since when, and what mends it: a line each.
-pub(super) fn problems(repo: &Value) -> Vec<String> {
-    repo["problems"].as_array().into_iter().flatten().map(problem).collect()
+pub(super) fn problems(repo: &Repo) -> Vec<String> {
+    repo.problems.iter().map(problem).collect()
 }
 
-fn problem(problem: &Value) -> String {
-    let message = text(problem, "message").or_else(|| text(problem, "about")).unwrap_or("unknown");
-    let since = time(problem, "since").map(|since| format!(" (since {since})")).unwrap_or_default();
-    let fix = text(problem, "fix").map(|fix| format!("; {fix}")).unwrap_or_default();
-    line(&format!("{message}{since}{fix}"))
+fn problem(problem: &Problem) -> String {
+    line(&format!("{} (since {}); {}", problem.message, time(problem.since), problem.fix))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use serde_json::{Value, json};
     use test_case::test_case;
 
     use super::*;
-    use crate::table;
+    use crate::{samples, table};
 
     #[test]
     fn a_repository_in_lines() {
-        let repo = json!({
-            "id": "01a20c67", "url": "https://example.com/r.git", "forge": "gitea", "branches": ["main", "!wip/*"],
+        let repo = samples::repo(json!({
+            "id": "01a20c67-cee4-71df-9c2a-6c034687e69b", "url": "https://example.com/r.git", "forge": "gitea", "branches": ["main", "!wip/*"],
             "paths": [], "events": ["push", "tag"], "links": "key", "forks": "approve", "label": "default",
-            "viewers": [{"id": "0198", "email": "b@example.com"}, {"id": "0199"}],
+            "viewers": [{"id": samples::ID, "email": "b@example.com"}, {"id": samples::ID}],
             "posts": false, "posts_reason": "the forge does not take the token: 401\u{1b}[2J",
             "skip_ci": "status", "pull_requests": "run", "api_url": "https://example.com/api/v1",
             "webhook_url": "https://faas.example.com/webhooks/01a20c67",
@@ -103,11 +124,11 @@ mod tests {
             "problems": [
                 {"about": "token", "message": "the forge does not take the token", "since": "2026-01-02T03:04:05.6Z",
                  "fix": "give a new token"},
-                {"about": "webhook", "message": "two\nlines"},
+                {"about": "webhook", "message": "two\nlines", "since": "2026-01-02T03:04:05Z", "fix": "mend it"},
             ],
-        });
+        }));
         insta::assert_snapshot!(table::pairs(&lines(&repo)), @r"
-        id              01a20c67
+        id              01a20c67-cee4-71df-9c2a-6c034687e69b
         url             https://example.com/r.git
         forge           gitea
         branches        main,!wip/*
@@ -115,7 +136,7 @@ mod tests {
         forks           approve
         label           default
         links           key
-        viewers         b@example.com,0199
+        viewers         b@example.com,0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10
         posts           no: the forge does not take the token: 401^[[2J
         skip_ci         status
         pull_requests   run
@@ -123,15 +144,16 @@ mod tests {
         webhook_url     https://faas.example.com/webhooks/01a20c67
         removing since  2026-01-02T03:04:05Z
         problem         the forge does not take the token (since 2026-01-02T03:04:05Z); give a new token
-        problem         two lines
+        problem         two lines (since 2026-01-02T03:04:05Z); mend it
         ");
     }
 
     #[test]
     fn a_viewer_sees_which_one_it_is() {
-        let repo = json!({"id": "01a20c67", "url": "u", "forge": "github", "role": "viewer"});
+        let repo = json!({"id": samples::ID, "url": "u", "forge": "github", "role": "viewer"});
+        let repo: ShownRepo = serde_json::from_value(repo).unwrap();
         insta::assert_snapshot!(table::pairs(&lines(&repo)), @r"
-        id     01a20c67
+        id     0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10
         url    u
         forge  github
         role   viewer
@@ -146,9 +168,8 @@ mod tests {
             => "no: another registration of this repository…" ; "cut"
     )]
     #[test_case(json!({"posts": true, "removing_since": "2026-01-02T03:04:05Z"}) => "removing")]
-    #[test_case(json!({"role": "viewer"}) => "" ; "a viewer's")]
     fn in_a_list(repo: Value) -> String {
-        statuses(&repo)
+        statuses(&samples::repo(repo))
     }
 
     #[test_case(40 => 40)]
