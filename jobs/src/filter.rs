@@ -38,6 +38,11 @@ impl Filter {
         self.globs.is_empty()
     }
 
+    /// The globs, as they were given.
+    pub fn globs(&self) -> impl Iterator<Item = &str> {
+        self.globs.iter().map(|glob| glob.text.as_str())
+    }
+
     /// Whether `text` passes.
     pub fn lets_through(&self, text: &str) -> bool {
         // With nothing to include, the excluding ones cut from everything.

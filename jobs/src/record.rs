@@ -67,15 +67,19 @@ pub enum Trigger {
 #[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 pub struct Timings {
     /// From created to claimed: the difference of two times of the NATS server.
+    #[cfg_attr(feature = "api", schema(nullable = false))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub queued: Option<u64>,
     /// Fetching the commit and reading its manifest.
+    #[cfg_attr(feature = "api", schema(nullable = false))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub checkout: Option<u64>,
     /// Making or finding the environment.
+    #[cfg_attr(feature = "api", schema(nullable = false))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prepare: Option<u64>,
     /// The program, from its start to its end.
+    #[cfg_attr(feature = "api", schema(nullable = false))]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run: Option<u64>,
 }

@@ -13,7 +13,7 @@ pub struct DeviceCode {
     /// In seconds.
     #[serde(default)]
     #[schema(required)]
-    pub expires_in: u64,
+    pub expires_in: i64,
     /// In seconds.
     #[serde(default = "interval")]
     #[schema(required)]

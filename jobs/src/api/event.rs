@@ -22,7 +22,7 @@ pub struct FollowJob {
 /// A piece of the log.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct LogEvent<'a> {
-    /// Where it ends in the log of the attempt, in bytes.
+    /// Where it begins in the log of the attempt, in bytes.
     #[serde(default)]
     pub offset: u64,
     /// Who wrote it.

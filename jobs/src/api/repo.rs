@@ -230,6 +230,16 @@ pub enum WebhookResult {
     Error(String),
 }
 
+impl WebhookResult {
+    /// What its owner has to mend.
+    pub fn problem(&self) -> Option<&str> {
+        match self {
+            Self::Created | Self::Exists | Self::Removed => None,
+            Self::Error(why) => Some(why),
+        }
+    }
+}
+
 /// A repository as its viewers see it: which one it is, and nothing of how it is set up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ViewedRepo {

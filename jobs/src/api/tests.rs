@@ -13,7 +13,8 @@ const ID: &str = "0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10";
 #[openapi(components(schemas(
     ApproveDelivery, AuditEvent, Deliveries, Delivery, DeliveryReceipt, DeviceCode, DeviceError, DeviceToken, Error,
     Job, JobStatus, LogEvent, NewToken, Page<Job>, Page<ShownRepo>, RefreshRequest, RemovedRepo, Repo, RepoRequest,
-    Secret, SignedIn, Stats, SubmitJob, Token, TokenRequest, Usage, ViewedRepo, Viewer, WhoAmI,
+    Secret,
+    ShownRepo, SignedIn, Stats, SubmitJob, Token, TokenRequest, Usage, ViewedRepo, Viewer, WhoAmI,
     published::Averages, published::Error, published::ListedJob, published::SentJob,
 )))]
 struct Document;
