@@ -115,7 +115,7 @@ mod tests {
     use test_case::test_case;
 
     use jobs::Timings;
-    use worker::output::Kept;
+    use worker::output::CapturedOutput;
 
     use super::*;
     use crate::samples;
@@ -146,7 +146,7 @@ mod tests {
             timings_ms: Timings { run: Some(1234), ..Timings::default() },
             peak_memory_bytes: Some(5000),
             prepared: None,
-            result: Some(Kept { bytes: b"3.14\xff\n".to_vec(), omitted_bytes: 0 }),
+            result: Some(CapturedOutput { bytes: b"3.14\xff\n".to_vec(), omitted_bytes: 0 }),
         };
         insta::assert_snapshot!(serde_json::to_value(shown(end)).unwrap(), @r#"{"args":["7"],"attempt":1,"cause":"exit","exit_code":3,"fault":"function","id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","message":"exit code 3","omitted_bytes":0,"peak_memory_bytes":5000,"result":"3.14�\n","result_bytes":6,"sha":"1f1ee58e3067678d3752dd5f6f3abb936325fbb8","state":"error","timings_ms":{"run":1234},"trigger":"call","url":"https://example.com/r"}"#);
     }

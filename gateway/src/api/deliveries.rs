@@ -9,11 +9,16 @@ use axum::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::StatusCode;
-use jobs::{CommitSha, Delivery, Verdict, audit::Action, bucket::Entry};
-use serde::{Deserialize, Serialize};
+use jobs::{
+    Delivery, Verdict,
+    api::{self, ApproveDelivery, Deliveries as DeliveryList},
+    audit::Action,
+    bucket::Entry,
+};
+use serde::Deserialize;
 
 use crate::{
-    api::{jobs::PAGE, view::DeliveryView},
+    api::{jobs::PAGE, view},
     auth::rights::{Caller, JobsRead, JobsWrite, Reader},
     deliveries::{Deliveries, rejected::Refused},
     error::ApiError,
@@ -31,16 +36,6 @@ pub(crate) struct Asked {
     repo: Option<String>,
     limit: Option<usize>,
     cursor: Option<String>,
-}
-
-/// Signed deliveries, and the last that nobody signed, as far as they are the caller's to see.
-#[derive(Serialize)]
-pub(crate) struct DeliveryList {
-    items: Vec<DeliveryView>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    next: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    unsigned: Option<Vec<Refused>>,
 }
 
 /// `GET /api/v1/deliveries`: newest first.
@@ -69,7 +64,7 @@ pub(crate) async fn list(
             Some(gateway.deliveries.rejected.of(repos)).filter(|refused| !refused.is_empty())
         }
     };
-    Ok(Json(DeliveryList { items: found.iter().flatten().map(DeliveryView::from).collect(), next, unsigned }))
+    Ok(Json(DeliveryList { items: found.iter().flatten().map(view::delivery).collect(), next, unsigned }))
 }
 
 /// `GET /api/v1/deliveries/{id}`: for those who may decide about it.
@@ -77,9 +72,9 @@ pub(crate) async fn get(
     caller: Reader<JobsRead>,
     State(deliveries): State<Arc<Deliveries>>,
     Path(id): Path<String>,
-) -> Result<Json<DeliveryView>, ApiError> {
+) -> Result<Json<api::Delivery>, ApiError> {
     let entry = deliveries.decidable(&caller, &id).await?;
-    Ok(Json(DeliveryView::from(&entry)))
+    Ok(Json(view::delivery(&entry)))
 }
 
 /// `POST /api/v1/deliveries/{id}/replay`
@@ -100,14 +95,7 @@ pub(crate) async fn replay(
     gateway.audit.write_with(&caller, Action::DeliveryReplayed, &key, Some(entry.key.clone())).await;
     let written = gateway.ledger.deliveries.get(&key).await?.ok_or(ApiError::NotFound("delivery"))?;
     gateway.metrics.delivery(written.value.verdict.unwrap_or(Verdict::Accepted));
-    Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&written))).into_response())
-}
-
-/// Which commit is approved: a newer one needs another approval. An installation has none.
-#[derive(Deserialize)]
-pub(crate) struct Approval {
-    #[serde(default)]
-    sha: Option<CommitSha>,
+    Ok((StatusCode::ACCEPTED, Json(view::delivery(&written))).into_response())
 }
 
 /// `POST /api/v1/deliveries/{id}/approve`
@@ -115,9 +103,9 @@ pub(crate) async fn approve(
     caller: Caller<JobsWrite>,
     State(deliveries): State<Arc<Deliveries>>,
     Path(id): Path<String>,
-    Wanted(approval): Wanted<Approval>,
+    Wanted(approval): Wanted<ApproveDelivery>,
 ) -> Result<Response, ApiError> {
     let held = deliveries.decidable(&caller, &id).await?;
     let done = deliveries.approve_for(&caller, held, approval.sha.as_ref()).await?;
-    Ok((StatusCode::ACCEPTED, Json(DeliveryView::from(&done))).into_response())
+    Ok((StatusCode::ACCEPTED, Json(view::delivery(&done))).into_response())
 }

@@ -8,11 +8,15 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use jobs::{Repo, audit::Action, bucket::Entry};
-use serde::Serialize;
+use jobs::{
+    Repo,
+    api::{self, OpenEnum, OtherRegistration, ProblemAbout, RemovedRepo, ShownRepo},
+    audit::Action,
+    bucket::Entry,
+};
 
 use crate::{
-    api::view::{List, OtherRegistration, ProblemView, RepoView, ViewedRepo},
+    api::view::{self, List},
     audit::AuditLog,
     auth::{
         identity::{Access, Identity},
@@ -22,7 +26,6 @@ use crate::{
     extract::Wanted,
     repos::{
         Registrations,
-        forge_webhook::WebhookTold,
         problems::{FIX_SECRET, is_posting},
         register::Wishes,
         removal::Removal,
@@ -43,23 +46,15 @@ pub(crate) async fn add(
     let mut view = shown_repo(&gateway, &caller, &entry.value);
     view.also_registered = also_registered(&gateway, &caller, &entry.value);
     view.secret = Some(secret.expose().to_owned());
-    view.webhook = webhook;
+    view.webhook = webhook.map(OpenEnum::Known);
     Ok((StatusCode::CREATED, Json(view)).into_response())
-}
-
-/// What is shown of a repository: all of it to its owners, which one it is to its viewers.
-#[derive(Serialize)]
-#[serde(untagged)]
-pub(crate) enum Shown {
-    Owned(Box<RepoView>),
-    Viewed(ViewedRepo),
 }
 
 /// `GET /api/v1/repos`: newest first.
 pub(crate) async fn list(
     caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
-) -> Result<Json<List<Shown>>, ApiError> {
+) -> Result<Json<List<ShownRepo>>, ApiError> {
     let mut found = gateway.repos.find(|repo| caller.sees(repo));
     found.sort_by_key(|entry| std::cmp::Reverse(entry.value.id));
     let items = found.iter().map(|entry| shown_to(&gateway, &caller, &entry.value)).collect();
@@ -71,7 +66,7 @@ pub(crate) async fn get(
     caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-) -> Result<Json<Shown>, ApiError> {
+) -> Result<Json<ShownRepo>, ApiError> {
     let entry = gateway.access.shown_repo_entry(&caller, &id).await?;
     Ok(Json(shown_to(&gateway, &caller, &entry.value)))
 }
@@ -81,22 +76,12 @@ pub(crate) async fn change(
     OwnedRepo { caller, entry }: OwnedRepo,
     State(gateway): State<Gateway>,
     Wanted(wishes): Wanted<Wishes>,
-) -> Result<Json<RepoView>, ApiError> {
+) -> Result<Json<api::Repo>, ApiError> {
     let fields = wishes.fields();
     let (entry, webhook) = gateway.registrations.change(&caller, entry, wishes).await?;
     gateway.audit.write_with(&caller, Action::RepoChanged, entry.value.id, Some(fields)).await;
-    Ok(Json(RepoView { webhook, ..shown_repo(&gateway, &caller, &entry.value) }))
-}
-
-/// What became of the webhook at the forge, and of jobs that were not over.
-#[derive(Serialize)]
-struct Removed {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    webhook: Option<WebhookTold>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    removing: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cancelled: Option<usize>,
+    let webhook = webhook.map(OpenEnum::Known);
+    Ok(Json(api::Repo { webhook, ..shown_repo(&gateway, &caller, &entry.value) }))
 }
 
 /// `DELETE /api/v1/repos/{id}`: its jobs stay, its hook is unknown from now on. The webhook that was made
@@ -114,33 +99,33 @@ pub(crate) async fn remove(
     }
     let webhook = match entry.value.is_removing() {
         true => None,
-        false => registrations.remove_webhook(&entry.value).await,
+        false => registrations.remove_webhook(&entry.value).await.map(OpenEnum::Known),
     };
     let removal = registrations.unregister(entry.clone()).await?;
     audit.write(&caller, Action::RepoRemoved, entry.value.id).await;
     tracing::info!(repo = %entry.value.id, user = %caller.user.id, ?removal, "repository unregistered");
     Ok(match (removal, webhook) {
         (Removal::Removing { cancelled }, webhook) => {
-            let told = Removed { webhook, removing: true, cancelled: Some(cancelled) };
+            let told = RemovedRepo { webhook, removing: true, cancelled: Some(cancelled) };
             (StatusCode::ACCEPTED, Json(told)).into_response()
         }
         (Removal::Gone, webhook @ Some(_)) => {
-            Json(Removed { webhook, removing: false, cancelled: None }).into_response()
+            Json(RemovedRepo { webhook, removing: false, cancelled: None }).into_response()
         }
         (Removal::Gone, None) => StatusCode::NO_CONTENT.into_response(),
     })
 }
 
 /// A repository, as its owners see it.
-fn shown_repo(gateway: &Gateway, caller: &Identity, repo: &Repo) -> RepoView {
-    let mut view = RepoView {
+fn shown_repo(gateway: &Gateway, caller: &Identity, repo: &Repo) -> api::Repo {
+    let mut view = api::Repo {
         viewers: gateway.registrations.viewers_shown(repo),
         posts_reason: gateway.registrations.silent_because(repo, Some(caller)),
-        ..RepoView::of(repo, &gateway.public_url)
+        ..view::repo(repo, &gateway.public_url)
     };
     if let Some(unbelieved) = gateway.deliveries.rejected.unbelieved(repo.id) {
-        view.problems.push(ProblemView {
-            about: "signature",
+        view.problems.push(api::Problem {
+            about: ProblemAbout::Signature.into(),
             message: format!(
                 "{} deliveries were not believed, the last at {}: {}",
                 unbelieved.count,
@@ -148,7 +133,7 @@ fn shown_repo(gateway: &Gateway, caller: &Identity, repo: &Repo) -> RepoView {
                 unbelieved.reason
             ),
             since: unbelieved.first_at,
-            fix: FIX_SECRET,
+            fix: FIX_SECRET.to_owned(),
         });
     }
     view
@@ -168,9 +153,9 @@ fn also_registered(gateway: &Gateway, caller: &Identity, repo: &Repo) -> Vec<Oth
     gateway.registrations.registrations_of(repo).into_iter().map(shown).collect()
 }
 
-fn shown_to(gateway: &Gateway, caller: &Identity, repo: &Repo) -> Shown {
+fn shown_to(gateway: &Gateway, caller: &Identity, repo: &Repo) -> ShownRepo {
     if caller.owns(repo) {
-        return Shown::Owned(Box::new(shown_repo(gateway, caller, repo)));
+        return ShownRepo::Owned(Box::new(shown_repo(gateway, caller, repo)));
     }
-    Shown::Viewed(ViewedRepo::of(repo))
+    ShownRepo::Viewed(view::viewed_repo(repo))
 }

@@ -11,8 +11,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use jobs::RepoId;
-use serde::Serialize;
+use jobs::{RepoId, api::UnsignedDelivery as Refused};
 
 /// Kept of one repository's hook: enough for its owner to see what a wrongly configured forge sends.
 const KEPT_OF_REPO: usize = 20;
@@ -37,15 +36,6 @@ impl fmt::Display for Hook<'_> {
             Self::Other(name) => f.write_str(name),
         }
     }
-}
-
-/// One that was refused before it was believed.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Refused {
-    /// By this machine's clock; for people.
-    pub(crate) at: Timestamp,
-    pub(crate) hook: String,
-    pub(crate) reason: String,
 }
 
 /// What came to one repository's hook and was not believed, since this gateway started.

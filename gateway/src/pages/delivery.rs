@@ -57,7 +57,7 @@ struct Shown {
 
 impl Shown {
     fn of(entry: &Entry<Delivery>, url: Option<String>) -> Self {
-        let view = DeliveryView::from(entry);
+        let view = view::delivery(entry);
         let Origin { sender, source } = origin(&entry.value);
         let url = url.unwrap_or_default();
         let reference = match view.pull {
@@ -74,7 +74,7 @@ impl Shown {
             event: view.event,
             sender: sender.unwrap_or_default(),
             received_at: second(view.received_at),
-            verdict: word(view.verdict),
+            verdict: word(entry.value.verdict),
             reason: view.reason.unwrap_or_default(),
             jobs: view.jobs.iter().map(ToString::to_string).collect(),
         }

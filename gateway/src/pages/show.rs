@@ -85,7 +85,7 @@ impl Shown {
 fn status_line(status: &StatusView) -> String {
     let since = status.since.map(|since| format!(" since {}", second(since))).unwrap_or_default();
     let reason = status.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
-    format!("{}: {}{since}{reason}", status.context, status.state.as_str())
+    format!("{}: {}{since}{reason}", status.context, status.state)
 }
 
 /// A point in time, as pages show it.
@@ -149,7 +149,7 @@ mod tests {
     fn status(state: StatusWord, reason: Option<&str>, since: Option<&str>) -> StatusView {
         let since = since.map(|since| since.parse().unwrap());
         let reason = reason.map(str::to_owned);
-        StatusView { context: "gitfaas/push".to_owned(), state, reason, since, fix: None }
+        StatusView { context: "gitfaas/push".to_owned(), state: state.into(), reason, since, fix: None }
     }
 
     #[test_case(StatusWord::Posted, None, None => "gitfaas/push: posted")]

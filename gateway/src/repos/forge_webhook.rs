@@ -10,8 +10,8 @@ use hooks::{
     forge_api::{CreatedWebhook, ForgeError, ForgeRepository, FoundRepository, Webhook},
     status::Target,
 };
+pub(crate) use jobs::api::WebhookResult as WebhookTold;
 use jobs::{Repo, Secret};
-use serde::Serialize;
 use url::{Host, Url};
 
 use crate::{
@@ -22,30 +22,6 @@ use crate::{
 
 /// A forge that does not answer in this time says nothing: a delivery's sender waits for ten seconds.
 pub(crate) const ASKED_FOR: Duration = Duration::from_secs(3);
-
-/// How it went with the webhook at the forge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum WebhookTold {
-    /// It was made.
-    Created,
-    /// It was there, and has this registration's secret now.
-    Exists,
-    /// It is not there any more.
-    Removed,
-    /// It could not be done, and why.
-    Error(String),
-}
-
-impl WebhookTold {
-    /// What its owner has to mend.
-    pub(crate) fn problem(&self) -> Option<&str> {
-        match self {
-            Self::Created | Self::Exists | Self::Removed => None,
-            Self::Error(why) => Some(why),
-        }
-    }
-}
 
 impl Registrations {
     /// Where the API of a registration's forge is.

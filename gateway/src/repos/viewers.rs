@@ -7,8 +7,8 @@
 use jobs::{
     Repo, UserId,
     accounts::{OwnerKind, User},
+    api::Viewer,
 };
-use serde::Serialize;
 
 use crate::{error::ApiError, repos::Registrations};
 
@@ -23,17 +23,6 @@ pub(crate) struct Viewers {
     pub(crate) viewers: Vec<UserId>,
     /// In lower case.
     pub(crate) invited: Vec<String>,
-}
-
-/// A viewer as shown: a user, or an address that is invited.
-#[derive(Debug, Serialize)]
-pub(crate) struct ViewerView {
-    /// Absent of an address: whose it is, is nobody's business.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<UserId>,
-    /// Absent where nobody knows the user any more.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<String>,
 }
 
 /// What one word of a list is.
@@ -92,12 +81,12 @@ impl Registrations {
     }
 
     /// Viewers as they are shown.
-    pub(crate) fn viewers_shown(&self, repo: &Repo) -> Vec<ViewerView> {
+    pub(crate) fn viewers_shown(&self, repo: &Repo) -> Vec<Viewer> {
         let by_id = repo.viewers.iter().map(|id| {
             let found = self.users.find(|user| user.id == *id);
-            ViewerView { id: Some(*id), email: found.first().map(|entry| entry.value.email.clone()) }
+            Viewer { id: Some(*id), email: found.first().map(|entry| entry.value.email.clone()) }
         });
-        let by_address = repo.invited.iter().map(|email| ViewerView { id: None, email: Some(email.clone()) });
+        let by_address = repo.invited.iter().map(|email| Viewer { id: None, email: Some(email.clone()) });
         by_id.chain(by_address).collect()
     }
 }

@@ -1,59 +1,30 @@
 //! What is shown of deliveries.
 
 use hooks::Incoming;
-use jiff::Timestamp;
-use jobs::{CommitSha, Delivery, JobId, RepoId, Verdict, bucket::Entry};
-use serde::Serialize;
+use jobs::{
+    CommitSha, Delivery,
+    api::{self, OpenEnum},
+    bucket::Entry,
+};
 
-/// A signed delivery and what was decided about it.
-#[derive(Debug, Serialize)]
-pub(crate) struct DeliveryView {
-    pub(crate) id: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) repo: Option<RepoId>,
-    pub(crate) hook: String,
-    pub(crate) event: String,
-    /// What it is about, where it is about a ref; `sha` is what an approval names.
-    #[serde(rename = "ref", skip_serializing_if = "Option::is_none")]
-    pub(crate) reference: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) sha: Option<CommitSha>,
-    /// Of a pull request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) pull: Option<u64>,
-    pub(crate) received_at: Timestamp,
-    /// Absent while it is being taken.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) verdict: Option<Verdict>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) reason: Option<String>,
-    pub(crate) jobs: Vec<JobId>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) replay_of: Option<String>,
-    /// Nobody sent it: the forge's refs were compared.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) made_up: bool,
-}
-
-impl From<&Entry<Delivery>> for DeliveryView {
-    fn from(entry: &Entry<Delivery>) -> Self {
-        let delivery = &entry.value;
-        let About { reference, sha, pull, made_up } = about(delivery);
-        Self {
-            id: entry.key.clone(),
-            repo: delivery.repo,
-            hook: delivery.hook.clone(),
-            event: delivery.event.clone(),
-            reference,
-            sha,
-            pull,
-            received_at: delivery.received_at.unwrap_or(entry.written_at),
-            verdict: delivery.verdict,
-            reason: delivery.reason.clone(),
-            jobs: delivery.jobs.clone(),
-            replay_of: delivery.replay_of.clone(),
-            made_up,
-        }
+/// A delivery, as the API shows it.
+pub(crate) fn delivery(entry: &Entry<Delivery>) -> api::Delivery {
+    let delivery = &entry.value;
+    let About { reference, sha, pull, made_up } = about(delivery);
+    api::Delivery {
+        id: entry.key.clone(),
+        repo: delivery.repo,
+        hook: delivery.hook.clone(),
+        event: delivery.event.clone(),
+        reference,
+        sha,
+        pull,
+        received_at: delivery.received_at.unwrap_or(entry.written_at),
+        verdict: delivery.verdict.map(OpenEnum::Known),
+        reason: delivery.reason.clone(),
+        jobs: delivery.jobs.clone(),
+        replay_of: delivery.replay_of.clone(),
+        made_up,
     }
 }
 
