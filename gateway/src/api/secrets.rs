@@ -14,7 +14,7 @@ use axum::{
 };
 use http::StatusCode;
 use jiff::Timestamp;
-use jobs::{Secret, SecretEvent, audit::Action, bucket::Entry};
+use jobs::{api::{self, OpenEnum}, Secret, SecretEvent, audit::Action, bucket::Entry};
 use serde::{Deserialize, Serialize};
 
 use crate::{
@@ -33,17 +33,9 @@ use crate::{
 const MAX_VALUE_BYTES: usize = 48 * 1024;
 
 /// A secret as it is shown: everything but its value.
-#[derive(Debug, Serialize)]
-pub(crate) struct SecretView {
-    name: String,
-    events: Vec<SecretEvent>,
-    updated_at: Timestamp,
-}
-
-impl SecretView {
-    fn of(name: &str, entry: &Entry<SealedSecret>) -> Self {
-        Self { name: name.to_owned(), events: entry.value.events.clone(), updated_at: entry.written_at }
-    }
+fn shown(name: &str, entry: &Entry<SealedSecret>) -> api::Secret {
+    let events = entry.value.events.iter().copied().map(OpenEnum::Known).collect();
+    api::Secret { name: name.to_owned(), events, updated_at: entry.written_at }
 }
 
 /// Of `PUT /api/v1/repos/{id}/secrets/{name}`.
@@ -104,21 +96,21 @@ pub(crate) async fn set(
     tracing::info!(repo = %repo.id, name, user = %caller.user.id, "a secret was set");
     audit.write(&caller, Action::SecretSet, &key).await;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, Json(SecretView::of(&name, &entry))).into_response())
+    Ok((status, Json(shown(&name, &entry))).into_response())
 }
 
 /// `GET /api/v1/repos/{id}/secrets`: by name.
 pub(crate) async fn list(
     OwnedRepo { entry, .. }: OwnedRepo,
     State(secret_store): State<Arc<SecretStore>>,
-) -> Result<Json<List<SecretView>>, ApiError> {
+) -> Result<Json<List<api::Secret>>, ApiError> {
     let repo = entry.value.id;
     let mut items = Vec::new();
     for key in secret_store.secret_keys(repo).await? {
         if let Some(entry) = secret_store.secrets.get(&key).await?
             && let Some((_, name)) = key.split_once('.')
         {
-            items.push(SecretView::of(name, &entry));
+            items.push(shown(name, &entry));
         }
     }
     items.sort_by(|one, other| one.name.cmp(&other.name));

@@ -14,7 +14,7 @@ use jobs::{CommitSha, Delivery, Verdict, accounts::Scope, bucket::Entry};
 use serde::Deserialize;
 
 use crate::{
-    api::view::DeliveryView,
+    api::view,
     auth::{
         identity::Identity,
         rights::{JobsRead, JobsWrite, SessionCaller},
