@@ -9,7 +9,7 @@ use crate::{
     error::ApiError,
     extract::Query,
     state::Gateway,
-    usage::UsageView,
+    X,
 };
 
 /// Of `GET /api/v1/usage`.
@@ -24,7 +24,7 @@ pub(crate) async fn show(
     caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
-) -> Result<Json<List<UsageView>>, ApiError> {
+) -> Result<Json<List<jobs::api::Usage>>, ApiError> {
     let owner = match asked.user {
         None => caller.user.id,
         Some(_) if !caller.is_admin() => {

@@ -46,7 +46,6 @@ pub(crate) use marks::sweep;
 pub(crate) use owners::NoMoreOwners;
 pub use settings::Settings;
 use tokio::{sync::oneshot, time::Instant};
-pub(crate) use view::UsageView;
 
 use crate::error::ApiError;
 
