@@ -6,8 +6,8 @@ use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use axum::{Json, extract::State};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use jobs::{UserId, audit::Action, streams};
-use serde::{Deserialize, Serialize};
+use jobs::{api::AuditEvent, audit::Action, streams};
+use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::{
@@ -25,20 +25,6 @@ const READ_AT_ONCE: usize = 32;
 const MAX_LOOKED_AT: usize = 2000;
 /// The logs, and what the ids of their entries begin with.
 const LOGS: [(&str, &str); 2] = [(streams::AUDIT, ""), (streams::AUDIT_ADMIN, "a")];
-
-/// An entry as it is shown.
-#[derive(Debug, Serialize)]
-pub(crate) struct DeedView {
-    /// Of a log of admins it begins with `a`.
-    id: String,
-    at: Timestamp,
-    /// Of the user, as far as it is known.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    email: Option<String>,
-    /// As it was written, also by a newer gateway.
-    #[serde(flatten)]
-    deed: Map<String, Value>,
-}
 
 /// Which of the logs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -83,7 +69,7 @@ struct Log {
     /// What is read next.
     next: u64,
     first: u64,
-    read: VecDeque<DeedView>,
+    read: VecDeque<AuditEvent>,
 }
 
 impl Log {
@@ -100,7 +86,7 @@ impl Log {
                     Err(error) => Err(ApiError::Unavailable(error.into())),
                 }
             });
-            let found: Vec<Option<DeedView>> = read.buffered(READ_AT_ONCE).try_collect().await?;
+            let found: Vec<Option<AuditEvent>> = read.buffered(READ_AT_ONCE).try_collect().await?;
             self.read.extend(found.into_iter().flatten());
             self.next = last - 1;
         }
@@ -114,11 +100,13 @@ impl Log {
     }
 }
 
-fn view(prefix: &str, message: &async_nats::jetstream::message::StreamMessage) -> Option<DeedView> {
-    let mut deed: Map<String, Value> = serde_json::from_slice(&message.payload).ok()?;
-    deed.remove("v");
+fn view(prefix: &str, message: &async_nats::jetstream::message::StreamMessage) -> Option<AuditEvent> {
+    let mut fields: Map<String, Value> = serde_json::from_slice(&message.payload).ok()?;
+    fields.remove("v");
     let at = Timestamp::from_nanosecond(message.time.unix_timestamp_nanos()).ok()?;
-    Some(DeedView { id: format!("{prefix}{}", message.sequence), at, email: None, deed })
+    fields.insert("id".to_owned(), format!("{prefix}{}", message.sequence).into());
+    fields.insert("at".to_owned(), at.to_string().into());
+    serde_json::from_value(Value::Object(fields)).ok()
 }
 
 /// `GET /api/v1/audit`: for admins.
@@ -126,7 +114,7 @@ pub(crate) async fn list(
     _: AdminReader,
     State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
-) -> Result<Json<List<DeedView>>, ApiError> {
+) -> Result<Json<List<AuditEvent>>, ApiError> {
     let wrong = || ApiError::BadRequest("cursor: none of this list".to_owned());
     let cursor = asked.cursor.as_deref().map(|text| Cursor::read(text).ok_or_else(wrong)).transpose()?;
     let mut logs = gateway.audit.logs(asked.log, cursor).await?;
@@ -134,12 +122,11 @@ pub(crate) async fn list(
         let found = gateway.users.find(|user| user.email == *named);
         found.iter().map(|user| user.value.id.to_string()).chain([named.clone()]).collect()
     });
-    let action = asked.action.map(Action::word);
-    let is_wanted = |deed: &DeedView| {
-        let field = |name: &str| deed.deed.get(name).and_then(Value::as_str).unwrap_or_default();
-        action.as_ref().is_none_or(|action| field("action") == action)
-            && users.as_ref().is_none_or(|users| users.iter().any(|user| user == field("user")))
-            && asked.target.as_ref().is_none_or(|target| field("target").starts_with(target.as_str()))
+    let is_wanted = |event: &AuditEvent| {
+        let user = event.user.map(|id| id.to_string()).unwrap_or_default();
+        asked.action.is_none_or(|action| event.action == action)
+            && users.as_ref().is_none_or(|users| users.contains(&user))
+            && asked.target.as_ref().is_none_or(|target| event.target.starts_with(target.as_str()))
     };
     let limit = asked.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
     let mut items = Vec::new();
@@ -150,8 +137,8 @@ pub(crate) async fn list(
         let newest = logs.iter_mut().max_by_key(|log| log.read.front().map(|deed| deed.at));
         let Some(mut deed) = newest.and_then(|log| log.read.pop_front()) else { break };
         if is_wanted(&deed) {
-            let user = deed.deed.get("user").and_then(|id| id.as_str()?.parse::<UserId>().ok());
-            deed.email = user.and_then(|id| gateway.users.get(&id.to_string())).map(|user| user.value.email);
+            let user = deed.user.and_then(|id| gateway.users.get(&id.to_string()));
+            deed.email = user.map(|user| user.value.email);
             items.push(deed);
         }
         if items.len() == limit {

@@ -9,7 +9,6 @@ use crate::{
     error::ApiError,
     extract::Query,
     state::Gateway,
-    X,
 };
 
 /// Of `GET /api/v1/usage`.
