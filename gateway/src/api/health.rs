@@ -8,8 +8,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use jobs::{Ledger, streams};
-use serde::Serialize;
+use jobs::{Ledger, api::Stats, streams};
 
 use crate::{
     auth::rights::{JobsRead, Reader},
@@ -53,17 +52,7 @@ impl Gateway {
     }
 }
 
-/// `GET /api/v1/stats`
-#[derive(Serialize)]
-pub(crate) struct Stats {
-    waiting: u64,
-    working: u64,
-    /// What the observer last wrote; absent when there is none.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    observer: Option<serde_json::Value>,
-}
-
-/// How the service is doing; for admins.
+/// `GET /api/v1/stats`: how the service is doing; for admins.
 pub(crate) async fn stats(
     caller: Reader<JobsRead>,
     State(index): State<Arc<Index>>,
