@@ -14,8 +14,7 @@ use axum::{
 use bytes::Bytes;
 use hooks::{Forge, incoming, incoming::Malformed, verify, verify::Verified};
 use http::{HeaderMap, StatusCode, header};
-use jobs::{Secret, Verdict};
-use serde::Serialize;
+use jobs::{Secret, Verdict, api::DeliveryReceipt};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
@@ -35,17 +34,6 @@ use crate::{
 const MAX_DELIVERY_BYTES: usize = 25 << 20;
 /// A forge waits 10 s for an answer; NATS counts as silent before that.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// What a forge is told.
-#[derive(Serialize)]
-struct Answer {
-    delivery: String,
-    verdict: Verdict,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    jobs: Option<Vec<jobs::JobId>>,
-}
 
 /// `POST /webhooks/github`
 pub(crate) async fn github(
@@ -196,6 +184,7 @@ fn answer(gateway: &Gateway, taken: Taken) -> Result<Response, ApiError> {
         Verdict::Refused => StatusCode::FORBIDDEN,
     };
     let jobs = (!taken.jobs.is_empty()).then_some(taken.jobs);
-    let answer = Answer { delivery: taken.key, verdict: taken.verdict, reason: taken.reason, jobs };
+    let verdict = taken.verdict.into();
+    let answer = DeliveryReceipt { delivery: taken.key, verdict, reason: taken.reason, jobs };
     Ok((status, Json(answer)).into_response())
 }
