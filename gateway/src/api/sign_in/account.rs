@@ -10,13 +10,13 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode};
 use jobs::{
-    Label, UserId,
-    accounts::{Scope, User},
+    accounts::User,
+    api::{OpenEnum, RefreshRequest, WhoAmI},
     audit::Action,
     sessions::Refreshed,
 };
-use serde::{Deserialize, Serialize};
 
+use super::answer::granted;
 use crate::{
     api::sign_in::answer::Granted,
     audit::AuditLog,
@@ -31,16 +31,10 @@ use crate::{
     state::Gateway,
 };
 
-/// The body of both requests under `/api/v1/auth`.
-#[derive(Deserialize)]
-pub(crate) struct Held {
-    refresh_token: String,
-}
-
 /// `POST /api/v1/auth/refresh`: a new bearer token, and the refresh token for the next time.
 pub(crate) async fn refresh(
     State(gateway): State<Gateway>,
-    Wanted(held): Wanted<Held>,
+    Wanted(held): Wanted<RefreshRequest>,
 ) -> Result<Response, ApiError> {
     match gateway.login.sessions.refresh(&held.refresh_token).await? {
         Refreshed::Fresh(session, _) if !gateway.sign_ins.is_still_let_in(&session).await? => {
@@ -51,7 +45,7 @@ pub(crate) async fn refresh(
                 "whoever signed in here may not any more; ask whoever runs this service",
             ))
         }
-        Refreshed::Fresh(session, next) => Ok(Json(Granted::of(&gateway, &session, &next)).into_response()),
+        Refreshed::Fresh(session, next) => Ok(Json(granted(&gateway, &session, &next)).into_response()),
         Refreshed::Reused(user) => {
             gateway.audit.write(user, Action::SessionRevoked, "refresh").await;
             tracing::warn!(%user, "a refresh token came twice; its sign-in was ended");
@@ -82,7 +76,7 @@ pub(crate) async fn logout(
         tracing::info!(user = %caller.user.id, "signed out");
         return Ok(StatusCode::NO_CONTENT);
     }
-    let held: Held = json(&bytes)?;
+    let held: RefreshRequest = json(&bytes)?;
     // Using it up proves it; one that was used before ends the session all the same.
     if let Refreshed::Fresh(session, _) = sessions.refresh(&held.refresh_token).await? {
         sessions.end(session.id).await?;
@@ -92,21 +86,9 @@ pub(crate) async fn logout(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /api/v1/whoami`
-#[derive(Serialize)]
-pub(crate) struct WhoAmI {
-    id: UserId,
-    email: String,
-    admin: bool,
-    /// What it may use besides `default`; an admin needs none.
-    labels: Vec<Label>,
-    /// Of the token that asks.
-    scopes: Vec<Scope>,
-}
-
 /// `GET /api/v1/whoami`: any token may ask.
 pub(crate) async fn whoami(caller: Caller<AnyScope>) -> Result<Json<WhoAmI>, ApiError> {
-    let scopes = caller.scopes().to_vec();
+    let scopes = caller.scopes().iter().copied().map(OpenEnum::Known).collect();
     let User { id, email, admin, labels, .. } = caller.identity.user;
     Ok(Json(WhoAmI { id, email, admin, labels, scopes }))
 }

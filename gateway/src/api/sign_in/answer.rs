@@ -8,10 +8,10 @@ use http::{HeaderMap, StatusCode, header};
 use jobs::{
     Secret,
     accounts::ALL_SCOPES,
+    api::SignedIn,
     audit::Action,
     sessions::{BROWSER_LIFE, Holder, NewSession, PROGRAM_LIFE, Session},
 };
-use serde::Serialize;
 
 use crate::{
     auth::bearers,
@@ -48,19 +48,9 @@ fn reads(headers: &HeaderMap) -> Reads {
 }
 
 /// A bearer token and what renews it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Granted {
-    token: String,
-    refresh_token: String,
-    /// In seconds.
-    expires_in: i64,
-}
-
-impl Granted {
-    pub(crate) fn of(gateway: &Gateway, session: &Session, refresh_token: &Secret) -> Self {
-        let (token, expires_in) = gateway.login.bearers.sign(session);
-        Self { token, refresh_token: refresh_token.expose().to_owned(), expires_in }
-    }
+pub(crate) fn granted(gateway: &Gateway, session: &Session, refresh_token: &Secret) -> SignedIn {
+    let (token, expires_in) = gateway.login.bearers.sign(session);
+    SignedIn { token, refresh_token: refresh_token.expose().to_owned(), expires_in }
 }
 
 /// Begins a session and answers with it.
@@ -100,7 +90,7 @@ pub(crate) async fn welcome(
             };
             ([(header::SET_COOKIE, cookie)], page).into_response()
         }
-        Reads::Json => Json(Granted::of(gateway, &session, &held)).into_response(),
+        Reads::Json => Json(granted(gateway, &session, &held)).into_response(),
         Reads::Text => gateway.login.bearers.sign(&session).0.into_response(),
     })
 }
