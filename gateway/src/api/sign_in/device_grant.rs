@@ -12,11 +12,11 @@ use http::StatusCode;
 use jiff::Timestamp;
 use jobs::{
     Secret,
+    api::{DeviceCode, DeviceError, DeviceErrorCode, DeviceToken, TokenType},
     audit::Action,
     bucket::Entry,
     sessions::{Holder, NewSession, PROGRAM_LIFE, Session},
 };
-use serde_json::json;
 
 use crate::{
     auth::bearers::words,
@@ -52,14 +52,14 @@ pub(crate) async fn begin(State(gateway): State<Gateway>) -> Result<Response, Ap
     let mut page = gateway.public_url.join("device").expect("a word is a path");
     let uri = page.to_string();
     page.query_pairs_mut().append_pair("user_code", &begun.user_code);
-    Ok(Json(json!({
-        "device_code": begun.device_code,
-        "user_code": begun.user_code,
-        "verification_uri": uri,
-        "verification_uri_complete": page.as_str(),
-        "expires_in": LIFE.as_secs(),
-        "interval": INTERVAL.as_secs(),
-    }))
+    Ok(Json(DeviceCode {
+        device_code: begun.device_code,
+        expires_in: LIFE.as_secs(),
+        interval: INTERVAL.as_secs(),
+        user_code: begun.user_code,
+        verification_uri: uri,
+        verification_uri_complete: Some(page.into()),
+    })
     .into_response())
 }
 
@@ -76,15 +76,15 @@ enum Refused {
 }
 
 impl Refused {
-    fn code(self) -> &'static str {
+    fn code(self) -> DeviceErrorCode {
         match self {
-            Self::Pending => "authorization_pending",
-            Self::SlowDown => "slow_down",
-            Self::Expired => "expired_token",
-            Self::Denied => "access_denied",
-            Self::Invalid => "invalid_grant",
-            Self::AnotherGrant => "unsupported_grant_type",
-            Self::NoCode => "invalid_request",
+            Self::Pending => DeviceErrorCode::AuthorizationPending,
+            Self::SlowDown => DeviceErrorCode::SlowDown,
+            Self::Expired => DeviceErrorCode::ExpiredToken,
+            Self::Denied => DeviceErrorCode::AccessDenied,
+            Self::Invalid => DeviceErrorCode::InvalidGrant,
+            Self::AnotherGrant => DeviceErrorCode::UnsupportedGrantType,
+            Self::NoCode => DeviceErrorCode::InvalidRequest,
         }
     }
 
@@ -103,7 +103,8 @@ impl Refused {
 
 impl IntoResponse for Refused {
     fn into_response(self) -> Response {
-        let body = json!({ "error": self.code(), "error_description": self.sentence() });
+        let body =
+            DeviceError { error: self.code().into(), error_description: Some(self.sentence().to_owned()) };
         (StatusCode::BAD_REQUEST, Json(body)).into_response()
     }
 }
@@ -170,12 +171,12 @@ async fn fetch(gateway: &Gateway, entry: &Entry<Request>) -> Result<Option<(Sess
 
 fn granted(gateway: &Gateway, session: &Session, held: &Secret) -> Response {
     let (token, expires_in) = gateway.login.bearers.sign(session);
-    Json(json!({
-        "access_token": token,
-        "token_type": "Bearer",
-        "expires_in": expires_in,
-        "refresh_token": held.expose(),
-        "scope": words(&session.scopes),
-    }))
+    Json(DeviceToken {
+        access_token: token,
+        expires_in,
+        refresh_token: held.expose().to_owned(),
+        scope: words(&session.scopes),
+        token_type: TokenType::Bearer,
+    })
     .into_response()
 }
