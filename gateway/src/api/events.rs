@@ -14,11 +14,12 @@ use axum::{
 use futures_util::Stream;
 use http::HeaderMap;
 use jobs::{
-    Job, LogSource, Phase,
+    Job,
+    api::LogEvent,
     bucket::Entry,
     log::{LogChunk, LogReader},
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -86,14 +87,6 @@ pub(crate) async fn events(
 fn resume(id: &str) -> Option<(u32, u64)> {
     let (attempt, offset) = id.split_once('.')?;
     Some((attempt.parse().ok()?, offset.parse().ok()?))
-}
-
-#[derive(Serialize)]
-struct LogEvent<'a> {
-    offset: u64,
-    source: LogSource,
-    phase: Phase,
-    text: &'a str,
 }
 
 struct Teller<'a> {
@@ -179,7 +172,7 @@ impl Teller<'_> {
 
 async fn send(sender: &Sender, attempt: u32, piece: &LogChunk) {
     let text = String::from_utf8_lossy(&piece.bytes);
-    let log = LogEvent { offset: piece.offset, source: piece.source, phase: piece.phase, text: &text };
+    let log = LogEvent { offset: piece.offset, source: piece.source, phase: piece.phase, text };
     let end = piece.offset + piece.bytes.len() as u64;
     let event = Event::default().event("log").id(format!("{attempt}.{end}")).json_data(log);
     // A client that went away is noticed by `closed`.
@@ -243,6 +236,7 @@ fn unfinished(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use jobs::{LogSource, Phase};
     use test_case::test_case;
 
     use super::*;
