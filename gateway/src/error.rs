@@ -9,7 +9,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderValue, StatusCode, header};
-use jobs::{LedgerError, bucket::BucketError, log::LogError, result::ResultError};
+use jobs::{
+    LedgerError,
+    api::{self, ErrorCode, ErrorDetail, published},
+    bucket::BucketError,
+    log::LogError,
+    result::ResultError,
+};
 
 /// Clients try again after so many seconds: a leader election is over then.
 const RETRY_AFTER_S: u64 = 5;
@@ -71,25 +77,25 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
-    fn status_and_code(&self) -> (StatusCode, &'static str) {
+    fn status_and_code(&self) -> (StatusCode, ErrorCode) {
         match self {
-            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, "unauthorized"),
-            Self::Forbidden(_) => (StatusCode::FORBIDDEN, "forbidden"),
-            Self::NotFound(_) => (StatusCode::NOT_FOUND, "not_found"),
-            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, "bad_request"),
-            Self::Conflict(_) => (StatusCode::CONFLICT, "conflict"),
-            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
-            Self::TokenRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "token_refused"),
-            Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
-            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "too_large"),
-            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, "too_many"),
-            Self::TooFast(_) => (StatusCode::TOO_MANY_REQUESTS, "too_fast"),
-            Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, "too_slow"),
-            Self::NoSuchMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed"),
-            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "unavailable"),
-            Self::Elsewhere(..) => (StatusCode::BAD_GATEWAY, "bad_gateway"),
-            Self::NotConfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, "not_configured"),
-            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "internal"),
+            Self::Unauthorized(_) => (StatusCode::UNAUTHORIZED, ErrorCode::Unauthorized),
+            Self::Forbidden(_) => (StatusCode::FORBIDDEN, ErrorCode::Forbidden),
+            Self::NotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::NotFound),
+            Self::BadRequest(_) => (StatusCode::BAD_REQUEST, ErrorCode::BadRequest),
+            Self::Conflict(_) => (StatusCode::CONFLICT, ErrorCode::Conflict),
+            Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::IdempotencyKeyReused),
+            Self::TokenRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::TokenRefused),
+            Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeNotSatisfiable),
+            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::TooLarge),
+            Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooMany),
+            Self::TooFast(_) => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooFast),
+            Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, ErrorCode::TooSlow),
+            Self::NoSuchMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed),
+            Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
+            Self::Elsewhere(..) => (StatusCode::BAD_GATEWAY, ErrorCode::BadGateway),
+            Self::NotConfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::NotConfigured),
+            Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal),
         }
     }
 
@@ -161,7 +167,7 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         self.log();
         let (status, code) = self.status_and_code();
-        let body = serde_json::json!({ "error": { "code": code, "message": self.to_string() } });
+        let body = api::Error { error: ErrorDetail { code: code.into(), message: self.to_string() } };
         let mut response = (status, Json(body)).into_response();
         self.mark(&mut response);
         response
@@ -182,11 +188,14 @@ impl IntoResponse for Published {
     fn into_response(self) -> Response {
         self.0.log();
         let (status, _) = self.0.status_and_code();
-        let field = match self.0 {
-            ApiError::Unauthorized(_) | ApiError::NotConfigured(_) => "message",
-            _ => "error",
+        let sentence = Some(self.0.to_string());
+        let body = match self.0 {
+            ApiError::Unauthorized(_) | ApiError::NotConfigured(_) => {
+                published::Error { error: None, message: sentence }
+            }
+            _ => published::Error { error: sentence, message: None },
         };
-        let mut response = (status, Json(serde_json::json!({ field: self.0.to_string() }))).into_response();
+        let mut response = (status, Json(body)).into_response();
         self.0.mark(&mut response);
         response
     }
