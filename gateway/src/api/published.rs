@@ -14,8 +14,11 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{Method, StatusCode, header, request::Parts};
-use jobs::{Job, bucket::Entry};
-use serde::Serialize;
+use jobs::{
+    Job,
+    api::published::{Averages, ListedJob, SentData, SentJob},
+    bucket::Entry,
+};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -106,20 +109,6 @@ pub(crate) async fn send_job(
     .into_response())
 }
 
-#[derive(Serialize)]
-struct SentJob {
-    message: String,
-    #[serde(rename = "jobID")]
-    job_id: String,
-    data: SentData,
-}
-
-#[derive(Serialize)]
-struct SentData {
-    #[serde(rename = "gitURL")]
-    git_url: String,
-}
-
 async fn named_job(
     gateway: &Gateway,
     caller: &Identity,
@@ -175,22 +164,6 @@ fn failure(job: &Job) -> String {
 }
 
 /// An entry of `/job/list-jobs`.
-#[derive(Serialize)]
-struct ListedJob {
-    #[serde(rename = "jobID")]
-    job_id: String,
-    status: &'static str,
-    #[serde(rename = "userID")]
-    user_id: String,
-    url: String,
-    name: String,
-    /// Of the run, in seconds.
-    #[serde(rename = "elapsedTime")]
-    elapsed_time: f64,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    result: Option<String>,
-}
-
 fn listed(job: &Job, email: &str) -> ListedJob {
     let result = match job.state {
         jobs::State::Pending | jobs::State::Working => None,
@@ -203,7 +176,7 @@ fn listed(job: &Job, email: &str) -> ListedJob {
     };
     ListedJob {
         job_id: job.id.to_string(),
-        status: job.state.as_str(),
+        status: job.state,
         user_id: email.to_owned(),
         url: job.url.to_string(),
         name: job.name.clone().unwrap_or_default(),
@@ -252,24 +225,10 @@ pub(crate) async fn stats(
     Ok(Json(averages(&gateway).await?).into_response())
 }
 
-/// Numbers as the observer wrote them; without an observer all are 0.
-#[derive(Serialize)]
-struct Averages {
-    /// Per minute.
-    #[serde(rename = "averageRequests")]
-    requests: Value,
-    /// Per minute.
-    #[serde(rename = "averageCompleted")]
-    completed: Value,
-    /// Of a run, in seconds.
-    #[serde(rename = "averageTime")]
-    time: Value,
-}
-
 async fn averages(gateway: &Gateway) -> Result<Averages, ApiError> {
     let now = gateway.ledger.observer.get("now").await?.map(|entry| entry.value);
     let number = |name: &str| {
-        let found = now.as_ref().and_then(|now| now.get(name)).filter(|value| value.is_number());
+        let found = now.as_ref().and_then(|now| now.get(name)).and_then(Value::as_number);
         found.cloned().unwrap_or_else(|| 0.into())
     };
     Ok(Averages {
