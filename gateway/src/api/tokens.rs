@@ -16,7 +16,7 @@ use crate::{
     api::view::{List, TokenView},
     auth::{
         rights::{AnyScope, Caller},
-        tokens::{ApiTokens, Wishes},
+        tokens::{ApiTokens, NewToken},
     },
     error::ApiError,
     extract::Wanted,
@@ -26,7 +26,7 @@ use crate::{
 pub(crate) async fn make(
     caller: Caller<AnyScope>,
     State(api_tokens): State<Arc<ApiTokens>>,
-    Wanted(wishes): Wanted<Wishes>,
+    Wanted(wishes): Wanted<NewToken>,
 ) -> Result<Response, ApiError> {
     let (record, text) = api_tokens.make_token(&caller, wishes).await?;
     let view = TokenView { token: Some(text.expose().to_owned()), ..TokenView::from(&record) };

@@ -5,12 +5,12 @@ use std::{str::FromStr as _, sync::Arc};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
     Ledger, Secret, TokenId,
-    accounts::{NewToken, Scope, TokenRecord},
+    accounts::{self, TokenRecord},
+    api::NewToken,
     audit::Action,
     units,
     usage::Resource,
 };
-use serde::Deserialize;
 
 use crate::{
     audit::AuditLog, auth::identity::Identity, error::ApiError, index::mirror::Mirror, usage::Budgets,
@@ -20,16 +20,6 @@ use crate::{
 const MAX_MAKERS: usize = 8;
 /// The longest name of a token, in bytes.
 const MAX_NAME_BYTES: usize = 200;
-
-/// What a new token is to be.
-#[derive(Deserialize)]
-pub(crate) struct Wishes {
-    #[serde(default)]
-    pub(crate) name: String,
-    pub(crate) scopes: Option<Vec<Scope>>,
-    /// Such as `90d`; absent means it does not expire, or with the token that makes it.
-    pub(crate) expires_in: Option<String>,
-}
 
 /// Makes, lists and revokes API tokens.
 pub(crate) struct ApiTokens {
@@ -44,7 +34,7 @@ impl ApiTokens {
     pub(crate) async fn make_token(
         &self,
         caller: &Identity,
-        wishes: Wishes,
+        wishes: NewToken,
     ) -> Result<(TokenRecord, Secret), ApiError> {
         if wishes.name.len() > MAX_NAME_BYTES {
             return Err(ApiError::BadRequest(format!("name: longer than {MAX_NAME_BYTES} bytes")));
@@ -59,7 +49,7 @@ impl ApiTokens {
         let id = TokenId::new();
         self.budgets.reserve(caller.user.id, id, Resource::Tokens, 1).await?;
         let accounts = &self.ledger.accounts;
-        let new = NewToken {
+        let new = accounts::NewToken {
             id,
             user: caller.user.id,
             name: &wishes.name,

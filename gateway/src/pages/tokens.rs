@@ -9,7 +9,10 @@ use axum::{
 };
 use http::{HeaderMap, StatusCode};
 use jiff::Timestamp;
-use jobs::accounts::{ALL_SCOPES, Scope, TokenRecord};
+use jobs::{
+    accounts::{ALL_SCOPES, Scope, TokenRecord},
+    api::NewToken,
+};
 
 use crate::{
     auth::{
@@ -156,7 +159,7 @@ pub(crate) async fn show(
 
 /// What the fields of the form wish for. A box that is not ticked is not sent, so none at all is a
 /// mistake, not a wish for everything.
-fn wishes(fields: &[(String, String)]) -> Result<Wishes, ApiError> {
+fn wishes(fields: &[(String, String)]) -> Result<NewToken, ApiError> {
     let of =
         |name: &'static str| fields.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.trim());
     let known = |word: &str| {
@@ -169,7 +172,7 @@ fn wishes(fields: &[(String, String)]) -> Result<Wishes, ApiError> {
     }
     let name = of("name").next().unwrap_or_default().to_owned();
     let expires_in = of("expires_in").next().filter(|life| !life.is_empty()).map(str::to_owned);
-    Ok(Wishes { name, scopes: Some(scopes), expires_in })
+    Ok(NewToken { name, scopes: Some(scopes), expires_in })
 }
 
 /// `POST /tokens`: the page with the new token on it, this once.
@@ -216,7 +219,7 @@ pub(crate) async fn revoke(
 mod tests {
     use super::*;
 
-    fn wished(fields: &[(&str, &str)]) -> Result<Wishes, String> {
+    fn wished(fields: &[(&str, &str)]) -> Result<NewToken, String> {
         let fields: Vec<_> =
             fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         wishes(&fields).map_err(|error| error.to_string())
