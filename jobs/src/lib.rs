@@ -2,8 +2,9 @@
 //!
 //! This crate owns the vocabulary (ids, manifest, record, outcome) and everything that is stored
 //! in NATS JetStream: names of streams and buckets, and submit, claim and finish as
-//! compare-and-set. Forges, their URLs, refs and events are types here; it sends no request to any, and knows
-//! nothing of HTTP or Docker.
+//! compare-and-set. Forges, their URLs, refs and events are types here, and so are requests and answers of the
+//! REST API (the feature `api`), because gateways and their clients share them. It sends no request to any
+//! forge, and knows nothing of HTTP or Docker.
 
 pub mod accounts;
 pub mod active_owners;

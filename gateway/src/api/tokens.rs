@@ -16,7 +16,7 @@ use crate::{
     api::view::{List, TokenView},
     auth::{
         rights::{AnyScope, Caller},
-        tokens::{ApiTokens, NewToken},
+        tokens::ApiTokens,
     },
     error::ApiError,
     extract::Wanted,

@@ -18,7 +18,7 @@ use crate::{
     auth::{
         identity::Identity,
         rights::{AnyScope, SessionCaller},
-        tokens::{ApiTokens, Wishes},
+        tokens::ApiTokens,
     },
     crypto::keyring::Keyring,
     error::ApiError,
