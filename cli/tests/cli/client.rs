@@ -2,8 +2,11 @@
 
 use std::process::Output;
 
-use crate::common::{gitfaas, stderr, stdout};
-use serde_json::json;
+use crate::{
+    common::{gitfaas, stderr, stdout},
+    samples,
+};
+use serde_json::{Value, json};
 use wiremock::matchers::{body_json, header, method, path, query_param};
 use wiremock::{Mock, MockServer, ResponseTemplate};
 
@@ -34,9 +37,9 @@ fn events(body: String) -> ResponseTemplate {
 async fn submit_and_wait_shows_the_log_once_although_the_connection_breaks() {
     let server = MockServer::start().await;
     let at = |tail: &str| format!("/api/v1/jobs/{ID}{tail}");
-    let pending = json!({"id": ID, "state": "pending", "url": "https://example.com/r.git"});
-    let over = json!({"id": ID, "state": "error", "cause": "exit", "exit_code": 3, "message": "exit code 3",
-                      "url": "https://example.com/r.git", "result_bytes": 4});
+    let pending: Value = samples::job(json!({"id": ID, "state": "pending"}));
+    let over = samples::job(json!({"id": ID, "state": "error", "cause": "exit", "exit_code": 3,
+                                   "message": "exit code 3", "result_bytes": 4}));
     let call = json!({"repo": "https://example.com/r.git", "ref": "main", "args": ["7"], "name": "n"});
     Mock::given(method("POST"))
         .and(path("/api/v1/jobs"))
@@ -101,7 +104,7 @@ async fn a_refusal_is_a_sentence() {
 async fn a_list_follows_the_cursor() {
     let server = MockServer::start().await;
     let page = |state: &str, next: Option<&str>| {
-        let job = json!({"id": ID, "state": state, "url": "https://example.com/r.git", "timings_ms": {}});
+        let job: Value = samples::job(json!({"id": ID, "state": state}));
         ResponseTemplate::new(200).set_body_json(json!({"items": [job], "next": next}))
     };
     Mock::given(wiremock::matchers::query_param("cursor", "c1"))
@@ -127,6 +130,7 @@ async fn a_token_is_read_from_standard_input_and_what_became_of_the_webhook_is_s
     let server = MockServer::start().await;
     let repo = |webhook: serde_json::Value| {
         let repo = json!({"id": ID, "webhook_url": "http://localhost/1", "secret": "s", "webhook": webhook});
+        let repo: Value = samples::repo(repo);
         ResponseTemplate::new(201).set_body_json(repo)
     };
     let url = "https://example.com/r.git";
@@ -169,8 +173,9 @@ async fn a_token_is_read_from_standard_input_and_what_became_of_the_webhook_is_s
 #[tokio::test]
 async fn a_registration_prints_what_the_forge_is_to_be_told() {
     let server = MockServer::start().await;
-    let repo =
-        json!({"id": ID, "webhook_url": "http://localhost/webhooks/1", "secret": "s3cret", "url": "u"});
+    let repo: Value = samples::repo(
+        json!({"id": ID, "webhook_url": "http://localhost/webhooks/1", "secret": "s3cret", "url": "u"}),
+    );
     Mock::given(method("POST"))
         .and(path("/api/v1/repos"))
         .and(body_json(json!({"url": "https://example.com/r.git", "branches": ["main", "!wip/*"]})))
@@ -201,13 +206,13 @@ async fn a_token_that_the_forge_refuses_registers_nothing_unless_it_is_forced() 
         .respond_with(ResponseTemplate::new(422).set_body_json(refused))
         .mount(&server)
         .await;
-    let repo = json!({
+    let repo: Value = samples::repo(json!({
         "id": ID, "webhook_url": "http://localhost/1", "secret": "s", "webhook": {"error": "401"},
         "posts": false, "posts_reason": "the forge does not take the token: 401",
         "problems": [{"about": "token", "message": "the forge does not take the token",
                       "since": "2026-01-02T03:04:05Z", "fix": "give a new one"}],
         "also_registered": [{"posts": true}],
-    });
+    }));
     Mock::given(body_json(json!({"url": url, "token": "t0ken"})))
         .respond_with(ResponseTemplate::new(201).set_body_json(repo))
         .mount(&server)
@@ -234,7 +239,7 @@ async fn a_token_that_the_forge_refuses_registers_nothing_unless_it_is_forced() 
 async fn a_repository_is_shown_changed_and_removed_once_its_jobs_are_over() {
     let server = MockServer::start().await;
     let at = format!("/api/v1/repos/{ID}");
-    let repo = json!({"id": ID, "url": "https://example.com/r.git", "forge": "gitea", "posts": true});
+    let repo: Value = samples::repo(json!({"id": ID, "forge": "gitea", "posts": true}));
     Mock::given(method("GET"))
         .and(path(&at))
         .respond_with(ResponseTemplate::new(200).set_body_json(&repo))
@@ -256,10 +261,15 @@ async fn a_repository_is_shown_changed_and_removed_once_its_jobs_are_over() {
         .mount(&server)
         .await;
     let shown = client(&server, &["repo", "show", ID]).await;
-    let lines = format!("id     {ID}\nurl    https://example.com/r.git\nforge  gitea\nposts  yes\n");
+    let lines = format!(
+        "id             {ID}\nurl            https://example.com/r.git\nforge          gitea\n\
+         forks          approve\nlabel          default\nlinks          key\nposts          yes\n\
+         skip_ci        status\npull_requests  run\n\
+         webhook_url    https://faas.example.com/webhooks/0198c9f4\n"
+    );
     assert_eq!(stdout(&shown), lines, "{}", stderr(&shown));
     let set = client(&server, &["repo", "set", ID, "--skip-ci", "silent", "--webhook"]).await;
-    assert!(stdout(&set).contains("skip_ci  silent\n"), "{}", stdout(&set));
+    assert!(stdout(&set).contains("skip_ci        silent\n"), "{}", stdout(&set));
     assert_eq!(stderr(&set), "the webhook was made at the forge\n");
     let nothing = client(&server, &["repo", "set", ID]).await;
     assert_eq!(nothing.status.code(), Some(2), "{}", stderr(&nothing));
@@ -277,7 +287,8 @@ async fn deliveries_are_listed_replayed_and_approved() {
     let sha = "1f1ee58e3067678d3752dd5f6f3abb936325fbb8";
     let id = "f382f1de".repeat(8);
     let held = json!({"id": id, "repo": ID, "event": "pull_request", "ref": "refs/pull/5/head", "sha": sha,
-                      "verdict": "held", "received_at": "2026-01-02T03:04:05Z", "jobs": []});
+                      "verdict": "held"});
+    let held: Value = samples::delivery(held);
     let unsigned = json!([{"at": "2026-01-02T03:04:05.678Z", "hook": ID, "reason": "wrong signature"}]);
     Mock::given(method("GET"))
         .and(path("/api/v1/deliveries"))
@@ -307,7 +318,8 @@ async fn what_is_approved_is_the_commit_that_is_shown() {
     let sha = "1f1ee58e3067678d3752dd5f6f3abb936325fbb8";
     let id = "f382f1de".repeat(8);
     let held = json!({"id": id, "repo": ID, "event": "pull_request", "ref": "refs/pull/5/head", "sha": sha,
-                      "verdict": "held", "received_at": "2026-01-02T03:04:05Z", "jobs": []});
+                      "verdict": "held"});
+    let held: Value = samples::delivery(held);
     Mock::given(method("GET"))
         .and(path("/api/v1/deliveries"))
         .respond_with(ResponseTemplate::new(200).set_body_json(json!({"items": [held]})))
@@ -320,12 +332,10 @@ async fn what_is_approved_is_the_commit_that_is_shown() {
         .await;
     Mock::given(method("GET"))
         .and(path(format!("/api/v1/repos/{ID}")))
-        .respond_with(
-            ResponseTemplate::new(200).set_body_json(json!({"id": ID, "url": "https://example.com/r.git"})),
-        )
+        .respond_with(ResponseTemplate::new(200).set_body_json(samples::repo::<Value>(json!({"id": ID}))))
         .mount(&server)
         .await;
-    let accepted = json!({"id": id, "verdict": "accepted", "jobs": [ID]});
+    let accepted: Value = samples::delivery(json!({"id": id, "verdict": "accepted", "jobs": [ID]}));
     Mock::given(method("POST"))
         .and(path(format!("/api/v1/deliveries/{id}/approve")))
         .and(body_json(json!({"sha": sha})))

@@ -55,7 +55,7 @@ async fn gateway(expires_in_s: i64) -> MockServer {
         .mount(&server)
         .await;
     for token in ["one", "two"] {
-        let who = json!({ "id": "u", "email": "ada@example.com", "admin": false, "scopes": [], "by": token });
+        let who = json!({ "id": crate::samples::ID, "email": "ada@example.com", "admin": false, "scopes": [], "by": token });
         Mock::given(method("GET"))
             .and(path("/api/v1/whoami"))
             .and(header("authorization", format!("Bearer {token}")))

@@ -5,6 +5,8 @@ mod client;
 mod command_line;
 mod common;
 mod login;
+#[path = "../../src/samples.rs"]
+mod samples;
 mod secret;
 mod token;
 mod up;

@@ -89,7 +89,8 @@ async fn token(server: &MockServer, args: &[&str]) -> Output {
 #[tokio::test]
 async fn a_further_token_is_asked_for_with_ones_own_and_printed_alone() {
     let server = MockServer::start().await;
-    let made = json!({"id": ID, "name": "ci", "scopes": ["jobs:read"], "token": "gft_new"});
+    let made = json!({"id": ID, "name": "ci", "scopes": ["jobs:read"], "created_at": "2026-01-02T03:04:05Z",
+                      "token": "gft_new"});
     let wishes = [
         json!({"name": "ci", "scopes": ["jobs:read", "jobs:write"], "expires_in": "90d"}),
         json!({"name": "command line"}),
