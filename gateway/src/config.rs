@@ -21,7 +21,6 @@ use url::Url;
 pub use crate::repos::settings::{App, Github};
 use crate::{http::rate_limit, login::settings, repos::installation::app_key, usage};
 
-
 /// Everything a gateway is told.
 #[derive(Debug, Clone)]
 pub struct Config {

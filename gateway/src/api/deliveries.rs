@@ -20,7 +20,7 @@ use serde::Deserialize;
 use crate::{
     api::{jobs::PAGE, view},
     auth::rights::{Caller, JobsRead, JobsWrite, Reader},
-    deliveries::{Deliveries, rejected::Refused},
+    deliveries::Deliveries,
     error::ApiError,
     extract::{Query, Wanted},
     index::DeliveryFilter,

@@ -13,9 +13,13 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-use jiff::Timestamp;
-use jobs::{api::{self, OpenEnum}, Secret, SecretEvent, audit::Action, bucket::Entry};
-use serde::{Deserialize, Serialize};
+use jobs::{
+    Secret, SecretEvent,
+    api::{self, OpenEnum},
+    audit::Action,
+    bucket::Entry,
+};
+use serde::Deserialize;
 
 use crate::{
     api::view::List,

@@ -12,6 +12,8 @@ use axum::{
 };
 use http::StatusCode;
 
+use jobs::api::NewToken;
+
 use crate::{
     api::view::{List, TokenView},
     auth::{

@@ -5,7 +5,7 @@ use std::{borrow::Cow, time::Duration};
 use jiff::Timestamp;
 use jobs::{Job, LogSource, bucket::Entry, units::show_duration};
 
-use crate::repos::reports_status::StatusView;
+use jobs::api::JobStatus;
 
 /// A job as a page shows it.
 pub(super) struct Shown {
@@ -74,7 +74,7 @@ impl Shown {
     }
 
     /// The same with what became of its status at the forge.
-    pub(super) fn with_status(self, status: Option<&StatusView>) -> Self {
+    pub(super) fn with_status(self, status: Option<&JobStatus>) -> Self {
         let Some(status) = status else { return self };
         let status_fix = status.fix.clone().unwrap_or_default();
         Self { status: status_line(status), status_fix, ..self }
@@ -82,7 +82,7 @@ impl Shown {
 }
 
 /// Such as `gitfaas/push: refused since 2026-01-31 12:00:00 UTC: the token may not push there`.
-fn status_line(status: &StatusView) -> String {
+fn status_line(status: &JobStatus) -> String {
     let since = status.since.map(|since| format!(" since {}", second(since))).unwrap_or_default();
     let reason = status.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     format!("{}: {}{since}{reason}", status.context, status.state)
@@ -144,19 +144,19 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
-    use crate::repos::reports_status::StatusWord;
+    use jobs::api::StatusState;
 
-    fn status(state: StatusWord, reason: Option<&str>, since: Option<&str>) -> StatusView {
+    fn status(state: StatusState, reason: Option<&str>, since: Option<&str>) -> JobStatus {
         let since = since.map(|since| since.parse().unwrap());
         let reason = reason.map(str::to_owned);
-        StatusView { context: "gitfaas/push".to_owned(), state: state.into(), reason, since, fix: None }
+        JobStatus { context: "gitfaas/push".to_owned(), state: state.into(), reason, since, fix: None }
     }
 
-    #[test_case(StatusWord::Posted, None, None => "gitfaas/push: posted")]
-    #[test_case(StatusWord::Waiting, None, Some("2026-01-31T12:00:00.5Z") => "gitfaas/push: waiting since 2026-01-31 12:00:00 UTC")]
-    #[test_case(StatusWord::Refused, Some("403"), Some("2026-01-31T12:00:00Z") => "gitfaas/push: refused since 2026-01-31 12:00:00 UTC: 403")]
-    #[test_case(StatusWord::Silent, Some("there is no token"), None => "gitfaas/push: silent: there is no token")]
-    fn what_became_of_a_status(state: StatusWord, reason: Option<&str>, since: Option<&str>) -> String {
+    #[test_case(StatusState::Posted, None, None => "gitfaas/push: posted")]
+    #[test_case(StatusState::Waiting, None, Some("2026-01-31T12:00:00.5Z") => "gitfaas/push: waiting since 2026-01-31 12:00:00 UTC")]
+    #[test_case(StatusState::Refused, Some("403"), Some("2026-01-31T12:00:00Z") => "gitfaas/push: refused since 2026-01-31 12:00:00 UTC: 403")]
+    #[test_case(StatusState::Silent, Some("there is no token"), None => "gitfaas/push: silent: there is no token")]
+    fn what_became_of_a_status(state: StatusState, reason: Option<&str>, since: Option<&str>) -> String {
         let status = status(state, reason, since);
         let on_the_wire = serde_json::to_value(&status).unwrap();
         assert_eq!(on_the_wire["state"], state.as_str());

@@ -16,9 +16,8 @@ use jobs::{
     sessions::Refreshed,
 };
 
-use super::answer::granted;
 use crate::{
-    api::sign_in::answer::Granted,
+    api::sign_in::answer::granted,
     audit::AuditLog,
     auth::{
         identity::Access,

@@ -1,7 +1,5 @@
 //! How records become what `/api/v1` shows ([`jobs::api`]).
 
-use crate::repos::reports_status::StatusView;
-
 mod delivery;
 mod repository;
 
