@@ -15,6 +15,7 @@ use crate::{
         sign_in, tokens, usage, webhooks,
     },
     auth::rights::Right,
+    html::form::FormRight,
     http::layers::{Edge, layered},
     pages,
     state::Gateway,
@@ -33,6 +34,15 @@ impl Route {
     where
         H: Handler<T, Gateway>,
         T: BeginsWithRight + 'static,
+    {
+        Self::public(method, path, handler)
+    }
+
+    /// A form of a page, whose last argument says who may send it: it reads the body.
+    fn form<H, T>(method: Method, path: &'static str, handler: H) -> Self
+    where
+        H: Handler<T, Gateway>,
+        T: EndsWithRight + 'static,
     {
         Self::public(method, path, handler)
     }
@@ -60,6 +70,17 @@ macro_rules! begin_with_right {
 }
 
 begin_with_right! { () (A) (A B) (A B C) (A B C D) (A B C D E) (A B C D E F) (A B C D E F G) }
+
+/// The arguments of a handler of which the last is a [`FormRight`].
+trait EndsWithRight {}
+
+macro_rules! end_with_right {
+    ($(($($before:ident)*))*) => {
+        $(impl<How, $($before,)* R: FormRight> EndsWithRight for (How, $($before,)* R,) {})*
+    };
+}
+
+end_with_right! { (A) (A B) (A B C) (A B C D) }
 
 /// Every route there is. `openapi.json` describes those below `/api/v1` and the published interface;
 /// a test holds the two together.
@@ -113,16 +134,16 @@ pub(crate) fn routes() -> Vec<Route> {
         Route::public(Method::GET, "/metrics", metrics::metrics),
         Route::of(Method::GET, "/", pages::home),
         Route::of(Method::GET, "/jobs/{id}", pages::job),
-        Route::of(Method::POST, "/jobs/{id}/cancel", pages::cancel),
-        Route::of(Method::POST, "/jobs/{id}/rerun", pages::rerun),
+        Route::form(Method::POST, "/jobs/{id}/cancel", pages::cancel),
+        Route::form(Method::POST, "/jobs/{id}/rerun", pages::rerun),
         Route::of(Method::GET, "/deliveries/{id}", pages::delivery::show),
-        Route::of(Method::POST, "/deliveries/{id}/approve", pages::delivery::approve),
+        Route::form(Method::POST, "/deliveries/{id}/approve", pages::delivery::approve),
         Route::of(Method::GET, "/tokens", pages::tokens::show),
-        Route::of(Method::POST, "/tokens", pages::tokens::make),
-        Route::of(Method::POST, "/tokens/{id}/revoke", pages::tokens::revoke),
+        Route::form(Method::POST, "/tokens", pages::tokens::make),
+        Route::form(Method::POST, "/tokens/{id}/revoke", pages::tokens::revoke),
         Route::of(Method::GET, "/device", sign_in::device_page::show),
-        Route::of(Method::POST, "/device", sign_in::device_page::answer),
-        Route::of(Method::POST, "/link", sign_in::link::link),
+        Route::form(Method::POST, "/device", sign_in::device_page::answer),
+        Route::form(Method::POST, "/link", sign_in::link::link),
         Route::public(Method::POST, "/login", pages::login),
         Route::public(Method::POST, "/logout", pages::logout),
         Route::public(Method::GET, "/assets/{name}", pages::asset),

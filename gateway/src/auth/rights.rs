@@ -52,7 +52,8 @@ scopes! {
     Repos = Some(Scope::Repos);
 }
 
-fn with_scope<S: Needs>(identity: Identity) -> Result<Identity, ApiError> {
+/// The identity, if its token has the scope.
+pub(crate) fn with_scope<S: Needs>(identity: Identity) -> Result<Identity, ApiError> {
     if let Some(scope) = S::SCOPE {
         identity.needs(scope)?;
     }

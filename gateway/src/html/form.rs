@@ -3,16 +3,109 @@
 //! A browser sends the session's cookie with whatever another site makes it send; so every write
 //! carries the session's word, which that site cannot know.
 
-use http::HeaderMap;
-use serde::Deserialize;
+use std::{marker::PhantomData, ops::Deref, sync::Arc};
 
-use crate::{crypto::keyring::Keyring, error::ApiError, http::credentials::session};
+use axum::{
+    body::Body,
+    extract::{FromRef, FromRequest},
+    response::{IntoResponse as _, Response},
+};
+use http::{HeaderMap, Request};
+use serde::{Deserialize, de::DeserializeOwned};
+
+use crate::{
+    auth::{
+        identity::{Access, Identity},
+        rights::{Needs, with_scope},
+    },
+    crypto::keyring::Keyring,
+    error::ApiError,
+    extract::Form,
+    html::{PageError, on_page::page_of},
+    http::credentials::session,
+    login::{Login, return_path::or_home},
+};
+
+/// The fields of a form that changes something.
+pub(crate) trait FormFields: DeserializeOwned + Send + Sync {
+    /// The session's word.
+    fn word(&self) -> &str;
+
+    /// The page that the form is on; `asked` is the path that it was sent to.
+    fn page(&self, asked: &str) -> String {
+        page_of(asked)
+    }
+}
+
+/// What a right is that reads the body: a handler has it as its last argument.
+pub(crate) trait FormRight {}
+
+/// A form's fields, sent by whoever has the session whose word it carries, with the scope `S`.
+pub(crate) struct FormCaller<S, F> {
+    pub(crate) identity: Identity,
+    /// The session's cookie.
+    pub(crate) cookie: String,
+    pub(crate) fields: F,
+    scope: PhantomData<S>,
+}
+
+impl<S, F> FormRight for FormCaller<S, F> {}
+
+impl<S, F> Deref for FormCaller<S, F> {
+    type Target = Identity;
+
+    fn deref(&self) -> &Identity {
+        &self.identity
+    }
+}
+
+impl<S, F, State> FromRequest<State> for FormCaller<S, F>
+where
+    S: Needs,
+    F: FormFields,
+    State: Send + Sync,
+    Arc<Access>: FromRef<State>,
+    Arc<Keyring>: FromRef<State>,
+    Arc<Login>: FromRef<State>,
+{
+    type Rejection = Response;
+
+    async fn from_request(request: Request<Body>, state: &State) -> Result<Self, Response> {
+        let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
+        let Form(fields) = Form::<F>::from_request(request, state).await?;
+        let identified = async {
+            let cookie = checked(&Arc::<Keyring>::from_ref(state), &headers, fields.word())?;
+            let identity = Arc::<Access>::from_ref(state).bearer_of(&cookie).await?;
+            Ok((with_scope::<S>(identity)?, cookie))
+        };
+        match identified.await {
+            Ok((identity, cookie)) => Ok(Self { identity, cookie, fields, scope: PhantomData }),
+            Err(error) => {
+                let login = Arc::<Login>::from_ref(state);
+                Err(PageError::at(&login, or_home(&fields.page(&path)))(error).into_response())
+            }
+        }
+    }
+}
 
 /// Of every form that changes something.
 #[derive(Deserialize)]
 pub(crate) struct Word {
     #[serde(default)]
     pub(crate) form: String,
+}
+
+impl FormFields for Word {
+    fn word(&self) -> &str {
+        &self.form
+    }
+}
+
+/// Fields in the order in which the page has them: a box that is ticked twice is there twice.
+impl FormFields for Vec<(String, String)> {
+    fn word(&self) -> &str {
+        self.iter().find(|(name, _)| name == "form").map_or("", |(_, word)| word)
+    }
 }
 
 /// Whether the browser says that a page of ours sent this; old ones do not say.

@@ -45,7 +45,7 @@ where
 
 /// The page to which what was asked belongs: that of a job for its buttons. What comes from outside and is no id
 /// leads nowhere.
-fn page_of(asked: &str) -> String {
+pub(super) fn page_of(asked: &str) -> String {
     let path = asked.split('?').next().unwrap_or_default();
     let parts: Vec<&str> = path.split('/').skip(1).collect();
     match parts.as_slice() {

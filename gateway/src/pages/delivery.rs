@@ -3,13 +3,16 @@
 //! The form carries the commit that the page shows, and an approval names its commit: what runs is
 //! what was looked at, whatever came in between.
 
+use crate::html::form::FormCaller;
+use crate::html::form::FormFields;
+
 use askama::Template;
 use axum::{
     extract::{Path, State},
     response::{IntoResponse as _, Redirect, Response},
 };
 use hooks::Incoming;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use jobs::{CommitSha, Delivery, Verdict, accounts::Scope, bucket::Entry};
 use serde::Deserialize;
 
@@ -21,8 +24,7 @@ use crate::{
     },
     deliveries::approval::is_key,
     error::ApiError,
-    extract::Form,
-    html::{PageError, form::checked, html, on_page::OnPage},
+    html::{PageError, html, on_page::OnPage},
     pages::show::second,
     state::Gateway,
 };
@@ -168,6 +170,12 @@ pub(crate) struct Approval {
     sha: String,
 }
 
+impl FormFields for Approval {
+    fn word(&self) -> &str {
+        &self.form
+    }
+}
+
 impl Approval {
     fn commit(&self) -> Result<Option<CommitSha>, ApiError> {
         if self.sha.is_empty() {
@@ -181,22 +189,19 @@ impl Approval {
 
 /// `POST /deliveries/{id}/approve`: leads to the job, or back with a sentence that says why there is none.
 pub(crate) async fn approve(
-    caller: OnPage<SessionCaller<JobsWrite>>,
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    Form(approval): Form<Approval>,
+    form: FormCaller<JobsWrite, Approval>,
 ) -> Result<Response, PageError> {
     let approved = async {
-        let session = checked(&gateway.keys, &headers, &approval.form)?;
-        let held = gateway.deliveries.decidable(&caller, &id).await?;
-        let sha = approval.commit()?;
-        match gateway.deliveries.approve_for(&caller, held, sha.as_ref()).await {
+        let held = gateway.deliveries.decidable(&form, &id).await?;
+        let sha = form.fields.commit()?;
+        match gateway.deliveries.approve_for(&form, held, sha.as_ref()).await {
             Ok(done) => Ok(Redirect::to(&leads_to(&done)).into_response()),
             Err(error) => {
                 let (status, message) = error.into_page();
-                let now = gateway.deliveries.decidable(&caller, &id).await?;
-                page(&gateway, &session, &caller, &now, status, &message).await
+                let now = gateway.deliveries.decidable(&form, &id).await?;
+                page(&gateway, &form.cookie, &form, &now, status, &message).await
             }
         }
     };

@@ -3,27 +3,25 @@
 //! A browser sends the session's cookie with whatever another site makes it send; so every write
 //! carries the session's word, which that site cannot know.
 
+use crate::html::form::FormCaller;
+
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
 };
 use http::{HeaderMap, StatusCode, header};
 use jiff::SignedDuration;
-use jobs::{Job, accounts::TOKEN_PREFIX, audit::Action, bucket::Entry};
+use jobs::{accounts::TOKEN_PREFIX, audit::Action};
 use serde::Deserialize;
 
 use crate::{
-    auth::{
-        identity::Identity,
-        rights::{JobsWrite, SessionCaller},
-    },
+    auth::rights::JobsWrite,
     error::ApiError,
     extract::Form,
     html::{
         LoginPage, PageError,
         form::{Word, checked, is_from_here},
         html,
-        on_page::OnPage,
         sign_in::{browser_cookie, cookie_of},
     },
     login::return_path::or_home,
@@ -91,28 +89,15 @@ pub(crate) async fn logout(
     Ok(([(header::SET_COOKIE, gone)], Redirect::to("/")).into_response())
 }
 
-async fn own_job(
-    gateway: &Gateway,
-    caller: &Identity,
-    headers: &HeaderMap,
-    word: &Word,
-    id: &str,
-) -> Result<Entry<Job>, ApiError> {
-    checked(&gateway.keys, headers, &word.form)?;
-    gateway.access.own_job(caller, id).await
-}
-
 /// `POST /jobs/{id}/cancel`
 pub(crate) async fn cancel(
-    caller: OnPage<SessionCaller<JobsWrite>>,
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    Form(word): Form<Word>,
+    form: FormCaller<JobsWrite, Word>,
 ) -> Result<Redirect, PageError> {
     let cancelled = async {
-        let entry = own_job(&gateway, &caller, &headers, &word, &id).await?;
-        gateway.jobs.cancel_for(&caller, entry.value.id).await
+        let entry = gateway.access.own_job(&form, &id).await?;
+        gateway.jobs.cancel_for(&form, entry.value.id).await
     };
     let entry = cancelled.await.map_err(PageError::at(&gateway.login, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))
@@ -120,15 +105,13 @@ pub(crate) async fn cancel(
 
 /// `POST /jobs/{id}/rerun`
 pub(crate) async fn rerun(
-    caller: OnPage<SessionCaller<JobsWrite>>,
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    Form(word): Form<Word>,
+    form: FormCaller<JobsWrite, Word>,
 ) -> Result<Redirect, PageError> {
     let again = async {
-        let entry = own_job(&gateway, &caller, &headers, &word, &id).await?;
-        gateway.jobs.rerun_for(&caller, &entry).await
+        let entry = gateway.access.own_job(&form, &id).await?;
+        gateway.jobs.rerun_for(&form, &entry).await
     };
     let entry = again.await.map_err(PageError::at(&gateway.login, or_home(&format!("/jobs/{id}"))))?;
     Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))

@@ -1,5 +1,7 @@
 //! `/tokens`: one's API tokens, a form that makes one, and a button that ends each.
 
+use crate::html::form::FormCaller;
+
 use std::sync::Arc;
 
 use askama::Template;
@@ -7,7 +9,7 @@ use axum::{
     extract::{Path, State},
     response::{Redirect, Response},
 };
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use jiff::Timestamp;
 use jobs::{
     accounts::{ALL_SCOPES, Scope, TokenRecord},
@@ -20,15 +22,8 @@ use crate::{
         rights::{AnyScope, SessionCaller},
         tokens::ApiTokens,
     },
-    crypto::keyring::Keyring,
     error::ApiError,
-    extract::Form,
-    html::{
-        PageError,
-        form::{Word, checked},
-        html,
-        on_page::OnPage,
-    },
+    html::{PageError, form::Word, html, on_page::OnPage},
     login::Login,
     state::Gateway,
 };
@@ -177,40 +172,27 @@ fn wishes(fields: &[(String, String)]) -> Result<NewToken, ApiError> {
 
 /// `POST /tokens`: the page with the new token on it, this once.
 pub(crate) async fn make(
-    caller: OnPage<SessionCaller<AnyScope>>,
     State(gateway): State<Gateway>,
-    headers: HeaderMap,
-    Form(fields): Form<Vec<(String, String)>>,
-) -> Result<Response, PageError> {
-    let made = async {
-        let word = fields.iter().find(|(key, _)| key == "form").map_or("", |(_, word)| word);
-        let session = checked(&gateway.keys, &headers, word)?;
-        let made = async { gateway.api_tokens.make_token(&caller, wishes(&fields)?).await };
-        Ok(match made.await {
-            Ok((_, text)) => page(&gateway, &session, &caller, StatusCode::CREATED, "", Some(text.expose())),
-            Err(error) => {
-                let (status, message) = error.into_page();
-                page(&gateway, &session, &caller, status, &message, None)
-            }
-        })
-    };
-    made.await.map_err(PageError::at(&gateway.login, "/tokens"))
+    form: FormCaller<AnyScope, Vec<(String, String)>>,
+) -> Response {
+    let made = async { gateway.api_tokens.make_token(&form, wishes(&form.fields)?).await };
+    match made.await {
+        Ok((_, text)) => page(&gateway, &form.cookie, &form, StatusCode::CREATED, "", Some(text.expose())),
+        Err(error) => {
+            let (status, message) = error.into_page();
+            page(&gateway, &form.cookie, &form, status, &message, None)
+        }
+    }
 }
 
 /// `POST /tokens/{id}/revoke`
 pub(crate) async fn revoke(
-    caller: OnPage<SessionCaller<AnyScope>>,
     State(api_tokens): State<Arc<ApiTokens>>,
-    State(keys): State<Arc<Keyring>>,
     State(login): State<Arc<Login>>,
     Path(id): Path<String>,
-    headers: HeaderMap,
-    Form(word): Form<Word>,
+    form: FormCaller<AnyScope, Word>,
 ) -> Result<Redirect, PageError> {
-    let revoked = async {
-        checked(&keys, &headers, &word.form)?;
-        api_tokens.revoke_token(&caller, &id).await
-    };
+    let revoked = api_tokens.revoke_token(&form, &id);
     revoked.await.map_err(PageError::at(&login, "/tokens"))?;
     Ok(Redirect::to("/tokens"))
 }

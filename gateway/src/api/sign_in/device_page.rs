@@ -1,12 +1,15 @@
 //! The person's side: `/device`, where somebody who is signed in says yes or no to a code.
 
+use crate::html::form::FormCaller;
+use crate::html::form::FormFields;
+
 use std::sync::Arc;
 
 use axum::{
     extract::State,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use jobs::accounts::ALL_SCOPES;
 use serde::Deserialize;
 
@@ -14,8 +17,8 @@ use crate::{
     api::sign_in::device_grant::PROVIDER,
     auth::rights::{AnyScope, SessionCaller},
     crypto::keyring::Keyring,
-    extract::{Form, Query},
-    html::{PageError, form::checked, on_page::OnPage, sign_in, sign_in::DevicePage},
+    extract::Query,
+    html::{PageError, on_page::OnPage, sign_in, sign_in::DevicePage},
     http::rate_limit::Limits,
     login::{
         Login,
@@ -43,6 +46,16 @@ pub(crate) struct Said {
     form: String,
 }
 
+impl FormFields for Said {
+    fn word(&self) -> &str {
+        &self.form
+    }
+
+    fn page(&self, _: &str) -> String {
+        here(&self.user_code)
+    }
+}
+
 /// This page again, with the code where it is one.
 fn here(typed: &str) -> String {
     normal(typed).map_or_else(|| "/device".to_owned(), |code| format!("/device?user_code={code}"))
@@ -68,20 +81,18 @@ pub(crate) async fn show(
 
 /// `POST /device`
 pub(crate) async fn answer(
-    caller: OnPage<SessionCaller<AnyScope>>,
     State(keys): State<Arc<Keyring>>,
     State(limits): State<Arc<Limits>>,
     State(login): State<Arc<Login>>,
-    headers: HeaderMap,
-    Form(said): Form<Said>,
+    form: FormCaller<AnyScope, Said>,
 ) -> Result<Response, PageError> {
+    let (caller, said) = (&form.identity, &form.fields);
     let page = async {
-        let session = checked(&keys, &headers, &said.form)?;
         let devices = &login.devices;
         let again = |message| {
-            let form = keys.form(&session);
+            let word = keys.form(&form.cookie);
             let code = normal(&said.user_code).unwrap_or_default();
-            let page = DevicePage { email: &caller.user.email, code, form, message };
+            let page = DevicePage { email: &caller.user.email, code, form: word, message };
             sign_in::device(StatusCode::BAD_REQUEST, &page)
         };
         let Some(entry) = devices.waiting(&said.user_code).await? else {

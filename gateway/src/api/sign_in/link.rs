@@ -4,20 +4,19 @@
 //! that carries the session's word. The answer is a page that leads on and not a redirect, since our
 //! pages may send forms to ourselves only, and browsers hold a form's redirects to that.
 
+use crate::html::form::FormCaller;
+use crate::html::form::FormFields;
+
 use axum::{
     extract::State,
     response::{IntoResponse as _, Response},
 };
-use http::{HeaderMap, header};
+use http::header;
 use serde::Deserialize;
 
 use crate::{
-    auth::{
-        identity::Identity,
-        rights::{AnyScope, SessionCaller},
-    },
-    extract::Form,
-    html::{PageError, form::checked, on_page::OnPage, sign_in},
+    auth::{identity::Identity, rights::AnyScope},
+    html::{PageError, sign_in},
     login::{attempt::Attempt, error::LoginError, linking::may_link},
     state::Gateway,
 };
@@ -32,24 +31,22 @@ pub(crate) struct Wish {
     form: String,
 }
 
+impl FormFields for Wish {
+    fn word(&self) -> &str {
+        &self.form
+    }
+}
+
 /// `POST /link`
 pub(crate) async fn link(
-    caller: OnPage<SessionCaller<AnyScope>>,
     State(gateway): State<Gateway>,
-    headers: HeaderMap,
-    Form(wish): Form<Wish>,
+    form: FormCaller<AnyScope, Wish>,
 ) -> Result<Response, PageError> {
-    let begun = begun(&gateway, &caller, &headers, &wish).await;
+    let begun = begun(&gateway, &form, &form.fields).await;
     begun.map_err(|error| PageError::at(&gateway.login, "/")(error.into()))
 }
 
-async fn begun(
-    gateway: &Gateway,
-    caller: &Identity,
-    headers: &HeaderMap,
-    wish: &Wish,
-) -> Result<Response, LoginError> {
-    checked(&gateway.keys, headers, &wish.form)?;
+async fn begun(gateway: &Gateway, caller: &Identity, wish: &Wish) -> Result<Response, LoginError> {
     may_link(caller)?;
     let which = gateway.login.chosen(Some(&wish.provider))?;
     let attempt = Attempt::new(which, Some("/".to_owned()), Some(caller.user.id));
