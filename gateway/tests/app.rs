@@ -369,9 +369,11 @@ async fn an_event_that_was_left_half_taken_is_finished_by_whoever_meets_it() {
         jobs: Vec::new(),
         verdict: None,
         reason: None,
-        incoming: Some(serde_json::to_value(&incoming).unwrap()),
+        incoming: Some((&incoming).into()),
         received_at: None,
         replay_of: None,
+        plan: jobs::DeliveryPlan::default(),
+        approval: jobs::DeliveryApproval::default(),
         other: Map::new(),
     };
     service.ledger.deliveries.create(&Delivery::key("github", "1"), &entry).await.unwrap();

@@ -72,9 +72,11 @@ impl Pushed {
             jobs: vec![job],
             verdict: None,
             reason: None,
-            incoming: Some(serde_json::to_value(hooks::Incoming::Push(push)).unwrap()),
+            incoming: Some((&hooks::Incoming::Push(push)).into()),
             received_at: None,
             replay_of: None,
+            plan: jobs::DeliveryPlan::default(),
+            approval: jobs::DeliveryApproval::default(),
             other: Map::new(),
         };
         ledger.deliveries.create(&self.key(), &delivery).await.unwrap();

@@ -80,9 +80,11 @@ async fn what_a_crash_left_half_done_is_put_right() {
         jobs: vec![JobId::new()],
         verdict: None,
         reason: None,
-        incoming: Some(serde_json::to_value(&incoming).unwrap()),
+        incoming: Some((&incoming).into()),
         received_at: None,
         replay_of: None,
+        plan: jobs::DeliveryPlan::default(),
+        approval: jobs::DeliveryApproval::default(),
         other: Map::new(),
     };
     let mut changes = service.ledger.jobs.watch(0).await.unwrap();

@@ -182,7 +182,7 @@ async fn an_approval_that_was_left_half_done_is_finished_unless_a_newer_commit_c
     let died = async || {
         let approved = |now: &jobs::bucket::Entry<jobs::Delivery>| {
             let mut left = jobs::Delivery { verdict: None, jobs: vec![job], ..now.value.clone() };
-            left.other.insert("approved".to_owned(), json!({ "sha": "a".repeat(40) }));
+            left.approval.commit = Some(jobs::StoredJson::from_json(json!({ "sha": "a".repeat(40) })));
             Some(left)
         };
         at.service.ledger.deliveries.change(key, approved).await.unwrap();

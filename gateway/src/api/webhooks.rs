@@ -185,6 +185,11 @@ fn answer(gateway: &Gateway, taken: Taken) -> Result<Response, ApiError> {
     };
     let jobs = (!taken.jobs.is_empty()).then_some(taken.jobs);
     let verdict = taken.verdict.into();
-    let answer = DeliveryReceipt { delivery: taken.key, verdict, reason: taken.reason, jobs };
+    let answer = DeliveryReceipt {
+        delivery: taken.key,
+        verdict,
+        reason: taken.reason.map(|reason| reason.to_string()),
+        jobs,
+    };
     Ok((status, Json(answer)).into_response())
 }

@@ -6,10 +6,7 @@
 use hooks::Incoming;
 use jobs::{CommitSha, Delivery, Verdict, audit::Action, bucket::Entry};
 
-use crate::{
-    auth::identity::Identity, deliveries::Deliveries, error::ApiError,
-    repos::installation::events::APPROVED_BY,
-};
+use crate::{auth::identity::Identity, deliveries::Deliveries, error::ApiError};
 
 /// Whether this could be the id of a delivery.
 pub(crate) fn is_key(id: &str) -> bool {
@@ -40,9 +37,8 @@ impl Deliveries {
         delivery: Entry<Delivery>,
         sha: Option<&CommitSha>,
     ) -> Result<Entry<Delivery>, ApiError> {
-        let kept = delivery.value.incoming.clone().map(serde_json::from_value::<Incoming>);
-        match kept {
-            Some(Ok(Incoming::Installation(_) | Incoming::InstallationRepositories(_))) => {
+        match delivery.value.event() {
+            Some(Incoming::Installation(_) | Incoming::InstallationRepositories(_)) => {
                 if !caller.is_admin() {
                     return Err(ApiError::Forbidden("only an admin may accept an installation".to_owned()));
                 }
@@ -50,13 +46,10 @@ impl Deliveries {
                     return Err(ApiError::BadRequest("sha: an installation has no commit".to_owned()));
                 }
             }
-            Some(Ok(Incoming::PullRequest(pull))) => {
+            Some(Incoming::PullRequest(pull)) => {
                 return self.approve_pull(caller, delivery, &pull, sha).await;
             }
-            Some(Ok(
-                Incoming::Push(_) | Incoming::Ping | Incoming::Rerequested(_) | Incoming::Ignored(_),
-            ))
-            | Some(Err(_))
+            Some(Incoming::Push(_) | Incoming::Ping | Incoming::Rerequested(_) | Incoming::Ignored(_))
             | None => return Err(not_held()),
         }
         let approved = self.note_approval(caller, &delivery).await?;
@@ -77,7 +70,7 @@ impl Deliveries {
             received_at: delivery.value.received_at.or(Some(delivery.written_at)),
             ..delivery.value.clone()
         };
-        approved.other.insert(APPROVED_BY.to_owned(), caller.user.id.to_string().into());
+        approved.approval.installation = Some((&caller.user.id).into());
         self.ledger.deliveries.update(&delivery.key, &approved, delivery.revision).await?;
         tracing::info!(delivery = delivery.key, user = %caller.user.id, "a delivery was approved");
         let written = self.ledger.deliveries.get(&delivery.key).await?;

@@ -3,21 +3,13 @@
 //! The approval names a commit, and a newer one voids it: what runs is never what came after the look.
 
 use hooks::incoming::PullRequest;
-use jobs::{CommitSha, Delivery, JobId, Verdict, bucket::Entry};
-use serde_json::json;
+use jobs::{CommitApproval, CommitSha, Delivery, DeliveryReason, JobId, Verdict, bucket::Entry};
 
-use crate::{
-    auth::identity::Identity,
-    deliveries::{Deliveries, create_job::QUEUE_FULL, pull_request::VOID},
-    error::ApiError,
-};
-
-/// Field of an entry: which commit was approved, and by whom.
-const APPROVED: &str = "approved";
+use crate::{auth::identity::Identity, deliveries::Deliveries, error::ApiError};
 
 /// Whether this delivery was approved.
 pub(super) fn is_in(delivery: &Delivery) -> bool {
-    delivery.other.contains_key(APPROVED)
+    delivery.approval.commit.is_some()
 }
 
 impl Deliveries {
@@ -41,7 +33,7 @@ impl Deliveries {
             (Some(Verdict::Accepted | Verdict::Duplicate), true) => return Ok(entry),
             // Refused: the queue was full then.
             (Some(Verdict::Held), _) | (Some(Verdict::Refused) | None, true) => {}
-            (Some(Verdict::Ignored), true) => return conflict(VOID.to_owned()),
+            (Some(Verdict::Ignored), true) => return conflict(DeliveryReason::Outdated.to_string()),
             (
                 Some(Verdict::Accepted | Verdict::Duplicate | Verdict::Ignored | Verdict::Refused) | None,
                 false,
@@ -50,7 +42,10 @@ impl Deliveries {
         match self.newest(&pull.reference(), &repo).await? {
             Some(newest) if newest == *sha => {}
             Some(newest) => {
-                return conflict(format!("{VOID}: {newest}; approve the delivery that brought it"));
+                return conflict(format!(
+                    "{}: {newest}; approve the delivery that brought it",
+                    DeliveryReason::Outdated
+                ));
             }
             None => return conflict("the pull request was closed".to_owned()),
         }
@@ -64,8 +59,9 @@ impl Deliveries {
             };
             waits.then(|| {
                 let mut next = now.value.clone();
-                next.other.insert(APPROVED.to_owned(), json!({ "sha": sha, "by": caller.user.id }));
-                let reason = is_full.then(|| QUEUE_FULL.to_owned());
+                let approval = CommitApproval { sha: sha.clone(), by: caller.user.id };
+                next.approval.commit = Some((&approval).into());
+                let reason = is_full.then_some(DeliveryReason::QueueFull);
                 Delivery { verdict: None, jobs: vec![job], reason, ..next }
             })
         };
@@ -74,8 +70,10 @@ impl Deliveries {
         let done = self.finish_delivery(entry, Some(&repo)).await?;
         tracing::info!(delivery = done.key, user = %caller.user.id, %sha, "a pull request was approved");
         match done.value.verdict {
-            Some(Verdict::Ignored) => conflict(done.value.reason.unwrap_or_default()),
-            Some(Verdict::Refused) => Err(ApiError::TooMany(QUEUE_FULL.to_owned())),
+            Some(Verdict::Ignored) => {
+                conflict(done.value.reason.map(|reason| reason.to_string()).unwrap_or_default())
+            }
+            Some(Verdict::Refused) => Err(ApiError::TooMany(DeliveryReason::QueueFull.to_string())),
             Some(Verdict::Accepted | Verdict::Duplicate | Verdict::Held) | None => Ok(done),
         }
     }

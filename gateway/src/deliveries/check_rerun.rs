@@ -4,15 +4,16 @@
 //! stands for now, `commits` tells: the check that was clicked may show an older one.
 
 use hooks::incoming::Rerequested;
-use jobs::{CommitSha, Delivery, Job, JobId, Repo, Verdict, bucket::Entry, streams::commit_key};
+use jobs::{
+    CommitSha, Delivery, DeliveryReason, Job, JobId, Repo, StoredJson, Verdict, bucket::Entry,
+    streams::commit_key,
+};
 
 use crate::{
     deliveries::{Deliveries, create_job::Decided},
     error::ApiError,
 };
 
-/// Field of an entry: the jobs that its own jobs repeat, in the same order.
-const RERUNS: &str = "reruns";
 /// Every context that a check of ours has.
 const CONTEXTS: [&str; 3] = ["gitfaas/push", "gitfaas/tag", "gitfaas/pull-request"];
 
@@ -35,12 +36,11 @@ impl Deliveries {
         }
         if originals.is_empty() {
             delivery.verdict = Some(Verdict::Ignored);
-            delivery.reason = Some("there is no job of this commit".to_owned());
+            delivery.reason = Some(DeliveryReason::NoJobOfCommit);
             return Ok(());
         }
         delivery.jobs = originals.iter().map(|_| JobId::new()).collect();
-        let originals = serde_json::to_value(&originals).expect("ids are JSON");
-        delivery.other.insert(RERUNS.to_owned(), originals);
+        delivery.plan.reruns = Some((&originals).into());
         Ok(())
     }
 
@@ -68,19 +68,18 @@ impl Deliveries {
     }
 
     pub(super) async fn run_reruns(&self, delivery: &Delivery) -> Result<Decided, ApiError> {
-        let originals = delivery.other.get(RERUNS).cloned().unwrap_or_default();
-        let originals: Vec<JobId> = serde_json::from_value(originals).unwrap_or_default();
-        let mut all = Decided::because(Verdict::Ignored, "there is no job of this commit");
+        let originals = delivery.plan.reruns.as_ref().and_then(StoredJson::get).unwrap_or_default();
+        let mut all = Decided::because(Verdict::Ignored, DeliveryReason::NoJobOfCommit);
         for (id, original) in delivery.jobs.iter().zip(originals) {
             let Some(of) = self.ledger.job(original).await? else { continue };
             if let Err(ApiError::Forbidden(why)) = self.jobs.check_again(&of.value).await {
-                all.reason = Some(why);
+                all.reason = Some(why.into());
                 continue;
             }
             let new = match self.job_records.again(&of, *id).await {
                 Ok(new) => new,
                 Err(ApiError::Conflict(why)) => {
-                    all.reason = Some(why);
+                    all.reason = Some(why.into());
                     continue;
                 }
                 // It is not believed.

@@ -1,29 +1,26 @@
 //! The steps from a planned job to one that waits, the same for pushes, pull requests and reruns.
 
-use jobs::{Cause, Delivery, JobId, NewJob, Outcome, Repo, Verdict};
+use jobs::{Cause, Delivery, DeliveryReason, JobId, NewJob, Outcome, Repo, Verdict};
 
 use crate::{
-    deliveries::{Deliveries, ingest::RERUN_OF, ref_heads::Moved},
+    deliveries::{Deliveries, ref_heads::Moved},
     error::ApiError,
 };
-
-/// Why a delivery with a full queue makes no running job; noted before its record exists.
-pub(super) const QUEUE_FULL: &str = "the owner's queue is full";
 
 /// What the last step writes into the entry.
 pub(super) struct Decided {
     pub(super) verdict: Verdict,
-    pub(super) reason: Option<String>,
+    pub(super) reason: Option<DeliveryReason>,
     pub(super) jobs: Vec<JobId>,
 }
 
 impl Decided {
-    pub(super) fn because(verdict: Verdict, reason: &str) -> Self {
-        Self { verdict, reason: Some(reason.to_owned()), jobs: Vec::new() }
+    pub(super) fn because(verdict: Verdict, reason: DeliveryReason) -> Self {
+        Self { verdict, reason: Some(reason), jobs: Vec::new() }
     }
 
     pub(super) fn duplicate_of(job: JobId) -> Self {
-        Self { verdict: Verdict::Duplicate, reason: Some(format!("duplicate of {job}")), jobs: vec![job] }
+        Self { verdict: Verdict::Duplicate, reason: Some(DeliveryReason::DuplicateOf(job)), jobs: vec![job] }
     }
 }
 
@@ -36,10 +33,13 @@ impl Deliveries {
         moved: Option<(&Moved, &Repo)>,
     ) -> Result<Decided, ApiError> {
         let job = new.id;
-        let is_full = delivery.reason.as_deref() == Some(QUEUE_FULL);
+        let is_full = delivery.reason == Some(DeliveryReason::QueueFull);
         let recording = async {
             Ok::<_, ApiError>(match is_full {
-                true => self.ledger.record_ended(new, &Outcome::wished(Cause::Refused, QUEUE_FULL)).await?,
+                true => {
+                    let why = DeliveryReason::QueueFull.to_string();
+                    self.ledger.record_ended(new, &Outcome::wished(Cause::Refused, &why)).await?
+                }
                 false => self.ledger.record(new).await?,
             })
         };
@@ -55,7 +55,10 @@ impl Deliveries {
         if is_full {
             self.job_records.note(&entry);
             self.ledger.mark_status_dirty(&entry).await?;
-            return Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Refused, QUEUE_FULL) });
+            return Ok(Decided {
+                jobs: vec![job],
+                ..Decided::because(Verdict::Refused, DeliveryReason::QueueFull)
+            });
         }
         // A record that was there already may have been changed since.
         if let Some(entry) = self.job_records.believed(entry) {
@@ -67,5 +70,5 @@ impl Deliveries {
 
 /// The job that this delivery's job repeats, when it is a replay.
 pub(super) fn rerun_of(delivery: &Delivery) -> Option<JobId> {
-    delivery.other.get(RERUN_OF)?.as_str()?.parse().ok()
+    delivery.plan.rerun_of.as_ref()?.get()
 }

@@ -8,7 +8,7 @@
 
 use hooks::Incoming;
 use jobs::{
-    Delivery, JobId, Repo, Verdict,
+    Delivery, DeliveryApproval, DeliveryPlan, DeliveryReason, JobId, Repo, Verdict,
     audit::{Action, By, Log},
     bucket::{BucketError, Entry},
 };
@@ -20,17 +20,9 @@ pub(crate) use crate::deliveries::{
 };
 use crate::{
     audit::Doer,
-    deliveries::{
-        Deliveries,
-        create_job::{Decided, QUEUE_FULL},
-    },
+    deliveries::{Deliveries, create_job::Decided},
     error::ApiError,
 };
-
-/// Field of an entry: the job that a replay repeats.
-pub(super) const RERUN_OF: &str = "rerun_of";
-/// Field of an entry: the revision of the head that a made-up push was compared with.
-pub(super) const HEAD_REVISION: &str = "head_revision";
 
 /// A signed delivery, or a push that was made up for.
 pub(crate) struct Arrival {
@@ -50,7 +42,7 @@ pub(crate) struct Arrival {
 pub(crate) struct Taken {
     pub(crate) key: String,
     pub(crate) verdict: Verdict,
-    pub(crate) reason: Option<String>,
+    pub(crate) reason: Option<DeliveryReason>,
     pub(crate) jobs: Vec<JobId>,
     pub(crate) malformed: bool,
 }
@@ -79,13 +71,13 @@ impl Deliveries {
     /// Takes a signed delivery, once.
     pub(crate) async fn take(&self, arrival: Arrival, repo: Option<Repo>) -> Result<Taken, ApiError> {
         self.capacity.check_room()?;
-        let kept = match &arrival.incoming {
-            Ok(incoming) => Some(serde_json::to_value(incoming).expect("an event is JSON")),
-            Err(_) => None,
-        };
         let (judgement, malformed) = match &arrival.incoming {
             Ok(incoming) => (judge(repo.as_ref(), incoming, self.app_id()), false),
-            Err(why) => (Judgement::Refused(why.clone()), true),
+            Err(why) => (Judgement::Refused(why.as_str().into()), true),
+        };
+        let plan = DeliveryPlan {
+            head_revision: arrival.head_revision.map(|revision| (&revision).into()),
+            ..DeliveryPlan::default()
         };
         let mut delivery = Delivery {
             hook: arrival.hook,
@@ -96,14 +88,13 @@ impl Deliveries {
             jobs: Vec::new(),
             verdict: None,
             reason: None,
-            incoming: kept,
+            incoming: arrival.incoming.as_ref().ok().map(Into::into),
             received_at: None,
             replay_of: None,
+            plan,
+            approval: DeliveryApproval::default(),
             other: Map::new(),
         };
-        if let Some(revision) = arrival.head_revision {
-            delivery.other.insert(HEAD_REVISION.to_owned(), revision.into());
-        }
         self.plan(&mut delivery, judgement, arrival.incoming.as_ref().ok(), repo.as_ref()).await?;
         let planned = delivery.jobs.clone();
         let taken = self.enter_and_finish(delivery, arrival.digest, repo.as_ref()).await?;
@@ -153,8 +144,9 @@ impl Deliveries {
             .incoming
             .clone()
             .ok_or_else(|| ApiError::Conflict("nothing of it was kept".to_owned()))?;
-        let incoming: Incoming =
-            serde_json::from_value(kept.clone()).map_err(|error| ApiError::Internal(error.into()))?;
+        let incoming: Incoming = kept
+            .get()
+            .ok_or_else(|| ApiError::Internal(anyhow::anyhow!("the stored event is not understood")))?;
         let mut delivery = Delivery {
             delivery_id: format!("replay-{}", JobId::new()),
             jobs: Vec::new(),
@@ -164,20 +156,19 @@ impl Deliveries {
             received_at: None,
             replay_of: Some(of.key.clone()),
             owner: Some(repo.owner),
+            plan: DeliveryPlan { rerun_of: of.value.jobs.first().map(Into::into), ..DeliveryPlan::default() },
+            approval: DeliveryApproval::default(),
             other: Map::new(),
             ..of.value.clone()
         };
         let judgement = match judge(Some(repo), &incoming, self.app_id()) {
-            Judgement::Removed => Judgement::Ignored("the ref was removed".to_owned()),
+            Judgement::Removed => Judgement::Ignored(DeliveryReason::RefRemoved),
             other => other,
         };
         self.plan(&mut delivery, judgement, Some(&incoming), Some(repo)).await?;
         // Whoever asks for a replay is told, and nothing of it is stored.
-        if delivery.reason.as_deref() == Some(QUEUE_FULL) {
-            return Err(ApiError::TooMany(QUEUE_FULL.to_owned()));
-        }
-        if let Some(first) = of.value.jobs.first() {
-            delivery.other.insert(RERUN_OF.to_owned(), first.to_string().into());
+        if delivery.reason == Some(DeliveryReason::QueueFull) {
+            return Err(ApiError::TooMany(DeliveryReason::QueueFull.to_string()));
         }
         let key = Delivery::key(&delivery.hook, &delivery.delivery_id);
         self.ledger.deliveries.create(&key, &delivery).await?;
@@ -225,7 +216,7 @@ impl Deliveries {
             && !is_skipped
             && !self.jobs.reserve_all(repo.owner, &delivery.jobs).await?
         {
-            delivery.reason = Some(QUEUE_FULL.to_owned());
+            delivery.reason = Some(DeliveryReason::QueueFull);
         }
         Ok(())
     }
@@ -254,6 +245,8 @@ impl Deliveries {
             other.extend(delivery.other.clone());
             let again = Delivery {
                 received_at: found.value.received_at.or(Some(found.written_at)),
+                plan: delivery.plan.clone().or(&found.value.plan),
+                approval: delivery.approval.clone().or(&found.value.approval),
                 other,
                 ..delivery.clone()
             };
@@ -278,20 +271,21 @@ impl Deliveries {
         if entry.value.verdict.is_some() {
             return Ok(entry);
         }
-        let incoming = entry.value.incoming.clone().map(serde_json::from_value::<Incoming>);
-        let decided = match (incoming, repo) {
-            (Some(Ok(Incoming::Push(push))), Some(repo)) => self.run_push(&entry.value, &push, repo).await?,
-            (Some(Ok(Incoming::PullRequest(pull))), Some(repo)) => {
+        let decided = match (entry.value.event(), repo) {
+            (Some(Incoming::Push(push)), Some(repo)) => self.run_push(&entry.value, &push, repo).await?,
+            (Some(Incoming::PullRequest(pull)), Some(repo)) => {
                 self.run_pull(&entry.value, &pull, repo).await?
             }
-            (Some(Ok(event @ (Incoming::Installation(_) | Incoming::InstallationRepositories(_)))), None) => {
+            (Some(event @ (Incoming::Installation(_) | Incoming::InstallationRepositories(_))), None) => {
                 let (verdict, reason) = self.registrations.take_installation(&entry.value, &event).await?;
                 self.audit_installation(&event, verdict, &reason).await;
-                Decided::because(verdict, &reason)
+                Decided::because(verdict, reason.into())
             }
-            (Some(Ok(Incoming::Rerequested(_))), Some(_)) => self.run_reruns(&entry.value).await?,
+            (Some(Incoming::Rerequested(_)), Some(_)) => self.run_reruns(&entry.value).await?,
             // The registration was removed in between, or a newer gateway wrote this.
-            (Some(_) | None, _) => Decided::because(Verdict::Ignored, "the repository is not registered"),
+            (Some(_) | None, _) => {
+                Decided::because(Verdict::Ignored, DeliveryReason::RepositoryNotRegistered)
+            }
         };
         let with_verdict = |now: &Entry<Delivery>| {
             now.value.verdict.is_none().then(|| Delivery {

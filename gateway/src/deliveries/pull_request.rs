@@ -5,7 +5,7 @@
 //! one job, whatever the event that brought it: opened, no draft any more, or a redelivery.
 
 use hooks::incoming::{PullRequest, PullRequestAction};
-use jobs::{Delivery, JobId, NewJob, Repo, Trigger, Verdict};
+use jobs::{Delivery, DeliveryReason, JobId, NewJob, Repo, Trigger, Verdict};
 
 use crate::{
     deliveries::{
@@ -18,11 +18,6 @@ use crate::{
     },
     error::ApiError,
 };
-
-/// Why a pull request has no job yet.
-const HELD: &str = "a pull request from a fork waits for an owner's approval";
-/// Why it never will have one.
-pub(super) const VOID: &str = "a newer commit came before this one was approved";
 
 impl Deliveries {
     pub(super) async fn run_pull(
@@ -38,7 +33,7 @@ impl Deliveries {
         if pull.action == PullRequestAction::Closed {
             self.remove_ref(&moved.reference, repo).await?;
             self.show_void(repo, older.as_ref().unwrap_or(&moved.after)).await?;
-            return Ok(Decided::because(Verdict::Ignored, "the pull request was closed"));
+            return Ok(Decided::because(Verdict::Ignored, DeliveryReason::PullRequestClosed));
         }
         let Some(job) = delivery.jobs.first().copied() else {
             let held = self.hold(delivery, &moved, repo).await?;
@@ -54,7 +49,7 @@ impl Deliveries {
         if approved_run::is_in(delivery) && self.ledger.job(job).await?.is_none() {
             let newest = self.newest(&moved.reference, repo).await?;
             if newest.as_ref() != Some(&moved.after) {
-                return Ok(Decided::because(Verdict::Ignored, VOID));
+                return Ok(Decided::because(Verdict::Ignored, DeliveryReason::Outdated));
             }
         }
         if delivery.replay_of.is_none()
@@ -87,7 +82,7 @@ impl Deliveries {
                 return Ok(Decided::duplicate_of(earlier));
             }
         }
-        Ok(Decided::because(Verdict::Held, HELD))
+        Ok(Decided::because(Verdict::Held, DeliveryReason::AwaitsApproval))
     }
 }
 

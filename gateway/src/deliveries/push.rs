@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use hooks::{Forge, GitRef, Push};
 use jobs::{
-    CommitSha, Delivery, JobId, NewJob, Outcome, PullRequests, Repo, RepoEvent, Trigger, Verdict,
-    git_ref::merge_queue_target, streams::commit_key,
+    CommitSha, Delivery, DeliveryReason, JobId, NewJob, Outcome, PullRequests, Repo, RepoEvent, StoredJson,
+    Trigger, Verdict, git_ref::merge_queue_target, streams::commit_key,
 };
 
 use crate::{
@@ -13,7 +13,6 @@ use crate::{
         Deliveries,
         approval_status::PULL_REQUEST,
         create_job::{Decided, rerun_of},
-        ingest::HEAD_REVISION,
         ref_heads::Moved,
     },
     error::ApiError,
@@ -22,8 +21,6 @@ use crate::{
 
 /// The context of pushes to branches.
 pub(super) const PUSH: &str = "gitfaas/push";
-/// Why a job ended before it began.
-const SAYS_SO: &str = "the commit says so";
 
 impl Deliveries {
     pub(super) async fn run_push(
@@ -32,11 +29,11 @@ impl Deliveries {
         push: &Push,
         repo: &Repo,
     ) -> Result<Decided, ApiError> {
-        let over = delivery.other.get(HEAD_REVISION).and_then(serde_json::Value::as_u64);
+        let over = delivery.plan.head_revision.as_ref().and_then(StoredJson::get);
         let moved = Moved::of_push(push).map(|moved| Moved { over, ..moved });
         let (Some(moved), Some(job)) = (moved, delivery.jobs.first().copied()) else {
             self.remove_ref(push.reference.as_str(), repo).await?;
-            return Ok(Decided::because(Verdict::Ignored, "the ref was removed"));
+            return Ok(Decided::because(Verdict::Ignored, DeliveryReason::RefRemoved));
         };
         if delivery.replay_of.is_none()
             && let Some(earlier) = self.seen_before(&moved, repo, job).await?
@@ -60,11 +57,17 @@ impl Deliveries {
     /// A job that ends before it begins, because the commit says so; the older one of its ref goes on.
     async fn make_skipped(&self, new: NewJob, moved: &Moved, repo: &Repo) -> Result<Decided, ApiError> {
         let job = new.id;
-        let entry = self.ledger.record_ended(new, &Outcome::Skipped { why: SAYS_SO.to_owned() }).await?;
+        let entry = self
+            .ledger
+            .record_ended(new, &Outcome::Skipped { why: DeliveryReason::SkippedByCommit.to_string() })
+            .await?;
         self.job_records.note(&entry);
         self.move_head(moved, repo, None).await?;
         self.ledger.mark_status_dirty(&entry).await?;
-        Ok(Decided { jobs: vec![job], ..Decided::because(Verdict::Accepted, SAYS_SO) })
+        Ok(Decided {
+            jobs: vec![job],
+            ..Decided::because(Verdict::Accepted, DeliveryReason::SkippedByCommit)
+        })
     }
 
     /// The job of the same commit that may answer for one of the other event.

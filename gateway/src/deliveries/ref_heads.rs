@@ -206,11 +206,8 @@ impl Deliveries {
         delivery: &Delivery,
         repo: Option<&Repo>,
     ) -> Result<(), ApiError> {
-        let (Some(repo), Some(Verdict::Ignored), Some(kept)) = (repo, delivery.verdict, &delivery.incoming)
-        else {
-            return Ok(());
-        };
-        let Ok(Incoming::Push(push)) = serde_json::from_value(kept.clone()) else { return Ok(()) };
+        let (Some(repo), Some(Verdict::Ignored)) = (repo, delivery.verdict) else { return Ok(()) };
+        let Some(Incoming::Push(push)) = delivery.event() else { return Ok(()) };
         let Some(moved) = Moved::of_push(&push) else { return Ok(()) };
         let reading = async { Ok::<_, ApiError>(self.ledger.deliveries.get(key).await?) };
         let (entry, head) = tokio::try_join!(reading, self.head(&moved, repo))?;

@@ -1,6 +1,5 @@
 //! Replays.
 
-use hooks::Incoming;
 use jobs::{Delivery, JobId, bucket::Entry};
 
 use crate::{deliveries::Deliveries, error::ApiError, repos::installation::events::is_of_installation};
@@ -9,8 +8,7 @@ impl Deliveries {
     /// Does what an installation's event says once more, as a delivery of its own: GitHub may have been
     /// out of reach. Returns its key.
     pub(crate) async fn replay_installation(&self, of: &Entry<Delivery>) -> Result<String, ApiError> {
-        let kept = of.value.incoming.clone().map(serde_json::from_value::<Incoming>);
-        if !kept.is_some_and(|kept| kept.is_ok_and(|event| is_of_installation(&event))) {
+        if !of.value.event().is_some_and(|event| is_of_installation(&event)) {
             return Err(ApiError::NotFound("repository"));
         }
         let again = Delivery {

@@ -7,7 +7,7 @@ use hooks::{
     Incoming, Push,
     incoming::{PullRequest, PullRequestAction, Rerequested},
 };
-use jobs::{Forks, Repo, RepoEvent, SkipCi, Trigger};
+use jobs::{DeliveryReason, Forks, Repo, RepoEvent, SkipCi, Trigger};
 
 use crate::deliveries::{push::queue_target, routing::named};
 
@@ -15,9 +15,9 @@ use crate::deliveries::{push::queue_target, routing::named};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Judgement {
     /// Nothing to do, and why. A push that is filtered still moves its ref.
-    Ignored(String),
+    Ignored(DeliveryReason),
     /// Not ours, and why.
-    Refused(String),
+    Refused(DeliveryReason),
     /// A ref was removed, or a pull request closed.
     Removed,
     /// No job before an owner approves.
@@ -30,26 +30,22 @@ pub(crate) enum Judgement {
     Run(Trigger),
 }
 
-fn ignored(why: &str) -> Judgement {
-    Judgement::Ignored(why.to_owned())
-}
-
 /// What the registration says about an event. `app` is the configured GitHub App.
 pub(crate) fn judge(repo: Option<&Repo>, incoming: &Incoming, app: Option<u64>) -> Judgement {
     if let (Some(repository), Some(repo)) = (named(incoming), repo)
         && !is_of(repo, repository)
     {
-        return Judgement::Refused("the delivery names another repository".to_owned());
+        return Judgement::Refused(DeliveryReason::OtherRepository);
     }
-    let unknown = || ignored("the repository is not registered");
+    let unknown = || Judgement::Ignored(DeliveryReason::RepositoryNotRegistered);
     match incoming {
-        Incoming::Ping => ignored("ping"),
-        Incoming::Ignored(why) => ignored(why),
+        Incoming::Ping => Judgement::Ignored(DeliveryReason::Ping),
+        Incoming::Ignored(why) => Judgement::Ignored(why.as_str().into()),
         Incoming::Push(push) => repo.map_or_else(unknown, |repo| of_push(repo, push)),
         Incoming::PullRequest(pull) => repo.map_or_else(unknown, |repo| of_pull(repo, pull)),
         Incoming::Rerequested(asked) => repo.map_or_else(unknown, |_| of_rerequest(asked, app)),
         Incoming::Installation(_) | Incoming::InstallationRepositories(_) => match repo {
-            Some(_) => ignored("installations are told to the App's own hook"),
+            Some(_) => Judgement::Ignored(DeliveryReason::InstallationAtRepositoryHook),
             None => Judgement::Installation,
         },
     }
@@ -62,8 +58,8 @@ fn of_push(repo: &Repo, push: &Push) -> Judgement {
     if let Some(target) = queue_target(repo, push) {
         let makes_jobs = [RepoEvent::Push, RepoEvent::PullRequest].iter().any(|of| repo.events.contains(of));
         return match (makes_jobs, repo.branches.lets_through(target)) {
-            (false, _) => ignored("neither pushes to branches nor pull requests make jobs here"),
-            (true, false) => ignored("the branch that the merge queue is of is filtered"),
+            (false, _) => Judgement::Ignored(DeliveryReason::MergeQueueMakesNoJobs),
+            (true, false) => Judgement::Ignored(DeliveryReason::MergeQueueBranchFiltered),
             (true, true) => Judgement::Run(Trigger::PullRequest),
         };
     }
@@ -72,19 +68,19 @@ fn of_push(repo: &Repo, push: &Push) -> Judgement {
         None => (RepoEvent::Tag, Trigger::Tag),
     };
     if !repo.events.contains(&event) {
-        return ignored(match event {
-            RepoEvent::Tag => "pushes of tags make no jobs here",
-            RepoEvent::Push | RepoEvent::PullRequest => "pushes to branches make no jobs here",
+        return Judgement::Ignored(match event {
+            RepoEvent::Tag => DeliveryReason::TagsMakeNoJobs,
+            RepoEvent::Push | RepoEvent::PullRequest => DeliveryReason::BranchesMakeNoJobs,
         });
     }
     if push.reference.branch().is_some_and(|branch| !repo.branches.lets_through(branch)) {
-        return ignored("the branch is filtered");
+        return Judgement::Ignored(DeliveryReason::BranchFiltered);
     }
     if push.asks_to_skip() {
         match repo.skip_ci {
             // It makes a job that ends at once.
             SkipCi::Status if repo.posts => {}
-            SkipCi::Status | SkipCi::Silent => return ignored("the commit message says so"),
+            SkipCi::Status | SkipCi::Silent => return Judgement::Ignored(DeliveryReason::SkippedByMessage),
         }
     }
     Judgement::Run(trigger)
@@ -100,22 +96,22 @@ fn of_pull(repo: &Repo, pull: &PullRequest) -> Judgement {
         | PullRequestAction::ReadyForReview => {}
     }
     if !repo.events.contains(&RepoEvent::PullRequest) {
-        return ignored("pull requests make no jobs here");
+        return Judgement::Ignored(DeliveryReason::PullRequestsMakeNoJobs);
     }
     if !repo.branches.lets_through(&pull.base_branch) {
-        return ignored("the branch is filtered");
+        return Judgement::Ignored(DeliveryReason::BranchFiltered);
     }
     match (pull.from_fork, repo.forks) {
         (false, _) | (true, Forks::Run) => Judgement::Run(Trigger::PullRequest),
         (true, Forks::Approve) => Judgement::Hold,
-        (true, Forks::Never) => ignored("pull requests from forks make no jobs here"),
+        (true, Forks::Never) => Judgement::Ignored(DeliveryReason::ForksMakeNoJobs),
     }
 }
 
 fn of_rerequest(asked: &Rerequested, app: Option<u64>) -> Judgement {
     match (asked.app_id, app) {
         (Some(asked), Some(ours)) if asked == ours => Judgement::Rerun,
-        (Some(_) | None, _) => ignored("the check is not ours"),
+        (Some(_) | None, _) => Judgement::Ignored(DeliveryReason::CheckOfOtherApp),
     }
 }
 
@@ -213,8 +209,8 @@ mod tests {
 
     #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::Push] => Judgement::Run(Trigger::PullRequest) ; "its target passes")]
     #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::PullRequest] => Judgement::Run(Trigger::PullRequest) ; "pull requests alone")]
-    #[test_case("refs/heads/gh-readonly-queue/dev/pr-5-abc", vec![RepoEvent::Push] => ignored("the branch that the merge queue is of is filtered") ; "its target does not")]
-    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::Tag] => ignored("neither pushes to branches nor pull requests make jobs here") ; "neither makes jobs")]
+    #[test_case("refs/heads/gh-readonly-queue/dev/pr-5-abc", vec![RepoEvent::Push] => Judgement::Ignored("the branch that the merge queue is of is filtered".into()) ; "its target does not")]
+    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::Tag] => Judgement::Ignored("neither pushes to branches nor pull requests make jobs here".into()) ; "neither makes jobs")]
     fn merge_queues(reference: &str, events: Vec<RepoEvent>) -> Judgement {
         let repo = Repo { forge: hooks::Forge::Github.into(), events, ..repo() };
         let push = Push { skip_ci: true, ..push(reference) };
@@ -267,8 +263,11 @@ mod tests {
     fn a_closed_pull_request_is_forgotten_also_where_none_makes_jobs() {
         let closed = pull(|pull| pull.action = PullRequestAction::Closed);
         assert_eq!(judge(Some(&repo()), &closed, None), Judgement::Removed);
-        assert_eq!(judge(None, &closed, None), ignored("the repository is not registered"));
-        assert_eq!(judge(Some(&repo()), &pull(|_| {}), None), ignored("pull requests make no jobs here"));
+        assert_eq!(judge(None, &closed, None), Judgement::Ignored("the repository is not registered".into()));
+        assert_eq!(
+            judge(Some(&repo()), &pull(|_| {}), None),
+            Judgement::Ignored("pull requests make no jobs here".into())
+        );
     }
 
     #[test_case(Some(1), Some(1) => true ; "ours")]

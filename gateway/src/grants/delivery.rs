@@ -65,7 +65,7 @@ impl Grants {
 }
 
 fn pull_of(delivery: &Delivery) -> Option<PullRequest> {
-    match serde_json::from_value(delivery.incoming.clone()?).ok()? {
+    match delivery.event()? {
         Incoming::PullRequest(pull) => Some(pull),
         Incoming::Push(_)
         | Incoming::Ping

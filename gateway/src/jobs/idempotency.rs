@@ -49,10 +49,12 @@ impl Jobs {
             repo: None,
             jobs: vec![fresh],
             verdict: None,
-            reason: Some(asked.clone()),
+            reason: Some(asked.as_str().into()),
             incoming: None,
             received_at: None,
             replay_of: None,
+            plan: jobs::DeliveryPlan::default(),
+            approval: jobs::DeliveryApproval::default(),
             other: Map::new(),
         };
         loop {
@@ -71,7 +73,7 @@ impl Jobs {
                     Err(error) => return Err(error.into()),
                 }
             }
-            if found.value.reason.as_deref() != Some(&asked) {
+            if found.value.reason.as_ref().map(ToString::to_string).as_deref() != Some(&asked) {
                 return Err(ApiError::KeyReused);
             }
             let first = found.value.jobs.first().copied();

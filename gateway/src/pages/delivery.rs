@@ -102,23 +102,22 @@ struct Origin {
 }
 
 fn origin(delivery: &Delivery) -> Origin {
-    match delivery.incoming.clone().map(serde_json::from_value) {
-        Some(Ok(Incoming::Push(push))) => Origin { sender: push.pusher, source: String::new() },
-        Some(Ok(Incoming::PullRequest(pull))) => {
+    match delivery.event() {
+        Some(Incoming::Push(push)) => Origin { sender: push.pusher, source: String::new() },
+        Some(Incoming::PullRequest(pull)) => {
             let source = match pull.head_repository {
                 Some(repository) => format!("{} of {repository}", pull.head_branch),
                 None => pull.head_branch,
             };
             Origin { sender: pull.sender, source }
         }
-        Some(Ok(
+        Some(
             Incoming::Ping
             | Incoming::Rerequested(_)
             | Incoming::Installation(_)
             | Incoming::InstallationRepositories(_)
             | Incoming::Ignored(_),
-        ))
-        | Some(Err(_))
+        )
         | None => Origin::default(),
     }
 }

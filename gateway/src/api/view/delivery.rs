@@ -21,7 +21,7 @@ pub(crate) fn delivery(entry: &Entry<Delivery>) -> api::Delivery {
         pull,
         received_at: delivery.received_at.unwrap_or(entry.written_at),
         verdict: delivery.verdict.map(OpenEnum::Known),
-        reason: delivery.reason.clone(),
+        reason: delivery.reason.as_ref().map(ToString::to_string),
         jobs: delivery.jobs.clone(),
         replay_of: delivery.replay_of.clone(),
         made_up,
@@ -38,23 +38,22 @@ struct About {
 }
 
 fn about(delivery: &Delivery) -> About {
-    match delivery.incoming.clone().map(serde_json::from_value) {
-        Some(Ok(Incoming::Push(push))) => {
+    match delivery.event() {
+        Some(Incoming::Push(push)) => {
             let reference = Some(push.reference.to_string());
             About { reference, sha: push.after, pull: None, made_up: push.synthetic }
         }
-        Some(Ok(Incoming::PullRequest(pull))) => {
+        Some(Incoming::PullRequest(pull)) => {
             let (reference, number) = (Some(pull.reference()), Some(pull.number));
             About { reference, sha: Some(pull.head_sha), pull: number, made_up: false }
         }
-        Some(Ok(Incoming::Rerequested(asked))) => About { sha: Some(asked.sha), ..About::default() },
-        Some(Ok(
+        Some(Incoming::Rerequested(asked)) => About { sha: Some(asked.sha), ..About::default() },
+        Some(
             Incoming::Ping
             | Incoming::Installation(_)
             | Incoming::InstallationRepositories(_)
             | Incoming::Ignored(_),
-        ))
-        | Some(Err(_))
+        )
         | None => About::default(),
     }
 }

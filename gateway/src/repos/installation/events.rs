@@ -77,12 +77,9 @@ impl<'a> Told<'a> {
     }
 }
 
-/// The field of a delivery that names who approved it.
-pub(crate) const APPROVED_BY: &str = "approved_by";
-
 /// Whether somebody approved this delivery.
 pub(crate) fn is_approved(delivery: &Delivery) -> bool {
-    delivery.other.contains_key(APPROVED_BY)
+    delivery.approval.installation.is_some()
 }
 
 /// Whether an event is about an installation of the App.
