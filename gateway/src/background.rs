@@ -27,6 +27,7 @@ pub(crate) fn start(gateway: &Gateway, reading: CatchingUp, stop: &CancellationT
     let (ledger, index) = (&gateway.ledger, &gateway.index);
     tasks.spawn(follow::jobs(ledger.clone(), Arc::clone(index), reading.jobs, stop.clone()));
     tasks.spawn(follow::deliveries(ledger.clone(), Arc::clone(index), reading.deliveries, stop.clone()));
+    tasks.spawn(follow::idempotency_keys(ledger.clone(), Arc::clone(index), stop.clone()));
     tasks.spawn(follow::commits(ledger.clone(), Arc::clone(index), stop.clone()));
     tasks.spawn(mirror::follow(ledger.repos.clone(), Arc::clone(&gateway.repos), stop.clone()));
     tasks.spawn(mirror::follow(ledger.accounts.tokens.clone(), Arc::clone(&gateway.tokens), stop.clone()));

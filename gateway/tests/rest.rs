@@ -79,6 +79,37 @@ async fn a_repeated_request_with_its_key_is_the_same_job_also_after_a_restart() 
     assert_eq!(service.all_jobs().await.len(), 2);
 }
 
+/// An older gateway stored keys among the deliveries.
+#[tokio::test]
+async fn a_key_that_an_older_gateway_stored_is_in_force_for_its_day() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let submit = |wish: &Value| service.post("/api/v1/jobs", &token, wish).header("idempotency-key", "k-1");
+    let fresh = submit(&json!({ "repo": URL })).answers(StatusCode::ACCEPTED).await;
+    let entered = service.ledger.idempotency.keys().await.unwrap();
+    assert_eq!(entered.len(), 1);
+    assert!(service.ledger.deliveries.keys().await.unwrap().is_empty());
+    let entry = service.ledger.idempotency.get(&entered[0]).await.unwrap().unwrap();
+    service.ledger.idempotency.delete(&entry.key, entry.revision).await.unwrap();
+    let older: jobs::Delivery = serde_json::from_value(json!({
+        "hook": format!("idempotency.{}", entry.value.owner),
+        "delivery_id": "",
+        "event": "call",
+        "owner": entry.value.owner,
+        "jobs": [entry.value.job],
+        "reason": entry.value.request,
+    }))
+    .unwrap();
+    service.ledger.deliveries.create(&format!("idempotency.{}", entry.key), &older).await.unwrap();
+    let again = submit(&json!({ "repo": URL })).answers(StatusCode::ACCEPTED).await;
+    assert_eq!(again["id"], fresh["id"]);
+    let changed = submit(&json!({ "repo": URL, "args": ["x"] }));
+    let refused = changed.answers(StatusCode::UNPROCESSABLE_ENTITY).await;
+    assert_eq!(refused["error"]["code"], "idempotency_key_reused");
+    assert!(service.ledger.idempotency.keys().await.unwrap().is_empty());
+    assert_eq!(service.all_jobs().await.len(), 1);
+}
+
 #[tokio::test]
 async fn somebody_elses_things_do_not_exist_and_an_admin_sees_all() {
     let service = Service::start().await;

@@ -11,7 +11,7 @@ use async_nats::{
 };
 
 use crate::{
-    Delivery, Head, JobId, NewJob, Outcome, PushSeen, RecordKey, Repo, State, WorkerName,
+    Delivery, Head, IdempotencyKey, JobId, NewJob, Outcome, PushSeen, RecordKey, Repo, State, WorkerName,
     accounts::Accounts,
     active_owners::ActiveOwners,
     bucket::{Bucket, BucketError, Entry},
@@ -47,6 +47,8 @@ pub struct Ledger {
     pub repos: Bucket<Repo>,
     /// Deliveries, by [`Delivery::key`].
     pub deliveries: Bucket<Delivery>,
+    /// Idempotency keys, by [`IdempotencyKey::key`].
+    pub idempotency: Bucket<IdempotencyKey>,
     /// Pushes, by [`crate::push_key`].
     pub pushes: Bucket<PushSeen>,
     /// Heads, by [`crate::head_key`].
@@ -144,6 +146,7 @@ impl Ledger {
             owners: ActiveOwners::open(&js).await?,
             repos: Bucket::open(&js, streams::REPOS).await?,
             deliveries: Bucket::open(&js, streams::DELIVERIES).await?,
+            idempotency: Bucket::open(&js, streams::IDEMPOTENCY).await?,
             pushes: Bucket::open(&js, streams::PUSHES).await?,
             heads: Bucket::open(&js, streams::HEADS).await?,
             commits: Bucket::open(&js, streams::COMMITS).await?.reading(commit_status::NEWEST_VERSION),

@@ -22,6 +22,7 @@ mod forget;
 pub mod git_ref;
 pub mod grants;
 mod id;
+pub mod idempotency;
 pub mod incoming;
 pub mod lease;
 pub mod ledger;
@@ -59,6 +60,7 @@ pub use git_ref::{GitRef, RefName};
 pub use id::{
     CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, SessionId, TokenId, UserId, WorkerName,
 };
+pub use idempotency::IdempotencyKey;
 pub use incoming::{Incoming, Push};
 pub use ledger::{Claim, Ledger, LedgerError};
 pub use new_job::NewJob;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_nats::jetstream::{self, ErrorCode, consumer::pull, context::CreateStreamErrorKind, stream};
 
 use crate::{
-    CommitSha, JobId, Label, RepoId, UserId, WorkerName,
+    CommitSha, JobId, Label, RepoId, UserId, WorkerName, idempotency,
     record::QueueClass,
     settings::{GITFAAS_KEEP_JOBS, GITFAAS_KEEP_LOGS, GITFAAS_NATS_REPLICAS, Reader},
     stores::Stores,
@@ -19,6 +19,8 @@ use crate::{
 pub const JOBS_BUCKET: &str = "jobs";
 /// Deliveries of forges and their verdicts.
 pub const DELIVERIES: &str = "deliveries";
+/// Idempotency keys of calls, and their jobs.
+pub const IDEMPOTENCY: &str = "idempotency";
 /// What makes the same push once.
 pub const PUSHES: &str = "pushes";
 /// The newest push of each ref.
@@ -225,6 +227,7 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
     vec![
         bucket(JOBS_BUCKET, settings.keep_jobs, size(stores.records)),
         bucket(DELIVERIES, MONTH, size(stores.deliveries)),
+        bucket(IDEMPOTENCY, idempotency::LIFE.unsigned_abs(), BUCKET_BYTES),
         bucket(PUSHES, MONTH, size(stores.refs)),
         bucket(HEADS, forever, size(stores.refs)),
         bucket(COMMITS, settings.keep_jobs, size(stores.refs)),
@@ -347,6 +350,13 @@ mod tests {
     #[test]
     fn buckets_whose_reads_decide_are_read_from_the_leader() {
         assert!(all(&Settings::default()).iter().all(|config| !config.allow_direct));
+    }
+
+    #[test]
+    fn idempotency_keys_are_kept_for_a_day_in_a_bucket_of_their_own() {
+        let all = all(&Settings::default());
+        let keys = all.iter().find(|config| config.name == "KV_idempotency").unwrap();
+        assert_eq!((keys.max_age, keys.max_bytes), (Duration::from_secs(24 * 3600), 64 << 20));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_nats::jetstream::kv;
 use futures_util::StreamExt as _;
 use jobs::{
-    CommitStatus, Delivery, Job, Ledger,
+    CommitStatus, Delivery, IdempotencyKey, Job, Ledger,
     bucket::{Bucket, BucketError},
     streams,
 };
@@ -67,6 +67,16 @@ pub(crate) async fn deliveries(
     };
     let bucket = ledger.deliveries.clone();
     for_ever(&ledger, &index, streams::DELIVERIES, &bucket, take, &caught_up, &stop).await;
+}
+
+/// Follows the bucket of idempotency keys into the index. Nobody waits for what lay there at the start.
+pub(crate) async fn idempotency_keys(ledger: Ledger, index: Arc<Index>, stop: CancellationToken) {
+    let take: Take<IdempotencyKey> = {
+        let index = Arc::clone(&index);
+        Arc::new(move |changes, at, sync| index.take_idempotency_keys(&changes, Some(&at), sync))
+    };
+    let (bucket, (caught_up, _)) = (ledger.idempotency.clone(), watch::channel(false));
+    for_ever(&ledger, &index, streams::IDEMPOTENCY, &bucket, take, &caught_up, &stop).await;
 }
 
 /// Follows the bucket of commits into the index. Nobody waits for what lay there at the start.

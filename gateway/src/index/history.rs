@@ -3,12 +3,13 @@
 
 use std::collections::HashSet;
 
-use jobs::{JobId, UserId};
+use jiff::Timestamp;
+use jobs::{IdempotencyKey, JobId, UserId};
 use redb::{ReadableDatabase as _, ReadableTable as _};
 
 use crate::index::{
     Change, Index, IndexError,
-    rows::{JobRow, of_owner, second},
+    rows::{ChargedKey, JobRow, of_owner, second, time_of},
     store::{BY_OWNER, DELIVERIES_BY_OWNER, JOBS},
 };
 
@@ -26,13 +27,22 @@ pub(crate) struct JobSize {
     pub(crate) result: u64,
 }
 
-/// What an entry of the bucket of deliveries takes up.
+/// What a delivery or an idempotency key takes up.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct DeliverySize {
-    pub(crate) key: String,
+    pub(crate) key: ChargedKey,
     pub(crate) bytes: u64,
     /// Whether nothing is to be done for it any more.
     pub(crate) is_final: bool,
+    charged_since: Option<Timestamp>,
+}
+
+impl DeliverySize {
+    /// Whether it is an idempotency key that the server has removed by its age, which it tells nobody.
+    pub(crate) fn is_expired(&self, now: Timestamp) -> bool {
+        let since = self.charged_since.filter(|_| self.key.is_idempotency_key());
+        since.is_some_and(|since| IdempotencyKey::is_expired(since, now))
+    }
 }
 
 impl Index {
@@ -63,10 +73,10 @@ impl Index {
         let table = read.open_table(DELIVERIES_BY_OWNER)?;
         let (first, last) = of_owner(owner);
         for row in table.range(first.as_slice()..=last.as_slice())? {
-            let (_, row) = row?;
+            let (place, row) = row?;
             let (key, bytes, is_final) = row.value();
-            let key = String::from_utf8_lossy(key).into_owned();
-            found.push(DeliverySize { key, bytes, is_final });
+            let charged_since = time_of(place.value());
+            found.push(DeliverySize { key: ChargedKey::read(key), bytes, is_final, charged_since });
         }
         Ok(found)
     }

@@ -26,11 +26,12 @@ use std::{
 
 use changed_owners::ChangedOwners;
 pub(crate) use history::JobSize;
-use jobs::{CommitStatus, Delivery, Job, JobId, RepoId, bucket::Entry};
+use jobs::{CommitStatus, Delivery, IdempotencyKey, Job, JobId, RepoId, bucket::Entry};
 pub(crate) use lists::{DeliveryFilter, JobFilter};
 use redb::{
     Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition,
 };
+pub(crate) use rows::ChargedKey;
 use rows::{Belief, DeliveryRow, JobRow};
 pub(crate) use status_issue::{MAX_REFUSALS, StatusIssue};
 pub(crate) use store::IndexError;
@@ -156,12 +157,12 @@ impl Index {
             jobs::streams::COMMITS => {
                 write.delete_table(DOUBTFUL)?;
             }
+            jobs::streams::IDEMPOTENCY => rows::remove_charges(&write, |key| !key.is_idempotency_key())?,
             _ => {
                 write.delete_table(DELIVERIES)?;
                 write.delete_table(BY_TIME)?;
-                write.delete_table(CHARGED)?;
-                write.delete_table(DELIVERIES_BY_OWNER)?;
                 write.delete_table(UNFINISHED)?;
+                rows::remove_charges(&write, rows::ChargedKey::is_idempotency_key)?;
             }
         }
         write.open_table(STREAMS)?.remove(bucket)?;
@@ -255,9 +256,39 @@ impl Index {
         Ok(())
     }
 
-    /// Drops a delivery whose entry is gone.
-    pub(crate) fn forget_delivery(&self, key: &str) -> Result<(), IndexError> {
-        self.write(Durability::Later, None, |write| rows::remove_delivery(write, key))
+    /// Takes changes of idempotency keys in.
+    pub(crate) fn take_idempotency_keys(
+        &self,
+        changes: &[Change<IdempotencyKey>],
+        at: Option<&Position>,
+        sync: Durability,
+    ) -> Result<(), IndexError> {
+        let at = at.map(|position| (jobs::streams::IDEMPOTENCY, position));
+        self.write(sync, at, |write| {
+            changes.iter().try_for_each(|change| match change {
+                Change::Put(entry) => rows::put_idempotency_key(write, entry),
+                Change::Gone(key) => rows::remove_charge(write, &ChargedKey::IdempotencyKey(key.clone())),
+            })
+        })?;
+        for change in changes {
+            if let Change::Put(entry) = change {
+                self.changed.note(entry.value.owner);
+            }
+        }
+        Ok(())
+    }
+
+    /// Drops deliveries and idempotency keys whose entries are gone.
+    pub(crate) fn forget_charged(&self, keys: &[ChargedKey]) -> Result<(), IndexError> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.write(Durability::Later, None, |write| {
+            keys.iter().try_for_each(|key| match key {
+                ChargedKey::Delivery(delivery) => rows::remove_delivery(write, delivery),
+                ChargedKey::IdempotencyKey(_) => rows::remove_charge(write, key),
+            })
+        })
     }
 
     /// Takes changes of commits in.

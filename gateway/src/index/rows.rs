@@ -1,6 +1,9 @@
 //! What the index keeps of a job, of a delivery and of a commit.
 
-use jobs::{CommitStatus, Delivery, Job, JobId, RepoId, State, UserId, Verdict, bucket::Entry};
+use jiff::Timestamp;
+use jobs::{
+    CommitStatus, Delivery, IdempotencyKey, Job, JobId, RepoId, State, UserId, Verdict, bucket::Entry,
+};
 use redb::{ReadableTable as _, WriteTransaction};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -182,7 +185,7 @@ pub(super) fn remove_job(write: &WriteTransaction, job: JobId) -> Result<(), Ind
 pub(super) fn put_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) -> Result<(), IndexError> {
     let key = entry.key.as_bytes();
     charge_delivery(write, entry)?;
-    // Entries of another kind (an Idempotency-Key) lie in the same bucket under longer keys.
+    // Older programs stored idempotency keys in the same bucket, under longer keys.
     if entry.key.len() != 64 {
         return Ok(());
     }
@@ -214,31 +217,100 @@ fn charge_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) -> Result<
     let delivery = &entry.value;
     let Some(owner) = delivery.owner else { return Ok(()) };
     let key = entry.key.as_bytes();
-    let mut charged = write.open_table(CHARGED)?;
-    let known = charged.get(key)?.map(|row| row.value().to_vec());
+    let known = write.open_table(CHARGED)?.get(key)?.map(|row| row.value().to_vec());
     let received_at = delivery.received_at.unwrap_or(entry.written_at);
-    let place = match known {
-        Some(place) => place,
-        None => {
-            let mut place = owner.as_bytes().to_vec();
-            place.extend_from_slice(&received_at.as_microsecond().max(0).to_be_bytes());
-            place.extend_from_slice(&Sha256::digest(key)[..8]);
-            charged.insert(key, place.as_slice())?;
-            place
-        }
-    };
+    let place = known.unwrap_or_else(|| place_of(owner, received_at, key));
     let bytes = serde_json::to_vec(delivery).map_or(0, |bytes| bytes.len() + 2 * key.len()) as u64;
     let is_key = entry.key.len() != 64;
     let is_final = is_key || delivery.verdict.is_some_and(|verdict| verdict != Verdict::Held);
+    write.open_table(CHARGED)?.insert(key, place.as_slice())?;
     write.open_table(DELIVERIES_BY_OWNER)?.insert(place.as_slice(), (key, bytes, is_final))?;
     Ok(())
 }
 
-pub(super) fn remove_delivery(write: &WriteTransaction, key: &str) -> Result<(), IndexError> {
-    let key = key.as_bytes();
-    if let Some(place) = write.open_table(CHARGED)?.remove(key)? {
+/// What precedes an idempotency key in the tables that it shares with deliveries.
+const OF_IDEMPOTENCY_KEYS: &str = "idempotency/";
+
+/// What an owner is charged for as a delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ChargedKey {
+    /// A key in the bucket of deliveries.
+    Delivery(String),
+    /// A key in the bucket of idempotency keys.
+    IdempotencyKey(String),
+}
+
+impl ChargedKey {
+    pub(super) fn read(key: &[u8]) -> Self {
+        let key = String::from_utf8_lossy(key);
+        match key.strip_prefix(OF_IDEMPOTENCY_KEYS) {
+            Some(key) => Self::IdempotencyKey(key.to_owned()),
+            None => Self::Delivery(key.into_owned()),
+        }
+    }
+
+    /// The key in [`CHARGED`].
+    fn row(&self) -> String {
+        match self {
+            Self::Delivery(key) => key.clone(),
+            Self::IdempotencyKey(key) => format!("{OF_IDEMPOTENCY_KEYS}{key}"),
+        }
+    }
+
+    pub(super) fn is_idempotency_key(&self) -> bool {
+        matches!(self, Self::IdempotencyKey(_))
+    }
+}
+
+/// Sorts by owner, then by time.
+fn place_of(owner: UserId, since: Timestamp, key: &[u8]) -> Vec<u8> {
+    let mut place = owner.as_bytes().to_vec();
+    place.extend_from_slice(&since.as_microsecond().max(0).to_be_bytes());
+    place.extend_from_slice(&Sha256::digest(key)[..8]);
+    place
+}
+
+/// The time in a [`place_of`].
+pub(super) fn time_of(place: &[u8]) -> Option<Timestamp> {
+    let micros = place.get(16..24)?.try_into().ok().map(i64::from_be_bytes)?;
+    Timestamp::from_microsecond(micros).ok()
+}
+
+/// A key that is used again after its end is charged from then on.
+pub(super) fn put_idempotency_key(
+    write: &WriteTransaction,
+    entry: &Entry<IdempotencyKey>,
+) -> Result<(), IndexError> {
+    let charged = ChargedKey::IdempotencyKey(entry.key.clone());
+    remove_charge(write, &charged)?;
+    let row = charged.row();
+    let place = place_of(entry.value.owner, entry.written_at, row.as_bytes());
+    let bytes = serde_json::to_vec(&entry.value).map_or(0, |bytes| bytes.len() + 2 * entry.key.len()) as u64;
+    write.open_table(CHARGED)?.insert(row.as_bytes(), place.as_slice())?;
+    write.open_table(DELIVERIES_BY_OWNER)?.insert(place.as_slice(), (row.as_bytes(), bytes, true))?;
+    Ok(())
+}
+
+pub(super) fn remove_charge(write: &WriteTransaction, charged: &ChargedKey) -> Result<(), IndexError> {
+    if let Some(place) = write.open_table(CHARGED)?.remove(charged.row().as_bytes())? {
         write.open_table(DELIVERIES_BY_OWNER)?.remove(place.value())?;
     }
+    Ok(())
+}
+
+/// Removes the charges of all keys but those that `stays` names.
+pub(super) fn remove_charges(
+    write: &WriteTransaction,
+    stays: impl Fn(&ChargedKey) -> bool,
+) -> Result<(), IndexError> {
+    write.open_table(CHARGED)?.retain(|key, _| stays(&ChargedKey::read(key)))?;
+    write.open_table(DELIVERIES_BY_OWNER)?.retain(|_, (key, _, _)| stays(&ChargedKey::read(key)))?;
+    Ok(())
+}
+
+pub(super) fn remove_delivery(write: &WriteTransaction, key: &str) -> Result<(), IndexError> {
+    remove_charge(write, &ChargedKey::Delivery(key.to_owned()))?;
+    let key = key.as_bytes();
     let row = write.open_table(DELIVERIES)?.remove(key)?.and_then(|row| DeliveryRow::read(row.value()));
     write.open_table(UNFINISHED)?.remove(key)?;
     if let Some(row) = row {

@@ -204,3 +204,31 @@ fn a_copy_under_another_key_changes_neither_job() {
     assert!(!index.is_over(signed.id).unwrap());
     assert_eq!(index.open_jobs().unwrap().len(), 1);
 }
+
+#[test]
+fn an_idempotency_key_is_charged_to_its_owner_for_a_day() {
+    let index = Index::open(tempfile::tempdir().unwrap().path()).unwrap();
+    let owner = UserId::new();
+    let put = |at: Timestamp| {
+        let value = IdempotencyKey {
+            owner,
+            job: JobId::new(),
+            request: "r".to_owned(),
+            other: serde_json::Map::new(),
+        };
+        let entry = Entry { key: IdempotencyKey::key(owner, "k"), value, revision: 1, written_at: at };
+        index.take_idempotency_keys(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
+        index.delivery_sizes(owner).unwrap()
+    };
+    let first = Timestamp::now();
+    let later = first + jobs::idempotency::LIFE + jiff::SignedDuration::from_secs(1);
+    let sizes = put(first);
+    assert_eq!((sizes.len(), sizes[0].is_final), (1, true));
+    assert!(sizes[0].bytes > 200 && !sizes[0].is_expired(first) && sizes[0].is_expired(later));
+    let sizes = put(later);
+    assert_eq!((sizes.len(), sizes[0].is_expired(later)), (1, false), "it is used once more");
+    index.throw_away(jobs::streams::DELIVERIES).unwrap();
+    assert_eq!(index.delivery_sizes(owner).unwrap(), sizes, "it came from another bucket");
+    index.forget_charged(&[sizes[0].key.clone()]).unwrap();
+    assert!(index.delivery_sizes(owner).unwrap().is_empty());
+}

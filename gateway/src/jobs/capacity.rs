@@ -17,9 +17,10 @@ const EVERY: Duration = Duration::from_secs(5);
 const FULL_PERCENT: u64 = 95;
 
 /// What owners share, and whether a job that was taken cannot be ended without it.
-const STORES: [(&str, bool); 9] = [
+const STORES: [(&str, bool); 10] = [
     ("KV_jobs", true),
     ("KV_deliveries", true),
+    ("KV_idempotency", false),
     ("OBJ_RESULTS", true),
     ("LOGS", false),
     ("KV_pushes", true),

@@ -1,7 +1,7 @@
 //! Idempotency keys: the same request made again is the same job.
 
-use jiff::{SignedDuration, Timestamp};
-use jobs::{Delivery, JobId, bucket::BucketError};
+use jiff::Timestamp;
+use jobs::{IdempotencyKey, JobId, bucket::BucketError};
 use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
@@ -13,8 +13,6 @@ use crate::{
 
 /// The longest idempotency key, in bytes; a UUID has 36.
 const MAX_KEY_BYTES: usize = 255;
-/// For so long a repeated request is the same job.
-const KEY_LIFE: SignedDuration = SignedDuration::from_hours(24);
 
 /// An idempotency key, in the ledger.
 pub(super) struct KeyEntered {
@@ -25,8 +23,7 @@ pub(super) struct KeyEntered {
 }
 
 impl Jobs {
-    /// The job of this idempotency key. Kept in the bucket of
-    /// deliveries, under a key that no delivery has; decided by a create-only write.
+    /// The job of this idempotency key; decided by a create-only write.
     pub(super) async fn idempotent(
         &self,
         caller: &Identity,
@@ -38,47 +35,53 @@ impl Jobs {
             return Err(ApiError::BadRequest(format!("Idempotency-Key: 1 to {MAX_KEY_BYTES} bytes")));
         }
         let bytes = serde_json::to_vec(call).expect("a call is JSON");
-        let asked = hex::encode(Sha256::digest(&bytes));
-        let hook = format!("idempotency.{}", caller.user.id);
-        let at = format!("{hook}.{}", hex::encode(Sha256::digest(key.as_bytes())));
-        let entry = Delivery {
-            hook,
-            delivery_id: String::new(),
-            event: "call".to_owned(),
-            owner: Some(caller.user.id),
-            repo: None,
-            jobs: vec![fresh],
-            verdict: None,
-            reason: Some(asked.as_str().into()),
-            incoming: None,
-            received_at: None,
-            replay_of: None,
-            plan: jobs::DeliveryPlan::default(),
-            approval: jobs::DeliveryApproval::default(),
-            other: Map::new(),
-        };
+        let request = hex::encode(Sha256::digest(&bytes));
+        let owner = caller.user.id;
+        let at = IdempotencyKey::key(owner, key);
+        let entry = IdempotencyKey { owner, job: fresh, request, other: Map::new() };
+        // Before the first write, so that nobody finds a new job under a key that has one.
+        if let Some(found) = self.key_among_deliveries(caller, key).await? {
+            return same_request(&found, &entry, at);
+        }
+        let bucket = &self.ledger.idempotency;
         loop {
-            let error = match self.ledger.deliveries.create(&at, &entry).await {
+            match bucket.create(&at, &entry).await {
                 Ok(revision) => return Ok(KeyEntered { job: fresh, at, revision: Some(revision) }),
-                Err(error) => error,
-            };
-            if !matches!(error, BucketError::Conflict { .. }) {
-                return Err(error.into());
+                Err(BucketError::Conflict { .. }) => {}
+                Err(error) => return Err(error.into()),
             }
-            let Some(found) = self.ledger.deliveries.get(&at).await? else { continue };
-            if Timestamp::now().duration_since(found.written_at) > KEY_LIFE {
-                match self.ledger.deliveries.update(&at, &entry, found.revision).await {
+            let Some(found) = bucket.get(&at).await? else { continue };
+            // The server removes it soon.
+            if IdempotencyKey::is_expired(found.written_at, Timestamp::now()) {
+                match bucket.update(&at, &entry, found.revision).await {
                     Ok(revision) => return Ok(KeyEntered { job: fresh, at, revision: Some(revision) }),
                     Err(BucketError::Conflict { .. }) => continue,
                     Err(error) => return Err(error.into()),
                 }
             }
-            if found.value.reason.as_ref().map(ToString::to_string).as_deref() != Some(&asked) {
-                return Err(ApiError::KeyReused);
-            }
-            let first = found.value.jobs.first().copied();
-            let job = first.ok_or_else(|| ApiError::NotFound("job"))?;
-            return Ok(KeyEntered { job, at, revision: None });
+            return same_request(&found.value, &entry, at);
         }
     }
+
+    /// A key that an older program stored among the deliveries, while it is in force.
+    async fn key_among_deliveries(
+        &self,
+        caller: &Identity,
+        key: &str,
+    ) -> Result<Option<IdempotencyKey>, ApiError> {
+        let at = IdempotencyKey::key_among_deliveries(caller.user.id, key);
+        let Some(found) = self.ledger.deliveries.get(&at).await? else { return Ok(None) };
+        if IdempotencyKey::is_expired(found.written_at, Timestamp::now()) {
+            return Ok(None);
+        }
+        IdempotencyKey::of_delivery(&found.value).map(Some).ok_or(ApiError::NotFound("job"))
+    }
+}
+
+/// The job of the key that was found, unless it was another request's.
+fn same_request(found: &IdempotencyKey, asked: &IdempotencyKey, at: String) -> Result<KeyEntered, ApiError> {
+    if found.request != asked.request {
+        return Err(ApiError::KeyReused);
+    }
+    Ok(KeyEntered { job: found.job, at, revision: None })
 }

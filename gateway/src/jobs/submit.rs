@@ -59,7 +59,7 @@ impl Jobs {
         if let Err(error) = self.check_new(&new).await {
             // A key of what was refused is worth nothing: the same request is judged anew.
             if let Some((at, revision)) = key_entered {
-                let _ = self.ledger.deliveries.delete(&at, revision).await;
+                let _ = self.ledger.idempotency.delete(&at, revision).await;
             }
             return Err(error);
         }

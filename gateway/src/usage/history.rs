@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use jobs::{
     JobId, UserId,
     bucket::Entry,
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::ApiError,
-    index::{JobSize, caught_up::CaughtUp},
+    index::{ChargedKey, JobSize, caught_up::CaughtUp},
     usage::Budgets,
 };
 
@@ -57,6 +58,15 @@ impl History {
     }
 }
 
+/// What became of an entry that was to go.
+enum Removal {
+    Removed,
+    /// Somebody else removed it, or its age did.
+    WasGone,
+    /// It is still needed, or was written meanwhile.
+    Stays,
+}
+
 /// The jobs that go so that what is left takes up no more than `limits`, oldest first. Nothing goes of one
 /// that is within them.
 fn surplus(sizes: &[JobSize], limits: &History) -> Vec<JobId> {
@@ -87,7 +97,8 @@ impl Budgets {
     pub(crate) fn history_of(&self, owner: UserId) -> Result<History, ApiError> {
         let mut sum = History::default();
         self.index.job_sizes(owner)?.iter().for_each(|size| sum.add(size));
-        sum.deliveries = self.index.delivery_sizes(owner)?.iter().map(|size| size.bytes).sum();
+        let (sizes, now) = (self.index.delivery_sizes(owner)?, Timestamp::now());
+        sum.deliveries = sizes.iter().filter(|size| !size.is_expired(now)).map(|size| size.bytes).sum();
         Ok(sum)
     }
 
@@ -129,7 +140,10 @@ impl Budgets {
     }
 
     async fn clear_deliveries(&self, owner: UserId, limit: u64) -> Result<usize, ApiError> {
-        let sizes = self.index.delivery_sizes(owner)?;
+        let now = Timestamp::now();
+        let (expired, sizes): (Vec<_>, Vec<_>) =
+            self.index.delivery_sizes(owner)?.into_iter().partition(|size| size.is_expired(now));
+        self.index.forget_charged(&expired.into_iter().map(|size| size.key).collect::<Vec<_>>())?;
         let mut sum: u64 = sizes.iter().map(|size| size.bytes).sum();
         if sum <= limit {
             return Ok(0);
@@ -142,21 +156,38 @@ impl Budgets {
                 break;
             }
             sum -= size.bytes;
-            let Some(entry) = self.ledger.deliveries.get(&size.key).await? else {
-                self.index.forget_delivery(&size.key)?;
-                continue;
-            };
-            if entry.key.len() == 64 && entry.value.verdict.is_none() {
-                continue;
+            match self.remove_charged(&size.key).await? {
+                Removal::Removed => gone += 1,
+                Removal::WasGone => {}
+                Removal::Stays => continue,
             }
-            match self.ledger.deliveries.delete(&entry.key, entry.revision).await {
-                Ok(()) => gone += 1,
-                Err(error) if error.is_conflict() => continue,
-                Err(error) => return Err(error.into()),
-            }
-            self.index.forget_delivery(&entry.key)?;
+            self.index.forget_charged(&[size.key])?;
         }
         Ok(gone)
+    }
+
+    /// Removes a delivery or an idempotency key, unless it is still needed or was just written.
+    async fn remove_charged(&self, charged: &ChargedKey) -> Result<Removal, ApiError> {
+        let removed = match charged {
+            ChargedKey::Delivery(key) => {
+                let bucket = &self.ledger.deliveries;
+                let Some(entry) = bucket.get(key).await? else { return Ok(Removal::WasGone) };
+                if entry.key.len() == 64 && entry.value.verdict.is_none() {
+                    return Ok(Removal::Stays);
+                }
+                bucket.delete(key, entry.revision).await
+            }
+            ChargedKey::IdempotencyKey(key) => {
+                let bucket = &self.ledger.idempotency;
+                let Some(entry) = bucket.get(key).await? else { return Ok(Removal::WasGone) };
+                bucket.delete(key, entry.revision).await
+            }
+        };
+        match removed {
+            Ok(()) => Ok(Removal::Removed),
+            Err(error) if error.is_conflict() => Ok(Removal::Stays),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Removes a job that is over with all that is kept of it. One that is not over stays.

@@ -66,6 +66,7 @@ impl Budgets {
         purged += purge(&ledger.pushes, before).await?;
         purged += purge(&ledger.commits, before).await?;
         purged += purge(&ledger.deliveries, before).await?;
+        purged += purge(&ledger.idempotency, before).await?;
         purged += purge(&ledger.jobs, before).await?;
         purged += purge(&ledger.locks, before).await?;
         Ok(purged)

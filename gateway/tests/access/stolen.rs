@@ -319,6 +319,7 @@ async fn nats_lets_a_worker_do_no_more_than_it_needs() {
         format!("$KV.repos.{repo}"),
         format!("$KV.heads.{repo}.x"),
         format!("$KV.deliveries.{repo}"),
+        format!("$KV.idempotency.{owner}.x"),
         format!("$KV.tokens.{id}"),
         format!("$KV.users.{owner}"),
         "$KV.locks.reconcile".to_owned(),
