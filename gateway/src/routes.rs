@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::{
     Router,
     handler::Handler,
+    middleware::from_fn_with_state,
     routing::{MethodFilter, MethodRouter, on},
 };
 use http::Method;
@@ -15,6 +16,7 @@ use crate::{
         sign_in, tokens, usage, webhooks,
     },
     auth::rights::Right,
+    extract::{KnownParameters, reject_unknown_parameters},
     html::form::FormRight,
     http::layers::{Edge, layered},
     pages,
@@ -158,7 +160,11 @@ pub fn endpoints() -> Vec<(Method, &'static str)> {
 /// Everything that a gateway answers, with all that holds for every route.
 pub fn app(gateway: Gateway) -> Router {
     let mut router = Router::new();
-    for Route { path, answer, .. } in routes() {
+    let known = KnownParameters::of(&openapi::document());
+    for Route { method, path, mut answer } in routes() {
+        if let Some(names) = known.checked(&method, path) {
+            answer = answer.layer(from_fn_with_state(names, reject_unknown_parameters));
+        }
         // Published paths and all others are the same with and without a slash at their end.
         if path.len() > 1 && !path.ends_with('}') {
             router = router.route(&format!("{path}/"), answer.clone());

@@ -6,7 +6,7 @@
 use std::{fmt, str::FromStr};
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// Makes an id type: a UUIDv7, so ids made later sort later and a listing by id is one by time.
 macro_rules! uuid_id {
@@ -15,7 +15,7 @@ macro_rules! uuid_id {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(transparent)]
         #[cfg_attr(feature = "api", derive(utoipa::ToSchema), schema(value_type = String, format = Uuid))]
-        pub struct $name(uuid::Uuid);
+        pub struct $name(#[serde(deserialize_with = "uuid")] uuid::Uuid);
 
         impl $name {
             /// Makes a new id. Everything else reads one back from the wire.
@@ -53,6 +53,11 @@ macro_rules! uuid_id {
             }
         }
     };
+}
+
+/// Reads the UUID of an id. The message of a text that is none is ours, since callers see it.
+fn uuid<'de, D: Deserializer<'de>>(deserializer: D) -> Result<uuid::Uuid, D::Error> {
+    uuid::Uuid::deserialize(deserializer).map_err(|_| D::Error::custom(NotAnId))
 }
 
 uuid_id! {

@@ -92,7 +92,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "state",
         ],
     ),
-    ("routes", &["api", "auth", "http", "pages", "state"]),
+    ("routes", &["api", "auth", "extract", "http", "pages", "state"]),
     (
         "background",
         &["crypto", "grants", "http", "index", "jobs", "reconcile", "records", "repos", "state", "usage"],

@@ -22,7 +22,7 @@ use crate::{
     auth::rights::{Caller, JobsRead, JobsWrite, Reader},
     deliveries::Deliveries,
     error::ApiError,
-    extract::{Query, Wanted},
+    extract::{Query, JsonBody},
     index::DeliveryFilter,
     state::Gateway,
 };
@@ -103,7 +103,7 @@ pub(crate) async fn approve(
     caller: Caller<JobsWrite>,
     State(deliveries): State<Arc<Deliveries>>,
     Path(id): Path<String>,
-    Wanted(approval): Wanted<ApproveDelivery>,
+    JsonBody(approval): JsonBody<ApproveDelivery>,
 ) -> Result<Response, ApiError> {
     let held = deliveries.decidable(&caller, &id).await?;
     let done = deliveries.approve_for(&caller, held, approval.sha.as_ref()).await?;

@@ -20,7 +20,7 @@ use crate::{
         rights::{AnyScope, Caller, JobsRead, OwnJob, ReadJob, Reader},
     },
     error::ApiError,
-    extract::{Query, Wanted},
+    extract::{Query, JsonBody},
     http::{credentials::shown, layers::MAX_WAIT_S},
     index::JobFilter,
     jobs::{Jobs, submit::Call},
@@ -48,7 +48,7 @@ pub(crate) async fn submit(
     State(gateway): State<Gateway>,
     Query(Waiting { wait }): Query<Waiting>,
     headers: HeaderMap,
-    Wanted(call): Wanted<Call>,
+    JsonBody(call): JsonBody<Call>,
 ) -> Result<Response, ApiError> {
     let key = headers.get("idempotency-key");
     let key = key.map(|key| key.to_str()).transpose();

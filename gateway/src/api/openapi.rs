@@ -3,9 +3,15 @@
 use axum::response::{IntoResponse, Response};
 use http::header;
 use jobs::manifest::MANIFEST_SCHEMA;
+use serde_json::Value;
 
 /// OpenAPI 3.1, written by hand and held to the list of routes by a test.
 pub(crate) const OPENAPI: &str = include_str!("openapi.json");
+
+/// The document, parsed.
+pub(crate) fn document() -> Value {
+    serde_json::from_str(OPENAPI).expect("a test reads it")
+}
 
 /// `GET /openapi.json`
 pub(crate) async fn openapi() -> Response {
@@ -21,13 +27,11 @@ pub(crate) async fn manifest_schema() -> Response {
 mod tests {
     use std::collections::BTreeSet;
 
-    use serde_json::Value;
-
     use super::*;
 
     #[test]
     fn every_route_for_programs_is_described_and_every_description_is_a_route() {
-        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let document = document();
         let mut described = BTreeSet::new();
         for (path, methods) in document["paths"].as_object().unwrap() {
             for method in methods.as_object().unwrap().keys().filter(|key| *key != "parameters") {
@@ -47,7 +51,7 @@ mod tests {
 
     #[test]
     fn every_reference_leads_somewhere() {
-        let document: Value = serde_json::from_str(OPENAPI).unwrap();
+        let document = document();
         let mut rest = vec![&document];
         while let Some(value) = rest.pop() {
             match value {

@@ -28,7 +28,7 @@ use crate::{
     },
     crypto::keys::equal,
     error::{ApiError, Published},
-    extract::read,
+    extract::{read, without_byte_order_mark},
     http::{MAX_BODY_BYTES, client_ip},
     index::{Index, JobFilter},
     jobs::{
@@ -50,10 +50,11 @@ async fn fields(query: Option<&str>, body: Body) -> Result<Map<String, Value>, A
     let mut fields: Map<String, Value> =
         query.map(|(name, value)| (name.into_owned(), Value::String(value.into_owned()))).collect();
     let bytes = read(body, MAX_BODY_BYTES).await?;
-    if bytes.trim_ascii().is_empty() {
+    let json = without_byte_order_mark(&bytes);
+    if json.trim_ascii().is_empty() {
         return Ok(fields);
     }
-    match serde_json::from_slice(&bytes) {
+    match serde_json::from_slice(json) {
         Ok(Value::Object(body)) => fields.extend(body),
         Ok(_) | Err(_) => return Err(ApiError::BadRequest("the body must be a JSON object".to_owned())),
     }
@@ -315,6 +316,7 @@ mod tests {
     async fn fields_come_from_the_body_and_else_from_the_query() {
         let read = async |query, body: &'static str| fields(query, Body::from(body)).await.map(Value::Object);
         assert_eq!(read(Some("jobID=1&x=a%20b"), "").await.unwrap(), json!({"jobID": "1", "x": "a b"}));
+        assert_eq!(read(None, "\u{feff}{\"jobID\": \"2\"}").await.unwrap(), json!({"jobID": "2"}));
         assert_eq!(read(Some("jobID=1"), r#"{"jobID": "2"}"#).await.unwrap(), json!({"jobID": "2"}));
         assert!(read(None, "[1]").await.is_err());
         assert!(read(None, "{").await.is_err());

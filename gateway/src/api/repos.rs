@@ -23,7 +23,7 @@ use crate::{
         rights::{Caller, JobsRead, OwnedRepo, Reader, Repos},
     },
     error::ApiError,
-    extract::Wanted,
+    extract::JsonBody,
     repos::{
         Registrations,
         problems::{FIX_SECRET, is_posting},
@@ -37,7 +37,7 @@ use crate::{
 pub(crate) async fn add(
     caller: Caller<Repos>,
     State(gateway): State<Gateway>,
-    Wanted(wishes): Wanted<Wishes>,
+    JsonBody(wishes): JsonBody<Wishes>,
 ) -> Result<Response, ApiError> {
     let (entry, secret, webhook) = gateway.registrations.register(&caller, wishes).await?;
     gateway.audit.write(&caller, Action::RepoAdded, entry.value.id).await;
@@ -75,7 +75,7 @@ pub(crate) async fn get(
 pub(crate) async fn change(
     OwnedRepo { caller, entry }: OwnedRepo,
     State(gateway): State<Gateway>,
-    Wanted(wishes): Wanted<Wishes>,
+    JsonBody(wishes): JsonBody<Wishes>,
 ) -> Result<Json<api::Repo>, ApiError> {
     let fields = wishes.fields();
     let (entry, webhook) = gateway.registrations.change(&caller, entry, wishes).await?;

@@ -21,14 +21,14 @@ use crate::{
         tokens::ApiTokens,
     },
     error::ApiError,
-    extract::Wanted,
+    extract::JsonBody,
 };
 
 /// `POST /api/v1/tokens`
 pub(crate) async fn make(
     caller: Caller<AnyScope>,
     State(api_tokens): State<Arc<ApiTokens>>,
-    Wanted(wishes): Wanted<NewToken>,
+    JsonBody(wishes): JsonBody<NewToken>,
 ) -> Result<Response, ApiError> {
     let (record, text) = api_tokens.make_token(&caller, wishes).await?;
     let view = TokenView { token: Some(text.expose().to_owned()), ..TokenView::from(&record) };

@@ -19,6 +19,7 @@ pub struct SignedIn {
 
 /// The session that is renewed or ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RefreshRequest {
     /// From the last answer.
     pub refresh_token: String,

@@ -100,6 +100,7 @@ pub struct UnsignedDelivery {
 
 /// Which commit of a held delivery is approved: a newer one needs another approval.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ApproveDelivery {
     /// The commit that is approved; of a pull request required.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -11,6 +11,7 @@ use crate::{
 
 /// A job to be submitted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct SubmitJob {
     /// A registered repository's id, or a URL (https without a scheme).
     pub repo: String,

@@ -9,6 +9,7 @@ use crate::{Filter, Forks, Label, Links, PullRequests, RepoEvent, RepoId, SkipCi
 
 /// What is asked of a registration, new or changed. What is absent stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RepoRequest {
     /// The clone URL. Required of a new registration.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -12,6 +12,7 @@ use crate::{
 
 /// What a new token is to be.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 pub struct NewToken {
     /// What to call it in lists.
     #[serde(default)]

@@ -24,7 +24,7 @@ use crate::{
         rights::{AnyScope, Caller},
     },
     error::ApiError,
-    extract::{Wanted, json, read},
+    extract::{JsonBody, json, read, without_byte_order_mark},
     http::MAX_BODY_BYTES,
     login::Login,
     state::Gateway,
@@ -33,7 +33,7 @@ use crate::{
 /// `POST /api/v1/auth/refresh`: a new bearer token, and the refresh token for the next time.
 pub(crate) async fn refresh(
     State(gateway): State<Gateway>,
-    Wanted(held): Wanted<RefreshRequest>,
+    JsonBody(held): JsonBody<RefreshRequest>,
 ) -> Result<Response, ApiError> {
     match gateway.login.sessions.refresh(&held.refresh_token).await? {
         Refreshed::Fresh(session, _) if !gateway.sign_ins.is_still_let_in(&session).await? => {
@@ -65,7 +65,7 @@ pub(crate) async fn logout(
 ) -> Result<StatusCode, ApiError> {
     let bytes = read(body, MAX_BODY_BYTES).await?;
     let sessions = &login.sessions;
-    if bytes.trim_ascii().is_empty() {
+    if without_byte_order_mark(&bytes).trim_ascii().is_empty() {
         let caller = access.caller(&headers).await?;
         let session = caller.session.ok_or_else(|| {
             ApiError::BadRequest("this is an API token; DELETE /api/v1/tokens/{id} revokes it".to_owned())

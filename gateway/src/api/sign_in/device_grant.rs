@@ -21,7 +21,7 @@ use jobs::{
 use crate::{
     auth::bearers::words,
     error::ApiError,
-    extract::read,
+    extract::{json, read, without_byte_order_mark},
     http::{MAX_BODY_BYTES, client_ip},
     login::device::{
         Answer, LIFE, Request,
@@ -39,8 +39,8 @@ pub(crate) const PROVIDER: &str = "device";
 /// The fields of a form; JSON is taken too.
 async fn fields(body: Body) -> Result<HashMap<String, String>, ApiError> {
     let bytes = read(body, MAX_BODY_BYTES).await?;
-    if bytes.trim_ascii().first() == Some(&b'{') {
-        return crate::extract::json(&bytes);
+    if without_byte_order_mark(&bytes).trim_ascii().first() == Some(&b'{') {
+        return json(&bytes);
     }
     Ok(url::form_urlencoded::parse(&bytes).into_owned().collect())
 }

@@ -1,82 +1,32 @@
-//! Bodies of requests: bounded in length, in time and in what lies in memory, and understood or refused with
-//! a sentence.
+//! Reads the bytes of a request's body, bounded in length, in time and in memory.
 
-use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use axum::{
-    body::Body,
-    extract::{FromRequest, FromRequestParts},
-    response::{IntoResponse as _, Response},
-};
+use axum::body::Body;
 use bytes::{Bytes, BytesMut};
-use http::{Request, request::Parts};
 use http_body_util::BodyExt as _;
-use serde::de::DeserializeOwned;
+use parking_lot::Mutex;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     error::ApiError,
-    http::{
-        MAX_BODY_BYTES,
-        rate_limit::{Credit, METER, Meter},
-    },
+    http::rate_limit::{Credit, METER, Meter},
 };
 
-/// A body that takes longer than this is held back on purpose. 25 MiB come in time at 10 Mbit/s.
+/// The longest time for a whole body. 25 MiB arrive in it at 10 Mbit/s.
 const TIME: Duration = Duration::from_secs(25);
 
-/// What a body can save of the time that its bytes buy; it begins with so much.
+/// The time credit that a body starts with, and the most that it can accumulate.
 const SAVED: Duration = Duration::from_secs(5);
 
-/// What is read of a body that is refused, so that its sender hears why: twice the largest delivery.
+/// How much of a rejected body is still read, so that its sender receives the answer: twice the largest
+/// delivery.
 const DISCARD_BYTES: usize = 50 << 20;
 
-/// For how long that is read at most.
+/// For how long a rejected body is read at most.
 const DISCARD_TIME: Duration = Duration::from_secs(5);
 
-/// A JSON body, whatever its content type says: programs of the published interface send none.
-pub(crate) struct Wanted<T>(pub(crate) T);
-
-impl<S: Sync, T: DeserializeOwned> FromRequest<S> for Wanted<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request<Body>, _: &S) -> Result<Self, ApiError> {
-        let bytes = read(request.into_body(), MAX_BODY_BYTES).await?;
-        Ok(Self(json(&bytes)?))
-    }
-}
-
-/// A form, read as every other body is. What is wrong with it is said as axum says it.
-pub(crate) struct Form<T>(pub(crate) T);
-
-impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Form<T> {
-    type Rejection = Response;
-
-    async fn from_request(request: Request<Body>, state: &S) -> Result<Self, Response> {
-        let (parts, body) = request.into_parts();
-        let bytes = read(body, MAX_BODY_BYTES).await.map_err(ApiError::into_response)?;
-        let whole = Request::from_parts(parts, Body::from(bytes));
-        let form = axum::Form::from_request(whole, state).await;
-        form.map(|axum::Form(form)| Self(form)).map_err(|rejection| rejection.into_response())
-    }
-}
-
-/// The fields of a query string.
-pub(crate) struct Query<T>(pub(crate) T);
-
-impl<S: Sync, T: DeserializeOwned> FromRequestParts<S> for Query<T> {
-    type Rejection = ApiError;
-
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
-        let query = axum::extract::Query::<T>::try_from_uri(&parts.uri);
-        query.map(|query| Self(query.0)).map_err(|error| ApiError::BadRequest(error.body_text()))
-    }
-}
-
-/// The whole body, if it is not longer than `limit` bytes, comes in time, and there is room for it.
+/// Reads the whole body if it is not longer than `limit` bytes, arrives in time, and memory is available.
 pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let meter = METER.try_with(Arc::clone).ok();
     let credit = Mutex::new(Credit::new(SAVED));
@@ -102,7 +52,7 @@ pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError
     read
 }
 
-/// Puts a body together; what it is longer than `limit` is not kept.
+/// Collects the frames of a body of at most `limit` bytes.
 async fn collect(
     body: &mut Body,
     limit: usize,
@@ -119,9 +69,9 @@ async fn collect(
         if let Some(meter) = meter {
             meter.take(data.len())?;
         }
-        // Copied: a piece keeps alive all that was read together with it.
+        // Copied: a slice would keep the whole buffer of its read alive.
         whole.extend_from_slice(data);
-        locked(credit).earn(data.len());
+        credit.lock().earn(data.len());
     }
     if let Some(meter) = meter {
         meter.is_whole();
@@ -133,7 +83,7 @@ async fn collect(
 async fn too_slow(credit: &Mutex<Credit>) -> ApiError {
     let began = Instant::now();
     loop {
-        let left = *locked(credit);
+        let left = *credit.lock();
         if left.is_used_up() {
             return ApiError::TooSlow(began.elapsed().as_secs());
         }
@@ -141,12 +91,8 @@ async fn too_slow(credit: &Mutex<Credit>) -> ApiError {
     }
 }
 
-fn locked(credit: &Mutex<Credit>) -> MutexGuard<'_, Credit> {
-    credit.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Reads what is left of a body and forgets it, within bounds. Who is still sending when the connection is
-/// closed sees that it broke, not the answer: RFC 9112, section 9.6.
+/// Reads and drops the rest of a body, within bounds. A client that is still sending when the connection is
+/// closed sees a reset instead of the answer (RFC 9112, section 9.6).
 pub(crate) async fn discard(mut body: Body) {
     let mut left = DISCARD_BYTES;
     let reading = async {
@@ -160,12 +106,6 @@ pub(crate) async fn discard(mut body: Body) {
     };
     // Whether it came to its end or not, the answer is the same.
     let _: Result<(), tokio::time::error::Elapsed> = timeout(DISCARD_TIME, reading).await;
-}
-
-/// Reads JSON.
-pub(crate) fn json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ApiError> {
-    serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::BadRequest(format!("the body is not as expected: {error}")))
 }
 
 #[cfg(test)]
