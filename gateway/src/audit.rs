@@ -1,24 +1,24 @@
 //! The audit log, as requests write it. What it holds is [`jobs::audit`]'s; [`crate::api::audit`] shows it.
 //!
-//! The deed comes first. When its entry cannot be written, the deed stands, and an error in the log
-//! says what is missing: an answer "not done" would be a lie, and its client would do it twice.
+//! The action comes first. When its event cannot be written, the action stands and an error is logged with
+//! the whole event: answering "not done" would be wrong, and the client would repeat the action.
 
 use jobs::{
     Ledger, UserId, audit,
-    audit::{Action, By, Deed, Log},
+    audit::{Action, AuditEvent, By, Log},
 };
 
 use crate::http::client_ip;
 
-/// Who did it, and by what right.
+/// Who performed an action, and with which credential.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Doer {
+pub(crate) struct Actor {
     pub(crate) user: Option<UserId>,
     pub(crate) by: Option<By>,
     pub(crate) log: Log,
 }
 
-impl From<UserId> for Doer {
+impl From<UserId> for Actor {
     fn from(user: UserId) -> Self {
         Self { user: Some(user), by: None, log: Log::Users }
     }
@@ -31,25 +31,31 @@ pub(crate) struct AuditLog {
 }
 
 impl AuditLog {
-    /// Notes what somebody did.
-    pub(crate) async fn write(&self, who: impl Into<Doer>, action: Action, target: impl ToString) {
-        self.write_with(who, action, target, None).await;
+    /// Records an action.
+    pub(crate) async fn write(&self, actor: impl Into<Actor>, action: Action, target: impl ToString) {
+        self.write_with(actor, action, target, None).await;
     }
 
-    /// The same, with a few words more: never anything that a stranger wrote at length.
+    /// The same, with a short detail: never free text of unbounded length from a request.
     pub(crate) async fn write_with(
         &self,
-        who: impl Into<Doer>,
+        actor: impl Into<Actor>,
         action: Action,
         target: impl ToString,
         detail: Option<String>,
     ) {
-        let Doer { user, by, log } = who.into();
-        let deed =
-            Deed { action, user, by, address: client_ip::address(), target: target.to_string(), detail };
-        if let Err(error) = audit::write(&self.ledger.js, log, &deed).await {
+        let Actor { user, by, log } = actor.into();
+        let event = AuditEvent {
+            action,
+            user,
+            by,
+            address: client_ip::address(),
+            target: target.to_string(),
+            detail,
+        };
+        if let Err(error) = audit::write(&self.ledger.js, log, &event).await {
             let error = anyhow::Error::from(error);
-            tracing::error!(error = format!("{error:#}"), ?deed, "a deed is not in the audit log");
+            tracing::error!(error = format!("{error:#}"), ?event, "audit event not written");
         }
     }
 }

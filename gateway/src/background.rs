@@ -34,12 +34,12 @@ pub(crate) fn start(gateway: &Gateway, reading: CatchingUp, stop: &CancellationT
     tasks.spawn(mirror::follow(ledger.accounts.users.clone(), Arc::clone(&gateway.users), stop.clone()));
     tasks.spawn(keyring::follow(Arc::clone(&gateway.keys), ledger.clone(), stop.clone()));
     tasks.spawn(records::follow(Arc::clone(&gateway.job_records), stop.clone()));
-    tasks.spawn(rate_limit::forget(Arc::clone(&gateway.limits), stop.clone()));
+    tasks.spawn(rate_limit::evict_idle_entries(Arc::clone(&gateway.limits), stop.clone()));
     let sizes = Arc::clone(&gateway.secret_store.sizes);
     tasks.spawn(secrets::follow_sizes(ledger.js.clone(), sizes, stop.clone()));
     tasks.spawn(usage::clear(Arc::clone(&gateway.budgets), gateway.caught_up.clone(), stop.clone()));
     tasks.spawn(usage::sweep(Arc::clone(&gateway.budgets), stop.clone()));
-    tasks.spawn(capacity::look(Arc::clone(&gateway.capacity), stop.clone()));
+    tasks.spawn(capacity::monitor(Arc::clone(&gateway.capacity), stop.clone()));
     tasks.spawn(answer_grants(Arc::clone(&gateway.grants), stop.clone()));
     tasks.spawn(ref_poll::run(Arc::clone(&gateway.ref_poll), stop.clone()));
     tasks.spawn(leader::run(leader_of(gateway), gateway.config.max_queue_time, stop.clone()));

@@ -1,6 +1,6 @@
-//! What a gateway is told at its start. Read once, every wrong variable named at once.
+//! The gateway's configuration. Read once at the start; every invalid variable is reported at once.
 //!
-//! Where NATS is belongs to whoever connects; a connected client is given to [`crate::serve`].
+//! The address of NATS is not part of it: [`crate::serve`] is given a connected client.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -21,38 +21,38 @@ use url::Url;
 pub use crate::repos::settings::{App, Github};
 use crate::{http::rate_limit, login::settings, repos::installation::app_key, usage};
 
-/// Everything a gateway is told.
+/// The configuration of a gateway.
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Where to listen; port 0 takes a free one.
     pub listen: SocketAddr,
     /// What links and redirects begin with; absent means `http://localhost:<port>`.
     pub public_url: Option<Url>,
-    /// The index and the master key lie here.
+    /// The folder of the index and the master key.
     pub data_dir: PathBuf,
     /// GitHub.
     pub github: Github,
-    /// Who may sign in, and where.
+    /// Identity providers, and which accounts may sign in.
     pub login: settings::Settings,
-    /// Of `/observer/stats`; without it an admin's token is needed there.
+    /// Grants access to `/observer/stats`; without it an admin's token is needed there.
     pub admin_secret: Option<Secret>,
-    /// The 32 bytes from which all keys come; absent means `<data dir>/master.key`.
+    /// The file of the 32 bytes from which all keys are derived; absent means `<data dir>/master.key`.
     pub master_key_file: Option<PathBuf>,
-    /// A second one, while the key is being changed.
+    /// The file of the next master key, while the key is being changed.
     pub next_master_key_file: Option<PathBuf>,
-    /// How much one user or address may ask for.
+    /// Rate limits of users and addresses.
     pub limits: rate_limit::Settings,
-    /// Forges inside, reachable besides public addresses.
+    /// Internal forges that may be reached besides public addresses.
     pub clone_allow: Allow,
-    /// PEM file added to what our clients trust.
+    /// PEM file of certificate authorities that HTTP clients trust besides the public ones.
     pub ca_bundle: Option<PathBuf>,
-    /// How streams are made.
+    /// Settings of the streams.
     pub streams: streams::Settings,
-    /// What every owner may take up.
+    /// Budgets of every owner.
     pub owners: usage::Settings,
     /// How long a job may wait for a worker.
     pub max_queue_time: Duration,
-    /// How long open requests may take once the gateway was told to stop.
+    /// How long open requests may take once the gateway is stopping.
     pub shutdown_grace: Duration,
 }
 

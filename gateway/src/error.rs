@@ -1,8 +1,8 @@
 //! Why a request is not answered as asked: one enum, two shapes.
 //!
-//! `/api/v1` says `{"error": {"code", "message"}}`. The published interface says `{"message"}` to
-//! whom it does not know, and `{"error"}` otherwise. What went wrong inside is logged here, once,
-//! and never shown.
+//! `/api/v1` says `{"error": {"code", "message"}}`. The published API answers `{"message"}` to
+//! unauthenticated callers, and `{"error"}` otherwise. Internal causes are logged here, once, and never
+//! part of an answer.
 
 use axum::{
     Json,
@@ -17,25 +17,25 @@ use jobs::{
     result::ResultError,
 };
 
-/// Clients try again after so many seconds: a leader election is over then.
+/// `Retry-After` in seconds: a leader election is over then.
 const RETRY_AFTER_S: u64 = 5;
 
 /// Why a request is not answered as asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// No token, or one that does not count.
+    /// No credential, or an invalid one.
     #[error("{0}")]
     Unauthorized(&'static str),
-    /// Known, and not allowed.
+    /// Authenticated, and not allowed.
     #[error("{0}")]
     Forbidden(String),
-    /// There is no such thing, or it is somebody else's.
+    /// It does not exist, or the caller may not see it.
     #[error("no such {0}")]
     NotFound(&'static str),
     /// The request is wrong.
     #[error("{0}")]
     BadRequest(String),
-    /// The state of things does not allow it.
+    /// The current state does not allow it.
     #[error("{0}")]
     Conflict(String),
     /// An idempotency key came again with another request.
@@ -65,13 +65,13 @@ pub(crate) enum ApiError {
     /// NATS did not answer, or is full.
     #[error("the service cannot store or read anything at the moment; try again")]
     Unavailable(#[source] anyhow::Error),
-    /// An identity provider did not answer as it should; the sentence says which.
+    /// An identity provider did not answer, or not as it should; the message names it.
     #[error("{0}")]
-    Elsewhere(String, #[source] anyhow::Error),
+    BadGateway(String, #[source] anyhow::Error),
     /// Not configured.
     #[error("{0}")]
     NotConfigured(&'static str),
-    /// Our mistake.
+    /// A bug, or data that should not exist.
     #[error("internal error")]
     Internal(#[source] anyhow::Error),
 }
@@ -93,19 +93,19 @@ impl ApiError {
             Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, ErrorCode::TooSlow),
             Self::NoSuchMethod(_) => (StatusCode::METHOD_NOT_ALLOWED, ErrorCode::MethodNotAllowed),
             Self::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::Unavailable),
-            Self::Elsewhere(..) => (StatusCode::BAD_GATEWAY, ErrorCode::BadGateway),
+            Self::BadGateway(..) => (StatusCode::BAD_GATEWAY, ErrorCode::BadGateway),
             Self::NotConfigured(_) => (StatusCode::SERVICE_UNAVAILABLE, ErrorCode::NotConfigured),
             Self::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, ErrorCode::Internal),
         }
     }
 
-    /// Logs what only the operator can mend; the one place where that happens.
+    /// Logs what needs the operator; the one place where that happens.
     fn log(&self) {
         match self {
             Self::Internal(cause) => tracing::error!(error = format!("{cause:#}"), "request failed"),
-            Self::Unavailable(cause) => tracing::warn!(error = format!("{cause:#}"), "nats is out of reach"),
-            Self::Elsewhere(_, cause) => {
-                tracing::warn!(error = format!("{cause:#}"), "an identity provider does not answer");
+            Self::Unavailable(cause) => tracing::warn!(error = format!("{cause:#}"), "nats unavailable"),
+            Self::BadGateway(_, cause) => {
+                tracing::warn!(error = format!("{cause:#}"), "identity provider failed");
             }
             Self::Unauthorized(_)
             | Self::Forbidden(_)
@@ -124,8 +124,8 @@ impl ApiError {
         }
     }
 
-    /// Headers that belong to the status.
-    fn mark(&self, response: &mut Response) {
+    /// Adds the headers that belong to the status.
+    fn add_headers(&self, response: &mut Response) {
         let headers = response.headers_mut();
         match self {
             Self::Unauthorized(_) => {
@@ -150,13 +150,13 @@ impl ApiError {
             | Self::TooLarge(_)
             | Self::TooSlow(_)
             | Self::NoSuchMethod(_)
-            | Self::Elsewhere(..)
+            | Self::BadGateway(..)
             | Self::NotConfigured(_)
             | Self::Internal(_) => {}
         }
     }
 
-    /// The status and sentence, for pages.
+    /// The status and message, for pages.
     pub(crate) fn into_page(self) -> (StatusCode, String) {
         self.log();
         (self.status_and_code().0, self.to_string())
@@ -169,12 +169,12 @@ impl IntoResponse for ApiError {
         let (status, code) = self.status_and_code();
         let body = api::Error { error: ErrorDetail { code: code.into(), message: self.to_string() } };
         let mut response = (status, Json(body)).into_response();
-        self.mark(&mut response);
+        self.add_headers(&mut response);
         response
     }
 }
 
-/// The same error in the shape of the published interface.
+/// The same error in the shape of the published API.
 #[derive(Debug)]
 pub(crate) struct Published(pub(crate) ApiError);
 
@@ -196,7 +196,7 @@ impl IntoResponse for Published {
             _ => published::Error { error: sentence, message: None },
         };
         let mut response = (status, Json(body)).into_response();
-        self.0.mark(&mut response);
+        self.0.add_headers(&mut response);
         response
     }
 }

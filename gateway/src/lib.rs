@@ -1,12 +1,13 @@
-//! REST, webhooks, tokens, live logs and pages: everything that is asked of gitfaas over HTTP.
+//! The HTTP side of gitfaas: the REST API, webhooks, tokens, live logs and pages.
 //!
-//! Owns the published interface, `/api/v1`, the webhooks and the pages, the index
-//! behind lists, the master key, and the grants that workers ask for. Runs nothing of anybody's.
-//! Several gateways on one NATS are one service: each has its own index, and nothing else of its own.
+//! Owns the published API, `/api/v1`, the webhooks and the pages, the index behind lists, the master key, and
+//! the grants that workers ask for. Runs no user code. Several gateways on one NATS are one service: each has
+//! its own index, and no other state of its own.
 //!
-//! Where to begin: `router.rs` is the list of routes, `submit.rs` makes a job of a call, `taking/`
-//! makes jobs of pushes, `app/` speaks as the GitHub App, `login/` lets people in, `auth.rs`
-//! says who sees what, `door.rs` and `limits/` how much, `background.rs` puts right what a crash left.
+//! Where to begin: `routes.rs` is the table of routes, `jobs/` submits and reruns jobs, `deliveries/` turns
+//! webhook deliveries into jobs, `repos/installation/` is the GitHub App, `login/` signs users in, `auth/`
+//! authenticates and authorizes callers, `http/rate_limit/` limits them, `reconcile/` and `background.rs`
+//! repair what a crash left.
 
 mod api;
 mod audit;

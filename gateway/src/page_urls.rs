@@ -1,4 +1,4 @@
-//! URLs of pages, for people.
+//! URLs of the gateway's HTML pages.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::crypto::keyring::Keyring;
 
-/// Makes URLs of pages.
+/// Builds URLs of pages.
 #[derive(Clone)]
 pub(crate) struct PageUrls {
     pub(crate) public_url: Url,
@@ -15,12 +15,12 @@ pub(crate) struct PageUrls {
 }
 
 impl PageUrls {
-    /// The page of a job, as a link for people.
+    /// The page of a job.
     pub(crate) fn page(&self, job: JobId) -> Url {
         self.public_url.join(&format!("jobs/{job}")).expect("an id is a path")
     }
 
-    /// The link of a status: with its key, unless the repository wants people to sign in.
+    /// The link of a commit status: with its key, unless the repository requires a sign-in.
     pub(crate) fn link(&self, job: JobId, links: Links) -> String {
         let mut page = self.page(job);
         match links {

@@ -18,7 +18,7 @@ use crate::{
     auth::rights::Right,
     extract::{KnownParameters, reject_unknown_parameters},
     html::form::FormRight,
-    http::layers::{Edge, layered},
+    http::layers::{LayerState, layered},
     pages,
     state::Gateway,
 };
@@ -171,7 +171,7 @@ pub fn app(gateway: Gateway) -> Router {
         }
         router = router.route(path, answer);
     }
-    let edge = Edge {
+    let edge = LayerState {
         limits: Arc::clone(&gateway.limits),
         metrics: Arc::clone(&gateway.metrics),
         trusted_proxies: gateway.config.limits.trusted_proxies.clone(),

@@ -20,7 +20,7 @@ use url::Url;
 
 use crate::{
     audit::AuditLog,
-    auth::{bearers::Bearers, identity::Access, last_used::LastUsed, tokens::ApiTokens},
+    auth::{bearer_tokens::BearerTokens, identity::Access, last_used::LastUsed, tokens::ApiTokens},
     config::Config,
     crypto::{keyring::Keyring, record_key, record_verifier::RecordVerifier, sealed::SecretSize},
     deliveries::{Deliveries, rejected::LastRejected},
@@ -148,14 +148,14 @@ impl Gateway {
         let capacity = Arc::new(Capacity::new(ledger.clone(), Arc::clone(&metrics)));
         let secret_store =
             Arc::new(SecretStore { secrets, sizes, keys: Arc::clone(&keys), budgets: Arc::clone(&budgets) });
-        let bearers =
-            Arc::new(Bearers::new(keys.in_use().signing_seed(), &meta::installation_id(&ledger).await?));
+        let bearer_tokens =
+            Arc::new(BearerTokens::new(keys.in_use().signing_seed(), &meta::installation_id(&ledger).await?));
         let access = Arc::new(Access {
             ledger: ledger.clone(),
             limits: Arc::clone(&limits),
             last_used: LastUsed::default(),
             sessions: Sessions::open(&ledger.js).await?,
-            bearers: Arc::clone(&bearers),
+            bearer_tokens: Arc::clone(&bearer_tokens),
             job_records: Arc::clone(&job_records),
             keys: Arc::clone(&keys),
             repos: Arc::clone(&repos),
@@ -167,7 +167,8 @@ impl Gateway {
             budgets: Arc::clone(&budgets),
         });
         let settings = Arc::new(config.login.clone());
-        let login = Login::open(&settings, &github, (clone_allow, ca_bundle), &public_url, &ledger, bearers);
+        let login =
+            Login::open(&settings, &github, (clone_allow, ca_bundle), &public_url, &ledger, bearer_tokens);
         let login = Arc::new(login.await?);
         let sign_ins = Arc::new(SignIns {
             settings,
@@ -285,7 +286,7 @@ impl Gateway {
         Ok((Self(Arc::new(services)), catching_up))
     }
 
-    /// Polls every registered repository for refs now and takes what is new, without waiting whether its
+    /// PollThrottle every registered repository for refs now and takes what is new, without waiting whether its
     /// delivery comes.
     ///
     /// # Errors

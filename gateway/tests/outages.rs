@@ -161,5 +161,5 @@ async fn a_gateway_without_this_installations_master_key_does_not_start() {
     assert!(matches!(open().await, gateway::KeyError::Missing { .. }));
     assert!(!folder.path().join("master.key").exists());
     std::fs::write(folder.path().join("master.key"), [7; 32]).unwrap();
-    assert!(matches!(open().await, gateway::KeyError::Another { .. }));
+    assert!(matches!(open().await, gateway::KeyError::Mismatch { .. }));
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{SessionId, TokenId, UserId, bucket::VERSION, streams};
 
 /// NATS took the deed itself a moment ago; whoever waits for an answer waits no longer for this.
-const PATIENCE: Duration = Duration::from_secs(2);
+const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What was done. This is the wire format: add variants, never change one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -92,7 +92,7 @@ pub enum By {
 
 /// An entry. When it was written is the NATS server's time, its number the stream's sequence.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Deed {
+pub struct AuditEvent {
     /// What was done.
     pub action: Action,
     /// Who; absent for an operator's command and a forge.
@@ -111,7 +111,7 @@ pub struct Deed {
     pub detail: Option<String>,
 }
 
-impl Deed {
+impl AuditEvent {
     /// A command of the operator's on NATS itself.
     pub fn of_operator(action: Action, target: impl ToString) -> Self {
         Self {
@@ -150,7 +150,7 @@ pub enum AuditError {
     /// It refused, or is away.
     #[error("nats: write to {}", streams::AUDIT)]
     Nats(#[from] jetstream::context::PublishError),
-    /// It was silent for `PATIENCE`.
+    /// It was silent for `TIMEOUT`.
     #[error("nats: write to {}: no answer", streams::AUDIT)]
     Silent,
 }
@@ -159,15 +159,15 @@ pub enum AuditError {
 ///
 /// # Errors
 /// NATS did not take it, or not in time.
-pub async fn write(js: &jetstream::Context, log: Log, deed: &Deed) -> Result<(), AuditError> {
-    let action = deed.action.word();
+pub async fn write(js: &jetstream::Context, log: Log, event: &AuditEvent) -> Result<(), AuditError> {
+    let action = event.action.word();
     let subject = match log {
         Log::Users => streams::audit(&action),
         Log::Admins => streams::audit_admin(&action),
     };
-    let writing = async { Ok(js.publish(subject, deed.encode().into()).await?.await?) };
+    let writing = async { Ok(js.publish(subject, event.encode().into()).await?.await?) };
     let written: Result<_, AuditError> =
-        tokio::time::timeout(PATIENCE, writing).await.unwrap_or(Err(AuditError::Silent));
+        tokio::time::timeout(TIMEOUT, writing).await.unwrap_or(Err(AuditError::Silent));
     written.map(|_| ())
 }
 
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn an_entry_as_it_is_stored() {
-        let deed = Deed {
+        let event = AuditEvent {
             action: Action::SecretSet,
             user: Some("0197a000-0000-7000-8000-000000000001".parse().unwrap()),
             by: Some(By::Token("0197a000-0000-7000-8000-000000000002".parse().unwrap())),
@@ -185,9 +185,9 @@ mod tests {
             target: "0197a000-0000-7000-8000-000000000003.KEY".to_owned(),
             detail: None,
         };
-        insta::assert_snapshot!(String::from_utf8(deed.encode()).unwrap(), @r#"{"action":"secret_set","address":"192.0.2.1","by":{"token":"0197a000-0000-7000-8000-000000000002"},"target":"0197a000-0000-7000-8000-000000000003.KEY","user":"0197a000-0000-7000-8000-000000000001","v":1}"#);
+        insta::assert_snapshot!(String::from_utf8(event.encode()).unwrap(), @r#"{"action":"secret_set","address":"192.0.2.1","by":{"token":"0197a000-0000-7000-8000-000000000002"},"target":"0197a000-0000-7000-8000-000000000003.KEY","user":"0197a000-0000-7000-8000-000000000001","v":1}"#);
         insta::assert_snapshot!(
-            String::from_utf8(Deed::of_operator(Action::TokenMade, "x").encode()).unwrap(),
+            String::from_utf8(AuditEvent::of_operator(Action::TokenMade, "x").encode()).unwrap(),
             @r#"{"action":"token_made","by":"operator","target":"x","v":1}"#
         );
     }

@@ -27,7 +27,7 @@ pub(super) async fn rekey(args: RekeyArgs) -> Done {
     let ledger = Ledger::open(&client, PATIENCE).await?;
     let done = ::gateway::rekey(&ledger, &old, new).await?;
     client.flush().await?;
-    for place in &done.lost {
+    for place in &done.unreadable {
         eprintln!("neither key opens {place}: it is left as it is");
     }
     match done.changed {

@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use jobs::{
     Ledger,
     accounts::{ALL_SCOPES, OPERATOR, OwnerKind},
-    audit::{self, Action, Deed},
+    audit::{self, Action, AuditEvent},
     settings::Reader,
     streams,
 };
@@ -51,7 +51,7 @@ pub(super) async fn create(args: TokenArgs) -> Done {
 
 /// Writes the audit event; the command succeeds even if that fails.
 async fn note(js: &async_nats::jetstream::Context, action: Action, target: impl ToString) {
-    if let Err(error) = audit::write(js, audit::Log::Admins, &Deed::of_operator(action, target)).await {
+    if let Err(error) = audit::write(js, audit::Log::Admins, &AuditEvent::of_operator(action, target)).await {
         let error = anyhow::Error::from(error);
         tracing::warn!(error = format!("{error:#}"), "audit event not stored");
     }

@@ -8,7 +8,7 @@ use gateway::OwnerLimits;
 use jobs::{
     Label, Ledger, UserId,
     accounts::User,
-    audit::{self, Action, Deed},
+    audit::{self, Action, AuditEvent},
     bucket::Entry,
     settings::Reader,
     stores::Stores,
@@ -137,8 +137,8 @@ fn owner_limits() -> anyhow::Result<OwnerLimits> {
 
 /// Writes the audit event; the command succeeds even if that fails.
 async fn note(ledger: &Ledger, user: UserId, given: String) {
-    let deed = Deed { detail: Some(given), ..Deed::of_operator(Action::UserChanged, user) };
-    if let Err(error) = audit::write(&ledger.js, audit::Log::Admins, &deed).await {
+    let event = AuditEvent { detail: Some(given), ..AuditEvent::of_operator(Action::UserChanged, user) };
+    if let Err(error) = audit::write(&ledger.js, audit::Log::Admins, &event).await {
         let error = anyhow::Error::from(error);
         tracing::warn!(error = format!("{error:#}"), "audit event not stored");
     }

@@ -5,7 +5,7 @@ use std::process::Output;
 use jobs::{
     Label, Ledger, UserId,
     accounts::{OPERATOR, OwnerKind, User},
-    audit::{Action, By, Deed},
+    audit::{Action, AuditEvent, By},
     streams,
     usage::Resource,
 };
@@ -42,7 +42,7 @@ impl Installation {
     }
 
     /// The newest entry of the audit log about users.
-    async fn noted(&self) -> Option<Deed> {
+    async fn noted(&self) -> Option<AuditEvent> {
         let stream = self.ledger.js.get_stream(streams::AUDIT_ADMIN).await.unwrap();
         let subject = streams::audit_admin(&Action::UserChanged.word());
         let last = stream.get_last_raw_message_by_subject(&subject).await.ok()?;

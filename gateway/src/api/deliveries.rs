@@ -45,7 +45,7 @@ pub(crate) async fn list(
     Query(asked): Query<Asked>,
 ) -> Result<Json<DeliveryList>, ApiError> {
     let filter = match &asked.repo {
-        Some(repo) => DeliveryFilter::Repos(vec![gateway.access.own_repo(&caller, repo).await?.value.id]),
+        Some(repo) => DeliveryFilter::Repos(vec![gateway.access.owned_repo(&caller, repo).await?.value.id]),
         None if caller.is_admin() => DeliveryFilter::Everyone,
         None => {
             let repos = gateway.repos.find(|repo| caller.owns(repo));

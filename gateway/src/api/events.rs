@@ -25,10 +25,10 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
     api::view::JobView,
-    auth::{access_watch::Way, rights::ReadJob},
+    auth::{access_watch::JobAccess, rights::ReadJob},
     error::ApiError,
     extract::Query,
-    http::{client_ip, rate_limit::Whose},
+    http::{client_ip, rate_limit::LimitKey},
     state::Gateway,
 };
 
@@ -50,16 +50,16 @@ type Sender = mpsc::Sender<Result<Event, Infallible>>;
 
 /// `GET /api/v1/jobs/{id}/events`
 pub(crate) async fn events(
-    ReadJob { entry, way, .. }: ReadJob,
+    ReadJob { entry, access, .. }: ReadJob,
     State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
-    let whose = match &way {
-        Way::Link => Whose::Address(gateway.limits.slot(client_ip::address())),
-        Way::Token { user, .. } => Whose::User(*user),
+    let whose = match &access {
+        JobAccess::Link => LimitKey::Address(gateway.limits.slot(client_ip::address())),
+        JobAccess::Token { user, .. } => LimitKey::User(*user),
     };
-    let open = gateway.limits.stream(whose)?;
+    let open = gateway.limits.acquire_stream(whose)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
     let resumed = last.or(asked.from.as_deref()).and_then(resume);
     let (sender, receiver) = mpsc::channel(AHEAD);
@@ -74,7 +74,7 @@ pub(crate) async fn events(
                 let error: anyhow::Error = error.into();
                 tracing::debug!(error = format!("{error:#}"), "a live stream broke");
             },
-            over = gateway.access.until_over(&way, &job) => {
+            over = gateway.access.until_revoked(&access, &job) => {
                 tracing::debug!(%over, "a live stream ended with its reader's rights");
             }
             () = sender.closed() => {}

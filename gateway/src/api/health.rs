@@ -40,7 +40,7 @@ impl Gateway {
         if let Err(error) = self.ledger.js.get_stream(format!("KV_{}", streams::JOBS_BUCKET)).await {
             return Some(format!("nats: {error}"));
         }
-        if let Some(why) = self.capacity.lacking() {
+        if let Some(why) = self.capacity.full_store() {
             return Some(why);
         }
         if self.keys.is_outdated() {

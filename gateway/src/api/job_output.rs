@@ -13,18 +13,18 @@ use jobs::{Job, Ledger};
 use crate::{
     auth::{identity::Access, rights::ReadJob},
     error::ApiError,
-    http::connections::UntilSent,
+    http::connections::SendGuard,
     state::Gateway,
 };
 
 /// `GET /api/v1/jobs/{id}/result`
 pub(crate) async fn result(
-    ReadJob { entry, way, .. }: ReadJob,
+    ReadJob { entry, access: job_access, .. }: ReadJob,
     State(access): State<Arc<Access>>,
     State(ledger): State<Ledger>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let counted = access.counted(&way)?;
+    let counted = access.count_link_read(&job_access)?;
     let job = entry.value;
     let described = job.result.as_ref().ok_or(ApiError::NotFound("result"))?;
     let bytes = ledger.results.fetch(job.id, job.attempt, described).await?;
@@ -33,11 +33,11 @@ pub(crate) async fn result(
 
 /// `GET /api/v1/jobs/{id}/log`: what there is so far.
 pub(crate) async fn log(
-    ReadJob { entry, way, .. }: ReadJob,
+    ReadJob { entry, access, .. }: ReadJob,
     State(gateway): State<Gateway>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let counted = gateway.access.counted(&way)?;
+    let counted = gateway.access.count_link_read(&access)?;
     let bytes = whole_log(&gateway, &entry.value).await?;
     let total = bytes.len() as u64;
     let Some((first, last)) = range(&headers, total)? else {
@@ -53,7 +53,7 @@ pub(crate) async fn log(
 }
 
 /// An answer that counts until it was sent, where it counts.
-pub(crate) fn counting(mut response: Response, counted: Option<UntilSent>) -> Response {
+pub(crate) fn counting(mut response: Response, counted: Option<SendGuard>) -> Response {
     if let Some(counted) = counted {
         response.extensions_mut().insert(counted);
     }

@@ -16,12 +16,12 @@ use crate::{
     api::view::{JobView, List},
     audit::AuditLog,
     auth::{
-        access_watch::Way,
+        access_watch::JobAccess,
         rights::{AnyScope, Caller, JobsRead, OwnJob, ReadJob, Reader},
     },
     error::ApiError,
-    extract::{Query, JsonBody},
-    http::{credentials::shown, layers::MAX_WAIT_S},
+    extract::{JsonBody, Query},
+    http::{credentials::presented_token, layers::MAX_WAIT_S},
     index::JobFilter,
     jobs::{Jobs, submit::Call},
     repos::Registrations,
@@ -55,15 +55,15 @@ pub(crate) async fn submit(
     let key = key.map_err(|_| ApiError::BadRequest("Idempotency-Key: not ASCII".to_owned()))?;
     let mut entry = gateway.jobs.call(&caller, &call, key).await?;
     // Who waits for too many jobs already is answered as if the time were up.
-    let waits = wait.and_then(|seconds| Some((seconds, gateway.limits.waits(caller.user.id)?)));
+    let waits = wait.and_then(|seconds| Some((seconds, gateway.limits.acquire_wait(caller.user.id)?)));
     if let Some((seconds, _waits)) = waits {
         let wait = Duration::from_secs(seconds.min(MAX_WAIT_S));
-        let (user, token) = (caller.user.id, shown(&headers).unwrap_or_default());
-        let way = Way::Token { user, token, scope: Scope::JobsWrite };
+        let (user, token) = (caller.user.id, presented_token(&headers).unwrap_or_default());
+        let access = JobAccess::Token { user, token, scope: Scope::JobsWrite };
         let job = entry.value.clone();
         entry = tokio::select! {
             ended = ended(&gateway, entry, wait) => ended?,
-            over = gateway.access.until_over(&way, &job) => return Err(over),
+            over = gateway.access.until_revoked(&access, &job) => return Err(over),
         };
     }
     let done = wait.is_some() && entry.value.state.is_final();
@@ -107,9 +107,9 @@ pub(crate) async fn list(
     State(gateway): State<Gateway>,
     Query(asked): Query<Asked>,
 ) -> Result<Json<List<JobView>>, ApiError> {
-    let mut filter = gateway.access.visible(&caller);
+    let mut filter = gateway.access.visible_jobs(&caller);
     if let Some(repo) = &asked.repo {
-        let repo = gateway.access.seen_repo(&caller, repo).await?.value.id;
+        let repo = gateway.access.visible_repo(&caller, repo).await?.value.id;
         filter = JobFilter { repos: vec![repo], ..JobFilter::default() };
     }
     filter.state = asked.state;

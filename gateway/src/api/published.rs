@@ -117,7 +117,7 @@ async fn named_job(
     body: Body,
 ) -> Result<Entry<Job>, ApiError> {
     let fields = fields(query, body).await?;
-    gateway.access.seen_job(caller, &needed(&fields, "jobID")?).await
+    gateway.access.visible_job(caller, &needed(&fields, "jobID")?).await
 }
 
 /// `GET /job/job-status/`
@@ -213,10 +213,10 @@ pub(crate) async fn stats(
     match &gateway.config.admin_secret {
         Some(secret) => {
             let (limits, address) = (&gateway.limits, client_ip::address());
-            limits.tries(address)?;
+            limits.check_attempt(address)?;
             let given = text(&fields, "secret")?.unwrap_or_default();
             if !equal(given.as_bytes(), secret.expose().as_bytes()) {
-                limits.failed(limits.slot(address), None);
+                limits.record_failure(limits.slot(address), None);
                 return Err(ApiError::BadRequest("wrong secret".to_owned()).into());
             }
         }

@@ -55,7 +55,7 @@ pub(crate) async fn list(
     caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
 ) -> Result<Json<List<ShownRepo>>, ApiError> {
-    let mut found = gateway.repos.find(|repo| caller.sees(repo));
+    let mut found = gateway.repos.find(|repo| caller.can_view(repo));
     found.sort_by_key(|entry| std::cmp::Reverse(entry.value.id));
     let items = found.iter().map(|entry| shown_to(&gateway, &caller, &entry.value)).collect();
     Ok(Json(List { items, next: None }))
@@ -67,7 +67,7 @@ pub(crate) async fn get(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
 ) -> Result<Json<ShownRepo>, ApiError> {
-    let entry = gateway.access.shown_repo_entry(&caller, &id).await?;
+    let entry = gateway.access.visible_repo_with_removing(&caller, &id).await?;
     Ok(Json(shown_to(&gateway, &caller, &entry.value)))
 }
 
@@ -93,7 +93,7 @@ pub(crate) async fn remove(
     State(registrations): State<Arc<Registrations>>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let entry = access.shown_repo_entry(&caller, &id).await?;
+    let entry = access.visible_repo_with_removing(&caller, &id).await?;
     if !caller.owns(&entry.value) {
         return Err(ApiError::Forbidden("only an owner of the repository may do that".to_owned()));
     }
@@ -142,7 +142,7 @@ fn shown_repo(gateway: &Gateway, caller: &Identity, repo: &Repo) -> api::Repo {
 /// Other registrations of the same repository.
 fn also_registered(gateway: &Gateway, caller: &Identity, repo: &Repo) -> Vec<OtherRegistration> {
     let shown = |entry: Entry<Repo>| {
-        let may_know = caller.sees(&entry.value);
+        let may_know = caller.can_view(&entry.value);
         let owner = gateway.users.find(|user| user.id == entry.value.owner);
         OtherRegistration {
             id: may_know.then_some(entry.value.id),

@@ -18,7 +18,7 @@ use jobs::{Secret, Verdict, api::DeliveryReceipt};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    crypto::sealed::secret_place,
+    crypto::sealed::webhook_secret_context,
     deliveries::{
         ingest::{Arrival, Taken},
         rejected::Hook,
@@ -56,7 +56,7 @@ pub(crate) async fn github(
             Err(_) => None,
         };
         if let Some(repo) = &repo {
-            gateway.limits.delivery(repo.id)?;
+            gateway.limits.check_delivery(repo.id)?;
         }
         gateway.deliveries.take(arrival, repo).await
     });
@@ -84,12 +84,12 @@ pub(crate) async fn of_repo(
     let forge = forge_of(&repo);
     let secret = gateway
         .keys
-        .open_sealed(&secret_place(repo.id), &repo.sealed_secret)
+        .unseal(&webhook_secret_context(repo.id), &repo.sealed_secret)
         .map_err(|error| ApiError::Internal(error.into()))?;
     let body = bounded(&gateway, hook, &headers, body).await?;
     let verified = signed(&gateway, hook, forge, &secret, &headers, &body)?;
     gateway.deliveries.rejected.believed(repo.id);
-    gateway.limits.delivery(repo.id)?;
+    gateway.limits.check_delivery(repo.id)?;
     let arrival = arrival(&hook.to_string(), forge, &headers, &verified);
     let told = within_patience(async {
         let repo = match arrival.incoming.as_ref().ok().and_then(named) {

@@ -1,5 +1,5 @@
-//! Requests that last: who was let in is looked up again about every second, so that a token that was
-//! revoked, a sign-in that ended and a repository that was taken away end here too.
+//! Access of long-lived requests: it is checked again about every second, so that streams end when a token
+//! is revoked, a session ends or access to a repository is withdrawn.
 
 use std::time::Duration;
 
@@ -8,55 +8,55 @@ use jobs::{Job, UserId, accounts::Scope};
 use crate::{
     auth::identity::Access,
     error::ApiError,
-    http::{client_ip, connections::UntilSent},
+    http::{client_ip, connections::SendGuard},
 };
 
-/// Between an answer and the next look, so a slow NATS is asked less often. A look is four reads at
-/// most, and how many streams a user may have open is limited.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between one check's answer and the next check, so that a slow NATS is asked less often. A check is four
+/// reads at most, and the number of streams that a user may have open is limited.
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How somebody came to a job.
-pub(crate) enum Way {
-    /// By the key of its link: he is nobody.
+/// With which credential a job is read.
+pub(crate) enum JobAccess {
+    /// With the key of the job's link: the caller is anonymous.
     Link,
     /// With this token.
     Token { user: UserId, token: String, scope: Scope },
 }
 
 impl Access {
-    /// What is read this way: of whoever came by a link it is counted, beside the answer, until that was sent.
-    pub(crate) fn counted(&self, way: &Way) -> Result<Option<UntilSent>, ApiError> {
-        match way {
-            Way::Link => Ok(Some(UntilSent::new(self.limits.reads_by_link(client_ip::address())?))),
-            Way::Token { .. } => Ok(None),
+    /// Counts an anonymous read by link against its address, until the response was sent.
+    pub(crate) fn count_link_read(&self, access: &JobAccess) -> Result<Option<SendGuard>, ApiError> {
+        match access {
+            JobAccess::Link => Ok(Some(SendGuard::new(self.limits.acquire_link_read(client_ip::address())?))),
+            JobAccess::Token { .. } => Ok(None),
         }
     }
 
-    /// Goes on until whoever came this way may not see the job any more; then says why.
-    pub(crate) async fn until_over(&self, way: &Way, job: &Job) -> ApiError {
+    /// Returns the reason once this access to the job is no longer allowed.
+    pub(crate) async fn until_revoked(&self, access: &JobAccess, job: &Job) -> ApiError {
         loop {
-            tokio::time::sleep(PAUSE).await;
-            match self.check_still(way, job).await {
+            tokio::time::sleep(RECHECK_INTERVAL).await;
+            match self.recheck(access, job).await {
                 Ok(()) => {}
                 Err(over @ (ApiError::Unauthorized(_) | ApiError::Forbidden(_) | ApiError::NotFound(_))) => {
                     return over;
                 }
-                // Trouble of ours: nothing new is read meanwhile either.
+                // An internal error: nothing new is read meanwhile either.
                 Err(error) => {
                     let error: anyhow::Error = error.into();
-                    tracing::debug!(error = format!("{error:#}"), "a reader was not looked up again");
+                    tracing::debug!(error = format!("{error:#}"), "access recheck failed");
                 }
             }
         }
     }
 
-    async fn check_still(&self, way: &Way, job: &Job) -> Result<(), ApiError> {
-        let is_shown = match way {
-            Way::Link => self.opens_with_link(job).await?,
-            Way::Token { token, scope, .. } => {
-                let caller = self.identified(token).await?;
-                caller.needs(*scope)?;
-                self.is_seen(&caller, job).await?
+    async fn recheck(&self, access: &JobAccess, job: &Job) -> Result<(), ApiError> {
+        let is_shown = match access {
+            JobAccess::Link => self.is_link_enabled(job).await?,
+            JobAccess::Token { token, scope, .. } => {
+                let caller = self.identify(token).await?;
+                caller.require_scope(*scope)?;
+                self.can_view_job(&caller, job).await?
             }
         };
         if is_shown { Ok(()) } else { Err(ApiError::NotFound("job")) }

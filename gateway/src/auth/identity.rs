@@ -1,7 +1,7 @@
-//! Who asks, and what he may see.
+//! Authenticates callers, and decides what each may see.
 //!
 //! Every check reads token and user from the leader, so a revoked token is refused by every gateway
-//! with the next request. Somebody else's things are "no such job", as if they did not exist.
+//! with the next request. What a caller may not see is answered as "no such job", as if it did not exist.
 
 use std::sync::Arc;
 
@@ -17,39 +17,40 @@ use jobs::{
 };
 
 use crate::{
-    audit::Doer,
+    audit::Actor,
     auth::{
-        access_watch::Way,
-        bearers::{Bearers, is_of_login},
+        access_watch::JobAccess,
+        bearer_tokens::{BearerTokens, is_session_token},
         last_used::LastUsed,
     },
     crypto::{keyring::Keyring, keys::equal},
     error::ApiError,
     http::{
-        credentials::{bearer, session, shown},
+        credentials::{bearer_token, presented_token, session_cookie},
         rate_limit::Limits,
     },
     index::{JobFilter, mirror::Mirror},
     records::JobRecords,
 };
 
-/// A user who showed a token.
+/// An authenticated user, with the token that was presented.
 #[derive(Debug, Clone)]
 pub(crate) struct Identity {
     pub(crate) user: User,
     pub(crate) token: TokenId,
-    /// The sign-in that the token belongs to; an API token belongs to none.
+    /// The session that the token belongs to; an API token belongs to none.
     pub(crate) session: Option<SessionId>,
-    /// When the API token ends, and with it what it makes. A person's sign-in limits nothing.
+    /// When the API token expires, and with it everything created with it. An interactive session has no limit.
     pub(crate) expires_at: Option<Timestamp>,
-    /// The API tokens that what it makes does not outlive, itself last. A person's sign-in has none.
+    /// The API token's ancestors and itself, last: what is created with it ends when any of them does. An
+    /// interactive session has none.
     pub(crate) lineage: Vec<TokenId>,
     scopes: Vec<Scope>,
 }
 
 impl Identity {
-    /// One who signed in.
-    pub(crate) fn of_session(user: User, token: TokenId, session: Session) -> Self {
+    /// The identity of a session.
+    pub(crate) fn from_session(user: User, token: TokenId, session: Session) -> Self {
         Self {
             user,
             token,
@@ -60,13 +61,13 @@ impl Identity {
         }
     }
 
-    /// What the token may be used for.
+    /// The token's scopes.
     pub(crate) fn scopes(&self) -> &[Scope] {
         &self.scopes
     }
 
-    /// Refuses a token that was narrowed.
-    pub(crate) fn needs(&self, scope: Scope) -> Result<(), ApiError> {
+    /// Refuses a token without this scope.
+    pub(crate) fn require_scope(&self, scope: Scope) -> Result<(), ApiError> {
         if self.scopes.contains(&scope) {
             return Ok(());
         }
@@ -74,46 +75,46 @@ impl Identity {
         Err(ApiError::Forbidden(format!("this token does not have the scope {word}")))
     }
 
-    /// Whether he may see and do everything, with this token.
+    /// Whether the user is an admin and the token has the admin scope.
     pub(crate) fn is_admin(&self) -> bool {
         self.user.admin && self.scopes.contains(&Scope::Admin)
     }
 
-    /// Whether a repository is his, or everything is.
+    /// Whether the caller owns the repository, or is an admin.
     pub(crate) fn owns(&self, repo: &Repo) -> bool {
         repo.owner == self.user.id || self.is_admin()
     }
 
-    /// Whether he sees a repository's jobs.
-    pub(crate) fn sees(&self, repo: &Repo) -> bool {
+    /// Whether the caller may view the repository and its jobs.
+    pub(crate) fn can_view(&self, repo: &Repo) -> bool {
         self.owns(repo) || repo.is_viewed_by(&self.user)
     }
 }
 
-/// Finds out who asks, and what of others they may see.
+/// Authenticates callers and authorizes access to jobs and repositories.
 pub(crate) struct Access {
     pub(crate) ledger: Ledger,
     pub(crate) limits: Arc<Limits>,
     pub(crate) last_used: LastUsed,
     pub(crate) sessions: Sessions,
-    pub(crate) bearers: Arc<Bearers>,
+    pub(crate) bearer_tokens: Arc<BearerTokens>,
     pub(crate) job_records: Arc<JobRecords>,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) repos: Arc<Mirror<Repo>>,
 }
 
 impl Access {
-    /// Who the bearer of `token` is, if he may ask for more at the moment.
-    pub(crate) async fn bearer_of(&self, token: &str) -> Result<Identity, ApiError> {
-        let caller = self.identified(token).await?;
-        self.limits.user(caller.user.id, token)?;
+    /// The identity behind `token`, counted against the user's rate limit.
+    pub(crate) async fn authenticate(&self, token: &str) -> Result<Identity, ApiError> {
+        let caller = self.identify(token).await?;
+        self.limits.check_user(caller.user.id, token)?;
         Ok(caller)
     }
 
-    /// Who the bearer of `token` is; counted for nobody.
-    pub(crate) async fn identified(&self, token: &str) -> Result<Identity, ApiError> {
-        if is_of_login(token) {
-            return self.signed_in_caller(token).await;
+    /// The identity behind `token`, without counting it against a rate limit.
+    pub(crate) async fn identify(&self, token: &str) -> Result<Identity, ApiError> {
+        if is_session_token(token) {
+            return self.session_identity(token).await;
         }
         let unknown = || ApiError::Unauthorized("this token is not valid");
         let id = token_id(token).ok_or_else(unknown)?;
@@ -126,12 +127,12 @@ impl Access {
         if record.expires_at.is_some_and(|expires_at| expires_at <= Timestamp::now()) {
             return Err(ApiError::Unauthorized("this token has expired"));
         }
-        // Its makers are asked of the leader too: whoever revoked one of them knows that this one is over,
-        // even if the gateway that did it had not heard of this one yet.
+        // The token's ancestors are read from the leader too: revoking one of them ends this one,
+        // even if the gateway that revoked it did not know of this one yet.
         let key = record.user.to_string();
-        let makers = self.are_there(&record.made_by);
-        let (user, are_there) = tokio::try_join!(accounts.users.get(&key), makers)?;
-        if !are_there {
+        let makers = self.all_exist(&record.made_by);
+        let (user, all_there) = tokio::try_join!(accounts.users.get(&key), makers)?;
+        if !all_there {
             return Err(ApiError::Unauthorized("the token that made this one was revoked"));
         }
         let user = user.ok_or_else(unknown)?.value;
@@ -148,32 +149,32 @@ impl Access {
         })
     }
 
-    /// Whether all these API tokens are still there, by what the leader says.
-    pub(crate) async fn are_there(&self, tokens: &[TokenId]) -> Result<bool, BucketError> {
+    /// Whether all these API tokens still exist, as the leader has them.
+    pub(crate) async fn all_exist(&self, tokens: &[TokenId]) -> Result<bool, BucketError> {
         let get = async |token: &TokenId| self.ledger.accounts.tokens.get(&token.to_string()).await;
         let found = try_join_all(tokens.iter().map(get)).await?;
         Ok(found.iter().all(Option::is_some))
     }
 
-    /// Who asks, by bearer token.
-    pub(crate) async fn caller(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
-        let token = bearer(headers)
+    /// The caller, by bearer token.
+    pub(crate) async fn bearer_caller(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
+        let token = bearer_token(headers)
             .ok_or(ApiError::Unauthorized("a bearer token is needed: Authorization: Bearer gft_…"))?;
-        self.bearer_of(token).await
+        self.authenticate(token).await
     }
 
-    /// Who reads, by bearer token or by the session of a page. Never for writes: a cookie comes along
-    /// with what another site sends.
+    /// The caller of a read, by bearer token or by the session cookie. Never for writes: browsers send
+    /// cookies along with cross-site requests.
     pub(crate) async fn reader(&self, headers: &HeaderMap) -> Result<Identity, ApiError> {
-        match session(headers) {
-            Some(token) if !headers.contains_key(header::AUTHORIZATION) => self.bearer_of(&token).await,
-            Some(_) | None => self.caller(headers).await,
+        match session_cookie(headers) {
+            Some(token) if !headers.contains_key(header::AUTHORIZATION) => self.authenticate(&token).await,
+            Some(_) | None => self.bearer_caller(headers).await,
         }
     }
 
-    /// A repository that the caller owns. Who only views it is told so.
-    pub(crate) async fn own_repo(&self, caller: &Identity, id: &str) -> Result<Entry<Repo>, ApiError> {
-        let entry = self.seen_repo(caller, id).await?;
+    /// A repository that the caller owns. A viewer is answered 403.
+    pub(crate) async fn owned_repo(&self, caller: &Identity, id: &str) -> Result<Entry<Repo>, ApiError> {
+        let entry = self.visible_repo(caller, id).await?;
         if caller.owns(&entry.value) {
             return Ok(entry);
         }
@@ -181,17 +182,17 @@ impl Access {
     }
 
     /// A repository that the caller owns or views.
-    pub(crate) async fn seen_repo(&self, caller: &Identity, id: &str) -> Result<Entry<Repo>, ApiError> {
+    pub(crate) async fn visible_repo(&self, caller: &Identity, id: &str) -> Result<Entry<Repo>, ApiError> {
         let found = self.repo(id).await?;
-        found.filter(|entry| caller.sees(&entry.value)).ok_or(ApiError::NotFound("repository"))
+        found.filter(|entry| caller.can_view(&entry.value)).ok_or(ApiError::NotFound("repository"))
     }
 
-    /// A repository, whoever's; not one that is being removed, which takes nothing any more.
+    /// A repository of any owner; not one that is being removed, which accepts nothing any more.
     pub(crate) async fn repo(&self, id: &str) -> Result<Option<Entry<Repo>>, ApiError> {
         Ok(self.any_repo(id).await?.filter(|entry| !entry.value.is_removing()))
     }
 
-    /// A repository, whoever's, also while it is being removed.
+    /// A repository of any owner, also while it is being removed.
     async fn any_repo(&self, id: &str) -> Result<Option<Entry<Repo>>, ApiError> {
         match id.parse::<RepoId>() {
             Ok(id) => Ok(self.ledger.repos.get(&id.to_string()).await?),
@@ -200,13 +201,13 @@ impl Access {
     }
 
     /// A repository that the caller owns or views, also while it is being removed.
-    pub(crate) async fn shown_repo_entry(
+    pub(crate) async fn visible_repo_with_removing(
         &self,
         caller: &Identity,
         id: &str,
     ) -> Result<Entry<Repo>, ApiError> {
         let found = self.any_repo(id).await?;
-        found.filter(|entry| caller.sees(&entry.value)).ok_or(ApiError::NotFound("repository"))
+        found.filter(|entry| caller.can_view(&entry.value)).ok_or(ApiError::NotFound("repository"))
     }
 
     async fn job(&self, id: &str) -> Result<Entry<Job>, ApiError> {
@@ -215,32 +216,33 @@ impl Access {
         self.ledger.job(id).await?.ok_or_else(missing)
     }
 
-    /// The registration that a job is of, while there is one.
+    /// The repository of a job, while it is registered.
     pub(crate) async fn repo_of(&self, job: &Job) -> Result<Option<Repo>, ApiError> {
         let Some(repo) = job.repo else { return Ok(None) };
         Ok(self.ledger.repos.get(&repo.to_string()).await?.map(|entry| entry.value))
     }
 
-    /// A job that the caller may see: his own, or one of a repository that he owns or views. His own stays
-    /// his when he is no viewer any more; what it may still do, `rerun_for` and the grants decide.
-    pub(crate) async fn seen_job(&self, caller: &Identity, id: &str) -> Result<Entry<Job>, ApiError> {
+    /// A job that the caller may see: the caller's own, or one of a repository that the caller owns or views.
+    /// A job stays visible to its owner who is no viewer any more; what it may still do, `rerun_for` and the
+    /// grants decide.
+    pub(crate) async fn visible_job(&self, caller: &Identity, id: &str) -> Result<Entry<Job>, ApiError> {
         let mut entry = self.job(id).await?;
         let missing = || ApiError::NotFound("job");
         if !caller.is_admin() {
-            // Owner and repository decide only where a gateway signed them.
+            // Owner and repository count only where a gateway signed them.
             entry = self.job_records.believed(entry).ok_or_else(missing)?;
         }
-        if self.is_seen(caller, &entry.value).await? { Ok(entry) } else { Err(missing()) }
+        if self.can_view_job(caller, &entry.value).await? { Ok(entry) } else { Err(missing()) }
     }
 
-    pub(crate) async fn is_seen(&self, caller: &Identity, job: &Job) -> Result<bool, ApiError> {
+    pub(crate) async fn can_view_job(&self, caller: &Identity, job: &Job) -> Result<bool, ApiError> {
         let own = job.owner == caller.user.id || caller.is_admin();
-        Ok(own || self.repo_of(job).await?.is_some_and(|repo| caller.sees(&repo)))
+        Ok(own || self.repo_of(job).await?.is_some_and(|repo| caller.can_view(&repo)))
     }
 
-    /// A job that the caller may end or repeat: viewers only look.
-    pub(crate) async fn own_job(&self, caller: &Identity, id: &str) -> Result<Entry<Job>, ApiError> {
-        let entry = self.seen_job(caller, id).await?;
+    /// A job that the caller may cancel or rerun: viewers may only read.
+    pub(crate) async fn owned_job(&self, caller: &Identity, id: &str) -> Result<Entry<Job>, ApiError> {
+        let entry = self.visible_job(caller, id).await?;
         let own = entry.value.owner == caller.user.id || caller.is_admin();
         if own || self.repo_of(&entry.value).await?.is_some_and(|repo| caller.owns(&repo)) {
             return Ok(entry);
@@ -248,55 +250,55 @@ impl Access {
         Err(ApiError::Forbidden("only its owner may do that".to_owned()))
     }
 
-    /// Whether the key of a job's link opens it now: that of a bare URL's job always, that of a registration's
-    /// while the registration is there and says so. What it said last goes with it, so the links of one that is
-    /// gone open nothing: they must not open more than before.
-    pub(crate) async fn opens_with_link(&self, job: &Job) -> Result<bool, ApiError> {
+    /// Whether the key of a job's link gives access now: for a job of a bare URL always, for a job of a
+    /// registered repository while its registration exists and allows it. The setting is removed with the
+    /// registration, so links of a removed one give no access: they must never give more than before.
+    pub(crate) async fn is_link_enabled(&self, job: &Job) -> Result<bool, ApiError> {
         match job.repo {
             None => Ok(true),
             Some(_) => Ok(self.repo_of(job).await?.is_some_and(|repo| repo.links == Links::Key)),
         }
     }
 
-    /// A job for whoever has its link's key, else for a caller who may see it; and how the reader came.
+    /// A job, read with its link's key or by a caller who may see it; and with which credential.
     pub(crate) async fn read_job(
         &self,
         headers: &HeaderMap,
         id: &str,
         key: Option<&str>,
-    ) -> Result<(Entry<Job>, Way), ApiError> {
+    ) -> Result<(Entry<Job>, JobAccess), ApiError> {
         if let Some(key) = key {
             let fits = id.parse::<JobId>().is_ok_and(|job| self.keys.is_link(job, key));
             if fits {
                 let entry =
                     self.job_records.believed(self.job(id).await?).ok_or(ApiError::NotFound("job"))?;
-                if self.opens_with_link(&entry.value).await? {
-                    return Ok((entry, Way::Link));
+                if self.is_link_enabled(&entry.value).await? {
+                    return Ok((entry, JobAccess::Link));
                 }
             }
-            if !headers.contains_key(header::AUTHORIZATION) && session(headers).is_none() {
+            if !headers.contains_key(header::AUTHORIZATION) && session_cookie(headers).is_none() {
                 return Err(ApiError::NotFound("job"));
             }
         }
         let caller = self.reader(headers).await?;
         let scope = Scope::JobsRead;
-        caller.needs(scope)?;
-        let token = shown(headers).unwrap_or_default();
-        Ok((self.seen_job(&caller, id).await?, Way::Token { user: caller.user.id, token, scope }))
+        caller.require_scope(scope)?;
+        let token = presented_token(headers).unwrap_or_default();
+        Ok((self.visible_job(&caller, id).await?, JobAccess::Token { user: caller.user.id, token, scope }))
     }
 
-    /// Which jobs the caller sees in lists.
-    pub(crate) fn visible(&self, caller: &Identity) -> JobFilter {
+    /// The filter of the jobs that the caller sees in lists.
+    pub(crate) fn visible_jobs(&self, caller: &Identity) -> JobFilter {
         if caller.is_admin() {
             return JobFilter { everyone: true, ..JobFilter::default() };
         }
-        let repos = self.repos.find(|repo| caller.sees(repo));
+        let repos = self.repos.find(|repo| caller.can_view(repo));
         let repos = repos.into_iter().map(|entry| entry.value.id).collect();
         JobFilter { owner: Some(caller.user.id), repos, ..JobFilter::default() }
     }
 }
 
-impl From<&Identity> for Doer {
+impl From<&Identity> for Actor {
     fn from(caller: &Identity) -> Self {
         let by = caller.session.map_or(By::Token(caller.token), By::Session);
         let log = if caller.is_admin() { Log::Admins } else { Log::Users };

@@ -1,13 +1,10 @@
-//! When a token was used last, for its owner to see which ones nobody needs any more.
+//! Records when a token was last used, so that its owner can find tokens that are no longer needed.
 //!
-//! A use is written to the token's record at most once an hour, behind the request's back: the request
-//! does not wait for it, and a write that fails is tried again with the next use. The write is a
-//! compare-and-set, so it brings back no token that was revoked meanwhile.
+//! A use is written to the token's record at most once an hour, in the background: the request does not wait
+//! for it, and a write that fails is tried again with the next use. The write is a compare-and-set, so it does
+//! not restore a token that was revoked meanwhile.
 
-use std::{
-    collections::HashSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashSet, sync::Arc};
 
 use jiff::Timestamp;
 use jobs::{
@@ -15,13 +12,14 @@ use jobs::{
     accounts::TokenRecord,
     bucket::{Bucket, Entry},
 };
+use parking_lot::{Mutex, MutexGuard};
 
-/// The tokens whose use is being written at this moment.
+/// The tokens whose last use is being written.
 #[derive(Debug, Default)]
 pub(crate) struct LastUsed(Arc<Mutex<HashSet<TokenId>>>);
 
 impl LastUsed {
-    /// Notes that a good token was shown.
+    /// Records the use of a valid token.
     pub(crate) fn note(&self, tokens: &Bucket<TokenRecord>, token: &Entry<TokenRecord>) {
         let (id, now) = (token.value.id, Timestamp::now());
         if !token.value.notes_use_at(now) || !lock(&self.0).insert(id) {
@@ -33,11 +31,11 @@ impl LastUsed {
         tokio::spawn(async move {
             match tokens.update(&key, &used, revision).await {
                 Ok(_) => {}
-                // Another gateway noted it, or it was revoked.
+                // Another gateway recorded it, or the token was revoked.
                 Err(error) if error.is_conflict() => {}
                 Err(error) => {
                     let error = anyhow::Error::from(error);
-                    tracing::debug!(error = format!("{error:#}"), token = %id, "a use was not noted");
+                    tracing::debug!(error = format!("{error:#}"), token = %id, "last use of token not recorded");
                 }
             }
             lock(&writing).remove(&id);
@@ -45,6 +43,6 @@ impl LastUsed {
     }
 }
 
-fn lock(set: &Mutex<HashSet<TokenId>>) -> std::sync::MutexGuard<'_, HashSet<TokenId>> {
-    set.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(set: &Mutex<HashSet<TokenId>>) -> MutexGuard<'_, HashSet<TokenId>> {
+    set.lock()
 }

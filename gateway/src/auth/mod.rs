@@ -1,7 +1,7 @@
 //! Authenticates and authorizes API callers.
 
 pub(crate) mod access_watch;
-pub(crate) mod bearers;
+pub(crate) mod bearer_tokens;
 pub(crate) mod identity;
 pub(crate) mod last_used;
 pub(crate) mod rights;

@@ -1,5 +1,5 @@
-//! Rights as extractors: a handler says in its first argument who may call it, and cannot run for anybody
-//! else. [`crate::routes`] takes no handler whose first argument is not a [`Right`].
+//! Rights as extractors: a handler states in its first argument the right that a caller needs, and does not run
+//! without it. [`crate::routes`] takes no handler whose first argument is not a [`Right`].
 
 use std::{marker::PhantomData, ops::Deref, sync::Arc};
 
@@ -9,23 +9,23 @@ use jobs::{Job, Repo, accounts::Scope, bucket::Entry};
 use serde::Deserialize;
 
 use crate::{
-    audit::Doer,
+    audit::Actor,
     auth::{
-        access_watch::Way,
+        access_watch::JobAccess,
         identity::{Access, Identity},
     },
     error::ApiError,
     extract::Query,
-    http::credentials::session,
+    http::credentials::session_cookie,
 };
 
-/// What proves that a request may be answered. Only extractors of this file, and those that change how
-/// their refusal is told, are one.
+/// Proof that a request is authorized. Implemented only by the extractors of this file, and by those that wrap
+/// one to change the shape of its rejection.
 pub(crate) trait Right {}
 
 /// The scope that a token must have.
-pub(crate) trait Needs: Send + 'static {
-    /// `None`: any token will do.
+pub(crate) trait RequiredScope: Send + 'static {
+    /// `None`: any token is enough.
     const SCOPE: Option<Scope>;
 }
 
@@ -35,7 +35,7 @@ macro_rules! scopes {
         #[derive(Debug, Clone, Copy)]
         pub(crate) struct $name;
 
-        impl Needs for $name {
+        impl RequiredScope for $name {
             const SCOPE: Option<Scope> = $scope;
         })*
     };
@@ -53,9 +53,9 @@ scopes! {
 }
 
 /// The identity, if its token has the scope.
-pub(crate) fn with_scope<S: Needs>(identity: Identity) -> Result<Identity, ApiError> {
+pub(crate) fn with_scope<S: RequiredScope>(identity: Identity) -> Result<Identity, ApiError> {
     if let Some(scope) = S::SCOPE {
-        identity.needs(scope)?;
+        identity.require_scope(scope)?;
     }
     Ok(identity)
 }
@@ -64,7 +64,7 @@ macro_rules! identities {
     ($($name:ident)*) => {
         $(impl<S> Right for $name<S> {}
 
-        impl<S> From<&$name<S>> for Doer {
+        impl<S> From<&$name<S>> for Actor {
             fn from(right: &$name<S>) -> Self {
                 Self::from(&right.identity)
             }
@@ -82,34 +82,34 @@ macro_rules! identities {
 
 identities! { Caller Reader SessionCaller }
 
-/// Whoever shows a bearer token with the scope `S`. Never by cookie: one comes along with what another site
-/// sends.
+/// A caller with a bearer token that has the scope `S`. Never by cookie: browsers send cookies along with
+/// cross-site requests.
 #[derive(Debug)]
 pub(crate) struct Caller<S> {
     pub(crate) identity: Identity,
     scope: PhantomData<S>,
 }
 
-impl<S: Needs, State: Send + Sync> FromRequestParts<State> for Caller<S>
+impl<S: RequiredScope, State: Send + Sync> FromRequestParts<State> for Caller<S>
 where
     Arc<Access>: FromRef<State>,
 {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, ApiError> {
-        let identity = Arc::<Access>::from_ref(state).caller(&parts.headers).await?;
+        let identity = Arc::<Access>::from_ref(state).bearer_caller(&parts.headers).await?;
         Ok(Self { identity: with_scope::<S>(identity)?, scope: PhantomData })
     }
 }
 
-/// Whoever shows a bearer token, or the session's cookie of a page, with the scope `S`. For reading alone.
+/// A caller with a bearer token or a session cookie that has the scope `S`. For reads alone.
 #[derive(Debug)]
 pub(crate) struct Reader<S> {
     pub(crate) identity: Identity,
     scope: PhantomData<S>,
 }
 
-impl<S: Needs, State: Send + Sync> FromRequestParts<State> for Reader<S>
+impl<S: RequiredScope, State: Send + Sync> FromRequestParts<State> for Reader<S>
 where
     Arc<Access>: FromRef<State>,
 {
@@ -121,7 +121,7 @@ where
     }
 }
 
-/// Whoever has the cookie of a session with the scope `S`, on a page. What changes something must carry the
+/// A caller with a session cookie that has the scope `S`, on a page. What changes something must carry the
 /// session's word besides: [`crate::html::form::checked`].
 #[derive(Debug)]
 pub(crate) struct SessionCaller<S> {
@@ -131,20 +131,20 @@ pub(crate) struct SessionCaller<S> {
     scope: PhantomData<S>,
 }
 
-impl<S: Needs, State: Send + Sync> FromRequestParts<State> for SessionCaller<S>
+impl<S: RequiredScope, State: Send + Sync> FromRequestParts<State> for SessionCaller<S>
 where
     Arc<Access>: FromRef<State>,
 {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, ApiError> {
-        let session = session(&parts.headers).ok_or(ApiError::Unauthorized("sign in first"))?;
-        let identity = Arc::<Access>::from_ref(state).bearer_of(&session).await?;
+        let session = session_cookie(&parts.headers).ok_or(ApiError::Unauthorized("sign in first"))?;
+        let identity = Arc::<Access>::from_ref(state).authenticate(&session).await?;
         Ok(Self { identity: with_scope::<S>(identity)?, cookie: session, scope: PhantomData })
     }
 }
 
-/// An admin, with a token that may all that an admin may. For reading alone.
+/// An admin, with a token that has the admin scope. For reads alone.
 #[derive(Debug)]
 pub(crate) struct AdminReader;
 
@@ -166,13 +166,13 @@ where
 }
 
 /// The `{id}` of a path.
-async fn id_of<State: Send + Sync>(parts: &mut Parts, state: &State) -> String {
+async fn path_id<State: Send + Sync>(parts: &mut Parts, state: &State) -> String {
     let named = RawPathParams::from_request_parts(parts, state).await;
     let id = named.iter().flatten().find(|(name, _)| *name == "id").map(|(_, id)| id.to_owned());
     id.unwrap_or_default()
 }
 
-/// The job of the path, for a caller who may end or repeat it: `jobs:write`, and it is the caller's own, or of
+/// The job of the path, for a caller who may cancel or rerun it: `jobs:write`, and it is the caller's own, or of
 /// a repository that the caller owns.
 #[derive(Debug)]
 pub(crate) struct OwnJob {
@@ -190,18 +190,18 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, ApiError> {
         let caller = Caller::<JobsWrite>::from_request_parts(parts, state).await?.identity;
-        let id = id_of(parts, state).await;
-        let entry = Arc::<Access>::from_ref(state).own_job(&caller, &id).await?;
+        let id = path_id(parts, state).await;
+        let entry = Arc::<Access>::from_ref(state).owned_job(&caller, &id).await?;
         Ok(Self { caller, entry })
     }
 }
 
-/// The job of the path, for whoever has the key of its link, or may see it with `jobs:read`.
+/// The job of the path, for a caller who has the key of its link, or may see it with `jobs:read`.
 pub(crate) struct ReadJob {
     pub(crate) entry: Entry<Job>,
-    /// How the reader came.
-    pub(crate) way: Way,
-    /// Of the link.
+    /// With which credential it is read.
+    pub(crate) access: JobAccess,
+    /// The key of the link.
     pub(crate) key: Option<String>,
 }
 
@@ -221,10 +221,10 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, ApiError> {
         let Query(LinkKey { key }) = Query::from_request_parts(parts, state).await?;
-        let id = id_of(parts, state).await;
+        let id = path_id(parts, state).await;
         let headers: &HeaderMap = &parts.headers;
-        let (entry, way) = Arc::<Access>::from_ref(state).read_job(headers, &id, key.as_deref()).await?;
-        Ok(Self { entry, way, key })
+        let (entry, access) = Arc::<Access>::from_ref(state).read_job(headers, &id, key.as_deref()).await?;
+        Ok(Self { entry, access, key })
     }
 }
 
@@ -245,8 +245,8 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &State) -> Result<Self, ApiError> {
         let caller = Caller::<Repos>::from_request_parts(parts, state).await?.identity;
-        let id = id_of(parts, state).await;
-        let entry = Arc::<Access>::from_ref(state).own_repo(&caller, &id).await?;
+        let id = path_id(parts, state).await;
+        let entry = Arc::<Access>::from_ref(state).owned_repo(&caller, &id).await?;
         Ok(Self { caller, entry })
     }
 }

@@ -1,4 +1,4 @@
-//! API tokens.
+//! Creates, lists and revokes API tokens.
 
 use std::{str::FromStr as _, sync::Arc};
 
@@ -16,12 +16,12 @@ use crate::{
     audit::AuditLog, auth::identity::Identity, error::ApiError, index::mirror::Mirror, usage::Budgets,
 };
 
-/// A token of a token of a token: each use of it asks for all of them, so there is an end to it.
-const MAX_MAKERS: usize = 8;
+/// How many ancestors a token may have: each use of it reads all of them.
+const MAX_ANCESTORS: usize = 8;
 /// The longest name of a token, in bytes.
 const MAX_NAME_BYTES: usize = 200;
 
-/// Makes, lists and revokes API tokens.
+/// Creates, lists and revokes API tokens.
 pub(crate) struct ApiTokens {
     pub(crate) ledger: Ledger,
     pub(crate) tokens: Arc<Mirror<TokenRecord>>,
@@ -30,19 +30,19 @@ pub(crate) struct ApiTokens {
 }
 
 impl ApiTokens {
-    /// Makes a token for the caller; its text is told here and nowhere else.
+    /// Creates a token for the caller; its text is returned here and nowhere else.
     pub(crate) async fn make_token(
         &self,
         caller: &Identity,
-        wishes: NewToken,
+        request: NewToken,
     ) -> Result<(TokenRecord, Secret), ApiError> {
-        if wishes.name.len() > MAX_NAME_BYTES {
+        if request.name.len() > MAX_NAME_BYTES {
             return Err(ApiError::BadRequest(format!("name: longer than {MAX_NAME_BYTES} bytes")));
         }
-        let scopes = wishes.scopes.unwrap_or_else(|| caller.scopes().to_vec());
-        scopes.iter().try_for_each(|scope| caller.needs(*scope))?;
-        let expires_at = expiry(wishes.expires_in.as_deref(), caller.expires_at, Timestamp::now())?;
-        if caller.lineage.len() > MAX_MAKERS {
+        let scopes = request.scopes.unwrap_or_else(|| caller.scopes().to_vec());
+        scopes.iter().try_for_each(|scope| caller.require_scope(*scope))?;
+        let expires_at = expiry(request.expires_in.as_deref(), caller.expires_at, Timestamp::now())?;
+        if caller.lineage.len() > MAX_ANCESTORS {
             let why = "this token came of too many others to make one; make it with one of those";
             return Err(ApiError::BadRequest(why.to_owned()));
         }
@@ -52,7 +52,7 @@ impl ApiTokens {
         let new = accounts::NewToken {
             id,
             user: caller.user.id,
-            name: &wishes.name,
+            name: &request.name,
             scopes: &scopes,
             expires_at,
             made_by: &caller.lineage,
@@ -62,7 +62,7 @@ impl ApiTokens {
             self.tokens.note(entry);
         }
         self.audit.write(caller, Action::TokenMade, record.id).await;
-        tracing::info!(token = %record.id, user = %caller.user.id, "a token was made");
+        tracing::info!(token = %record.id, user = %caller.user.id, "token created");
         Ok((record, text))
     }
 
@@ -74,7 +74,7 @@ impl ApiTokens {
         found
     }
 
-    /// Ends a token and all that came of it. A token that was narrowed ends itself, and none that may more.
+    /// Revokes a token and all its descendants. A narrowed token may revoke itself, and none with more scopes.
     pub(crate) async fn revoke_token(&self, caller: &Identity, id: &str) -> Result<(), ApiError> {
         let missing = || ApiError::NotFound("token");
         let id = TokenId::from_str(id).map_err(|_| missing())?;
@@ -84,31 +84,31 @@ impl ApiTokens {
             }
             match token.id == caller.token {
                 true => Ok(()),
-                false => token.scopes.iter().try_for_each(|scope| caller.needs(*scope)),
+                false => token.scopes.iter().try_for_each(|scope| caller.require_scope(*scope)),
             }
         };
-        if !self.end_token(id, may).await? {
+        if !self.delete_token(id, may).await? {
             return Err(missing());
         }
         self.audit.write(caller, Action::TokenRevoked, id).await;
-        tracing::info!(token = %id, user = %caller.user.id, by = %caller.token, "a token was revoked");
-        // None of these is good any more, whether or not it can be deleted now.
+        tracing::info!(token = %id, user = %caller.user.id, by = %caller.token, "token revoked");
+        // None of these is valid any more, whether or not it can be deleted now.
         for child in self.tokens.find(|token| token.made_by.contains(&id)) {
             let child = child.value.id;
-            match self.end_token(child, |_| Ok(())).await {
+            match self.delete_token(child, |_| Ok(())).await {
                 Ok(true) => {
                     let why = format!("made by {id}");
                     self.audit.write_with(caller, Action::TokenRevoked, child, Some(why)).await;
                 }
                 Ok(false) => {}
-                Err(error) => tracing::warn!(token = %child, %error, "a revoked token stays in lists"),
+                Err(error) => tracing::warn!(token = %child, %error, "revoked token not deleted"),
             }
         }
         Ok(())
     }
 
-    /// Deletes a token that may be deleted; whether there was one.
-    async fn end_token(
+    /// Deletes a token if `may` allows it; returns whether there was one.
+    async fn delete_token(
         &self,
         id: TokenId,
         may: impl Fn(&TokenRecord) -> Result<(), ApiError>,
@@ -120,7 +120,7 @@ impl ApiTokens {
             may(&entry.value)?;
             match tokens.delete(&key, entry.revision).await {
                 Ok(()) => break entry.value.user,
-                // Its use was noted in between.
+                // Its last use was recorded in between.
                 Err(error) if error.is_conflict() => {}
                 Err(error) => return Err(error.into()),
             }
@@ -131,7 +131,7 @@ impl ApiTokens {
     }
 }
 
-/// When a token ends that is wished to be good for so long, made by one that ends itself at `latest`.
+/// When a new token expires, from the requested lifetime and the expiry `latest` of the token that creates it.
 fn expiry(
     wished: Option<&str>,
     latest: Option<Timestamp>,

@@ -1,4 +1,4 @@
-//! The file of a master key: 32 random bytes, for its owner alone.
+//! The file of a master key: 32 random bytes, readable by its owner alone.
 
 use std::{
     io::{Read as _, Write as _},
@@ -7,13 +7,13 @@ use std::{
 
 use crate::crypto::keys::KEY_BYTES;
 
-/// The file made under the data directory when none is configured.
+/// The file created in the data directory when none is configured.
 pub(crate) const FILE_NAME: &str = "master.key";
 
-/// The master key cannot be used: configuration, never a passing trouble.
+/// The master key cannot be used: a configuration error, never a transient one.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The file is not there, and NATS knows a key already.
+    /// The file does not exist, and the installation has a key already.
     #[error(
         "no master key in {path}, but this installation has one: copy the file from another gateway, or set GITFAAS_MASTER_KEY_FILE"
     )]
@@ -21,21 +21,21 @@ pub enum KeyError {
         /// Where it was looked for.
         path: PathBuf,
     },
-    /// Another key than the one of this installation.
+    /// The file holds another key than the installation's.
     #[error(
         "the master key in {path} is not the one of this installation (its id is {found}, it must be {wanted})"
     )]
-    Another {
+    Mismatch {
         /// The file.
         path: PathBuf,
         /// Its id.
         found: String,
-        /// What NATS knows.
+        /// The id of the installation's key.
         wanted: String,
     },
-    /// The file that was named is not there.
+    /// The configured file does not exist.
     #[error("there is no master key in {path}")]
-    NotThere {
+    NotFound {
         /// Where it was looked for.
         path: PathBuf,
     },
@@ -45,7 +45,7 @@ pub enum KeyError {
         /// The file.
         path: PathBuf,
     },
-    /// The file cannot be read or made.
+    /// The file cannot be read or created.
     #[error("cannot use the master key file {path}")]
     File {
         /// The file.
@@ -73,7 +73,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<[u8; KEY_BYTES]>, KeyError> {
     }
 }
 
-/// Makes a key, written and synced, where there is no file yet.
+/// Creates a key file, written and synced, where there is none yet.
 pub(crate) fn make(path: &Path) -> Result<[u8; KEY_BYTES], KeyError> {
     let unwritable = |source| KeyError::File { path: path.to_owned(), source };
     let master: [u8; KEY_BYTES] = rand::random();

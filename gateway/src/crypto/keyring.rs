@@ -1,8 +1,8 @@
-//! The master key of this installation, and while it is being changed the other one too.
+//! The master key of this installation, and during a key change the other one too.
 //!
-//! `meta/master_key` tells which of them is in use; a gateway that has both follows it while it runs.
-//! What either of them sealed opens, and a link or form made with either is good; new ones are made
-//! with the one in use.
+//! `meta/master_key` holds the id of the key in use; a gateway that has both keys follows it while it runs.
+//! Values sealed with either key can be unsealed, and link keys and form tokens of either are valid; new ones
+//! are made with the key in use.
 
 use std::{
     path::Path,
@@ -25,27 +25,27 @@ use crate::crypto::{
 
 /// The key in `meta` under which the master key's id lies: `{"id": "<16 hex digits>"}`.
 pub(crate) const META_KEY: &str = "master_key";
-/// Before a watch that broke is made anew.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Before a broken watch is opened again.
+const WATCH_RETRY_DELAY: Duration = Duration::from_secs(1);
 
 /// One key, or two. `Debug` shows their ids alone.
 #[derive(Debug)]
 pub(crate) struct Keyring {
     keys: Vec<Keys>,
     in_use: AtomicUsize,
-    /// The installation's key is none of ours any more.
+    /// The installation's key is none of these any more.
     outdated: AtomicBool,
 }
 
 /// The id of the installation's key, as `meta` has it.
-pub(crate) fn id_in(value: &Value) -> Option<String> {
+pub(crate) fn master_key_id(value: &Value) -> Option<String> {
     Some(value.get("id")?.as_str()?.to_owned())
 }
 
 impl Keyring {
-    /// Reads the key, or makes it when NATS knows none yet. The file is written and synced before
-    /// its id goes to NATS; who loses that race deletes the file he just made. `next` is a second one,
-    /// while the key is being changed.
+    /// Reads the key file, or creates it when the installation has no key yet. The file is written and synced
+    /// before its id goes to NATS; the gateway that loses that race deletes the file it just created. `next` is
+    /// the second key during a key change.
     pub(crate) async fn open(
         ledger: &Ledger,
         configured: Option<&Path>,
@@ -55,13 +55,13 @@ impl Keyring {
         let path = configured.map_or_else(|| data_dir.join(FILE_NAME), Path::to_owned);
         let next = match next {
             Some(next) => {
-                let missing = || KeyError::NotThere { path: next.to_owned() };
+                let missing = || KeyError::NotFound { path: next.to_owned() };
                 Some(Keys::new(&read(next)?.ok_or_else(missing)?))
             }
             None => None,
         };
         let known = ledger.meta.get(META_KEY).await?;
-        let wanted = known.and_then(|entry| id_in(&entry.value));
+        let wanted = known.and_then(|entry| master_key_id(&entry.value));
         let (keys, made) = match read(&path)? {
             Some(master) => (Keys::new(&master), false),
             None if wanted.is_some() => return Err(KeyError::Missing { path }.into()),
@@ -75,7 +75,7 @@ impl Keyring {
                     Ok(_) => keys.id().to_owned(),
                     Err(error) if error.is_conflict() => {
                         let now = ledger.meta.get(META_KEY).await?;
-                        now.and_then(|entry| id_in(&entry.value)).unwrap_or_default()
+                        now.and_then(|entry| master_key_id(&entry.value)).unwrap_or_default()
                     }
                     Err(error) => return Err(error.into()),
                 }
@@ -94,7 +94,7 @@ impl Keyring {
             let _ = std::fs::remove_file(&path);
             return Err(KeyError::Missing { path }.into());
         }
-        Err(KeyError::Another { path, found, wanted }.into())
+        Err(KeyError::Mismatch { path, found, wanted }.into())
     }
 
     /// The key in use.
@@ -102,7 +102,7 @@ impl Keyring {
         &self.keys[self.in_use.load(Ordering::Relaxed)]
     }
 
-    /// Uses the key with this id from now on, if it is one of ours.
+    /// Switches to the key with this id, if it is one of these.
     fn switch(&self, id: &str) -> bool {
         let position = self.keys.iter().position(|keys| keys.id() == id);
         if let Some(position) = position {
@@ -112,20 +112,20 @@ impl Keyring {
         position.is_some()
     }
 
-    /// Whether the installation has a key that is none of ours: this gateway must be started again.
+    /// Whether the installation's key is none of these: this gateway must be restarted with the new key.
     pub(crate) fn is_outdated(&self) -> bool {
         self.outdated.load(Ordering::Relaxed)
     }
 
     /// See [`Keys::seal`].
-    pub(crate) fn seal(&self, place: &str, secret: &Secret) -> String {
-        self.in_use().seal(place, secret)
+    pub(crate) fn seal(&self, context: &str, secret: &Secret) -> String {
+        self.in_use().seal(context, secret)
     }
 
-    /// See [`Keys::open_sealed`].
-    pub(crate) fn open_sealed(&self, place: &str, sealed: &str) -> Result<Secret, SealError> {
-        let its = self.keys.iter().find(|keys| keys.sealed_this(sealed));
-        its.unwrap_or_else(|| self.in_use()).open_sealed(place, sealed)
+    /// See [`Keys::unseal`].
+    pub(crate) fn unseal(&self, context: &str, sealed: &str) -> Result<Secret, SealError> {
+        let its = self.keys.iter().find(|keys| keys.has_sealed(sealed));
+        its.unwrap_or_else(|| self.in_use()).unseal(context, sealed)
     }
 
     /// See [`Keys::link`].
@@ -149,7 +149,7 @@ impl Keyring {
     }
 }
 
-/// Follows what `meta` says about the key, until `stop`.
+/// Follows the id of the key in use in `meta`, until `stop`.
 pub(crate) async fn follow(keyring: Arc<Keyring>, ledger: Ledger, stop: CancellationToken) {
     let following = async {
         loop {
@@ -157,24 +157,24 @@ pub(crate) async fn follow(keyring: Arc<Keyring>, ledger: Ledger, stop: Cancella
                 while let Some(Ok(entry)) = news.next().await {
                     if entry.key == META_KEY
                         && let Ok(Some(entry)) = from_watch::<Value>(&entry)
-                        && let Some(id) = id_in(&entry.value)
+                        && let Some(id) = master_key_id(&entry.value)
                         && id != keyring.in_use().id()
                     {
-                        learn(&keyring, &id);
+                        switch_to(&keyring, &id);
                     }
                 }
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(WATCH_RETRY_DELAY).await;
         }
     };
     stop.run_until_cancelled(following).await;
 }
 
-fn learn(keys: &Keyring, id: &str) {
+fn switch_to(keys: &Keyring, id: &str) {
     if keys.switch(id) {
-        tracing::info!(id, "the master key was changed; the new one is in use");
+        tracing::info!(id, "master key changed, new key in use");
     } else {
-        tracing::error!(id, "the master key was changed; start this gateway again with the new one");
+        tracing::error!(id, "master key changed, restart this gateway with the new key");
     }
 }
 
@@ -196,10 +196,10 @@ mod tests {
         let secret = "hunter2".parse().unwrap();
         let job = JobId::new();
         let (old_seal, old_link) = (both.seal("a", &secret), both.link(job));
-        assert!(new.open_sealed("a", &old_seal).is_err() && !new.is_link(job, &old_link));
+        assert!(new.unseal("a", &old_seal).is_err() && !new.is_link(job, &old_link));
         assert!(both.switch(new.in_use().id()));
-        assert_eq!(both.open_sealed("a", &old_seal).unwrap().expose(), "hunter2");
-        assert_eq!(new.open_sealed("a", &both.seal("a", &secret)).unwrap().expose(), "hunter2");
+        assert_eq!(both.unseal("a", &old_seal).unwrap().expose(), "hunter2");
+        assert_eq!(new.unseal("a", &both.seal("a", &secret)).unwrap().expose(), "hunter2");
         assert!(both.is_link(job, &old_link) && new.is_link(job, &both.link(job)));
         let form = ring(&[1]).form("session");
         assert!(both.is_form("session", &form));

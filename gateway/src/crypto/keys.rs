@@ -1,7 +1,7 @@
-//! What comes from a master key: one key each for sealing, links, forms and bearer tokens.
+//! Keys derived from a master key: one each for sealing, links, forms and bearer tokens.
 //!
 //! Workers never have it. A sealed value names the id of the key it was sealed with, and is bound
-//! to what it belongs to: it cannot be moved to another repository or field.
+//! to its context: it cannot be moved to another repository or field.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use chacha20poly1305::{
@@ -12,20 +12,20 @@ use hmac::{Hmac, KeyInit, Mac};
 use jobs::{JobId, Secret};
 use sha2::Sha256;
 
-/// Length of the master key: that of SHA-256, from which the other keys come.
+/// Length of the master key: that of SHA-256, with which the other keys are derived.
 pub(crate) const KEY_BYTES: usize = 32;
 /// Length of the nonce that ChaCha20-Poly1305 takes (RFC 8439); a random one is fresh each time.
 const NONCE_BYTES: usize = 12;
 /// Bytes of a MAC that go into a link: 128 bits cannot be guessed, and the link stays short.
 const LINK_BYTES: usize = 16;
 
-/// A sealed value cannot be opened.
+/// A sealed value cannot be unsealed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum SealError {
-    /// Sealed with a key that is not ours.
+    /// Sealed with a key that this gateway does not have.
     #[error("sealed with the key {0}, which this gateway does not have")]
     AnotherKey(String),
-    /// Changed, or moved from where it belongs.
+    /// Modified, or moved to another context.
     #[error("a sealed value is damaged")]
     Damaged,
 }
@@ -60,13 +60,13 @@ impl Keys {
         }
     }
 
-    /// What names this key in everything that was sealed with it, and in `meta`.
+    /// The key's id, in every value sealed with it and in `meta`.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
     /// Whether a sealed value was sealed with this key.
-    pub(crate) fn sealed_this(&self, sealed: &str) -> bool {
+    pub(crate) fn has_sealed(&self, sealed: &str) -> bool {
         sealed.split_once('.').is_some_and(|(id, _)| id == self.id)
     }
 
@@ -75,18 +75,18 @@ impl Keys {
         &self.tokens
     }
 
-    /// Seals a value that belongs to `place`, such as `<repo id>.secret`.
-    pub(crate) fn seal(&self, place: &str, secret: &Secret) -> String {
+    /// Seals a value for its context, such as `<repo id>.secret` (the cipher's associated data).
+    pub(crate) fn seal(&self, context: &str, secret: &Secret) -> String {
         let nonce: [u8; NONCE_BYTES] = rand::random();
-        let payload = Payload { msg: secret.expose().as_bytes(), aad: place.as_bytes() };
+        let payload = Payload { msg: secret.expose().as_bytes(), aad: context.as_bytes() };
         let cipher = ChaCha20Poly1305::new(&self.seal.into());
         let sealed = cipher.encrypt(&nonce.into(), payload).expect("memory is large enough");
         let bytes = [nonce.as_slice(), &sealed].concat();
         format!("{}.{}", self.id, BASE64_URL_SAFE_NO_PAD.encode(bytes))
     }
 
-    /// Opens what was sealed for `place`.
-    pub(crate) fn open_sealed(&self, place: &str, sealed: &str) -> Result<Secret, SealError> {
+    /// Unseals a value that was sealed for this context.
+    pub(crate) fn unseal(&self, context: &str, sealed: &str) -> Result<Secret, SealError> {
         let (id, text) = sealed.split_once('.').ok_or(SealError::Damaged)?;
         if id != self.id {
             return Err(SealError::AnotherKey(id.to_owned()));
@@ -94,12 +94,12 @@ impl Keys {
         let bytes = BASE64_URL_SAFE_NO_PAD.decode(text).map_err(|_| SealError::Damaged)?;
         let (nonce, sealed) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Damaged)?;
         let cipher = ChaCha20Poly1305::new(&self.seal.into());
-        let payload = Payload { msg: sealed, aad: place.as_bytes() };
+        let payload = Payload { msg: sealed, aad: context.as_bytes() };
         let opened = cipher.decrypt(&(*nonce).into(), payload).map_err(|_| SealError::Damaged)?;
         String::from_utf8(opened).ok().and_then(|text| text.parse().ok()).ok_or(SealError::Damaged)
     }
 
-    /// The key of a job's link: whoever has it may read this job, and nothing else.
+    /// The key of a job's link: it gives read access to this job, and to nothing else.
     pub(crate) fn link(&self, job: JobId) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(&mac(&self.links, &[job.as_bytes()])[..LINK_BYTES])
     }
@@ -109,12 +109,12 @@ impl Keys {
         equal(self.link(job).as_bytes(), key.as_bytes())
     }
 
-    /// What a form must carry that belongs to this session: another site cannot know it.
+    /// The anti-forgery token of this session's forms: another site cannot know it.
     pub(crate) fn form(&self, session: &str) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(mac(&self.forms, &[session.as_bytes()]))
     }
 
-    /// Whether a form belongs to this session.
+    /// Whether `given` is the anti-forgery token of this session's forms, compared in constant time.
     pub(crate) fn is_form(&self, session: &str, given: &str) -> bool {
         equal(self.form(session).as_bytes(), given.as_bytes())
     }
@@ -140,14 +140,14 @@ mod tests {
         let keys = Keys::new(&[7; KEY_BYTES]);
         let sealed = keys.seal("a.secret", &"hunter2".parse().unwrap());
         assert!(!sealed.contains("hunter2"));
-        assert_eq!(keys.open_sealed("a.secret", &sealed).unwrap().expose(), "hunter2");
-        assert!(matches!(keys.open_sealed("b.secret", &sealed), Err(SealError::Damaged)));
+        assert_eq!(keys.unseal("a.secret", &sealed).unwrap().expose(), "hunter2");
+        assert!(matches!(keys.unseal("b.secret", &sealed), Err(SealError::Damaged)));
         assert!(matches!(
-            Keys::new(&[8; KEY_BYTES]).open_sealed("a.secret", &sealed),
+            Keys::new(&[8; KEY_BYTES]).unseal("a.secret", &sealed),
             Err(SealError::AnotherKey(_))
         ));
         for damaged in ["", "x", &sealed[..sealed.len() - 2]] {
-            assert!(keys.open_sealed("a.secret", damaged).is_err(), "{damaged}");
+            assert!(keys.unseal("a.secret", damaged).is_err(), "{damaged}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Keys.
+//! The master key, the keys derived from it, and everything sealed or signed with them.
 
 pub(crate) mod key_file;
 pub(crate) mod keyring;

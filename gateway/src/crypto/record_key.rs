@@ -1,7 +1,7 @@
-//! The key that records are signed with: random, and sealed in `secrets` as everything secret is.
+//! The key that job records are signed with: random, and stored sealed in `secrets`.
 //!
-//! It does not come from the master key, so that changing that one seals this anew and rewrites no
-//! record. The first gateway makes it, create-only, and all others use what lies there.
+//! It is not derived from the master key, so that changing the master key reseals this key and rewrites no
+//! record. The first gateway creates it, create-only, and all others read it.
 
 use std::path::Path;
 
@@ -21,10 +21,10 @@ use crate::crypto::{
     sealed::SealedSecret,
 };
 
-/// Its key in `secrets`, and what it is sealed for. No repository's id is such a word.
-const PLACE: &str = "records.key";
+/// Its key in `secrets`, and its sealing context. No repository's id has this form.
+const CONTEXT: &str = "records.key";
 
-/// The key cannot be had.
+/// Why the key is not available.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecordKeyError {
     #[error(transparent)]
@@ -35,37 +35,38 @@ pub(crate) enum RecordKeyError {
     NotAKey,
 }
 
-/// Opens the key, or makes it when there is none yet.
+/// Reads the key, or creates it when there is none yet.
 pub(crate) async fn open(
     secrets: &Bucket<SealedSecret>,
     keys: &Keyring,
 ) -> Result<RecordKey, RecordKeyError> {
     loop {
-        if let Some(found) = secrets.get(PLACE).await? {
-            return read_key(&keys.open_sealed(PLACE, &found.value.sealed)?);
+        if let Some(found) = secrets.get(CONTEXT).await? {
+            return read_key(&keys.unseal(CONTEXT, &found.value.sealed)?);
         }
         let secret: Secret =
             hex::encode(rand::random::<[u8; KEY_BYTES]>()).parse().expect("digits are not empty");
-        // It is for no event: no job is ever given it.
-        let value = SealedSecret { sealed: keys.seal(PLACE, &secret), events: Vec::new(), other: Map::new() };
-        match secrets.create(PLACE, &value).await {
-            Ok(_) => tracing::info!("the key that records are signed with was made"),
+        // Without events: no job ever receives it.
+        let value =
+            SealedSecret { sealed: keys.seal(CONTEXT, &secret), events: Vec::new(), other: Map::new() };
+        match secrets.create(CONTEXT, &value).await {
+            Ok(_) => tracing::info!("record signing key created"),
             Err(error) if error.is_conflict() => {}
             Err(error) => return Err(error.into()),
         }
     }
 }
 
-/// The key of a running installation, for whoever holds its master key.
+/// The record signing key of a running installation, read with its master key.
 ///
 /// # Errors
-/// NATS is away; no gateway has made it yet; the file is not this installation's master key.
+/// NATS is unavailable; no gateway has created it yet; the file is not this installation's master key.
 pub async fn record_key(ledger: &Ledger, master: &Path) -> anyhow::Result<RecordKey> {
-    let missing = || KeyError::NotThere { path: master.to_owned() };
+    let missing = || KeyError::NotFound { path: master.to_owned() };
     let keys = Keys::new(&read(master)?.ok_or_else(missing)?);
     let secrets: Bucket<SealedSecret> = Bucket::open(&ledger.js, streams::SECRETS).await?;
-    let found = secrets.get(PLACE).await?.context("no gateway has made the key of the records yet")?;
-    Ok(read_key(&keys.open_sealed(PLACE, &found.value.sealed)?)?)
+    let found = secrets.get(CONTEXT).await?.context("no gateway has made the key of the records yet")?;
+    Ok(read_key(&keys.unseal(CONTEXT, &found.value.sealed)?)?)
 }
 
 fn read_key(secret: &Secret) -> Result<RecordKey, RecordKeyError> {
@@ -79,7 +80,7 @@ mod tests {
 
     #[test]
     fn its_place_is_no_repositorys() {
-        let (first, _) = PLACE.split_once('.').unwrap();
+        let (first, _) = CONTEXT.split_once('.').unwrap();
         assert!(first.parse::<jobs::RepoId>().is_err());
     }
 

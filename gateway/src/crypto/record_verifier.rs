@@ -1,82 +1,83 @@
-//! Whether a record of a job says what a gateway signed.
-
-use std::sync::{PoisonError, RwLock};
+//! Verifies the signatures of job records.
 
 use jiff::{SignedDuration, Timestamp};
 use jobs::{Doubt, Job, RecordKey, Signature, bucket::Entry};
+use parking_lot::RwLock;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 
 use crate::metrics::OfRecord;
 
-/// How far clocks of gateways may be apart: ids carry the time of the gateway that made them.
+/// Tolerated clock skew between gateways: ids carry the time of the gateway that created them.
 pub(crate) const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
-/// From which write on a record must be signed; `meta/records_signed`.
+/// From which write on records must be signed; `meta/records_signed`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub(crate) struct Mark {
-    /// What the bucket of jobs held up to this revision may be unsigned. Revisions are the server's:
-    /// nobody writes under one that is past.
+pub(crate) struct SigningMark {
+    /// Records up to this revision of the jobs bucket may be unsigned. Revisions are assigned by the server:
+    /// none can be written with a past one.
     pub(crate) sequence: u64,
-    /// When that was, by the gateway's clock.
+    /// When the mark was set, by the gateway's clock.
     pub(crate) at: Timestamp,
 }
 
-/// How much of a record is believed.
+/// The result of verifying a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// It says what a gateway signed.
+pub(crate) enum SignatureStatus {
+    /// Signed by a gateway.
     Signed(Signature),
-    /// Nobody signed it, and not all open records are signed yet: believed as it was before.
+    /// Unsigned, and not all open records are signed yet: accepted as before signatures.
     Upgrading,
-    /// Nobody signed it, because it was over before records were signed. It is shown, nothing more.
-    Old,
-    /// It is not believed.
-    Doubted(Doubt),
+    /// Unsigned, because it was final before records were signed. Readable, nothing more.
+    Legacy,
+    /// Rejected, with the reason.
+    Rejected(Doubt),
 }
 
-/// The key, and since when everything is signed.
+/// The signing key, and from when on every record must be signed.
 #[derive(Debug)]
 pub(crate) struct RecordVerifier {
     key: RecordKey,
-    mark: RwLock<Option<Mark>>,
+    mark: RwLock<Option<SigningMark>>,
     doubted: Family<OfRecord, Counter>,
 }
 
 impl RecordVerifier {
-    pub(crate) fn new(key: RecordKey, mark: Option<Mark>, doubted: Family<OfRecord, Counter>) -> Self {
+    pub(crate) fn new(key: RecordKey, mark: Option<SigningMark>, doubted: Family<OfRecord, Counter>) -> Self {
         Self { key, mark: RwLock::new(mark), doubted }
     }
 
-    pub(crate) fn mark(&self) -> Option<Mark> {
-        *self.mark.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn mark(&self) -> Option<SigningMark> {
+        *self.mark.read()
     }
 
-    pub(crate) fn set_mark(&self, mark: Mark) {
-        *self.mark.write().unwrap_or_else(PoisonError::into_inner) = Some(mark);
+    pub(crate) fn set_mark(&self, mark: SigningMark) {
+        *self.mark.write() = Some(mark);
     }
 
-    /// How much of this record is believed. Costs one code over some hundred bytes.
-    pub(crate) fn standing(&self, entry: &Entry<Job>) -> Standing {
+    /// Verifies a record. Costs one MAC over some hundred bytes.
+    pub(crate) fn signature_status(&self, entry: &Entry<Job>) -> SignatureStatus {
         let job = &entry.value;
-        // A signed record is good under its own key alone.
+        // A signature is valid under the record's own key alone.
         if entry.key != job.id.to_string() {
-            return Standing::Doubted(Doubt::Forged);
+            return SignatureStatus::Rejected(Doubt::Forged);
         }
         match (self.key.check(job), self.mark()) {
-            (Ok(signature), _) => Standing::Signed(signature.clone()),
-            (Err(Doubt::Unsigned), None) => Standing::Upgrading,
-            (Err(Doubt::Unsigned), Some(mark)) if mark.is_before(entry) => Standing::Old,
-            (Err(doubt @ (Doubt::Unsigned | Doubt::Forged | Doubt::Newer)), _) => Standing::Doubted(doubt),
+            (Ok(signature), _) => SignatureStatus::Signed(signature.clone()),
+            (Err(Doubt::Unsigned), None) => SignatureStatus::Upgrading,
+            (Err(Doubt::Unsigned), Some(mark)) if mark.is_before(entry) => SignatureStatus::Legacy,
+            (Err(doubt @ (Doubt::Unsigned | Doubt::Forged | Doubt::Newer)), _) => {
+                SignatureStatus::Rejected(doubt)
+            }
         }
     }
 
-    /// Why a record is not believed, told to the log and counted.
-    pub(crate) fn doubt(&self, entry: &Entry<Job>) -> Option<Doubt> {
-        match self.standing(entry) {
-            Standing::Signed(_) | Standing::Upgrading | Standing::Old => None,
-            Standing::Doubted(doubt) => {
+    /// Why a record is rejected, logged and counted.
+    pub(crate) fn reject_reason(&self, entry: &Entry<Job>) -> Option<Doubt> {
+        match self.signature_status(entry) {
+            SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy => None,
+            SignatureStatus::Rejected(doubt) => {
                 let (key, revision, reason) = (&entry.key, entry.revision, doubt.as_str());
-                tracing::warn!(job.id = key, revision, reason, "a job's record is not believed");
+                tracing::warn!(job.id = key, revision, reason, "job record rejected");
                 self.doubted.get_or_create(&OfRecord::of(doubt)).inc();
                 Some(doubt)
             }
@@ -84,7 +85,7 @@ impl RecordVerifier {
     }
 }
 
-impl Mark {
+impl SigningMark {
     /// Whether a record was last written when records were not signed yet.
     fn is_before(&self, entry: &Entry<Job>) -> bool {
         let made_at = entry.value.id.made_at();
@@ -98,7 +99,7 @@ mod tests {
 
     use super::*;
 
-    fn records(mark: Option<Mark>) -> RecordVerifier {
+    fn records(mark: Option<SigningMark>) -> RecordVerifier {
         RecordVerifier::new(RecordKey::new([7; 32]), mark, Family::default())
     }
 
@@ -107,19 +108,19 @@ mod tests {
         Entry { key: job.id.to_string(), value: job, revision, written_at: Timestamp::UNIX_EPOCH }
     }
 
-    fn mark(sequence: u64, at: Timestamp) -> Option<Mark> {
-        Some(Mark { sequence, at })
+    fn mark(sequence: u64, at: Timestamp) -> Option<SigningMark> {
+        Some(SigningMark { sequence, at })
     }
 
     #[test]
     fn unsigned_records_are_believed_until_the_mark_and_shown_if_they_are_older() {
         let now = Timestamp::now();
-        assert_eq!(records(None).standing(&entry(9)), Standing::Upgrading);
-        assert_eq!(records(mark(9, now)).standing(&entry(9)), Standing::Old);
-        let unsigned = Standing::Doubted(Doubt::Unsigned);
-        assert_eq!(records(mark(9, now)).standing(&entry(10)), unsigned, "written after it");
+        assert_eq!(records(None).signature_status(&entry(9)), SignatureStatus::Upgrading);
+        assert_eq!(records(mark(9, now)).signature_status(&entry(9)), SignatureStatus::Legacy);
+        let unsigned = SignatureStatus::Rejected(Doubt::Unsigned);
+        assert_eq!(records(mark(9, now)).signature_status(&entry(10)), unsigned, "written after it");
         let hour_ago = now - SignedDuration::from_hours(1);
-        assert_eq!(records(mark(9, hour_ago)).standing(&entry(9)), unsigned, "made after it");
+        assert_eq!(records(mark(9, hour_ago)).signature_status(&entry(9)), unsigned, "made after it");
     }
 
     #[test]
@@ -127,16 +128,16 @@ mod tests {
         let records = records(mark(0, Timestamp::now()));
         let mut entry = entry(3);
         entry.value.signature = Some(RecordKey::new([7; 32]).sign(&entry.value, None));
-        assert!(matches!(records.standing(&entry), Standing::Signed(_)));
+        assert!(matches!(records.signature_status(&entry), SignatureStatus::Signed(_)));
         entry.key = JobId::new().to_string();
-        assert_eq!(records.standing(&entry), Standing::Doubted(Doubt::Forged));
+        assert_eq!(records.signature_status(&entry), SignatureStatus::Rejected(Doubt::Forged));
     }
 
     #[test]
     fn the_mark_is_read_as_it_was_written() {
         let at: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
-        let text = serde_json::to_string(&Mark { sequence: 7, at }).unwrap();
+        let text = serde_json::to_string(&SigningMark { sequence: 7, at }).unwrap();
         insta::assert_snapshot!(text, @r#"{"sequence":7,"at":"2026-01-31T12:00:00Z"}"#);
-        assert_eq!(serde_json::from_str::<Mark>(&text).unwrap(), Mark { sequence: 7, at });
+        assert_eq!(serde_json::from_str::<SigningMark>(&text).unwrap(), SigningMark { sequence: 7, at });
     }
 }

@@ -1,41 +1,41 @@
-//! Changing the master key: everything sealed is sealed anew.
+//! Changing the master key: reseals every sealed value with the new key.
 //!
-//! The order makes it safe to break off anywhere and begin again. Gateways are given both keys first.
-//! Then every value is sealed with the new one, by compare-and-set; then `meta` names the new key, and
-//! running gateways seal with it from then on; then it is looked once more for what they sealed with
-//! the old one meanwhile. What the new key sealed already is left alone, so a second run ends what a
-//! first one began, and one that finds nothing proves that the old key is needed no more.
+//! The order makes it safe to interrupt anywhere and run again. Gateways are given both keys first. Then every
+//! value is resealed with the new one, by compare-and-set; then `meta` names the new key, and running gateways
+//! seal with it from then on; then a second pass finds the values that they sealed with the old one meanwhile.
+//! Values that the new key sealed are left alone, so a second run completes an interrupted first one, and a
+//! run that changes nothing proves that the old key is no longer needed.
 
 use std::{path::Path, time::Duration};
 
 use anyhow::Context as _;
 use jobs::{
     Ledger, Repo, RepoId, audit,
-    audit::{Action, Deed},
+    audit::{Action, AuditEvent},
     bucket::{Bucket, BucketError, Entry},
     streams,
 };
 
 use crate::crypto::{
     key_file::{KeyError, make, read},
-    keyring::{META_KEY, id_in},
+    keyring::{META_KEY, master_key_id},
     keys::Keys,
-    sealed::{SealedSecret, secret_place, token_place},
+    sealed::{SealedSecret, forge_token_context, webhook_secret_context},
 };
 
-/// A gateway follows `meta` within a moment; whatever it was sealing then is written after this.
-const SETTLED_AFTER: Duration = Duration::from_secs(2);
+/// Gateways follow `meta` within a moment; a value that one was sealing then is written after this time.
+const SETTLE_TIME: Duration = Duration::from_secs(2);
 
-/// What became of it.
+/// The result of a key change.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Rekeyed {
-    /// Secrets and registrations in which something was sealed anew.
+    /// Secrets and registrations in which a value was resealed.
     pub changed: usize,
-    /// Values that neither key opens: left as they are.
-    pub lost: Vec<String>,
+    /// Values that neither key can unseal: left as they are.
+    pub unreadable: Vec<String>,
 }
 
-/// Makes a key where there is no file yet. `false` when one was there.
+/// Creates a key file where there is none yet. `false` when there was one.
 ///
 /// # Errors
 /// The file cannot be written, or is no key.
@@ -46,96 +46,99 @@ pub fn make_key(path: &Path) -> Result<bool, KeyError> {
     }
 }
 
-/// Seals everything with the key in `new`, which every gateway must have already.
+/// Reseals every value with the key in `new`, which every gateway must have already.
 ///
 /// # Errors
-/// NATS is away, then run it again; neither key is this installation's; a file is no key.
+/// NATS is unavailable, then run it again; neither key is this installation's; a file is no key.
 pub async fn rekey(ledger: &Ledger, old: &Path, new: &Path) -> anyhow::Result<Rekeyed> {
     let keys = |path: &Path| -> Result<Keys, KeyError> {
-        let missing = || KeyError::NotThere { path: path.to_owned() };
+        let missing = || KeyError::NotFound { path: path.to_owned() };
         Ok(Keys::new(&read(path)?.ok_or_else(missing)?))
     };
-    let change = Change {
+    let rekey = Rekey {
         ledger,
         secrets: Bucket::open(&ledger.js, streams::SECRETS).await?,
         old: keys(old)?,
         new: keys(new)?,
     };
     let known = ledger.meta.get(META_KEY).await?.context("this installation has no master key yet")?;
-    let wanted = id_in(&known.value).unwrap_or_default();
-    if ![change.old.id(), change.new.id()].contains(&wanted.as_str()) {
-        let found = change.old.id().to_owned();
-        return Err(KeyError::Another { path: old.to_owned(), found, wanted }.into());
+    let wanted = master_key_id(&known.value).unwrap_or_default();
+    if ![rekey.old.id(), rekey.new.id()].contains(&wanted.as_str()) {
+        let found = rekey.old.id().to_owned();
+        return Err(KeyError::Mismatch { path: old.to_owned(), found, wanted }.into());
     }
-    let mut done = change.until_nothing_is_left().await?;
-    if wanted != change.new.id() {
+    let mut done = rekey.reseal_all().await?;
+    if wanted != rekey.new.id() {
         let mut value = known.value;
-        value["id"] = change.new.id().into();
+        value["id"] = rekey.new.id().into();
         ledger.meta.update(META_KEY, &value, known.revision).await?;
-        let deed = Deed::of_operator(Action::MasterKeyChanged, change.new.id());
-        audit::write(&ledger.js, audit::Log::Admins, &deed)
+        let event = AuditEvent::of_operator(Action::MasterKeyChanged, rekey.new.id());
+        audit::write(&ledger.js, audit::Log::Admins, &event)
             .await
-            .context("the key was changed, but not noted")?;
+            .context("the key was changed, but the audit event was not written")?;
     }
-    tokio::time::sleep(SETTLED_AFTER).await;
-    let rest = change.until_nothing_is_left().await?;
+    tokio::time::sleep(SETTLE_TIME).await;
+    let rest = rekey.reseal_all().await?;
     done.changed += rest.changed;
-    done.lost = rest.lost;
+    done.unreadable = rest.unreadable;
     Ok(done)
 }
 
-struct Change<'a> {
+struct Rekey<'a> {
     ledger: &'a Ledger,
     secrets: Bucket<SealedSecret>,
     old: Keys,
     new: Keys,
 }
 
-/// What one value came to.
-enum Sealed {
-    Anew(String),
+/// The result for one value.
+enum Resealed {
+    New(String),
     Already,
-    Lost,
+    Unreadable,
 }
 
-impl Change<'_> {
-    async fn until_nothing_is_left(&self) -> Result<Rekeyed, BucketError> {
+impl Rekey<'_> {
+    async fn reseal_all(&self) -> Result<Rekeyed, BucketError> {
         let mut done = Rekeyed::default();
         loop {
-            let round = self.round().await?;
-            done.changed += round.changed;
-            if round.changed == 0 {
-                return Ok(Rekeyed { lost: round.lost, ..done });
+            let pass = self.pass().await?;
+            done.changed += pass.changed;
+            if pass.changed == 0 {
+                return Ok(Rekeyed { unreadable: pass.unreadable, ..done });
             }
         }
     }
 
-    /// Looks at every value once.
-    async fn round(&self) -> Result<Rekeyed, BucketError> {
-        let mut round = Rekeyed::default();
+    /// Goes through every value once.
+    async fn pass(&self) -> Result<Rekeyed, BucketError> {
+        let mut pass = Rekeyed::default();
         for key in self.secrets.subjects().await? {
             if let Some(entry) = self.secrets.get(&key).await? {
                 let value = self
-                    .again(&key, &entry.value.sealed, &mut round.lost)
+                    .reseal(&key, &entry.value.sealed, &mut pass.unreadable)
                     .map(|sealed| SealedSecret { sealed, ..entry.value.clone() });
-                round.changed += write(&self.secrets, &entry, value).await?;
+                pass.changed += write(&self.secrets, &entry, value).await?;
             }
         }
         for key in self.ledger.repos.subjects().await? {
-            // Beside registrations lie the entries of those that post, which hold nothing sealed.
+            // The bucket also has status owner entries, which hold no sealed value.
             if let Ok(id) = key.parse::<RepoId>()
                 && let Some(entry) = self.ledger.repos.get(&key).await?
             {
-                let value = self.repo(id, &entry.value, &mut round.lost);
-                round.changed += write(&self.ledger.repos, &entry, value).await?;
+                let value = self.repo(id, &entry.value, &mut pass.unreadable);
+                pass.changed += write(&self.ledger.repos, &entry, value).await?;
             }
         }
-        Ok(round)
+        Ok(pass)
     }
 
-    fn repo(&self, id: RepoId, repo: &Repo, lost: &mut Vec<String>) -> Option<Repo> {
-        let secret = self.again(&secret_place(id), &repo.sealed_secret, lost);
-        let token = repo.sealed_token.as_ref().and_then(|sealed| self.again(&token_place(id), sealed, lost));
+    fn repo(&self, id: RepoId, repo: &Repo, unreadable: &mut Vec<String>) -> Option<Repo> {
+        let secret = self.reseal(&webhook_secret_context(id), &repo.sealed_secret, unreadable);
+        let token = repo
+            .sealed_token
+            .as_ref()
+            .and_then(|sealed| self.reseal(&forge_token_context(id), sealed, unreadable));
         if secret.is_none() && token.is_none() {
             return None;
         }
@@ -145,31 +148,31 @@ impl Change<'_> {
         Some(repo)
     }
 
-    /// The value sealed anew; `None` when there is nothing to do, or nothing that can be done.
-    fn again(&self, place: &str, sealed: &str, lost: &mut Vec<String>) -> Option<String> {
-        match self.sealed(place, sealed) {
-            Sealed::Anew(sealed) => Some(sealed),
-            Sealed::Already => None,
-            Sealed::Lost => {
-                lost.push(place.to_owned());
+    /// The resealed value; `None` when it needs no resealing, or cannot be unsealed.
+    fn reseal(&self, context: &str, sealed: &str, unreadable: &mut Vec<String>) -> Option<String> {
+        match self.try_reseal(context, sealed) {
+            Resealed::New(sealed) => Some(sealed),
+            Resealed::Already => None,
+            Resealed::Unreadable => {
+                unreadable.push(context.to_owned());
                 None
             }
         }
     }
 
-    fn sealed(&self, place: &str, sealed: &str) -> Sealed {
-        if self.new.sealed_this(sealed) {
-            return Sealed::Already;
+    fn try_reseal(&self, context: &str, sealed: &str) -> Resealed {
+        if self.new.has_sealed(sealed) {
+            return Resealed::Already;
         }
-        match self.old.open_sealed(place, sealed) {
-            Ok(secret) => Sealed::Anew(self.new.seal(place, &secret)),
-            Err(_) => Sealed::Lost,
+        match self.old.unseal(context, sealed) {
+            Ok(secret) => Resealed::New(self.new.seal(context, &secret)),
+            Err(_) => Resealed::Unreadable,
         }
     }
 }
 
-/// Writes a changed value, and counts it. One that was changed in between counts too: it is looked at
-/// again in the next round.
+/// Writes a changed value, and counts it. One that was changed in between counts too: the next
+/// pass reads it again.
 async fn write<T: serde::Serialize + serde::de::DeserializeOwned>(
     bucket: &Bucket<T>,
     entry: &Entry<T>,

@@ -1,4 +1,4 @@
-//! What is stored sealed, and what each is sealed for.
+//! Sealed values as they are stored, and the context that each is sealed for.
 
 use jobs::{RepoId, SecretEvent};
 use serde::{Deserialize, Serialize};
@@ -8,40 +8,40 @@ use serde_json::{Map, Value};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SealedSecret {
     pub(crate) sealed: String,
-    /// What it may be given to.
-    #[serde(default = "usual_events")]
+    /// The events whose jobs may receive it.
+    #[serde(default = "default_events")]
     pub(crate) events: Vec<SecretEvent>,
     #[serde(flatten)]
     pub(crate) other: Map<String, Value>,
 }
 
-/// What a secret is for unless told: whoever makes these may write to the repository, or call it.
-pub(crate) fn usual_events() -> Vec<SecretEvent> {
+/// The default events of a secret: those that need write access to the repository, or the right to call it.
+pub(crate) fn default_events() -> Vec<SecretEvent> {
     vec![SecretEvent::Push, SecretEvent::Tag, SecretEvent::Call]
 }
 
-/// What a repository's webhook secret is sealed for.
-pub(crate) fn secret_place(repo: RepoId) -> String {
+/// The sealing context of a repository's webhook secret.
+pub(crate) fn webhook_secret_context(repo: RepoId) -> String {
     format!("{repo}.secret")
 }
 
-/// What a repository's token is sealed for.
-pub(crate) fn token_place(repo: RepoId) -> String {
+/// The sealing context of a repository's forge token.
+pub(crate) fn forge_token_context(repo: RepoId) -> String {
     format!("{repo}.token")
 }
 
-/// What a secret takes up besides its sealed value, in bytes: key, events and headers.
-pub(crate) const BESIDES_BYTES: u64 = 300;
+/// Stored bytes of a secret besides its sealed value: key, events and headers.
+pub(crate) const OVERHEAD_BYTES: u64 = 300;
 
-/// How much a stored secret takes up, read from it without keeping its value.
+/// The stored size of a secret, read without keeping its value.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct SecretSize {
-    /// Of the sealed value and what goes with it.
+    /// The sealed value and its overhead.
     #[serde(rename = "sealed", deserialize_with = "length")]
     pub(crate) bytes: u64,
 }
 
 fn length<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let sealed = String::deserialize(deserializer)?;
-    Ok(sealed.len() as u64 + BESIDES_BYTES)
+    Ok(sealed.len() as u64 + OVERHEAD_BYTES)
 }

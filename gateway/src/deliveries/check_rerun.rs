@@ -72,7 +72,7 @@ impl Deliveries {
         let mut all = Decided::because(Verdict::Ignored, DeliveryReason::NoJobOfCommit);
         for (id, original) in delivery.jobs.iter().zip(originals) {
             let Some(of) = self.ledger.job(original).await? else { continue };
-            if let Err(ApiError::Forbidden(why)) = self.jobs.check_again(&of.value).await {
+            if let Err(ApiError::Forbidden(why)) = self.jobs.recheck_label(&of.value).await {
                 all.reason = Some(why.into());
                 continue;
             }

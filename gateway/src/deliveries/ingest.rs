@@ -19,7 +19,7 @@ pub(crate) use crate::deliveries::{
     trigger_rules::{Judgement, judge},
 };
 use crate::{
-    audit::Doer,
+    audit::Actor,
     deliveries::{Deliveries, create_job::Decided},
     error::ApiError,
 };
@@ -61,7 +61,7 @@ impl Deliveries {
         };
         // Nothing was changed otherwise.
         if verdict == Verdict::Accepted {
-            let forge = Doer { user: None, by: Some(By::Forge), log: Log::Users };
+            let forge = Actor { user: None, by: Some(By::Forge), log: Log::Users };
             self.audit.write_with(forge, Action::InstallationChanged, id, Some(reason.to_owned())).await;
         }
     }
@@ -70,7 +70,7 @@ impl Deliveries {
 impl Deliveries {
     /// Takes a signed delivery, once.
     pub(crate) async fn take(&self, arrival: Arrival, repo: Option<Repo>) -> Result<Taken, ApiError> {
-        self.capacity.check_room()?;
+        self.capacity.check_capacity()?;
         let (judgement, malformed) = match &arrival.incoming {
             Ok(incoming) => (judge(repo.as_ref(), incoming, self.app_id()), false),
             Err(why) => (Judgement::Refused(why.as_str().into()), true),
@@ -138,7 +138,7 @@ impl Deliveries {
 
     /// Judges what was kept of a delivery anew, without the content rule, and makes new jobs.
     pub(crate) async fn replay(&self, of: &Entry<Delivery>, repo: &Repo) -> Result<Taken, ApiError> {
-        self.capacity.check_room()?;
+        self.capacity.check_capacity()?;
         let kept = of
             .value
             .incoming

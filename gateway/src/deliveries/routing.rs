@@ -16,7 +16,7 @@ impl Deliveries {
     /// too many came from there. Those leave nothing but a count, or they would push all others out.
     pub(crate) fn refuse(&self, hook: Hook<'_>, reason: &str, error: ApiError) -> ApiError {
         self.metrics.unsigned(Word::of(reason));
-        if let Err(too_fast) = self.limits.unsigned(client_ip::address()) {
+        if let Err(too_fast) = self.limits.check_unsigned_delivery(client_ip::address()) {
             return too_fast;
         }
         self.rejected.note(hook, reason);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
     error::ApiError,
-    http::rate_limit::{Credit, METER, Meter},
+    http::rate_limit::{BODY_METER, BodyMeter, Credit},
 };
 
 /// The longest time for a whole body. 25 MiB arrive in it at 10 Mbit/s.
@@ -28,14 +28,14 @@ const DISCARD_TIME: Duration = Duration::from_secs(5);
 
 /// Reads the whole body if it is not longer than `limit` bytes, arrives in time, and memory is available.
 pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    let meter = METER.try_with(Arc::clone).ok();
+    let meter = BODY_METER.try_with(Arc::clone).ok();
     let credit = Mutex::new(Credit::new(SAVED));
     if let Some(meter) = &meter {
         meter.begins();
     }
-    let gave_way = async {
+    let evicted = async {
         match &meter {
-            Some(meter) => meter.gave_way().await,
+            Some(meter) => meter.evicted().await,
             None => std::future::pending().await,
         }
     };
@@ -44,7 +44,7 @@ pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError
             read.unwrap_or(Err(ApiError::TooSlow(TIME.as_secs())))
         }
         slow = too_slow(&credit) => Err(slow),
-        gave_way = gave_way => Err(gave_way),
+        evicted = evicted => Err(evicted),
     };
     if matches!(read, Err(ApiError::TooLarge(_))) {
         discard(body).await;
@@ -56,7 +56,7 @@ pub(crate) async fn read(mut body: Body, limit: usize) -> Result<Bytes, ApiError
 async fn collect(
     body: &mut Body,
     limit: usize,
-    meter: Option<&Meter>,
+    meter: Option<&BodyMeter>,
     credit: &Mutex<Credit>,
 ) -> Result<Bytes, ApiError> {
     let mut whole = BytesMut::new();

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use jobs::{Doubt, Job, JobId, SecretEvent, State, WorkerName, bucket::Entry, record::MAX_ATTEMPTS};
 
 use crate::{
-    crypto::record_verifier::{CLOCK_SKEW, Standing},
+    crypto::record_verifier::{CLOCK_SKEW, SignatureStatus},
     grants::Grants,
     records::sentence,
     repos::credentials::{NotGranted, refused, unavailable},
@@ -55,16 +55,20 @@ impl Grants {
 
     /// The event that was signed. What is not believed ends here: another attempt would get nothing too.
     async fn event_to_grant(&self, entry: &Entry<Job>) -> Result<Option<SecretEvent>, NotGranted> {
-        match self.job_records.verifier.standing(entry) {
+        match self.job_records.verifier.signature_status(entry) {
             // The commit decides what a worker runs with what it is given.
-            Standing::Signed(signature) if signature.sha.is_none() || signature.sha == entry.value.sha => {
+            SignatureStatus::Signed(signature)
+                if signature.sha.is_none() || signature.sha == entry.value.sha =>
+            {
                 Ok(signature.event)
             }
-            Standing::Upgrading => self.job_records.event_of(&entry.value).await.map_err(unavailable),
-            Standing::Old => refused(OLD),
-            Standing::Doubted(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
-            Standing::Signed(_) => self.end_for(entry, Doubt::Forged).await,
-            Standing::Doubted(doubt @ (Doubt::Unsigned | Doubt::Forged)) => self.end_for(entry, doubt).await,
+            SignatureStatus::Upgrading => self.job_records.event_of(&entry.value).await.map_err(unavailable),
+            SignatureStatus::Legacy => refused(OLD),
+            SignatureStatus::Rejected(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
+            SignatureStatus::Signed(_) => self.end_for(entry, Doubt::Forged).await,
+            SignatureStatus::Rejected(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
+                self.end_for(entry, doubt).await
+            }
         }
     }
 
@@ -76,12 +80,12 @@ impl Grants {
     /// signed.
     pub(crate) async fn job_to_post(&self, id: JobId) -> Result<Option<Job>, NotGranted> {
         let Some(entry) = self.ledger.job(id).await.map_err(unavailable)? else { return Ok(None) };
-        match self.job_records.verifier.standing(&entry) {
-            Standing::Signed(_) | Standing::Upgrading => Ok(Some(entry.value)),
-            Standing::Old => refused(OLD),
-            Standing::Doubted(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
-            Standing::Doubted(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
-                self.job_records.verifier.doubt(&entry);
+        match self.job_records.verifier.signature_status(&entry) {
+            SignatureStatus::Signed(_) | SignatureStatus::Upgrading => Ok(Some(entry.value)),
+            SignatureStatus::Legacy => refused(OLD),
+            SignatureStatus::Rejected(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
+            SignatureStatus::Rejected(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
+                self.job_records.verifier.reject_reason(&entry);
                 refused(sentence(doubt))
             }
         }

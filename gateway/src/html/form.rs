@@ -16,7 +16,7 @@ use serde::{Deserialize, de::DeserializeOwned};
 use crate::{
     auth::{
         identity::{Access, Identity},
-        rights::{Needs, with_scope},
+        rights::{RequiredScope, with_scope},
     },
     crypto::keyring::Keyring,
     error::ApiError,
@@ -61,7 +61,7 @@ impl<S, F> Deref for FormCaller<S, F> {
 
 impl<S, F, State> FromRequest<State> for FormCaller<S, F>
 where
-    S: Needs,
+    S: RequiredScope,
     F: FormFields,
     State: Send + Sync,
     Arc<Access>: FromRef<State>,
@@ -115,7 +115,7 @@ pub(crate) fn is_from_here(headers: &HeaderMap) -> bool {
 
 /// The session, if the form carries its word.
 pub(crate) fn checked(keys: &Keyring, headers: &HeaderMap, word: &str) -> Result<String, ApiError> {
-    let session = session(headers).ok_or(ApiError::Unauthorized("sign in first"))?;
+    let session = session_cookie(headers).ok_or(ApiError::Unauthorized("sign in first"))?;
     if !is_from_here(headers) || !keys.is_form(&session, word) {
         return Err(ApiError::Forbidden("this form is not of your session; load the page again".to_owned()));
     }

@@ -10,7 +10,7 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     error::ApiError,
-    login::{Login, Offer},
+    login::{Login, LoginOption},
 };
 
 /// What a page of ours may load: our own files.
@@ -21,13 +21,13 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
 pub(crate) struct PageError {
     error: ApiError,
     next: String,
-    offers: Vec<Offer>,
+    offers: Vec<LoginOption>,
 }
 
 impl PageError {
     /// The page at `next`, or where one goes after signing in.
     pub(crate) fn at(login: &Login, next: impl Into<String>) -> impl FnOnce(ApiError) -> Self {
-        let (next, offers) = (next.into(), login.offers());
+        let (next, offers) = (next.into(), login.options());
         move |error| Self { error, next, offers }
     }
 }
@@ -49,7 +49,7 @@ pub(crate) struct LoginPage<'a> {
     pub(crate) next: &'a str,
     pub(crate) message: &'a str,
     /// The ways to sign in besides an API token.
-    pub(crate) offers: &'a [Offer],
+    pub(crate) offers: &'a [LoginOption],
 }
 
 #[derive(Template)]

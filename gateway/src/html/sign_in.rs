@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::{
     html::{ErrorPage, html},
-    http::credentials::SESSION,
+    http::credentials::SESSION_COOKIE,
 };
 
 #[derive(Template)]
@@ -70,7 +70,7 @@ pub(crate) fn device(status: StatusCode, page: &DevicePage<'_>) -> Response {
 
 /// A cookie that no script reads and no other site's form sends; gone when the browser closes.
 pub(crate) fn browser_cookie(public_url: &Url, value: &str) -> String {
-    Cookie::build((SESSION, value))
+    Cookie::build((SESSION_COOKIE, value))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)

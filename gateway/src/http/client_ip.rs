@@ -1,7 +1,7 @@
-//! Who is at the other end of a connection.
+//! The client's IP address, behind trusted proxies.
 //!
-//! A proxy is believed where the operator says so (`GITFAAS_TRUSTED_PROXIES`), and nobody else: whoever
-//! connects from elsewhere may write what he likes into `X-Forwarded-For` and `X-Forwarded-Proto`.
+//! The forwarding headers of a proxy are trusted only where the operator says so (`GITFAAS_TRUSTED_PROXIES`):
+//! any other peer can write anything into `X-Forwarded-For` and `X-Forwarded-Proto`.
 
 use std::{
     fmt,
@@ -12,15 +12,15 @@ use std::{
 use http::{Extensions, HeaderMap};
 use ipnet::IpNet;
 
-/// Who opened the connection; the server puts it beside every request.
+/// The address of the connection's peer; the server adds it to every request.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Peer(pub(crate) SocketAddr);
+pub(crate) struct PeerAddress(pub(crate) SocketAddr);
 
 /// The client, behind whatever proxies are trusted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Client {
     pub(crate) address: IpAddr,
-    /// What a trusted proxy says that the client speaks with it; `None` where nobody says.
+    /// Whether the client uses TLS, as a trusted proxy says; `None` without one.
     pub(crate) with_tls: Option<bool>,
 }
 
@@ -41,14 +41,14 @@ pub struct Network(IpNet);
 /// Not a network.
 #[derive(Debug, thiserror::Error)]
 #[error("must be an address or a CIDR")]
-pub struct NotANetwork;
+pub struct InvalidNetwork;
 
 impl FromStr for Network {
-    type Err = NotANetwork;
+    type Err = InvalidNetwork;
 
-    fn from_str(text: &str) -> Result<Self, NotANetwork> {
+    fn from_str(text: &str) -> Result<Self, InvalidNetwork> {
         let one = || text.parse::<IpAddr>().map(IpNet::from);
-        text.parse::<IpNet>().or_else(|_| one()).map(Self).map_err(|_| NotANetwork)
+        text.parse::<IpNet>().or_else(|_| one()).map(Self).map_err(|_| InvalidNetwork)
     }
 }
 
@@ -58,7 +58,7 @@ impl fmt::Display for Network {
     }
 }
 
-/// What an address is counted as: of version 6 a network of 64 bits is one customer.
+/// The network that an address is counted as: of IPv6, one of 64 bits.
 pub(crate) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
@@ -73,9 +73,10 @@ pub(crate) fn is_trusted(address: IpAddr, trusted: &[Network]) -> bool {
 }
 
 impl Client {
-    /// Who sent this request.
+    /// The client of this request.
     pub(crate) fn of(extensions: &Extensions, headers: &HeaderMap, trusted: &[Network]) -> Self {
-        let peer = extensions.get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+        let peer =
+            extensions.get::<PeerAddress>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
         let is_trusted = |address: IpAddr| is_trusted(address, trusted);
         let mut address = peer.to_canonical();
         if !is_trusted(address) {
@@ -85,8 +86,8 @@ impl Client {
             let values = headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
             values.flat_map(|value| value.split(',')).map(|word| word.trim().to_owned()).collect()
         };
-        // Each proxy adds at the end whom it heard; what stands before the first that is not trusted
-        // may be anybody's invention.
+        // Each proxy appends the address of its peer; what stands before the first untrusted address may be
+        // invented.
         for word in words("x-forwarded-for").iter().rev() {
             let Some(before) = forwarded(word) else { break };
             address = before;
@@ -115,7 +116,7 @@ mod tests {
 
     fn client(peer: &str, forwarded: &[&str], trusted: &[&str]) -> String {
         let mut extensions = Extensions::new();
-        extensions.insert(Peer(SocketAddr::new(peer.parse().unwrap(), 1)));
+        extensions.insert(PeerAddress(SocketAddr::new(peer.parse().unwrap(), 1)));
         let mut headers = HeaderMap::new();
         for value in forwarded {
             headers.append("x-forwarded-for", value.parse().unwrap());
@@ -141,7 +142,7 @@ mod tests {
     #[test]
     fn only_a_trusted_proxy_tells_about_tls() {
         let mut extensions = Extensions::new();
-        extensions.insert(Peer("10.0.0.1:1".parse().unwrap()));
+        extensions.insert(PeerAddress("10.0.0.1:1".parse().unwrap()));
         let headers =
             HeaderMap::from_iter([("x-forwarded-proto".parse().unwrap(), "https".parse().unwrap())]);
         assert_eq!(Client::of(&extensions, &headers, &[]).with_tls, None);

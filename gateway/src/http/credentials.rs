@@ -1,13 +1,13 @@
-//! The token that a request shows: in its `Authorization` header, or in the session's cookie.
+//! The credential of a request: in its `Authorization` header, or in the session cookie.
 
 use axum_extra::extract::CookieJar;
 use http::{HeaderMap, header};
 
-/// The cookie that keeps a sign-in, or an API token, for pages.
-pub(crate) const SESSION: &str = "gitfaas_session";
+/// The cookie with a session, or an API token, for pages.
+pub(crate) const SESSION_COOKIE: &str = "gitfaas_session";
 
 /// The token of `Authorization: Bearer …`.
-pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let value = values.next()?.to_str().ok()?;
     if values.next().is_some() {
@@ -17,17 +17,17 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }
 
-/// The token in the session's cookie.
-pub(crate) fn session(headers: &HeaderMap) -> Option<String> {
-    CookieJar::from_headers(headers).get(SESSION).map(|cookie| cookie.value().to_owned())
+/// The token in the session cookie.
+pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<String> {
+    CookieJar::from_headers(headers).get(SESSION_COOKIE).map(|cookie| cookie.value().to_owned())
 }
 
-/// The token that a request shows, in whichever place.
-pub(crate) fn shown(headers: &HeaderMap) -> Option<String> {
+/// The token of a request, from the header or the cookie.
+pub(crate) fn presented_token(headers: &HeaderMap) -> Option<String> {
     match headers.contains_key(header::AUTHORIZATION) {
-        // What cannot be read is no good token, but it was shown.
-        true => Some(bearer(headers).unwrap_or_default().to_owned()),
-        false => session(headers),
+        // An unreadable header is an invalid token, not a missing one.
+        true => Some(bearer_token(headers).unwrap_or_default().to_owned()),
+        false => session_cookie(headers),
     }
 }
 
@@ -47,6 +47,6 @@ mod tests {
         for value in values {
             headers.append(header::AUTHORIZATION, value.parse().unwrap());
         }
-        bearer(&headers).map(str::to_owned)
+        bearer_token(&headers).map(str::to_owned)
     }
 }

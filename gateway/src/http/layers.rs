@@ -1,4 +1,4 @@
-//! What holds for every route: the security headers, an id, a limit in time and a bounded body.
+//! Layers around every route: security headers, request id, timeout and body limit.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,29 +26,29 @@ use crate::{
     metrics::Metrics,
 };
 
-/// A request that takes longer is one whose client or NATS is gone. A forge waits 10 s.
-const TIME: Duration = Duration::from_secs(30);
+/// Timeout of a request. A forge waits 10 s.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest `?wait` for a job, in seconds: most proxies give up then.
 pub(crate) const MAX_WAIT_S: u64 = 300;
-/// For `POST /api/v1/jobs`, whose `?wait` may be as long as [`MAX_WAIT_S`].
-const WAITING_TIME: Duration = Duration::from_secs(MAX_WAIT_S + 15);
-/// Browsers come back with TLS for so long (RFC 6797), to this host alone.
-const ONE_YEAR: &str = "max-age=31536000";
-/// The path that may wait.
-const MAY_WAIT: &str = "/api/v1/jobs";
-/// The longest `x-request-id` taken from outside; others are replaced.
+/// Timeout of `POST /api/v1/jobs`, whose `?wait` may be as long as [`MAX_WAIT_S`].
+const WAIT_TIMEOUT: Duration = Duration::from_secs(MAX_WAIT_S + 15);
+/// Browsers use TLS for so long (RFC 6797), for this host alone.
+const HSTS_ONE_YEAR: &str = "max-age=31536000";
+/// The route with `?wait`.
+const WAIT_ROUTE: &str = "/api/v1/jobs";
+/// The longest `x-request-id` of a client that is kept; longer ones are replaced.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
-/// What the layers work with.
-pub(crate) struct Edge {
+/// State of the layers.
+pub(crate) struct LayerState {
     pub(crate) limits: Arc<Limits>,
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) trusted_proxies: Vec<Network>,
     pub(crate) public_url: Url,
 }
 
-/// Puts around all routes what holds for each of them.
-pub(crate) fn layered(router: Router, edge: Edge) -> Router {
+/// Adds the layers to a router.
+pub(crate) fn layered(router: Router, edge: LayerState) -> Router {
     let request_id = HeaderName::from_static("x-request-id");
     let limits = Arc::clone(&edge.limits);
     router
@@ -58,25 +58,25 @@ pub(crate) fn layered(router: Router, edge: Edge) -> Router {
             let words = words.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
             ApiError::Internal(anyhow::anyhow!("panic: {words}")).into_response()
         }))
-        .layer(from_fn_with_state(limits, middleware::pass))
-        .layer(from_fn_with_state(Arc::new(edge), around))
+        .layer(from_fn_with_state(limits, middleware::enforce))
+        .layer(from_fn_with_state(Arc::new(edge), with_request_context))
         .layer(PropagateRequestIdLayer::new(request_id.clone()))
-        .layer(SetRequestIdLayer::new(request_id, FreshId))
-        .layer(axum::middleware::from_fn(only_sound_request_ids))
+        .layer(SetRequestIdLayer::new(request_id, UuidRequestId))
+        .layer(axum::middleware::from_fn(drop_invalid_request_ids))
 }
 
 #[derive(Clone)]
-struct FreshId;
+struct UuidRequestId;
 
-impl MakeRequestId for FreshId {
+impl MakeRequestId for UuidRequestId {
     fn make_request_id<B>(&mut self, _: &http::Request<B>) -> Option<RequestId> {
         let id = uuid::Uuid::now_v7().to_string();
         id.parse().ok().map(RequestId::new)
     }
 }
 
-/// A request id from outside goes into logs and answers: only a short printable one is kept.
-async fn only_sound_request_ids(mut request: Request, next: Next) -> Response {
+/// A client's request id goes into logs and responses: only a short printable one is kept.
+async fn drop_invalid_request_ids(mut request: Request, next: Next) -> Response {
     let sound =
         |id: &HeaderValue| id.len() <= MAX_REQUEST_ID_BYTES && id.as_bytes().iter().all(u8::is_ascii_graphic);
     if request.headers().get("x-request-id").is_some_and(|id| !sound(id)) {
@@ -85,15 +85,19 @@ async fn only_sound_request_ids(mut request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// Limit in time, span, count and headers of every request.
-async fn around(State(edge): State<Arc<Edge>>, request: Request<Body>, next: Next) -> Response {
+/// Timeout, span, metric and headers of every request.
+async fn with_request_context(
+    State(edge): State<Arc<LayerState>>,
+    request: Request<Body>,
+    next: Next,
+) -> Response {
     use tracing::Instrument as _;
     let route = request.extensions().get::<MatchedPath>().map_or("none", MatchedPath::as_str);
-    // With or without a slash at its end it is the same route.
+    // With or without a trailing slash it is the same route.
     let route = if route.len() > 1 { route.trim_end_matches('/').to_owned() } else { route.to_owned() };
     let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     let span = tracing::info_span!("request", id, method = %request.method(), route);
-    let time = if route == MAY_WAIT { WAITING_TIME } else { TIME };
+    let time = if route == WAIT_ROUTE { WAIT_TIMEOUT } else { REQUEST_TIMEOUT };
     let client = Client::of(request.extensions(), request.headers(), &edge.trusted_proxies);
     let answering = tokio::time::timeout(time, CLIENT.scope(client, next.run(request)));
     let answered = answering.instrument(span.clone()).await;
@@ -116,9 +120,9 @@ async fn around(State(edge): State<Arc<Edge>>, request: Request<Body>, next: Nex
     for (name, value) in fixed {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    // Over plain HTTP a browser must not heed it (RFC 6797, section 7.2).
+    // Browsers must ignore it over plain HTTP (RFC 6797, section 7.2).
     if client.with_tls.unwrap_or_else(|| edge.public_url.scheme() == "https") {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(ONE_YEAR));
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS_ONE_YEAR));
     }
     response
 }

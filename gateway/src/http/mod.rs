@@ -1,4 +1,4 @@
-//! HTTP itself: connections, limits, clients' addresses, and what holds for every route.
+//! The HTTP server: connections, rate limits, client addresses, and the layers around every route.
 
 pub(crate) mod client_ip;
 pub(crate) mod connections;
@@ -6,5 +6,5 @@ pub(crate) mod credentials;
 pub(crate) mod layers;
 pub(crate) mod rate_limit;
 
-/// The largest JSON body, in bytes: far above what any request of ours needs.
+/// The largest JSON body, in bytes: far above what any request needs.
 pub(crate) const MAX_BODY_BYTES: usize = 256 * 1024;

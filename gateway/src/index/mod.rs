@@ -119,7 +119,7 @@ impl Index {
     }
 
     fn belief(&self, entry: &Entry<Job>) -> Belief {
-        match self.records.as_ref().and_then(|records| records.doubt(entry)) {
+        match self.records.as_ref().and_then(|records| records.reject_reason(entry)) {
             None => Belief::Believed,
             Some(_) => Belief::Doubted,
         }

@@ -5,7 +5,7 @@ use jobs::{CommitState, NewJob, Posted, RecordKey, RepoId, State, UserId};
 use prometheus_client::metrics::family::Family;
 
 use super::*;
-use crate::crypto::record_verifier::{Mark, RecordVerifier};
+use crate::crypto::record_verifier::{RecordVerifier, SigningMark};
 
 fn entry(owner: UserId, revision: u64, state: State, repo: Option<RepoId>) -> Change<Job> {
     let job = Job { state, repo, ..Job::new(NewJob::call(owner, "https://example.com/r")) };
@@ -148,7 +148,7 @@ fn a_job_is_unposted_until_its_commit_says_otherwise_and_again_when_its_end_is_t
 }
 
 fn believing(folder: &std::path::Path, key: &RecordKey) -> Index {
-    let mark = Mark { sequence: 0, at: Timestamp::UNIX_EPOCH };
+    let mark = SigningMark { sequence: 0, at: Timestamp::UNIX_EPOCH };
     let records = RecordVerifier::new(key.clone(), Some(mark), Family::default());
     Index::open(folder).unwrap().believing(Arc::new(records))
 }

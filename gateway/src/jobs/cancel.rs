@@ -1,23 +1,23 @@
-//! Ends jobs before they are over.
+//! Cancels jobs.
 
 use jobs::{Cause, Job, JobId, Outcome, RepoId, audit::Action, bucket::Entry};
 
 use crate::{auth::identity::Identity, error::ApiError, jobs::Jobs};
 
 impl Jobs {
-    /// Ends a job at somebody's wish.
+    /// Cancels a job for a caller.
     pub(crate) async fn cancel_for(&self, caller: &Identity, job: JobId) -> Result<Entry<Job>, ApiError> {
         let outcome = Outcome::wished(Cause::Cancelled, "cancelled");
         let entry = self.ledger.end(job, &outcome).await?.ok_or(ApiError::NotFound("job"))?;
         self.job_records.note(&entry);
-        // One that was over already is as it was.
+        // A job that was final already is unchanged.
         if entry.value.cause == Some(Cause::Cancelled) {
             self.audit.write(caller, Action::JobCancelled, job).await;
         }
         Ok(entry)
     }
 
-    /// Ends every job of a registration; tells how many.
+    /// Cancels every open job of a registration; returns how many.
     pub(crate) async fn cancel_jobs_of(&self, repo: RepoId, why: &str) -> Result<usize, ApiError> {
         let mut cancelled = 0;
         for job in self.index.open_jobs_of(repo)? {
@@ -26,7 +26,7 @@ impl Jobs {
         Ok(cancelled)
     }
 
-    /// Ends a job that is not over; tells whether this did it.
+    /// Cancels a job that is not final; returns whether this call did it.
     pub(crate) async fn cancel_because(&self, job: JobId, why: &str) -> Result<bool, ApiError> {
         if self.ledger.job(job).await?.is_none_or(|entry| entry.value.state.is_final()) {
             return Ok(false);

@@ -1,22 +1,20 @@
-//! Whether the ledger has room: nothing new is taken before its buckets are full, so that what was
-//! taken can still be ended. A full bucket refuses every write, the end of a job too.
+//! Storage capacity of the ledger: new jobs are refused before its buckets are full, so that accepted jobs can
+//! still be finished. A full bucket refuses every write, also the end of a job.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use jobs::Ledger;
+use parking_lot::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use crate::{error::ApiError, metrics::Metrics};
 
-/// Between two looks; the last share of a bucket takes longer than this to fill.
-const EVERY: Duration = Duration::from_secs(5);
-/// Nothing new is taken when a bucket holds more than this share of its limit, in percent.
+/// Between two checks; the last share of a bucket takes longer than this to fill.
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
+/// New jobs are refused when a bucket holds more than this share of its limit, in percent.
 const FULL_PERCENT: u64 = 95;
 
-/// What owners share, and whether a job that was taken cannot be ended without it.
+/// The stores that all owners share, and whether an accepted job cannot be finished without it.
 const STORES: [(&str, bool); 10] = [
     ("KV_jobs", true),
     ("KV_deliveries", true),
@@ -30,37 +28,35 @@ const STORES: [(&str, bool); 10] = [
     ("KV_repos", false),
 ];
 
-/// What was seen last.
+/// The result of the last capacity check.
 pub(crate) struct Capacity {
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Arc<Metrics>,
-    lacking: Mutex<Option<String>>,
+    full_store: Mutex<Option<String>>,
 }
 
 impl Capacity {
     pub(crate) fn new(ledger: Ledger, metrics: Arc<Metrics>) -> Self {
-        Self { ledger, metrics, lacking: Mutex::new(None) }
+        Self { ledger, metrics, full_store: Mutex::new(None) }
     }
 
-    /// Why there is no room; `None` when there is.
-    pub(crate) fn lacking(&self) -> Option<String> {
-        self.lacking.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Which store is full; `None` when none is.
+    pub(crate) fn full_store(&self) -> Option<String> {
+        self.full_store.lock().clone()
     }
-}
 
-impl Capacity {
-    /// Refuses what is new while there is no room for its end.
-    pub(crate) fn check_room(&self) -> Result<(), ApiError> {
-        match self.lacking() {
+    /// Refuses new jobs while a store is full.
+    pub(crate) fn check_capacity(&self) -> Result<(), ApiError> {
+        match self.full_store() {
             None => Ok(()),
             Some(why) => Err(ApiError::Unavailable(anyhow::anyhow!(why))),
         }
     }
 
-    async fn full_stream(&self) -> Option<String> {
+    async fn check_stores(&self) -> Option<String> {
         let mut full = None;
         for (name, is_needed) in STORES {
-            // Who cannot be asked is the business of whoever writes to it.
+            // A store that is unavailable is reported by the code that writes to it.
             let Ok(stream) = self.ledger.js.get_stream(name).await else { continue };
             let info = stream.cached_info();
             self.metrics.store(name, info.state.bytes, info.config.max_bytes);
@@ -77,15 +73,15 @@ fn is_full(bytes: u64, max_bytes: i64) -> bool {
     u64::try_from(max_bytes).is_ok_and(|limit| limit > 0 && bytes >= limit / 100 * FULL_PERCENT)
 }
 
-/// Looks until `stop`.
-pub(crate) async fn look(capacity: Arc<Capacity>, stop: CancellationToken) {
+/// Checks the capacity regularly until `stop`.
+pub(crate) async fn monitor(capacity: Arc<Capacity>, stop: CancellationToken) {
     loop {
-        let lacking = capacity.full_stream().await;
-        if let Some(why) = &lacking {
-            tracing::error!(why, "nothing new is taken");
+        let full_store = capacity.check_stores().await;
+        if let Some(why) = &full_store {
+            tracing::error!(why, "new jobs refused, store full");
         }
-        *capacity.lacking.lock().unwrap_or_else(PoisonError::into_inner) = lacking;
-        if stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_none() {
+        *capacity.full_store.lock() = full_store;
+        if stop.run_until_cancelled(tokio::time::sleep(CHECK_INTERVAL)).await.is_none() {
             return;
         }
     }

@@ -1,4 +1,4 @@
-//! Jobs from calls.
+//! Jobs that callers submit, rerun and cancel.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ pub(crate) mod labels;
 mod rerun;
 pub(crate) mod submit;
 
-/// Submits, repeats and ends jobs.
+/// Submits, reruns and cancels jobs.
 pub(crate) struct Jobs {
     pub(crate) ledger: Ledger,
     pub(crate) index: Arc<Index>,

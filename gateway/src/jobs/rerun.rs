@@ -1,17 +1,17 @@
-//! Runs a job again, as a new one.
+//! Reruns a job, as a new one.
 
 use jobs::{Job, JobId, Repo, audit::Action, bucket::Entry};
 
 use crate::{auth::identity::Identity, error::ApiError, jobs::Jobs};
 
 impl Jobs {
-    /// Runs a job again at somebody's wish: a new call, for which that the old one was his is not enough.
+    /// Reruns a job for a caller: it is authorized as a new call, owning the old job is not enough.
     pub(crate) async fn rerun_for(&self, caller: &Identity, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
         let repo = self.access.repo_of(&of.value).await?;
         if repo.as_ref().is_some_and(Repo::is_removing) {
             return Err(ApiError::Conflict("the job's repository is being removed".to_owned()));
         }
-        if repo.is_some_and(|repo| !caller.sees(&repo)) {
+        if repo.is_some_and(|repo| !caller.can_view(&repo)) {
             return Err(ApiError::Forbidden("you may not call this job's repository any more".to_owned()));
         }
         let entry = self.rerun(of).await?;
@@ -19,9 +19,9 @@ impl Jobs {
         Ok(entry)
     }
 
-    /// Repeats a job as a new one, for its original owner. The commit stays the same.
+    /// Reruns a job as a new one, for its original owner. The commit stays the same.
     pub(crate) async fn rerun(&self, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
-        self.check_again(&of.value).await?;
+        self.recheck_label(&of.value).await?;
         let new = self.job_records.again(of, JobId::new()).await?;
         self.check_queue(&new).await?;
         let entry = self.ledger.submit(new).await?;

@@ -1,4 +1,4 @@
-//! Making a job from a call: what was asked is checked at the door, then it is the ledger's.
+//! Submits a job from a call: validates the request, then writes it to the ledger.
 
 use hooks::CloneUrl;
 use jobs::{
@@ -11,7 +11,7 @@ use crate::{
     error::ApiError,
     jobs::{
         Jobs,
-        labels::{Commit, check_call},
+        labels::{CommitTrust, check_call_label},
     },
 };
 
@@ -20,7 +20,7 @@ const MAX_ARGS_BYTES: usize = 12 * 1024;
 /// The longest name of a job, in bytes; it is shown in lists.
 const MAX_NAME_BYTES: usize = 200;
 
-/// What a caller asks for.
+/// A caller's request for a job.
 #[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize)]
 pub(crate) struct Call {
     /// A registered repository's id, or a URL.
@@ -43,21 +43,21 @@ impl Jobs {
         call: &Call,
         idempotency_key: Option<&str>,
     ) -> Result<Entry<Job>, ApiError> {
-        caller.needs(Scope::JobsWrite)?;
-        let mut new = self.checked(caller, call).await?;
+        caller.require_scope(Scope::JobsWrite)?;
+        let mut new = self.validate(caller, call).await?;
         let mut key_entered = None;
         if let Some(key) = idempotency_key {
             let entered = self.idempotent(caller, key, call, new.id).await?;
             new.id = entered.job;
             if entered.revision.is_none() && self.ledger.job(new.id).await?.is_some() {
-                // Finishes what an earlier try may have left between record and queue.
+                // Completes what an earlier attempt may have left between record and queue.
                 let entry = self.ledger.submit(new).await?;
                 return self.job_records.believed(entry).ok_or(ApiError::NotFound("job"));
             }
             key_entered = entered.revision.map(|revision| (entered.at, revision));
         }
         if let Err(error) = self.check_new(&new).await {
-            // A key of what was refused is worth nothing: the same request is judged anew.
+            // The key of a refused request is deleted: the same request is validated again.
             if let Some((at, revision)) = key_entered {
                 let _ = self.ledger.idempotency.delete(&at, revision).await;
             }
@@ -68,13 +68,13 @@ impl Jobs {
         Ok(entry)
     }
 
-    /// Refuses what nobody would run, and what goes over the owner's limit; else place is held for it.
+    /// Refuses a label that no worker serves and jobs over the owner's budget; else reserves a place in the queue.
     async fn check_new(&self, new: &NewJob) -> Result<(), ApiError> {
         self.check_label(&new.label).await?;
         self.check_queue(new).await
     }
 
-    async fn checked(&self, caller: &Identity, call: &Call) -> Result<NewJob, ApiError> {
+    async fn validate(&self, caller: &Identity, call: &Call) -> Result<NewJob, ApiError> {
         let repo = self.named_repo(caller, &call.repo).await?;
         let url = match &repo {
             Some(repo) => repo.url.clone(),
@@ -101,11 +101,11 @@ impl Jobs {
         let untrusted = reference.as_ref().is_some_and(|name| {
             let text = name.as_str();
             // A forge serves a fork's commit by its id too, and a viewer may not push here.
-            let is_viewers = repo.as_ref().is_some_and(|repo| !caller.owns(repo));
-            may_be_a_strangers(text) || (is_viewers && text.parse::<CommitSha>().is_ok())
+            let is_only_viewer = repo.as_ref().is_some_and(|repo| !caller.owns(repo));
+            is_untrusted_ref(text) || (is_only_viewer && text.parse::<CommitSha>().is_ok())
         });
-        let commit = if untrusted { Commit::Untrusted } else { Commit::Own };
-        check_call(caller, &label, repo.as_ref(), commit)?;
+        let commit = if untrusted { CommitTrust::Untrusted } else { CommitTrust::Trusted };
+        check_call_label(caller, &label, repo.as_ref(), commit)?;
         Ok(NewJob {
             label,
             repo: repo.as_ref().map(|repo| repo.id),
@@ -123,16 +123,16 @@ impl Jobs {
         if repo.parse::<RepoId>().is_err() {
             return Ok(None);
         }
-        Ok(Some(self.access.seen_repo(caller, repo).await?.value))
+        Ok(Some(self.access.visible_repo(caller, repo).await?.value))
     }
 
-    /// Refuses what goes over the owner's limit.
+    /// Refuses jobs over the owner's budget.
     pub(super) async fn check_queue(&self, new: &NewJob) -> Result<(), ApiError> {
-        self.capacity.check_room()?;
+        self.capacity.check_capacity()?;
         self.budgets.reserve(new.owner, new.id, Resource::Queued, 1).await
     }
 
-    /// Holds place in the owner's queue for all of these, or for none of them; tells which.
+    /// Reserves places in the owner's queue for all of these jobs, or for none of them; returns which.
     pub(crate) async fn reserve_all(&self, owner: UserId, jobs: &[JobId]) -> Result<bool, ApiError> {
         for (count, job) in jobs.iter().enumerate() {
             if self.budgets.try_reserve(owner, job, Resource::Queued, 1).await?.is_err() {
@@ -143,7 +143,7 @@ impl Jobs {
         Ok(true)
     }
 
-    /// A label that nobody serves would wait for a day and then be lost.
+    /// A job with a label that no worker serves would wait until `GITFAAS_MAX_QUEUE_TIME` and then fail.
     async fn check_label(&self, label: &Label) -> Result<(), ApiError> {
         if *label == Label::default() {
             return Ok(());
@@ -159,9 +159,9 @@ impl Jobs {
     }
 }
 
-/// Whether a ref is neither a branch nor a tag: forges keep the commits of pull and merge requests under
-/// other names, strangers' among them.
-fn may_be_a_strangers(reference: &str) -> bool {
+/// Whether a ref is neither a branch nor a tag: forges keep the commits of pull and merge requests, those of
+/// forks among them, under other names.
+fn is_untrusted_ref(reference: &str) -> bool {
     let own = ["refs/heads/", "refs/tags/"].iter().any(|prefix| reference.starts_with(prefix));
     reference.starts_with("refs/") && !own
 }
@@ -187,7 +187,7 @@ mod tests {
     #[test_case("refs/pull/7/head" => true)]
     #[test_case("refs/merge-requests/7/head" => true)]
     #[test_case("refs/changes/01/1/1" => true)]
-    fn may_be_of_a_stranger(reference: &str) -> bool {
-        may_be_a_strangers(reference)
+    fn untrusted_refs(reference: &str) -> bool {
+        is_untrusted_ref(reference)
     }
 }

@@ -1,15 +1,15 @@
-//! Why somebody was not let in, in a sentence for him; what only the operator can mend goes to the log.
+//! Why a sign-in failed, in a message for the user; what needs the operator is logged.
 
 use crate::{
     error::ApiError,
-    login::{http::Away, id_token::Refusal},
+    login::{http::HttpError, id_token::IdTokenError},
     usage::NoMoreOwners,
 };
 
-/// The longest word of a provider that is shown, in characters.
-const MAX_SAID: usize = 200;
+/// The longest text of a provider that is shown, in characters.
+const MAX_PRINTABLE: usize = 200;
 
-/// Why a sign-in did not work.
+/// Why a sign-in failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum LoginError {
     #[error("login is not configured")]
@@ -17,9 +17,9 @@ pub(crate) enum LoginError {
     #[error("there is no such provider; configured: {0}")]
     NoSuchProvider(String),
     #[error("this sign-in was not begun in this browser, or too long ago; begin again")]
-    NotBegunHere,
+    UnknownAttempt,
     #[error("this sign-in was used before; begin again")]
-    Used,
+    AlreadyUsed,
     #[error("{}", refusal(provider, code, description))]
     Refused { provider: String, code: String, description: String },
     #[error("{provider} sent the browser back without a code")]
@@ -27,10 +27,10 @@ pub(crate) enum LoginError {
     #[error("the answer came from another provider than {provider}")]
     AnotherIssuer { provider: String },
     #[error("{provider} cannot be reached at the moment; try again later")]
-    Away {
+    Unavailable {
         provider: String,
         #[source]
-        source: Away,
+        source: HttpError,
     },
     #[error("the answer of {provider} cannot be understood: {why}")]
     Malformed { provider: String, why: String },
@@ -38,25 +38,25 @@ pub(crate) enum LoginError {
     Token {
         provider: String,
         #[source]
-        source: Refusal,
+        source: IdTokenError,
     },
     #[error("{provider} has no verified e-mail address of yours; verify one there, then sign in again")]
     Unverified { provider: String },
     #[error("the e-mail address that {provider} names is none: it is too long, or cannot be printed")]
-    OddAddress { provider: String },
+    InvalidAddress { provider: String },
     #[error("{email} may not sign in here; ask whoever runs this service")]
     NotAllowed { email: String },
     #[error("this account at {provider} belongs to another user here")]
-    ToAnother { provider: String },
+    LinkedElsewhere { provider: String },
     #[error("sign in first, then link a further account")]
     LinkWithoutSession,
     #[error(transparent)]
-    NoPlace(#[from] NoMoreOwners),
+    OwnerLimit(#[from] NoMoreOwners),
     #[error(transparent)]
-    Inside(#[from] ApiError),
+    Api(#[from] ApiError),
 }
 
-/// The errors of RFC 6749, section 4.1.2.1, in words.
+/// The errors of RFC 6749, section 4.1.2.1, as messages.
 fn refusal(provider: &str, code: &str, description: &str) -> String {
     match code {
         "access_denied" => format!("{provider} did not let you in, or you said no there"),
@@ -71,23 +71,22 @@ fn refusal(provider: &str, code: &str, description: &str) -> String {
     }
 }
 
-/// Words from outside: short, on one line, printable.
-pub(crate) fn said(words: &str) -> String {
-    words.chars().filter(|c| !c.is_control()).take(MAX_SAID).collect()
+/// External text, made short, printable and one line.
+pub(crate) fn printable(words: &str) -> String {
+    words.chars().filter(|c| !c.is_control()).take(MAX_PRINTABLE).collect()
 }
 
-/// An address as it was verified. One that could only be shown changed is refused, for what it would be
-/// changed to, nobody verified.
-pub(crate) fn address(email: String, provider: &str) -> Result<String, LoginError> {
-    match said(&email) == email {
+/// Refuses an address that cannot be shown unchanged: the changed address would be an unverified one.
+pub(crate) fn check_address(email: String, provider: &str) -> Result<String, LoginError> {
+    match printable(&email) == email {
         true => Ok(email),
-        false => Err(LoginError::OddAddress { provider: provider.to_owned() }),
+        false => Err(LoginError::InvalidAddress { provider: provider.to_owned() }),
     }
 }
 
 impl From<jobs::bucket::BucketError> for LoginError {
     fn from(error: jobs::bucket::BucketError) -> Self {
-        Self::Inside(error.into())
+        Self::Api(error.into())
     }
 }
 
@@ -96,27 +95,27 @@ impl From<LoginError> for ApiError {
         let sentence = error.to_string();
         match error {
             LoginError::NotConfigured => Self::NotConfigured("login is not configured"),
-            LoginError::Inside(error) => error,
-            LoginError::Away { source, .. } => Self::Elsewhere(sentence, source.into()),
+            LoginError::Api(error) => error,
+            LoginError::Unavailable { source, .. } => Self::BadGateway(sentence, source.into()),
             LoginError::Malformed { provider, why } => {
-                Self::Elsewhere(sentence, anyhow::anyhow!("{provider}: {why}"))
+                Self::BadGateway(sentence, anyhow::anyhow!("{provider}: {why}"))
             }
             LoginError::NotAllowed { .. }
             | LoginError::Unverified { .. }
-            | LoginError::OddAddress { .. }
-            | LoginError::NoPlace(_) => Self::Forbidden(sentence),
-            LoginError::ToAnother { .. } => Self::Conflict(sentence),
+            | LoginError::InvalidAddress { .. }
+            | LoginError::OwnerLimit(_) => Self::Forbidden(sentence),
+            LoginError::LinkedElsewhere { .. } => Self::Conflict(sentence),
             LoginError::LinkWithoutSession => {
                 Self::Unauthorized("sign in first, then link a further account")
             }
             LoginError::Token { provider, source } => {
-                // Somebody tampers, or provider and configuration do not fit: the operator should know.
-                tracing::warn!(provider, reason = %source, "an id_token was refused");
+                // Tampering, or provider and configuration do not match: logged for the operator.
+                tracing::warn!(provider, reason = %source, "id_token rejected");
                 Self::BadRequest(sentence)
             }
             LoginError::NoSuchProvider(_)
-            | LoginError::NotBegunHere
-            | LoginError::Used
+            | LoginError::UnknownAttempt
+            | LoginError::AlreadyUsed
             | LoginError::Refused { .. }
             | LoginError::NoCode { .. }
             | LoginError::AnotherIssuer { .. } => Self::BadRequest(sentence),
@@ -140,15 +139,15 @@ mod tests {
 
     #[test]
     fn words_from_outside_are_short_and_on_one_line() {
-        assert_eq!(said("a\nb\u{1b}[2J"), "ab[2J");
-        assert_eq!(said(&"x".repeat(1000)).len(), MAX_SAID);
+        assert_eq!(printable("a\nb\u{1b}[2J"), "ab[2J");
+        assert_eq!(printable(&"x".repeat(1000)).len(), MAX_PRINTABLE);
     }
 
     #[test_case("ada@example.com" => true)]
     #[test_case("ada@example.com\n" => false ; "a newline")]
     #[test_case("ada@exam\u{7f}ple.com" => false ; "a control character inside")]
-    #[test_case(&format!("ada@{}@evil.example", "x".repeat(MAX_SAID)) => false ; "too long")]
+    #[test_case(&format!("ada@{}@evil.example", "x".repeat(MAX_PRINTABLE)) => false ; "too long")]
     fn an_address_is_taken_as_it_is_or_not_at_all(email: &str) -> bool {
-        address(email.to_owned(), "Google").is_ok()
+        check_address(email.to_owned(), "Google").is_ok()
     }
 }

@@ -1,5 +1,5 @@
-//! The two ends of an authorization code (RFC 6749 with PKCE, RFC 7636): the address that a browser is
-//! sent to, and the exchange of what it brings back.
+//! The authorization code flow (RFC 6749 with PKCE, RFC 7636): the authorization URL, and the exchange of the
+//! code for tokens.
 
 use jobs::Secret;
 use oauth2::{
@@ -14,12 +14,12 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::login::{
-    error::{LoginError, said},
+    error::{LoginError, printable},
     http::Http,
     settings::Registration,
 };
 
-/// What OpenID Connect adds to the answer.
+/// The token response's field of OpenID Connect.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Extra {
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -41,26 +41,26 @@ type Client = oauth2::Client<
     EndpointSet,
 >;
 
-/// Where a provider's two endpoints are, and who we are there.
+/// A provider's two endpoints, and our registration there.
 pub(crate) struct Endpoints<'a> {
-    /// What people call the provider.
+    /// The provider's display name.
     pub(crate) provider: &'a str,
     pub(crate) registration: &'a Registration,
     pub(crate) authorize: &'a Url,
     pub(crate) token: &'a Url,
     pub(crate) auth: AuthType,
-    /// Ours: the provider sends browsers back there, and nowhere else.
+    /// The gateway's callback, the only one that the provider redirects to.
     pub(crate) redirect: &'a Url,
 }
 
-/// What the provider gave for a code.
+/// The token response.
 pub(crate) struct Tokens {
     pub(crate) access: Secret,
     pub(crate) id_token: Option<String>,
 }
 
-/// What only the browser's cookie keeps between the two ends.
-pub(crate) struct Proof<'a> {
+/// The secrets of one attempt, which only the browser's cookie keeps.
+pub(crate) struct AuthorizationSecrets<'a> {
     pub(crate) state: &'a str,
     pub(crate) nonce: Option<&'a str>,
     pub(crate) verifier: &'a str,
@@ -77,22 +77,22 @@ impl Endpoints<'_> {
             .set_redirect_uri(RedirectUrl::from_url(self.redirect.clone()))
     }
 
-    /// Where the browser is sent.
-    pub(crate) fn address(&self, proof: &Proof<'_>, scopes: &[&str]) -> Url {
+    /// The URL that the browser is redirected to.
+    pub(crate) fn authorization_url(&self, secrets: &AuthorizationSecrets<'_>, scopes: &[&str]) -> Url {
         let client = self.client();
-        let verifier = PkceCodeVerifier::new(proof.verifier.to_owned());
-        let state = proof.state.to_owned();
+        let verifier = PkceCodeVerifier::new(secrets.verifier.to_owned());
+        let state = secrets.state.to_owned();
         let mut request = client
             .authorize_url(|| CsrfToken::new(state))
             .set_pkce_challenge(PkceCodeChallenge::from_code_verifier_sha256(&verifier))
             .add_scopes(scopes.iter().map(|scope| Scope::new((*scope).to_owned())));
-        if let Some(nonce) = proof.nonce {
+        if let Some(nonce) = secrets.nonce {
             request = request.add_extra_param("nonce", nonce.to_owned());
         }
         request.url().0
     }
 
-    /// What the provider gives for the code.
+    /// Exchanges the code for tokens.
     pub(crate) async fn exchange(
         &self,
         http: &Http,
@@ -116,10 +116,10 @@ impl Endpoints<'_> {
         let answer = answer.map_err(|error| match error {
             RequestTokenError::ServerResponse(error) => LoginError::Refused {
                 provider: provider(),
-                code: said(error.error().as_ref()),
-                description: said(error.error_description().map_or("", String::as_str)),
+                code: printable(error.error().as_ref()),
+                description: printable(error.error_description().map_or("", String::as_str)),
             },
-            RequestTokenError::Request(source) => LoginError::Away { provider: provider(), source },
+            RequestTokenError::Request(source) => LoginError::Unavailable { provider: provider(), source },
             RequestTokenError::Parse(error, _) => malformed(error.path().to_string()),
             RequestTokenError::Other(why) => malformed(why),
         })?;

@@ -1,4 +1,4 @@
-//! GitHub's OAuth, which is not OpenID Connect: who somebody is must be asked of its API.
+//! Sign-in with GitHub's OAuth, which is not OpenID Connect: the account is read from its API.
 
 use http::StatusCode;
 use oauth2::AuthType;
@@ -6,17 +6,17 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::login::{
-    error::{LoginError, address},
-    exchange::{Endpoints, Proof},
-    http::{Away, Http},
-    person::Person,
+    error::{LoginError, check_address},
+    exchange::{AuthorizationSecrets, Endpoints},
+    external_identity::ExternalIdentity,
+    http::{Http, HttpError},
     settings::Registration,
 };
 
-/// GitHub, or a server of its kind.
+/// GitHub, or a GitHub Enterprise server.
 #[derive(Debug)]
 pub(crate) struct Github {
-    /// Its host, and port where it has one: the provider of identities.
+    /// Its host, and port where it has one: the provider's name in identities.
     authority: String,
     registration: Registration,
     authorize: Url,
@@ -26,7 +26,7 @@ pub(crate) struct Github {
     http: Http,
 }
 
-/// `GET /user`: names change and are given to others, the number is not.
+/// `GET /user`: names are reassigned, the number is permanent.
 #[derive(Deserialize)]
 struct Account {
     id: u64,
@@ -49,7 +49,7 @@ struct Membership {
 }
 
 impl Github {
-    /// `api` ends in a slash; the pages for people are at its host without a leading `api.`.
+    /// `api` ends in a slash; the web pages are at its host without a leading `api.`.
     pub(crate) fn new(
         api: &Url,
         authority: String,
@@ -70,7 +70,7 @@ impl Github {
         &self.authority
     }
 
-    /// What people call it.
+    /// The display name.
     pub(crate) fn label(&self) -> String {
         if self.authority == "github.com" { "GitHub".to_owned() } else { self.authority.clone() }
     }
@@ -86,43 +86,44 @@ impl Github {
         }
     }
 
-    /// Where the browser is sent; memberships are asked for only where they decide something.
-    pub(crate) fn address(&self, proof: &Proof<'_>, asks_orgs: bool) -> Url {
+    /// The authorization URL; memberships are requested only where the list of allowed accounts needs them.
+    pub(crate) fn authorization_url(&self, secrets: &AuthorizationSecrets<'_>, asks_orgs: bool) -> Url {
         let scopes: &[&str] =
             if asks_orgs { &["read:user", "user:email", "read:org"] } else { &["read:user", "user:email"] };
-        self.endpoints(&self.label()).address(proof, scopes)
+        self.endpoints(&self.label()).authorization_url(secrets, scopes)
     }
 
-    /// The person that came back with this code, and which of `orgs` he is an active member of.
-    pub(crate) async fn person(
+    /// The account that signed in with this code, and which of `orgs` it is an active member of.
+    pub(crate) async fn identity(
         &self,
         code: &str,
         verifier: &str,
         orgs: &[String],
-    ) -> Result<Person, LoginError> {
+    ) -> Result<ExternalIdentity, LoginError> {
         let provider = self.label();
-        let away = |source| LoginError::Away { provider: self.label(), source };
+        let unavailable = |source| LoginError::Unavailable { provider: self.label(), source };
         let tokens = self.endpoints(&provider).exchange(&self.http, code, verifier).await?;
         let access = tokens.access.expose();
-        let account: Account = self.http.json(&self.at(&["user"]), Some(access)).await.map_err(away)?;
+        let account: Account =
+            self.http.json(&self.at(&["user"]), Some(access)).await.map_err(unavailable)?;
         let addresses: Vec<Address> =
-            self.http.json(&self.at(&["user", "emails"]), Some(access)).await.map_err(away)?;
+            self.http.json(&self.at(&["user", "emails"]), Some(access)).await.map_err(unavailable)?;
         let primary = addresses.into_iter().find(|address| address.primary && address.verified);
         let primary = primary.ok_or_else(|| LoginError::Unverified { provider: provider.clone() })?;
-        let email = address(primary.email, &provider)?;
+        let email = check_address(primary.email, &provider)?;
         let mut member_of = Vec::new();
         for org in orgs {
             let address = self.at(&["user", "memberships", "orgs", org]);
             match self.http.json::<Membership>(&address, Some(access)).await {
                 Ok(membership) if membership.state == "active" => member_of.push(org.clone()),
                 Ok(_) => {}
-                // No member, no such organisation, or one that does not let us look.
-                Err(Away::Status { status: StatusCode::NOT_FOUND | StatusCode::FORBIDDEN, .. }) => {}
-                Err(error) => return Err(away(error)),
+                // No member, no such organisation, or one whose members are hidden from us.
+                Err(HttpError::Status { status: StatusCode::NOT_FOUND | StatusCode::FORBIDDEN, .. }) => {}
+                Err(error) => return Err(unavailable(error)),
             }
         }
         let subject = account.id.to_string();
-        Ok(Person { provider: self.authority.clone(), subject, email, orgs: member_of })
+        Ok(ExternalIdentity { provider: self.authority.clone(), subject, email, orgs: member_of })
     }
 
     fn at(&self, path: &[&str]) -> Url {

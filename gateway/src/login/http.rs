@@ -1,5 +1,5 @@
-//! Requests to identity providers: bounded in time and size, to permitted addresses only, and never
-//! redirected, because what follows a redirect carries secrets along.
+//! HTTP client of identity providers: bounded in time and size, to permitted addresses only, without
+//! redirects, since requests carry secrets.
 
 use std::{path::Path, time::Duration};
 
@@ -9,15 +9,15 @@ use oauth2::{HttpRequest, HttpResponse};
 use serde::de::DeserializeOwned;
 use url::Url;
 
-/// The largest answer, in bytes: key sets and token replies are a few KiB.
+/// The largest response, in bytes: key sets and token responses are a few KiB.
 const MAX_BYTES: usize = 1 << 20;
-/// A person waits in a browser for two or three of these in a row.
+/// A user waits in a browser for two or three of these in a row.
 const TIMEOUTS: Timeouts =
     Timeouts { connect: Duration::from_secs(5), read: Duration::from_secs(5), whole: Duration::from_secs(8) };
 
-/// A provider did not answer as it should.
+/// Why a provider's response cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Away {
+pub(crate) enum HttpError {
     #[error("no answer from {host}")]
     Unreachable {
         host: String,
@@ -38,7 +38,7 @@ pub(crate) enum Away {
     Request(#[source] http::Error),
 }
 
-/// Talks to identity providers.
+/// HTTP client of identity providers.
 #[derive(Debug, Clone)]
 pub(crate) struct Http(reqwest::Client);
 
@@ -53,26 +53,30 @@ impl Http {
     }
 
     /// `GET`, answered with 200 and JSON.
-    pub(crate) async fn json<T: DeserializeOwned>(&self, url: &Url, bearer: Option<&str>) -> Result<T, Away> {
+    pub(crate) async fn json<T: DeserializeOwned>(
+        &self,
+        url: &Url,
+        bearer: Option<&str>,
+    ) -> Result<T, HttpError> {
         let mut request = self.0.get(url.clone()).header(header::ACCEPT, "application/json");
         if let Some(token) = bearer {
             request = request.bearer_auth(token);
         }
         let response =
-            request.send().await.map_err(|source| Away::Unreachable { host: host(url), source })?;
+            request.send().await.map_err(|source| HttpError::Unreachable { host: host(url), source })?;
         let status = response.status();
         let body = body(response, url).await?;
         if status != StatusCode::OK {
-            return Err(Away::Status { host: host(url), status });
+            return Err(HttpError::Status { host: host(url), status });
         }
-        serde_json::from_slice(&body).map_err(|source| Away::Malformed { host: host(url), source })
+        serde_json::from_slice(&body).map_err(|source| HttpError::Malformed { host: host(url), source })
     }
 
-    /// A request of `oauth2`, and its answer in the shape that the standard gives it.
-    pub(crate) async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, Away> {
+    /// Sends a request of `oauth2`; the response in the standard's shape.
+    pub(crate) async fn exchange(&self, request: HttpRequest) -> Result<HttpResponse, HttpError> {
         let url: Url =
-            request.uri().to_string().parse().map_err(|_| Away::TooLong { host: String::new() })?;
-        let unreachable = |source| Away::Unreachable { host: host(&url), source };
+            request.uri().to_string().parse().map_err(|_| HttpError::TooLong { host: String::new() })?;
+        let unreachable = |source| HttpError::Unreachable { host: host(&url), source };
         let request = reqwest::Request::try_from(request).map_err(unreachable)?;
         let response = self.0.execute(request).await.map_err(unreachable)?;
         let status = response.status();
@@ -82,25 +86,25 @@ impl Http {
         let answer = http::Response::builder()
             .status(status)
             .header(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        answer.body(body).map_err(Away::Request)
+        answer.body(body).map_err(HttpError::Request)
     }
 }
 
-async fn body(mut response: reqwest::Response, url: &Url) -> Result<Vec<u8>, Away> {
+async fn body(mut response: reqwest::Response, url: &Url) -> Result<Vec<u8>, HttpError> {
     let mut body = Vec::new();
     while let Some(chunk) =
-        response.chunk().await.map_err(|source| Away::Unreachable { host: host(url), source })?
+        response.chunk().await.map_err(|source| HttpError::Unreachable { host: host(url), source })?
     {
         if body.len() + chunk.len() > MAX_BYTES {
-            return Err(Away::TooLong { host: host(url) });
+            return Err(HttpError::TooLong { host: host(url) });
         }
         body.extend_from_slice(&chunk);
     }
     Ok(body)
 }
 
-/// GitHub answers form-encoded where it overlooks `Accept`, and errors with 200; RFC 6749, section 5,
-/// has JSON, and 400 for errors.
+/// GitHub answers form-encoded where it overlooks `Accept`, and errors with 200; RFC 6749, section 5, has
+/// JSON, and 400 for errors.
 fn as_standard(status: StatusCode, kind: Option<&HeaderValue>, body: Vec<u8>) -> (StatusCode, Vec<u8>) {
     let is_form = kind.and_then(|kind| kind.to_str().ok()).is_some_and(|kind| {
         kind.trim_start().to_ascii_lowercase().starts_with("application/x-www-form-urlencoded")

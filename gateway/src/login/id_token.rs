@@ -1,8 +1,8 @@
-//! An `id_token` is believed or refused: signature, issuer, audience, time, nonce (OpenID Connect Core,
-//! section 3.1.3.7). No I/O, so every rule is a row of a table.
+//! Verifies `id_token`s: signature, issuer, audience, time, nonce (OpenID Connect Core, section 3.1.3.7). No
+//! I/O, so every rule is a row of a table.
 //!
-//! The algorithm is one of three that prove with a public key; what a token says of itself never
-//! widens that, so neither `none` nor an HMAC "signed" with the public key gets as far as a key.
+//! The algorithm is one of three with public keys, whatever the token's header says, so neither `none` nor an
+//! HMAC "signed" with the public key gets as far as a key.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jsonwebtoken::{
@@ -18,9 +18,9 @@ use crate::crypto::keys::equal;
 /// The longest subject: OpenID Connect Core, section 2.
 const MAX_SUBJECT_BYTES: usize = 255;
 
-/// Why a token is not believed.
+/// Why a token is rejected.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Refusal {
+pub(crate) enum IdTokenError {
     #[error("the id_token is not a token")]
     Malformed,
     #[error("the id_token is signed with {0}, which is not accepted")]
@@ -45,16 +45,16 @@ pub(crate) enum Refusal {
     None,
 }
 
-/// What a token must say.
+/// What a token must match.
 pub(crate) struct Expected<'a> {
     pub(crate) issuer: &'a str,
     pub(crate) client_id: &'a str,
     pub(crate) nonce: &'a str,
-    /// The provider's own list; empty means it does not say, and RS256 is what the standard has then.
+    /// The provider's own list; empty means it does not say, and RS256 is the standard's default.
     pub(crate) algorithms: &'a [String],
 }
 
-/// What a believed token says of a person.
+/// The claims of a verified token.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Claims {
     pub(crate) sub: String,
@@ -67,7 +67,7 @@ pub(crate) struct Claims {
 }
 
 impl Claims {
-    /// Whether the provider itself checked the address.
+    /// Whether the provider verified the address.
     pub(crate) fn email_is_verified(&self) -> bool {
         is_true(self.email_verified.as_ref())
     }
@@ -88,7 +88,7 @@ struct Header {
     kid: Option<String>,
 }
 
-/// The algorithms that are accepted at all.
+/// The accepted algorithms.
 fn algorithm(name: &str) -> Option<Algorithm> {
     match name {
         "RS256" => Some(Algorithm::RS256),
@@ -98,12 +98,12 @@ fn algorithm(name: &str) -> Option<Algorithm> {
     }
 }
 
-/// Checks a token against the provider's keys.
-pub(crate) fn verify(token: &str, keys: &[Jwk], expected: &Expected<'_>) -> Result<Claims, Refusal> {
+/// Verifies a token with the provider's keys.
+pub(crate) fn verify(token: &str, keys: &[Jwk], expected: &Expected<'_>) -> Result<Claims, IdTokenError> {
     let header = token.split('.').next().unwrap_or_default();
-    let header = BASE64_URL_SAFE_NO_PAD.decode(header).map_err(|_| Refusal::Malformed)?;
-    let header: Header = serde_json::from_slice(&header).map_err(|_| Refusal::Malformed)?;
-    let refused = || Refusal::Algorithm(super::error::said(&header.alg));
+    let header = BASE64_URL_SAFE_NO_PAD.decode(header).map_err(|_| IdTokenError::Malformed)?;
+    let header: Header = serde_json::from_slice(&header).map_err(|_| IdTokenError::Malformed)?;
+    let refused = || IdTokenError::Algorithm(super::error::printable(&header.alg));
     let algorithm = algorithm(&header.alg).ok_or_else(refused)?;
     let offered = match expected.algorithms {
         [] => header.alg == "RS256",
@@ -112,10 +112,10 @@ pub(crate) fn verify(token: &str, keys: &[Jwk], expected: &Expected<'_>) -> Resu
     if !offered {
         return Err(refused());
     }
-    let key = key(keys, &header).ok_or(Refusal::UnknownKey)?;
-    let key = DecodingKey::from_jwk(key).map_err(|_| Refusal::UnknownKey)?;
+    let key = key(keys, &header).ok_or(IdTokenError::UnknownKey)?;
+    let key = DecodingKey::from_jwk(key).map_err(|_| IdTokenError::UnknownKey)?;
     let mut rules = Validation::new(algorithm);
-    rules.leeway = crate::auth::bearers::LEEWAY_S;
+    rules.leeway = crate::auth::bearer_tokens::LEEWAY_S;
     rules.validate_nbf = true;
     rules.set_audience(&[expected.client_id]);
     rules.set_issuer(&[expected.issuer]);
@@ -124,7 +124,7 @@ pub(crate) fn verify(token: &str, keys: &[Jwk], expected: &Expected<'_>) -> Resu
     further(claims, expected)
 }
 
-/// The key that the token names; one that names none fits where there is a single one.
+/// The key that the token names; a token without a key id matches a single key.
 fn key<'a>(keys: &'a [Jwk], header: &Header) -> Option<&'a Jwk> {
     let fits = |key: &&Jwk| {
         let common = &key.common;
@@ -138,34 +138,34 @@ fn key<'a>(keys: &'a [Jwk], header: &Header) -> Option<&'a Jwk> {
     (header.kid.is_some() || found.next().is_none()).then_some(key)
 }
 
-fn refusal(kind: &ErrorKind) -> Refusal {
+fn refusal(kind: &ErrorKind) -> IdTokenError {
     match kind {
-        ErrorKind::ExpiredSignature => Refusal::Expired,
-        ErrorKind::ImmatureSignature => Refusal::TooEarly,
-        ErrorKind::InvalidIssuer => Refusal::Issuer,
-        ErrorKind::InvalidAudience => Refusal::Audience,
-        ErrorKind::InvalidSignature => Refusal::Signature,
-        ErrorKind::MissingRequiredClaim(name) => Refusal::Missing(name.clone()),
-        // A key of another kind than the algorithm is one that never signed this.
-        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidKeyFormat => Refusal::Signature,
-        _ => Refusal::Malformed,
+        ErrorKind::ExpiredSignature => IdTokenError::Expired,
+        ErrorKind::ImmatureSignature => IdTokenError::TooEarly,
+        ErrorKind::InvalidIssuer => IdTokenError::Issuer,
+        ErrorKind::InvalidAudience => IdTokenError::Audience,
+        ErrorKind::InvalidSignature => IdTokenError::Signature,
+        ErrorKind::MissingRequiredClaim(name) => IdTokenError::Missing(name.clone()),
+        // A key of another type than the algorithm's never signed this.
+        ErrorKind::InvalidAlgorithm | ErrorKind::InvalidKeyFormat => IdTokenError::Signature,
+        _ => IdTokenError::Malformed,
     }
 }
 
-/// What the library does not check.
-fn further(claims: Claims, expected: &Expected<'_>) -> Result<Claims, Refusal> {
+/// The checks that the library does not make.
+fn further(claims: Claims, expected: &Expected<'_>) -> Result<Claims, IdTokenError> {
     let several = claims.aud.as_array().is_some_and(|all| all.len() > 1);
     match claims.azp.as_deref() {
-        Some(party) if party != expected.client_id => return Err(Refusal::Audience),
-        None if several => return Err(Refusal::Audience),
+        Some(party) if party != expected.client_id => return Err(IdTokenError::Audience),
+        None if several => return Err(IdTokenError::Audience),
         Some(_) | None => {}
     }
     let nonce = claims.nonce.as_deref().unwrap_or_default();
     if !equal(nonce.as_bytes(), expected.nonce.as_bytes()) {
-        return Err(Refusal::Nonce);
+        return Err(IdTokenError::Nonce);
     }
     if claims.sub.is_empty() || claims.sub.len() > MAX_SUBJECT_BYTES {
-        return Err(Refusal::Missing("sub".to_owned()));
+        return Err(IdTokenError::Missing("sub".to_owned()));
     }
     Ok(claims)
 }

@@ -1,4 +1,4 @@
-//! Claims and keys, row by row.
+//! Verification of claims and keys, row by row.
 
 use jiff::Timestamp;
 use jsonwebtoken::{EncodingKey, encode};
@@ -6,14 +6,14 @@ use serde_json::json;
 use test_case::test_case;
 
 use super::*;
-use crate::auth::bearers::Pair;
+use crate::auth::bearer_tokens::Ed25519Pair;
 
 const ISSUER: &str = "https://id.example";
 const CLIENT: &str = "gitfaas";
 const NONCE: &str = "n-1";
 
-fn pair(seed: u8) -> Pair {
-    Pair::of(&[seed; 32])
+fn pair(seed: u8) -> Ed25519Pair {
+    Ed25519Pair::from_seed(&[seed; 32])
 }
 
 /// The public half, as a provider publishes it.
@@ -35,7 +35,7 @@ fn signed(seed: u8, kid: &str, claims: &Value) -> String {
     encode(&header, claims, &pair(seed).signing).unwrap()
 }
 
-fn check(token: &str) -> Result<Claims, Refusal> {
+fn check(token: &str) -> Result<Claims, IdTokenError> {
     let algorithms = ["RS256".to_owned(), "EdDSA".to_owned(), "HS256".to_owned()];
     let expected = Expected { issuer: ISSUER, client_id: CLIENT, nonce: NONCE, algorithms: &algorithms };
     verify(token, &[jwk(1, "one"), jwk(2, "two")], &expected)
@@ -48,25 +48,25 @@ fn a_sound_token_is_believed() {
     assert!(claims.email_is_verified());
 }
 
-#[test_case("iss", json!("https://id.example/") => Err(Refusal::Issuer) ; "a slash more")]
-#[test_case("iss", json!("https://ID.example") => Err(Refusal::Issuer) ; "another case")]
-#[test_case("iss", json!(null) => Err(Refusal::Missing("iss".to_owned())) ; "no issuer")]
-#[test_case("aud", json!("other") => Err(Refusal::Audience) ; "another audience")]
-#[test_case("aud", json!(["other"]) => Err(Refusal::Audience) ; "other audiences")]
-#[test_case("aud", json!([CLIENT, "other"]) => Err(Refusal::Audience) ; "several without azp")]
+#[test_case("iss", json!("https://id.example/") => Err(IdTokenError::Issuer) ; "a slash more")]
+#[test_case("iss", json!("https://ID.example") => Err(IdTokenError::Issuer) ; "another case")]
+#[test_case("iss", json!(null) => Err(IdTokenError::Missing("iss".to_owned())) ; "no issuer")]
+#[test_case("aud", json!("other") => Err(IdTokenError::Audience) ; "another audience")]
+#[test_case("aud", json!(["other"]) => Err(IdTokenError::Audience) ; "other audiences")]
+#[test_case("aud", json!([CLIENT, "other"]) => Err(IdTokenError::Audience) ; "several without azp")]
 #[test_case("aud", json!([CLIENT]) => Ok(()) ; "a list of one")]
-#[test_case("azp", json!("other") => Err(Refusal::Audience) ; "another party")]
+#[test_case("azp", json!("other") => Err(IdTokenError::Audience) ; "another party")]
 #[test_case("azp", json!(CLIENT) => Ok(()) ; "our party")]
-#[test_case("exp", json!(Timestamp::now().as_second() - 120) => Err(Refusal::Expired) ; "expired")]
+#[test_case("exp", json!(Timestamp::now().as_second() - 120) => Err(IdTokenError::Expired) ; "expired")]
 #[test_case("exp", json!(Timestamp::now().as_second() - 30) => Ok(()) ; "expired within leeway")]
-#[test_case("exp", json!(null) => Err(Refusal::Missing("exp".to_owned())) ; "no expiry")]
-#[test_case("nbf", json!(Timestamp::now().as_second() + 120) => Err(Refusal::TooEarly) ; "not yet")]
+#[test_case("exp", json!(null) => Err(IdTokenError::Missing("exp".to_owned())) ; "no expiry")]
+#[test_case("nbf", json!(Timestamp::now().as_second() + 120) => Err(IdTokenError::TooEarly) ; "not yet")]
 #[test_case("nbf", json!(Timestamp::now().as_second() + 30) => Ok(()) ; "not yet within leeway")]
-#[test_case("nonce", json!("n-2") => Err(Refusal::Nonce) ; "another nonce")]
-#[test_case("nonce", json!(null) => Err(Refusal::Nonce) ; "no nonce")]
-#[test_case("sub", json!("") => Err(Refusal::Missing("sub".to_owned())) ; "an empty subject")]
-#[test_case("sub", json!("x".repeat(256)) => Err(Refusal::Missing("sub".to_owned())) ; "an endless subject")]
-fn one_claim_changed(name: &str, value: Value) -> Result<(), Refusal> {
+#[test_case("nonce", json!("n-2") => Err(IdTokenError::Nonce) ; "another nonce")]
+#[test_case("nonce", json!(null) => Err(IdTokenError::Nonce) ; "no nonce")]
+#[test_case("sub", json!("") => Err(IdTokenError::Missing("sub".to_owned())) ; "an empty subject")]
+#[test_case("sub", json!("x".repeat(256)) => Err(IdTokenError::Missing("sub".to_owned())) ; "an endless subject")]
+fn one_claim_changed(name: &str, value: Value) -> Result<(), IdTokenError> {
     let mut claims = claims();
     match value {
         Value::Null => claims.as_object_mut().unwrap().remove(name),
@@ -87,9 +87,9 @@ fn verified_addresses(value: Value) -> bool {
 
 #[test]
 fn a_key_that_is_not_the_named_one_proves_nothing() {
-    assert_eq!(check(&signed(3, "one", &claims())).unwrap_err(), Refusal::Signature);
-    assert_eq!(check(&signed(2, "one", &claims())).unwrap_err(), Refusal::Signature);
-    assert_eq!(check(&signed(3, "three", &claims())).unwrap_err(), Refusal::UnknownKey);
+    assert_eq!(check(&signed(3, "one", &claims())).unwrap_err(), IdTokenError::Signature);
+    assert_eq!(check(&signed(2, "one", &claims())).unwrap_err(), IdTokenError::Signature);
+    assert_eq!(check(&signed(3, "three", &claims())).unwrap_err(), IdTokenError::UnknownKey);
 }
 
 #[test]
@@ -97,11 +97,11 @@ fn neither_no_signature_nor_a_shared_secret_is_a_proof() {
     let body = BASE64_URL_SAFE_NO_PAD.encode(claims().to_string());
     for alg in ["none", "None", "NONE"] {
         let header = BASE64_URL_SAFE_NO_PAD.encode(json!({ "alg": alg, "kid": "one" }).to_string());
-        assert_eq!(check(&format!("{header}.{body}.")).unwrap_err(), Refusal::Algorithm(alg.to_owned()));
+        assert_eq!(check(&format!("{header}.{body}.")).unwrap_err(), IdTokenError::Algorithm(alg.to_owned()));
     }
     let public = EncodingKey::from_secret(&pair(1).public);
     let confused = encode(&jsonwebtoken::Header::new(Algorithm::HS256), &claims(), &public).unwrap();
-    assert_eq!(check(&confused).unwrap_err(), Refusal::Algorithm("HS256".to_owned()));
+    assert_eq!(check(&confused).unwrap_err(), IdTokenError::Algorithm("HS256".to_owned()));
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_provider_that_names_its_algorithms_is_held_to_them() {
     for algorithms in [&algorithms[..], &[]] {
         let expected = Expected { issuer: ISSUER, client_id: CLIENT, nonce: NONCE, algorithms };
         let refused = verify(&signed(1, "one", &claims()), &[jwk(1, "one")], &expected).unwrap_err();
-        assert_eq!(refused, Refusal::Algorithm("EdDSA".to_owned()));
+        assert_eq!(refused, IdTokenError::Algorithm("EdDSA".to_owned()));
     }
 }
 
@@ -118,5 +118,5 @@ fn a_provider_that_names_its_algorithms_is_held_to_them() {
 #[test_case("a.b.c" ; "no base64")]
 #[test_case("e30.e30.e30" ; "no header")]
 fn nonsense_is_no_token(token: &str) {
-    assert_eq!(check(token).unwrap_err(), Refusal::Malformed);
+    assert_eq!(check(token).unwrap_err(), IdTokenError::Malformed);
 }

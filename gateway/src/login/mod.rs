@@ -1,8 +1,8 @@
-//! Signing in: with OpenID Connect, with GitHub, and for programs with a code (RFC 8628).
+//! Signing in: with OpenID Connect, with GitHub, and for programs with a device code (RFC 8628).
 //!
-//! A provider vouches for a person (`oidc.rs`, `github.rs`), `person.rs` finds the user that he is,
-//! and a session begins: a cookie for pages, a short-lived bearer token for programs, with a refresh
-//! token where the program can keep one. Where to begin: `authorize.rs`, then `callback.rs`.
+//! A provider vouches for an account (`oidc.rs`, `github.rs`), `external_identity.rs` finds its user, and a
+//! session begins: a cookie for pages, a short-lived bearer token for programs, with a refresh token where
+//! the program can keep one. Where to begin: `authorize.rs` and `callback.rs` in `api/sign_in`.
 
 use std::{path::Path, sync::Arc};
 
@@ -16,19 +16,19 @@ pub(crate) mod device;
 pub(crate) mod discovery;
 pub(crate) mod error;
 pub(crate) mod exchange;
+pub(crate) mod external_identity;
 pub(crate) mod github;
 pub(crate) mod http;
 pub(crate) mod id_token;
 pub(crate) mod linking;
 pub(crate) mod oidc;
-pub(crate) mod person;
 pub(crate) mod return_path;
 pub(crate) mod settings;
 
 use attempt::Attempt;
 use device::Devices;
 use error::LoginError;
-use exchange::Proof;
+use exchange::AuthorizationSecrets;
 use github::Github;
 use jobs::{Ledger, bucket::Bucket, sessions::Sessions, streams};
 use oidc::Oidc;
@@ -36,39 +36,39 @@ use serde::{Deserialize, Serialize};
 use settings::Settings;
 use url::Url;
 
-use crate::auth::bearers::Bearers;
+use crate::auth::bearer_tokens::BearerTokens;
 
 /// A kind of provider, as requests name it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Which {
+pub(crate) enum ProviderKind {
     /// The configured OpenID Connect provider.
     Oidc,
     /// GitHub, or a server of its kind.
     Github,
 }
 
-/// A way to sign in, as pages offer it.
+/// A provider to sign in with, as pages offer it.
 #[derive(Debug, Clone)]
-pub(crate) struct Offer {
-    /// As in `?provider=`.
+pub(crate) struct LoginOption {
+    /// The value of `?provider=`.
     pub(crate) name: &'static str,
-    /// As people call it.
+    /// The display name.
     pub(crate) label: String,
 }
 
-/// Everything that signing in needs.
+/// Providers, sessions and device codes.
 #[derive(Debug)]
 pub(crate) struct Login {
     pub(crate) oidc: Option<Oidc>,
     pub(crate) github: Option<Github>,
     pub(crate) sessions: Sessions,
-    pub(crate) bearers: Arc<Bearers>,
+    pub(crate) bearer_tokens: Arc<BearerTokens>,
     pub(crate) states: Bucket<attempt::UsedState>,
     pub(crate) devices: Devices,
 }
 
-/// Finds the owner behind a sign-in.
+/// Decides which accounts may sign in, and finds the user of each.
 pub(crate) struct SignIns {
     pub(crate) settings: Arc<Settings>,
     pub(crate) login: Arc<Login>,
@@ -81,16 +81,16 @@ pub(crate) struct SignIns {
 }
 
 impl Login {
-    /// Prepares every configured provider; none of them is asked anything yet.
+    /// Prepares every configured provider; no request is sent yet.
     pub(crate) async fn open(
         settings: &Settings,
         at: &crate::repos::settings::Github,
         (clone_allow, ca_bundle): (&Allow, Option<&Path>),
         public_url: &Url,
         ledger: &Ledger,
-        bearers: Arc<Bearers>,
+        bearer_tokens: Arc<BearerTokens>,
     ) -> anyhow::Result<Self> {
-        // Where the providers are was said by the operator; they may be on this machine.
+        // The operator configured the providers' addresses; they may be on this machine.
         let reached = clone_allow.clone().unguarded();
         let http = http::Http::new(&reached, ca_bundle)?;
         let redirect = public_url.join("oauth/callback")?;
@@ -105,7 +105,7 @@ impl Login {
             oidc,
             github,
             sessions: Sessions::open(&ledger.js).await?,
-            bearers,
+            bearer_tokens,
             states: Bucket::open(&ledger.js, streams::LOGINS).await?,
             devices: Devices::open(&ledger.js).await?,
         };
@@ -113,64 +113,73 @@ impl Login {
         Ok(login)
     }
 
-    /// Says once who may sign in: an operator must not find out from the list of users.
+    /// Logs once which accounts may sign in: an open sign-in must not be a surprise to the operator.
     fn announce(&self, settings: &Settings) {
-        let offers: Vec<String> = self.offers().into_iter().map(|offer| offer.label).collect();
-        if offers.is_empty() {
+        let labels: Vec<String> = self.options().into_iter().map(|option| option.label).collect();
+        if labels.is_empty() {
             return;
         }
-        let at = offers.join(" or ");
+        let providers = labels.join(", ");
         let allow: Vec<String> = settings.allow.iter().map(ToString::to_string).collect();
         if allow.is_empty() {
-            tracing::info!("anybody with an account at {at} may sign in; GITFAAS_LOGIN_ALLOW narrows that");
+            tracing::info!(providers, "sign-in open to every account, restrict it with GITFAAS_LOGIN_ALLOW");
         } else {
-            tracing::info!("with an account at {at} may sign in: {}", allow.join(", "));
+            tracing::info!(providers, allow = allow.join(", "), "sign-in restricted");
         }
     }
 
-    /// The ways to sign in, the first one first.
-    pub(crate) fn offers(&self) -> Vec<Offer> {
-        let oidc = self.oidc.as_ref().map(|oidc| Offer { name: "oidc", label: oidc.label() });
-        let github = self.github.as_ref().map(|github| Offer { name: "github", label: github.label() });
+    /// The configured providers, the default first.
+    pub(crate) fn options(&self) -> Vec<LoginOption> {
+        let oidc = self.oidc.as_ref().map(|oidc| LoginOption { name: "oidc", label: oidc.label() });
+        let github = self.github.as_ref().map(|github| LoginOption { name: "github", label: github.label() });
         oidc.into_iter().chain(github).collect()
     }
 
     /// The same without the provider of this name, as sessions have it.
-    pub(crate) fn offers_besides(&self, provider: Option<&str>) -> Vec<Offer> {
+    pub(crate) fn options_except(&self, provider: Option<&str>) -> Vec<LoginOption> {
         let is_oidc = self.oidc.as_ref().is_some_and(|oidc| provider == Some(oidc.provider()));
         let is_github = self.github.as_ref().is_some_and(|github| provider == Some(github.provider()));
-        let mut offers = self.offers();
-        offers.retain(|offer| match offer.name {
+        let mut options = self.options();
+        options.retain(|option| match option.name {
             "oidc" => !is_oidc,
             _ => !is_github,
         });
-        offers
+        options
     }
 
-    /// Where an attempt's browser is sent.
-    pub(crate) async fn address(&self, attempt: &Attempt, settings: &Settings) -> Result<Url, LoginError> {
-        let mut proof = Proof { state: &attempt.state, nonce: None, verifier: &attempt.verifier };
+    /// The URL that an attempt's browser is redirected to.
+    pub(crate) async fn authorization_url(
+        &self,
+        attempt: &Attempt,
+        settings: &Settings,
+    ) -> Result<Url, LoginError> {
+        let mut secrets =
+            AuthorizationSecrets { state: &attempt.state, nonce: None, verifier: &attempt.verifier };
         match (attempt.provider, &self.oidc, &self.github) {
-            (Which::Oidc, Some(oidc), _) => {
-                proof.nonce = Some(&attempt.nonce);
-                oidc.address(&proof).await
+            (ProviderKind::Oidc, Some(oidc), _) => {
+                secrets.nonce = Some(&attempt.nonce);
+                oidc.authorization_url(&secrets).await
             }
-            (Which::Github, _, Some(github)) => Ok(github.address(&proof, !settings.orgs().is_empty())),
-            (Which::Oidc | Which::Github, _, _) => Err(LoginError::NotConfigured),
+            (ProviderKind::Github, _, Some(github)) => {
+                Ok(github.authorization_url(&secrets, !settings.orgs().is_empty()))
+            }
+            (ProviderKind::Oidc | ProviderKind::Github, _, _) => Err(LoginError::NotConfigured),
         }
     }
 
-    /// The provider that a request names, else the first.
-    pub(crate) fn chosen(&self, named: Option<&str>) -> Result<Which, LoginError> {
+    /// The provider that a request names, else the default.
+    pub(crate) fn choose_provider(&self, named: Option<&str>) -> Result<ProviderKind, LoginError> {
         let which = |name: &str| match name {
-            "oidc" if self.oidc.is_some() => Some(Which::Oidc),
-            "github" if self.github.is_some() => Some(Which::Github),
+            "oidc" if self.oidc.is_some() => Some(ProviderKind::Oidc),
+            "github" if self.github.is_some() => Some(ProviderKind::Github),
             _ => None,
         };
-        let offers = self.offers();
-        let Some(first) = offers.first() else { return Err(LoginError::NotConfigured) };
+        let options = self.options();
+        let Some(first) = options.first() else { return Err(LoginError::NotConfigured) };
         which(named.unwrap_or(first.name)).ok_or_else(|| {
-            LoginError::NoSuchProvider(offers.iter().map(|offer| offer.name).collect::<Vec<_>>().join(", "))
+            LoginError::NoSuchProvider(
+                options.iter().map(|option| option.name).collect::<Vec<_>>().join(", "),
+            )
         })
     }
 }

@@ -1,4 +1,4 @@
-//! An OpenID Connect provider: from a browser's visit to a person that it vouches for.
+//! Sign-in with an OpenID Connect provider.
 
 use oauth2::AuthType;
 use serde::Deserialize;
@@ -6,16 +6,16 @@ use serde_json::Value;
 use url::Url;
 
 use crate::login::{
-    discovery::{Description, Discovery, DiscoveryError},
-    error::{LoginError, address},
-    exchange::{Endpoints, Proof, Tokens},
+    discovery::{Discovery, DiscoveryError, ProviderMetadata},
+    error::{LoginError, check_address},
+    exchange::{AuthorizationSecrets, Endpoints, Tokens},
+    external_identity::ExternalIdentity,
     http::Http,
-    id_token::{Claims, Expected, Refusal, is_true, verify},
-    person::Person,
+    id_token::{Claims, Expected, IdTokenError, is_true, verify},
     settings::{GOOGLE, Registration},
 };
 
-/// What we ask to be told.
+/// The requested scopes.
 const SCOPES: [&str; 2] = ["openid", "email"];
 
 /// The configured provider.
@@ -47,7 +47,7 @@ impl Oidc {
         &self.issuer
     }
 
-    /// What people call it: Google, or its host.
+    /// The display name: Google, or its host.
     pub(crate) fn label(&self) -> String {
         if self.issuer == GOOGLE {
             return "Google".to_owned();
@@ -56,104 +56,108 @@ impl Oidc {
         host.unwrap_or_else(|| self.issuer.clone())
     }
 
-    fn failed(&self, error: DiscoveryError) -> LoginError {
+    fn discovery_error(&self, error: DiscoveryError) -> LoginError {
         let provider = self.label();
         match error {
-            DiscoveryError::Away(source) => LoginError::Away { provider, source },
-            DiscoveryError::Unsound(why) => LoginError::Malformed { provider, why },
+            DiscoveryError::Http(source) => LoginError::Unavailable { provider, source },
+            DiscoveryError::Invalid(why) => LoginError::Malformed { provider, why },
         }
     }
 
-    async fn description(&self) -> Result<Description, LoginError> {
-        self.discovery.description().await.map_err(|error| self.failed(error))
+    async fn metadata(&self) -> Result<ProviderMetadata, LoginError> {
+        self.discovery.metadata().await.map_err(|error| self.discovery_error(error))
     }
 
-    fn endpoints<'a>(&'a self, description: &'a Description, label: &'a str) -> Endpoints<'a> {
-        let methods = &description.token_endpoint_auth_methods_supported;
+    fn endpoints<'a>(&'a self, metadata: &'a ProviderMetadata, label: &'a str) -> Endpoints<'a> {
+        let methods = &metadata.token_endpoint_auth_methods_supported;
         let offers = |name: &str| methods.iter().any(|method| method == name);
         // The standard's default where the provider does not say.
         let in_body = offers("client_secret_post") && !offers("client_secret_basic");
         Endpoints {
             provider: label,
             registration: &self.registration,
-            authorize: &description.authorization_endpoint,
-            token: &description.token_endpoint,
+            authorize: &metadata.authorization_endpoint,
+            token: &metadata.token_endpoint,
             auth: if in_body { AuthType::RequestBody } else { AuthType::BasicAuth },
             redirect: &self.redirect,
         }
     }
 
-    /// Where the browser is sent.
-    pub(crate) async fn address(&self, proof: &Proof<'_>) -> Result<Url, LoginError> {
-        let description = self.description().await?;
-        Ok(self.endpoints(&description, &self.label()).address(proof, &SCOPES))
+    /// The authorization URL.
+    pub(crate) async fn authorization_url(
+        &self,
+        secrets: &AuthorizationSecrets<'_>,
+    ) -> Result<Url, LoginError> {
+        let metadata = self.metadata().await?;
+        Ok(self.endpoints(&metadata, &self.label()).authorization_url(secrets, &SCOPES))
     }
 
-    /// The person that came back with this code. `iss` is the answer's own word of who gave it.
-    pub(crate) async fn person(
+    /// The account that signed in with this code. `iss` is the issuer that the response names.
+    pub(crate) async fn identity(
         &self,
         code: &str,
         iss: Option<&str>,
-        proof: &Proof<'_>,
-    ) -> Result<Person, LoginError> {
+        secrets: &AuthorizationSecrets<'_>,
+    ) -> Result<ExternalIdentity, LoginError> {
         let provider = self.label();
-        let description = self.description().await?;
+        let metadata = self.metadata().await?;
         let names_us = match iss {
             Some(iss) => iss == self.issuer,
-            None => !description.authorization_response_iss_parameter_supported,
+            None => !metadata.authorization_response_iss_parameter_supported,
         };
         if !names_us {
             return Err(LoginError::AnotherIssuer { provider });
         }
-        let endpoints = self.endpoints(&description, &provider);
-        let tokens = endpoints.exchange(&self.http, code, proof.verifier).await?;
-        let claims = self.believed(&description, &tokens, proof.nonce.unwrap_or_default()).await?;
-        let email = self.email(&description, &tokens, &claims).await?;
+        let endpoints = self.endpoints(&metadata, &provider);
+        let tokens = endpoints.exchange(&self.http, code, secrets.verifier).await?;
+        let claims = self.verified_claims(&metadata, &tokens, secrets.nonce.unwrap_or_default()).await?;
+        let email = self.email(&metadata, &tokens, &claims).await?;
         let email = email.ok_or_else(|| LoginError::Unverified { provider: provider.clone() })?;
-        let email = address(email, &provider)?;
-        Ok(Person { provider: self.issuer.clone(), subject: claims.sub, email, orgs: Vec::new() })
+        let email = check_address(email, &provider)?;
+        Ok(ExternalIdentity { provider: self.issuer.clone(), subject: claims.sub, email, orgs: Vec::new() })
     }
 
-    async fn believed(
+    async fn verified_claims(
         &self,
-        description: &Description,
+        metadata: &ProviderMetadata,
         tokens: &Tokens,
         nonce: &str,
     ) -> Result<Claims, LoginError> {
         let refused = |source| LoginError::Token { provider: self.label(), source };
-        let token = tokens.id_token.as_deref().ok_or_else(|| refused(Refusal::None))?;
+        let token = tokens.id_token.as_deref().ok_or_else(|| refused(IdTokenError::None))?;
         let expected = Expected {
             issuer: &self.issuer,
             client_id: &self.registration.client_id,
             nonce,
-            algorithms: &description.id_token_signing_alg_values_supported,
+            algorithms: &metadata.id_token_signing_alg_values_supported,
         };
-        let keys = self.discovery.keys(description).await.map_err(|error| self.failed(error))?;
+        let keys = self.discovery.keys(metadata).await.map_err(|error| self.discovery_error(error))?;
         match verify(token, &keys, &expected) {
-            // A provider may also put another key under an old name, or name none.
-            Err(Refusal::UnknownKey | Refusal::Signature) => {
-                let newer = self.discovery.newer_keys(description).await;
-                let keys = newer.map_err(|error| self.failed(error))?;
+            // A provider may also publish another key under an old id, or without one.
+            Err(IdTokenError::UnknownKey | IdTokenError::Signature) => {
+                let newer = self.discovery.newer_keys(metadata).await;
+                let keys = newer.map_err(|error| self.discovery_error(error))?;
                 verify(token, &keys, &expected).map_err(refused)
             }
             done => done.map_err(refused),
         }
     }
 
-    /// The verified address: of the token, or where it names none, of the provider's `userinfo`.
+    /// The verified address: of the token, or where it has none, of the provider's `userinfo`.
     async fn email(
         &self,
-        description: &Description,
+        metadata: &ProviderMetadata,
         tokens: &Tokens,
         claims: &Claims,
     ) -> Result<Option<String>, LoginError> {
         if let Some(email) = &claims.email {
             return Ok(claims.email_is_verified().then(|| email.clone()));
         }
-        let Some(address) = &description.userinfo_endpoint else { return Ok(None) };
+        let Some(address) = &metadata.userinfo_endpoint else { return Ok(None) };
         let provider = self.label();
-        let away = |source| LoginError::Away { provider: self.label(), source };
-        let info: UserInfo = self.http.json(address, Some(tokens.access.expose())).await.map_err(away)?;
+        let unavailable = |source| LoginError::Unavailable { provider: self.label(), source };
+        let info: UserInfo =
+            self.http.json(address, Some(tokens.access.expose())).await.map_err(unavailable)?;
         // Another subject's answer must not be used: section 5.3.2.
         if info.sub != claims.sub {
             let why = "its userinfo is somebody else's".to_owned();

@@ -1,15 +1,15 @@
-//! Where a browser goes after it signed in: a page of ours, and nowhere else.
+//! Where a browser is redirected after the sign-in: a page of this gateway, and nowhere else.
 //!
-//! What a browser makes of a text is what counts: it reads `/\evil.example` and `//evil.example` as
-//! another host, drops line ends, and something behind us may decode `%2f` once more. So a path is
-//! read as a browser reads it, and anything that needs such reading is refused.
+//! What counts is how a browser reads the path: it reads `/\evil.example` and `//evil.example` as another
+//! host, drops line ends, and a server behind may decode `%2f` once more. So a path is parsed as a browser
+//! parses it, and anything that needs such parsing is refused.
 
 use url::Url;
 
-/// The longest path taken, in bytes: ours are short.
+/// The longest path, in bytes: the gateway's own are short.
 const MAX_BYTES: usize = 512;
 
-/// `text` as a path of ours with its query; `None` when it might lead elsewhere.
+/// `text` as a path of this gateway with its query; `None` when it might lead elsewhere.
 pub(crate) fn return_path(text: &str) -> Option<String> {
     let lower = text.to_ascii_lowercase();
     let hidden = ["%2f", "%5c", "%00", "%0a", "%0d", "%09", "%25"];
@@ -31,7 +31,7 @@ pub(crate) fn return_path(text: &str) -> Option<String> {
     (!path.starts_with("//")).then_some(path)
 }
 
-/// The same, or the first page.
+/// The same, or the home page.
 pub(crate) fn or_home(text: &str) -> String {
     return_path(text).unwrap_or_else(|| "/".to_owned())
 }

@@ -1,4 +1,4 @@
-//! What a gateway is told about signing in: providers, and who is let in.
+//! Settings of sign-in: providers, and the accounts that may sign in.
 
 use std::{fmt, str::FromStr};
 
@@ -16,16 +16,16 @@ use url::{Host, Url};
 /// Google's issuer, which is the default of `GITFAAS_OIDC_ISSUER` and has a name to show.
 pub(crate) const GOOGLE: &str = "https://accounts.google.com";
 
-/// Our registration at a provider.
+/// The gateway's registration at a provider.
 #[derive(Debug, Clone)]
 pub struct Registration {
-    /// Public.
+    /// The public client id.
     pub client_id: String,
-    /// Proves to the provider that a request is ours.
+    /// The client secret, which authenticates the gateway to the provider.
     pub client_secret: Secret,
 }
 
-/// Who may sign in: an entry of `GITFAAS_LOGIN_ALLOW`.
+/// Accounts that may sign in: an entry of `GITFAAS_LOGIN_ALLOW`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Allowed {
     /// `@example.com`: every address of this domain, not of those below it.
@@ -36,21 +36,21 @@ pub enum Allowed {
     GithubOrg(String),
 }
 
-/// Everything about signing in.
+/// Settings of sign-in.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// The issuer's address, byte for byte as its tokens name it.
     pub issuer: String,
-    /// At the OpenID Connect provider; absent means there is no login with it.
+    /// At the OpenID Connect provider; absent means that it is not offered.
     pub oidc: Option<Registration>,
     /// At GitHub, whose address comes from that of its API.
     pub github: Option<Registration>,
-    /// Empty means everybody whom a provider vouches for.
+    /// Empty means every account at a provider.
     pub allow: Vec<Allowed>,
 }
 
 impl Settings {
-    /// Reads all of it; `inside` is what may be reached besides public addresses.
+    /// Reads the settings; `inside` has the internal hosts that may be reached besides public addresses.
     pub(crate) fn read(env: &mut Reader<'_>, inside: &Allow) -> Self {
         let issuer: String = env.value(GITFAAS_OIDC_ISSUER);
         if let Err(problem) = check_issuer(&issuer, inside) {
@@ -61,7 +61,7 @@ impl Settings {
         Self { issuer, oidc, github, allow: env.list(GITFAAS_LOGIN_ALLOW) }
     }
 
-    /// The organisations whose members are let in.
+    /// The organisations whose members may sign in.
     pub(crate) fn orgs(&self) -> Vec<String> {
         let named = |allowed: &Allowed| match allowed {
             Allowed::GithubOrg(name) => Some(name.clone()),
@@ -71,7 +71,7 @@ impl Settings {
     }
 }
 
-/// Tokens and keys must not be changed on their way, so plain http is for hosts inside.
+/// Tokens and keys must not be changed in transit, so plain http is for internal hosts.
 fn check_issuer(issuer: &str, inside: &Allow) -> Result<(), &'static str> {
     let url = Url::parse(issuer).map_err(|_| "must be a URL")?;
     let is_inside = match url.host() {
@@ -136,8 +136,8 @@ impl fmt::Display for Allowed {
 }
 
 impl Allowed {
-    /// Whether this entry lets somebody in for this.
-    pub(crate) fn lets_in(&self, let_in: &LetIn) -> bool {
+    /// Whether this entry allows a sign-in.
+    pub(crate) fn allows(&self, let_in: &LetIn) -> bool {
         match (self, let_in) {
             (Self::GithubOrg(name), LetIn::Org(org)) => name == org,
             (Self::Domain(_) | Self::Address(_), LetIn::Address(email)) => self.covers(email),
@@ -147,7 +147,7 @@ impl Allowed {
         }
     }
 
-    /// Whether this entry lets an address in that its provider verified.
+    /// Whether this entry allows a verified address.
     fn covers(&self, email: &str) -> bool {
         let email = email.to_lowercase();
         match self {

@@ -141,7 +141,8 @@ async fn page(
         }
         None => None,
     };
-    let may_approve = entry.value.verdict == Some(Verdict::Held) && caller.needs(Scope::JobsWrite).is_ok();
+    let may_approve =
+        entry.value.verdict == Some(Verdict::Held) && caller.require_scope(Scope::JobsWrite).is_ok();
     let form = may_approve.then(|| gateway.keys.form(session));
     Ok(html(status, &DeliveryPage { delivery: Shown::of(entry, url), message, form }))
 }

@@ -42,7 +42,7 @@ pub(crate) async fn login(
     headers: HeaderMap,
     Form(login): Form<Login>,
 ) -> Response {
-    let (next, offers) = (or_home(&login.next), gateway.login.offers());
+    let (next, offers) = (or_home(&login.next), gateway.login.options());
     if !is_from_here(&headers) {
         return html(
             StatusCode::FORBIDDEN,
@@ -51,7 +51,7 @@ pub(crate) async fn login(
     }
     let token = login.token.trim();
     let known = match token.starts_with(TOKEN_PREFIX) {
-        true => gateway.access.bearer_of(token).await,
+        true => gateway.access.authenticate(token).await,
         // A sign-in's cookie or token is none of this form's.
         false => Err(ApiError::Unauthorized("this is not an API token")),
     };
@@ -96,7 +96,7 @@ pub(crate) async fn cancel(
     form: FormCaller<JobsWrite, Word>,
 ) -> Result<Redirect, PageError> {
     let cancelled = async {
-        let entry = gateway.access.own_job(&form, &id).await?;
+        let entry = gateway.access.owned_job(&form, &id).await?;
         gateway.jobs.cancel_for(&form, entry.value.id).await
     };
     let entry = cancelled.await.map_err(PageError::at(&gateway.login, or_home(&format!("/jobs/{id}"))))?;
@@ -110,7 +110,7 @@ pub(crate) async fn rerun(
     form: FormCaller<JobsWrite, Word>,
 ) -> Result<Redirect, PageError> {
     let again = async {
-        let entry = gateway.access.own_job(&form, &id).await?;
+        let entry = gateway.access.owned_job(&form, &id).await?;
         gateway.jobs.rerun_for(&form, &entry).await
     };
     let entry = again.await.map_err(PageError::at(&gateway.login, or_home(&format!("/jobs/{id}"))))?;

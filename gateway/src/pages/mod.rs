@@ -28,8 +28,8 @@ use show::{Piece, Shown};
 use crate::{
     api::{job_output::counting, jobs::page},
     error::ApiError,
-    http::credentials::session,
-    login::Offer,
+    http::credentials::session_cookie,
+    login::LoginOption,
     state::Gateway,
 };
 
@@ -43,7 +43,7 @@ struct HomePage<'a> {
     jobs: Vec<Shown>,
     form: String,
     /// Providers whose accounts may be linked.
-    links: Vec<Offer>,
+    links: Vec<LoginOption>,
 }
 
 #[derive(Template)]
@@ -66,8 +66,8 @@ pub(crate) async fn home(
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let shown = async {
-        let (entries, _) = page(&gateway, &gateway.access.visible(&caller), None, SHOWN).await?;
-        let form = session(&headers).map(|session| gateway.keys.form(&session)).unwrap_or_default();
+        let (entries, _) = page(&gateway, &gateway.access.visible_jobs(&caller), None, SHOWN).await?;
+        let form = session_cookie(&headers).map(|session| gateway.keys.form(&session)).unwrap_or_default();
         let jobs = entries.iter().map(Shown::of).collect();
         let links = gateway.sign_ins.linkable(&caller).await?;
         Ok(html(StatusCode::OK, &HomePage { email: &caller.user.email, jobs, form, links }))
@@ -77,13 +77,13 @@ pub(crate) async fn home(
 
 /// `GET /jobs/{id}`
 pub(crate) async fn job(
-    OnPage(ReadJob { entry, way, key }): OnPage<ReadJob>,
+    OnPage(ReadJob { entry, access, key }): OnPage<ReadJob>,
     State(gateway): State<Gateway>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
     let page = format!("/jobs/{}", entry.value.id);
     let shown = async {
-        let counted = gateway.access.counted(&way)?;
+        let counted = gateway.access.count_link_read(&access)?;
         let (log, from) = log(&gateway, &entry.value).await?;
         let form = word_of_owner(&gateway, &headers, &entry).await;
         let status = gateway.registrations.status_view(&entry).await?;
@@ -96,10 +96,10 @@ pub(crate) async fn job(
 
 /// The session's word, if the session may end or repeat this job.
 async fn word_of_owner(gateway: &Gateway, headers: &HeaderMap, entry: &Entry<Job>) -> Option<String> {
-    let session = session(headers)?;
-    let caller = gateway.access.bearer_of(&session).await.ok()?;
-    caller.needs(Scope::JobsWrite).ok()?;
-    gateway.access.own_job(&caller, &entry.value.id.to_string()).await.ok()?;
+    let session = session_cookie(headers)?;
+    let caller = gateway.access.authenticate(&session).await.ok()?;
+    caller.require_scope(Scope::JobsWrite).ok()?;
+    gateway.access.owned_job(&caller, &entry.value.id.to_string()).await.ok()?;
     Some(gateway.keys.form(&session))
 }
 

@@ -102,7 +102,7 @@ fn means(scope: Scope) -> &'static str {
 /// The scopes that the caller can give away, with what they mean.
 fn scopes_of(caller: &Identity) -> Vec<(&'static str, &'static str)> {
     let can_give =
-        |scope: &Scope| caller.needs(*scope).is_ok() && (*scope != Scope::Admin || caller.user.admin);
+        |scope: &Scope| caller.require_scope(*scope).is_ok() && (*scope != Scope::Admin || caller.user.admin);
     ALL_SCOPES.into_iter().filter(can_give).map(|scope| (scope.as_str(), means(scope))).collect()
 }
 

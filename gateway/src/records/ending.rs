@@ -4,7 +4,7 @@
 
 use jobs::{Cause, Doubt, Job, JobId, LedgerError, Outcome, bucket::Entry};
 
-use crate::{crypto::record_verifier::Standing, error::ApiError, records::JobRecords};
+use crate::{crypto::record_verifier::SignatureStatus, error::ApiError, records::JobRecords};
 
 /// Of a record that went on after its end.
 const REOPENED: &str = "the job's record was changed after its end, by something that is no gateway";
@@ -28,7 +28,7 @@ impl JobRecords {
         doubt: Doubt,
     ) -> Result<&'static str, LedgerError> {
         // Of a commit that was changed the record itself says nothing wrong, so it is counted here.
-        if self.verifier.doubt(entry).is_none() {
+        if self.verifier.reject_reason(entry).is_none() {
             tracing::warn!(job.id = entry.key, "a job's commit is not the one that was signed");
         }
         self.end_without_status(entry, sentence(doubt)).await?;
@@ -59,17 +59,19 @@ impl JobRecords {
             if entry.value.state.is_final() {
                 continue;
             }
-            match self.verifier.standing(&entry) {
-                Standing::Doubted(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
+            match self.verifier.signature_status(&entry) {
+                SignatureStatus::Rejected(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
                     self.end_doubted(&entry, doubt).await?;
                 }
                 // Those who understand it will see to it.
-                Standing::Doubted(Doubt::Newer) => {}
-                Standing::Signed(_) | Standing::Upgrading | Standing::Old if self.index.is_over(id)? => {
+                SignatureStatus::Rejected(Doubt::Newer) => {}
+                SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy
+                    if self.index.is_over(id)? =>
+                {
                     tracing::warn!(job.id = %id, revision = entry.revision, "a job's record went on after its end");
                     self.end_without_status(&entry, REOPENED).await?;
                 }
-                Standing::Signed(_) | Standing::Upgrading | Standing::Old => {}
+                SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy => {}
             }
         }
         Ok(())

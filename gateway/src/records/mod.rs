@@ -12,7 +12,7 @@ use std::{sync::Arc, time::Duration};
 use jobs::Ledger;
 
 use crate::{
-    crypto::record_verifier::{RecordVerifier, Standing},
+    crypto::record_verifier::{RecordVerifier, SignatureStatus},
     index::{Change, Durability, Index},
 };
 
@@ -42,13 +42,13 @@ impl JobRecords {
 
     /// An entry, if it is believed; see [`JobRecords::record`].
     pub(crate) fn believed(&self, mut entry: Entry<Job>) -> Option<Entry<Job>> {
-        match self.verifier.standing(&entry) {
-            Standing::Signed(signature) => {
+        match self.verifier.signature_status(&entry) {
+            SignatureStatus::Signed(signature) => {
                 entry.value.sha = signature.sha.or(entry.value.sha);
                 Some(entry)
             }
-            Standing::Upgrading | Standing::Old => Some(entry),
-            Standing::Doubted(doubt) => {
+            SignatureStatus::Upgrading | SignatureStatus::Legacy => Some(entry),
+            SignatureStatus::Rejected(doubt) => {
                 tracing::debug!(job.id = entry.key, reason = doubt.as_str(), "a record is not shown");
                 None
             }

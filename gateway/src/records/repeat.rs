@@ -4,7 +4,7 @@ use jobs::{
     CommitSha, Job, JobId, NewJob, RepoId, SecretEvent, Stored, Trigger, bucket::Entry, head_key, push_key,
 };
 
-use crate::{crypto::record_verifier::Standing, error::ApiError, records::JobRecords};
+use crate::{crypto::record_verifier::SignatureStatus, error::ApiError, records::JobRecords};
 
 /// Why a job is not repeated.
 const UNSIGNED: &str =
@@ -16,11 +16,11 @@ impl JobRecords {
     /// # Errors
     /// Nobody signed it: then what it says may be anybody's.
     pub(crate) async fn again(&self, of: &Entry<Job>, id: JobId) -> Result<NewJob, ApiError> {
-        let (event, sha) = match self.verifier.standing(of) {
-            Standing::Signed(signature) => (signature.event, signature.sha),
-            Standing::Upgrading => (self.event_of(&of.value).await?, of.value.sha.clone()),
-            Standing::Old => return Err(ApiError::Conflict(UNSIGNED.to_owned())),
-            Standing::Doubted(_) => return Err(ApiError::NotFound("job")),
+        let (event, sha) = match self.verifier.signature_status(of) {
+            SignatureStatus::Signed(signature) => (signature.event, signature.sha),
+            SignatureStatus::Upgrading => (self.event_of(&of.value).await?, of.value.sha.clone()),
+            SignatureStatus::Legacy => return Err(ApiError::Conflict(UNSIGNED.to_owned())),
+            SignatureStatus::Rejected(_) => return Err(ApiError::NotFound("job")),
         };
         let is_known = match (&sha, &of.value.sha, of.value.repo) {
             // A worker says that this was the ref's commit. It may be a fork's, for all we know.

@@ -17,7 +17,7 @@ use jobs::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
-use crate::{crypto::record_verifier::Mark, error::ApiError, records::JobRecords};
+use crate::{crypto::record_verifier::SigningMark, error::ApiError, records::JobRecords};
 
 /// The key in `meta`.
 const META_KEY: &str = "records_signed";
@@ -59,7 +59,7 @@ impl Upgrade {
         if read < end || !job_records.sign_open_until(read).await? {
             return Ok(());
         }
-        let mark = Mark { sequence: read, at: Timestamp::now() };
+        let mark = SigningMark { sequence: read, at: Timestamp::now() };
         let value = serde_json::to_value(mark).expect("a number and a time are JSON");
         match job_records.ledger.meta.create(META_KEY, &value).await {
             Ok(_) => {
@@ -98,14 +98,14 @@ impl JobRecords {
 }
 
 /// The mark, if there is one yet.
-pub(crate) async fn mark(ledger: &Ledger) -> Result<Option<Mark>, BucketError> {
+pub(crate) async fn mark(ledger: &Ledger) -> Result<Option<SigningMark>, BucketError> {
     Ok(ledger.meta.get(META_KEY).await?.and_then(|entry| read(&entry)))
 }
 
 /// What cannot be read is a newer gateway's, which means that there is a mark: nothing before it is known.
-fn read(entry: &Entry<Value>) -> Option<Mark> {
+fn read(entry: &Entry<Value>) -> Option<SigningMark> {
     let mark = serde_json::from_value(entry.value.clone());
-    Some(mark.unwrap_or(Mark { sequence: 0, at: Timestamp::UNIX_EPOCH }))
+    Some(mark.unwrap_or(SigningMark { sequence: 0, at: Timestamp::UNIX_EPOCH }))
 }
 
 /// Learns of the mark as soon as another gateway sets it, until `stop`.

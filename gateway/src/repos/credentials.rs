@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256};
 use url::Url;
 
 use crate::{
-    crypto::sealed::token_place,
+    crypto::sealed::forge_token_context,
     error::ApiError,
     repos::{Registrations, forge_kind::forge_of},
 };
@@ -97,7 +97,7 @@ impl Registrations {
     ) -> Result<Option<Credential>, NotGranted> {
         let plainly = |token| Credential { token, from_app: false };
         if let Some(sealed) = &repo.sealed_token {
-            let opened = self.keys.open_sealed(&token_place(repo.id), sealed);
+            let opened = self.keys.unseal(&forge_token_context(repo.id), sealed);
             let token = opened.map_err(|error| unavailable(ApiError::Internal(error.into())))?;
             if stale.is_some_and(|stale| stale == hex::encode(Sha256::digest(token.expose()))) {
                 return self.token_ended(repo).await;

@@ -15,7 +15,7 @@ use jobs::{Repo, Secret};
 use url::{Host, Url};
 
 use crate::{
-    crypto::sealed::secret_place,
+    crypto::sealed::webhook_secret_context,
     error::ApiError,
     repos::{Registrations, forge_kind::forge_of},
 };
@@ -91,7 +91,7 @@ impl Registrations {
         let Some(place) = place else { return not("there is no token that could make it") };
         let secret: Secret = self
             .keys
-            .open_sealed(&secret_place(repo.id), &repo.sealed_secret)
+            .unseal(&webhook_secret_context(repo.id), &repo.sealed_secret)
             .map_err(|error| ApiError::Internal(error.into()))?;
         let to = self.public_url.join(&format!("webhooks/{}", repo.id)).expect("an id is a path");
         let webhook = Webhook { url: to, secret };

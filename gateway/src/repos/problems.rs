@@ -213,7 +213,7 @@ impl Registrations {
             };
             return Some(why.to_owned());
         };
-        let whose = caller.filter(|caller| caller.sees(&other.value)).and_then(|_| {
+        let whose = caller.filter(|caller| caller.can_view(&other.value)).and_then(|_| {
             let found = self.users.find(|user| user.id == other.value.owner);
             found.first().map(|user| format!(" ({}, {})", other.value.id, user.value.email))
         });

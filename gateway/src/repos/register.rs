@@ -16,9 +16,9 @@ use serde_json::Map;
 
 use crate::{
     auth::identity::Identity,
-    crypto::sealed::{secret_place, token_place},
+    crypto::sealed::{forge_token_context, webhook_secret_context},
     error::ApiError,
-    jobs::{labels::check_given, submit::clone_url},
+    jobs::{labels::check_label_granted, submit::clone_url},
     repos::{
         Registrations,
         forge_kind::{Wished, forge_of},
@@ -140,7 +140,7 @@ impl Registrations {
             paths: Filter::default(),
             label: Label::default(),
             links: Links::default(),
-            sealed_secret: self.keys.seal(&secret_place(id), &secret),
+            sealed_secret: self.keys.seal(&webhook_secret_context(id), &secret),
             sealed_token: None,
             operator_credential: false,
             installation: None,
@@ -168,7 +168,7 @@ impl Registrations {
     ) -> Result<(Entry<Repo>, Secret, Option<WebhookTold>), ApiError> {
         wishes.check()?;
         if let Some(label) = &wishes.label {
-            check_given(caller, label)?;
+            check_label_granted(caller, label)?;
         }
         let url = wishes.url.as_deref().ok_or_else(|| ApiError::BadRequest("url is missing".to_owned()))?;
         let url = clone_url(url)?;
@@ -242,7 +242,7 @@ impl Registrations {
 
     fn sealed_token(&self, repo: RepoId, token: Option<&str>) -> Option<String> {
         let token: Secret = token?.trim().parse().ok()?;
-        Some(self.keys.seal(&token_place(repo), &token))
+        Some(self.keys.seal(&forge_token_context(repo), &token))
     }
 
     /// Changes a registration; an empty token takes the old one away.
@@ -255,7 +255,7 @@ impl Registrations {
         wishes.check()?;
         // What it has it keeps, also where it was not given.
         if let Some(label) = wishes.label.as_ref().filter(|label| **label != entry.value.label) {
-            check_given(caller, label)?;
+            check_label_granted(caller, label)?;
         }
         let url = entry.value.url.get().cloned().ok_or(ApiError::NotFound("repository"))?;
         if let Some(wanted) = wishes.url.as_deref()

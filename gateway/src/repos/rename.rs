@@ -67,7 +67,7 @@ impl Registrations {
     /// Whether the forge says that the repository of this number is at `url`. What a registrant signs proves
     /// who registered: any number and any name could be signed.
     async fn is_at(&self, repo: &Repo, url: &CloneUrl, forge_id: u64) -> bool {
-        if !self.limits.may_ask_forge(repo.id) {
+        if !self.limits.allows_forge_query(repo.id) {
             return false;
         }
         let moved = Repo { url: url.clone().into(), ..repo.clone() };

@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     crypto::{
         keyring::Keyring,
-        sealed::{BESIDES_BYTES, SealedSecret, SecretSize, usual_events},
+        sealed::{OVERHEAD_BYTES, SealedSecret, SecretSize, default_events},
     },
     error::ApiError,
     index::{mirror, mirror::Mirror},
@@ -27,7 +27,7 @@ pub(crate) const MAX_NAME_BYTES: usize = 128;
 /// Secrets of one repository. A name that was removed leaves a mark for a while, and counts.
 const MAX_SECRETS: usize = 200;
 /// Names that would be sealed for the same place as what a registration itself has sealed
-/// ([`crate::crypto::sealed::secret_place`], [`crate::crypto::sealed::token_place`]).
+/// ([`crate::crypto::sealed::webhook_secret_context`], [`crate::crypto::sealed::forge_token_context`]).
 pub(crate) const RESERVED: [&str; 2] = ["secret", "token"];
 
 /// The key of a secret, and what it is sealed for.
@@ -97,7 +97,7 @@ impl SecretStore {
                         let sentence = format!("{MAX_SECRETS} names of secrets are the limit; use one again");
                         return Err(ApiError::TooMany(sentence));
                     }
-                    let events = events.clone().unwrap_or_else(usual_events);
+                    let events = events.clone().unwrap_or_else(default_events);
                     let secret = SealedSecret { sealed: sealed.clone(), events, other: Map::new() };
                     self.secrets.create(key, &secret).await
                 }
@@ -122,7 +122,7 @@ impl SecretStore {
         known: Option<&Entry<SealedSecret>>,
     ) -> Result<(), ApiError> {
         let (id, amount) = match known {
-            None => (key.to_owned(), sealed_bytes + BESIDES_BYTES),
+            None => (key.to_owned(), sealed_bytes + OVERHEAD_BYTES),
             Some(entry) => {
                 let more = sealed_bytes.saturating_sub(entry.value.sealed.len() as u64);
                 (format!("{key}#{}", entry.revision), more)
@@ -175,7 +175,7 @@ impl SecretStore {
         let Some(found) = found.filter(|found| found.value.events.contains(&event)) else {
             return Ok(None);
         };
-        let opened = self.keys.open_sealed(&key, &found.value.sealed);
+        let opened = self.keys.unseal(&key, &found.value.sealed);
         opened.map(Some).map_err(|error| unavailable(ApiError::Internal(error.into())))
     }
 }

@@ -17,7 +17,7 @@ use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
-    audit::Doer,
+    audit::Actor,
     error::ApiError,
     repos::{Registrations, forge_kind::forge_of},
 };
@@ -145,7 +145,7 @@ impl Registrations {
     /// Notes that a registration posts in place of another.
     pub(crate) async fn owner_changed(&self, now: RepoId, before: RepoId) {
         tracing::info!(repo = %now, %before, "status owner changed");
-        let forge = Doer { user: None, by: Some(By::Forge), log: Log::Users };
+        let forge = Actor { user: None, by: Some(By::Forge), log: Log::Users };
         self.audit.write_with(forge, Action::StatusOwnerChanged, now, Some(before.to_string())).await;
     }
 

@@ -67,7 +67,7 @@ async fn everything_sealed_is_sealed_anew_while_gateways_run() {
     let done = rekey(&service.ledger, &files.old, &files.new).await.unwrap();
     assert_eq!(
         done,
-        Rekeyed { changed: 3, lost: Vec::new() },
+        Rekeyed { changed: 3, unreadable: Vec::new() },
         "a registration, a secret, the key of records"
     );
     works(&service, "2", &["ONE"]).await;
@@ -105,7 +105,7 @@ async fn what_broke_off_is_ended_by_another_run() {
     let late = old.ledger.repos.get(late["id"].as_str().unwrap()).await.unwrap().unwrap().value;
     service.ledger.repos.create(&late.id.to_string(), &late).await.unwrap();
     let done = rekey(&service.ledger, &files.old, &files.new).await.unwrap();
-    assert_eq!(done, Rekeyed { changed: 1, lost: Vec::new() });
+    assert_eq!(done, Rekeyed { changed: 1, unreadable: Vec::new() });
     let stranger = Files::make();
     let lost = rekey(&service.ledger, &stranger.old, &files.new).await.unwrap();
     assert_eq!(lost, Rekeyed::default(), "the old key is not asked for what the new one sealed");

@@ -36,7 +36,7 @@ pub(crate) async fn refresh(
     JsonBody(held): JsonBody<RefreshRequest>,
 ) -> Result<Response, ApiError> {
     match gateway.login.sessions.refresh(&held.refresh_token).await? {
-        Refreshed::Fresh(session, _) if !gateway.sign_ins.is_still_let_in(&session).await? => {
+        Refreshed::Fresh(session, _) if !gateway.sign_ins.is_still_allowed(&session).await? => {
             gateway.login.sessions.end(session.id).await?;
             gateway.audit.write(session.user, Action::SessionRevoked, "list").await;
             tracing::info!(user = %session.user, "a sign-in ended: it is not on the list any more");
@@ -66,7 +66,7 @@ pub(crate) async fn logout(
     let bytes = read(body, MAX_BODY_BYTES).await?;
     let sessions = &login.sessions;
     if without_byte_order_mark(&bytes).trim_ascii().is_empty() {
-        let caller = access.caller(&headers).await?;
+        let caller = access.bearer_caller(&headers).await?;
         let session = caller.session.ok_or_else(|| {
             ApiError::BadRequest("this is an API token; DELETE /api/v1/tokens/{id} revokes it".to_owned())
         })?;

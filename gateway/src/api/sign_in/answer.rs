@@ -14,17 +14,17 @@ use jobs::{
 };
 
 use crate::{
-    auth::bearers,
+    auth::bearer_tokens,
     error::{ApiError, Published},
     html::sign_in,
-    login::{error::LoginError, person::Known},
+    login::{error::LoginError, external_identity::SignedInUser},
     state::Gateway,
 };
 
 /// What the client would like to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Reads {
-    /// A person, in a browser.
+    /// A user, in a browser.
     Page,
     Json,
     /// A program of the published interface.
@@ -49,7 +49,7 @@ fn reads(headers: &HeaderMap) -> Reads {
 
 /// A bearer token and what renews it.
 pub(crate) fn granted(gateway: &Gateway, session: &Session, refresh_token: &Secret) -> SignedIn {
-    let (token, expires_in) = gateway.login.bearers.sign(session);
+    let (token, expires_in) = gateway.login.bearer_tokens.sign(session);
     SignedIn { token, refresh_token: refresh_token.expose().to_owned(), expires_in }
 }
 
@@ -57,7 +57,7 @@ pub(crate) fn granted(gateway: &Gateway, session: &Session, refresh_token: &Secr
 pub(crate) async fn welcome(
     gateway: &Gateway,
     headers: &HeaderMap,
-    known: Known,
+    known: SignedInUser,
     next: Option<&str>,
 ) -> Result<Response, LoginError> {
     let reads = reads(headers);
@@ -65,9 +65,9 @@ pub(crate) async fn welcome(
         Reads::Page => (Holder::Browser, BROWSER_LIFE),
         Reads::Json => (Holder::Program, PROGRAM_LIFE),
         // Nothing renews it, so it ends with its one token.
-        Reads::Text => (Holder::Program, bearers::LIFE),
+        Reads::Text => (Holder::Program, bearer_tokens::LIFETIME),
     };
-    let Known { user, provider, let_in } = known;
+    let SignedInUser { user, provider, let_in } = known;
     let new = NewSession {
         user: user.id,
         holder,
@@ -86,12 +86,12 @@ pub(crate) async fn welcome(
             let cookie = sign_in::cookie_of(&gateway.public_url, held.expose(), BROWSER_LIFE);
             let page = match next {
                 Some(next) => Redirect::to(next).into_response(),
-                None => sign_in::signed_in(&user.email, &gateway.login.bearers.sign(&session).0),
+                None => sign_in::signed_in(&user.email, &gateway.login.bearer_tokens.sign(&session).0),
             };
             ([(header::SET_COOKIE, cookie)], page).into_response()
         }
         Reads::Json => Json(granted(gateway, &session, &held)).into_response(),
-        Reads::Text => gateway.login.bearers.sign(&session).0.into_response(),
+        Reads::Text => gateway.login.bearer_tokens.sign(&session).0.into_response(),
     })
 }
 
@@ -106,7 +106,7 @@ impl Failed {
         let error: ApiError = error.into();
         // Programs of the published interface know the answer of a service without login as JSON.
         match reads(headers) {
-            Reads::Page if !gateway.login.offers().is_empty() => {
+            Reads::Page if !gateway.login.options().is_empty() => {
                 let (status, sentence) = error.into_page();
                 Self::Page(status, sentence)
             }

@@ -40,7 +40,7 @@ pub(crate) async fn authorize(
 async fn begun(gateway: &Gateway, query: Result<Query<Wish>, ApiError>) -> Result<Response, LoginError> {
     let Query(wish) = query?;
     let login = &gateway.login;
-    let which = login.chosen(wish.provider.as_deref())?;
+    let which = login.choose_provider(wish.provider.as_deref())?;
     if wish.link.is_some() {
         let sentence = "an account is linked with the button on the page of your jobs".to_owned();
         return Err(ApiError::BadRequest(sentence).into());
@@ -53,7 +53,7 @@ async fn begun(gateway: &Gateway, query: Result<Query<Wish>, ApiError>) -> Resul
         None => None,
     };
     let attempt = Attempt::new(which, next, None);
-    let address = login.address(&attempt, &gateway.config.login).await?;
+    let address = login.authorization_url(&attempt, &gateway.config.login).await?;
     let headers =
         [(header::LOCATION, address.to_string()), (header::SET_COOKIE, attempt.cookie(&gateway.sign_ins))];
     Ok((StatusCode::FOUND, headers).into_response())

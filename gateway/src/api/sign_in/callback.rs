@@ -15,13 +15,13 @@ use crate::{
     api::sign_in::answer::{Failed, welcome},
     error::ApiError,
     extract::Query,
-    http::{client_ip, credentials::session},
+    http::{client_ip, credentials::session_cookie},
     login::{
-        Which,
-        attempt::{Attempt, forget},
-        error::{LoginError, said},
-        exchange::Proof,
-        person::{Known, Vouches},
+        ProviderKind,
+        attempt::{Attempt, clear_cookie},
+        error::{LoginError, printable},
+        exchange::AuthorizationSecrets,
+        external_identity::{AddressTrust, SignedInUser},
     },
     state::Gateway,
 };
@@ -47,7 +47,8 @@ pub(crate) async fn callback(
         Ok(response) => response,
         Err(error) => Failed::of(&gateway, &headers, error).into_response(),
     };
-    let cookie = HeaderValue::from_str(&forget(&gateway.sign_ins)).expect("a cookie of ours is a header");
+    let cookie =
+        HeaderValue::from_str(&clear_cookie(&gateway.sign_ins)).expect("a cookie of ours is a header");
     response.headers_mut().append(header::SET_COOKIE, cookie);
     response
 }
@@ -58,15 +59,16 @@ async fn came(
     query: Result<Query<Came>, ApiError>,
 ) -> Result<Response, LoginError> {
     let Query(came) = query?;
-    gateway.login.chosen(None)?;
-    let attempt = Attempt::of(&gateway.sign_ins, headers, came.state.as_deref().unwrap_or_default())?;
-    gateway.limits.comes_back(client_ip::address())?;
+    gateway.login.choose_provider(None)?;
+    let attempt =
+        Attempt::from_browser(&gateway.sign_ins, headers, came.state.as_deref().unwrap_or_default())?;
+    gateway.limits.check_callback(client_ip::address())?;
     match came.who(gateway, headers, &attempt).await {
         Ok(known) => welcome(gateway, headers, known, attempt.next.as_deref()).await,
         // What is our own trouble says nothing about who came.
-        Err(error @ LoginError::Inside(_)) => Err(error),
+        Err(error @ LoginError::Api(_)) => Err(error),
         Err(error) => {
-            gateway.limits.came_in_vain(client_ip::address());
+            gateway.limits.record_refused_callback(client_ip::address());
             Err(error)
         }
     }
@@ -79,44 +81,48 @@ impl Came {
         gateway: &Gateway,
         headers: &HeaderMap,
         attempt: &Attempt,
-    ) -> Result<Known, LoginError> {
+    ) -> Result<SignedInUser, LoginError> {
         let login = &gateway.login;
-        let (label, vouches) = match (attempt.provider, &login.oidc, &login.github) {
-            (Which::Oidc, Some(oidc), _) => (oidc.label(), Vouches::ForAddresses),
-            (Which::Github, _, Some(github)) => (github.label(), Vouches::ForItsOwn),
-            (Which::Oidc | Which::Github, _, _) => return Err(LoginError::NotConfigured),
+        let (label, trust) = match (attempt.provider, &login.oidc, &login.github) {
+            (ProviderKind::Oidc, Some(oidc), _) => (oidc.label(), AddressTrust::Trusted),
+            (ProviderKind::Github, _, Some(github)) => (github.label(), AddressTrust::Untrusted),
+            (ProviderKind::Oidc | ProviderKind::Github, _, _) => return Err(LoginError::NotConfigured),
         };
-        attempt.is_unused(&gateway.sign_ins).await?;
+        attempt.check_unused(&gateway.sign_ins).await?;
         if let Some(code) = &self.error {
-            let description = said(self.error_description.as_deref().unwrap_or_default());
-            return Err(LoginError::Refused { provider: label, code: said(code), description });
+            let description = printable(self.error_description.as_deref().unwrap_or_default());
+            return Err(LoginError::Refused { provider: label, code: printable(code), description });
         }
         let Some(code) = self.code.as_deref().filter(|code| !code.is_empty()) else {
             return Err(LoginError::NoCode { provider: label });
         };
-        let proof = Proof { state: &attempt.state, nonce: Some(&attempt.nonce), verifier: &attempt.verifier };
-        let person = match (attempt.provider, &login.oidc, &login.github) {
-            (Which::Oidc, Some(oidc), _) => oidc.person(code, self.iss.as_deref(), &proof).await?,
-            (Which::Github, _, Some(github)) => {
-                github.person(code, proof.verifier, &gateway.config.login.orgs()).await?
+        let secrets = AuthorizationSecrets {
+            state: &attempt.state,
+            nonce: Some(&attempt.nonce),
+            verifier: &attempt.verifier,
+        };
+        let identity = match (attempt.provider, &login.oidc, &login.github) {
+            (ProviderKind::Oidc, Some(oidc), _) => oidc.identity(code, self.iss.as_deref(), &secrets).await?,
+            (ProviderKind::Github, _, Some(github)) => {
+                github.identity(code, secrets.verifier, &gateway.config.login.orgs()).await?
             }
-            (Which::Oidc | Which::Github, _, _) => return Err(LoginError::NotConfigured),
+            (ProviderKind::Oidc | ProviderKind::Github, _, _) => return Err(LoginError::NotConfigured),
         };
         // Who links an account begins a session with it too.
-        let let_in = gateway.sign_ins.let_in(&person)?;
-        gateway.limits.signs_in(&person.provider, &person.subject)?;
+        let let_in = gateway.sign_ins.admission(&identity)?;
+        gateway.limits.check_sign_in(&identity.provider, &identity.subject)?;
         attempt.use_up(&gateway.sign_ins).await?;
         let user = match attempt.link {
             Some(user) => {
                 // The session must still be of the one who began.
-                let session = session(headers).ok_or(LoginError::LinkWithoutSession)?;
-                if gateway.access.bearer_of(&session).await?.user.id != user {
+                let session = session_cookie(headers).ok_or(LoginError::LinkWithoutSession)?;
+                if gateway.access.authenticate(&session).await?.user.id != user {
                     return Err(LoginError::LinkWithoutSession);
                 }
-                gateway.sign_ins.linked(&person, label, user).await?
+                gateway.sign_ins.link_account(&identity, label, user).await?
             }
-            None => gateway.sign_ins.signed_in(&person, vouches).await?,
+            None => gateway.sign_ins.sign_in(&identity, trust).await?,
         };
-        Ok(Known { user, provider: person.provider, let_in })
+        Ok(SignedInUser { user, provider: identity.provider, let_in })
     }
 }

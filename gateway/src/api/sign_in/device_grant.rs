@@ -19,13 +19,13 @@ use jobs::{
 };
 
 use crate::{
-    auth::bearers::words,
+    auth::bearer_tokens::scope_claim,
     error::ApiError,
     extract::{json, read, without_byte_order_mark},
     http::{MAX_BODY_BYTES, client_ip},
     login::device::{
-        Answer, LIFE, Request,
-        pace::{INTERVAL, Pace},
+        GrantState, LIFETIME, Request,
+        poll_throttle::{INTERVAL, PollCheck},
         request_key,
     },
     state::Gateway,
@@ -47,14 +47,14 @@ async fn fields(body: Body) -> Result<HashMap<String, String>, ApiError> {
 
 /// `POST /oauth/device`: anybody may ask; what he gets is worth nothing before a person says yes.
 pub(crate) async fn begin(State(gateway): State<Gateway>) -> Result<Response, ApiError> {
-    let slot = gateway.limits.device(client_ip::address())?;
+    let slot = gateway.limits.check_device(client_ip::address())?;
     let begun = gateway.login.devices.begin(slot).await?;
     let mut page = gateway.public_url.join("device").expect("a word is a path");
     let uri = page.to_string();
     page.query_pairs_mut().append_pair("user_code", &begun.user_code);
     Ok(Json(DeviceCode {
         device_code: begun.device_code,
-        expires_in: LIFE.as_secs(),
+        expires_in: LIFETIME.as_secs(),
         interval: INTERVAL.as_secs(),
         user_code: begun.user_code,
         verification_uri: uri,
@@ -124,13 +124,13 @@ pub(crate) async fn token(State(gateway): State<Gateway>, body: Body) -> Result<
     let Some(entry) = devices.requests.get(&key).await? else { return Ok(Refused::Expired.into_response()) };
     let refused = match entry.value.answer {
         _ if entry.value.expires_at <= Timestamp::now() => Refused::Expired,
-        Answer::Waiting => match devices.polls.note(&key, Instant::now()) {
-            Pace::Fine => Refused::Pending,
-            Pace::TooFast => Refused::SlowDown,
+        GrantState::Waiting => match devices.polls.record(&key, Instant::now()) {
+            PollCheck::Allowed => Refused::Pending,
+            PollCheck::SlowDown => Refused::SlowDown,
         },
-        Answer::Denied => Refused::Denied,
-        Answer::Used => Refused::Invalid,
-        Answer::Allowed => match fetch(&gateway, &entry).await? {
+        GrantState::Denied => Refused::Denied,
+        GrantState::Used => Refused::Invalid,
+        GrantState::Allowed => match fetch(&gateway, &entry).await? {
             Some((session, held)) => {
                 devices.polls.forget(&key);
                 return Ok(granted(&gateway, &session, &held));
@@ -147,7 +147,7 @@ pub(crate) async fn token(State(gateway): State<Gateway>, body: Body) -> Result<
 /// Uses a yes up, and begins the session. Who loses the race gets nothing.
 async fn fetch(gateway: &Gateway, entry: &Entry<Request>) -> Result<Option<(Session, Secret)>, ApiError> {
     let Some(user) = entry.value.user else { return Ok(None) };
-    let used = Request { answer: Answer::Used, ..entry.value.clone() };
+    let used = Request { answer: GrantState::Used, ..entry.value.clone() };
     match gateway.login.devices.requests.update(&entry.key, &used, entry.revision).await {
         Ok(_) => {}
         Err(error) if error.is_conflict() => return Ok(None),
@@ -170,12 +170,12 @@ async fn fetch(gateway: &Gateway, entry: &Entry<Request>) -> Result<Option<(Sess
 }
 
 fn granted(gateway: &Gateway, session: &Session, held: &Secret) -> Response {
-    let (token, expires_in) = gateway.login.bearers.sign(session);
+    let (token, expires_in) = gateway.login.bearer_tokens.sign(session);
     Json(DeviceToken {
         access_token: token,
         expires_in,
         refresh_token: held.expose().to_owned(),
-        scope: words(&session.scopes),
+        scope: scope_claim(&session.scopes),
         token_type: TokenType::Bearer,
     })
     .into_response()

@@ -22,7 +22,7 @@ use crate::{
     http::rate_limit::Limits,
     login::{
         Login,
-        device::{Answer, Request, normal},
+        device::{GrantState, Request, normalize_user_code},
     },
 };
 
@@ -58,7 +58,8 @@ impl FormFields for Said {
 
 /// This page again, with the code where it is one.
 fn here(typed: &str) -> String {
-    normal(typed).map_or_else(|| "/device".to_owned(), |code| format!("/device?user_code={code}"))
+    normalize_user_code(typed)
+        .map_or_else(|| "/device".to_owned(), |code| format!("/device?user_code={code}"))
 }
 
 /// `GET /device`
@@ -69,7 +70,7 @@ pub(crate) async fn show(
     Query(shown): Query<Shown>,
 ) -> Result<Response, PageError> {
     let page = async {
-        let code = normal(&shown.user_code).unwrap_or_default();
+        let code = normalize_user_code(&shown.user_code).unwrap_or_default();
         let form = keys.form(&caller.cookie);
         Ok(sign_in::device(
             StatusCode::OK,
@@ -91,7 +92,7 @@ pub(crate) async fn answer(
         let devices = &login.devices;
         let again = |message| {
             let word = keys.form(&form.cookie);
-            let code = normal(&said.user_code).unwrap_or_default();
+            let code = normalize_user_code(&said.user_code).unwrap_or_default();
             let page = DevicePage { email: &caller.user.email, code, form: word, message };
             sign_in::device(StatusCode::BAD_REQUEST, &page)
         };
@@ -100,16 +101,16 @@ pub(crate) async fn answer(
         };
         let allows = said.answer == "allow";
         if allows {
-            limits.signs_in(PROVIDER, &caller.user.id.to_string())?;
+            limits.check_sign_in(PROVIDER, &caller.user.id.to_string())?;
         }
-        let scopes = ALL_SCOPES.into_iter().filter(|scope| caller.needs(*scope).is_ok()).collect();
+        let scopes = ALL_SCOPES.into_iter().filter(|scope| caller.require_scope(*scope).is_ok()).collect();
         let begun_by = match caller.session {
             Some(id) => login.sessions.get(id).await?,
             None => None,
         };
         let let_in = begun_by.and_then(|session| session.let_in);
         let request = Request {
-            answer: if allows { Answer::Allowed } else { Answer::Denied },
+            answer: if allows { GrantState::Allowed } else { GrantState::Denied },
             user: Some(caller.user.id),
             scopes,
             let_in,

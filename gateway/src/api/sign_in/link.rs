@@ -48,9 +48,9 @@ pub(crate) async fn link(
 
 async fn begun(gateway: &Gateway, caller: &Identity, wish: &Wish) -> Result<Response, LoginError> {
     may_link(caller)?;
-    let which = gateway.login.chosen(Some(&wish.provider))?;
+    let which = gateway.login.choose_provider(Some(&wish.provider))?;
     let attempt = Attempt::new(which, Some("/".to_owned()), Some(caller.user.id));
-    let address = gateway.login.address(&attempt, &gateway.config.login).await?;
+    let address = gateway.login.authorization_url(&attempt, &gateway.config.login).await?;
     let page = sign_in::leaving(address.host_str().unwrap_or_default(), address.as_str());
     Ok(([(header::SET_COOKIE, attempt.cookie(&gateway.sign_ins))], page).into_response())
 }

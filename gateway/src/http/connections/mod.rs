@@ -1,46 +1,46 @@
-//! Connections: how many, whose, how slow, and how they end.
+//! Connections: limits on their number, per address and in all, timeouts, and graceful shutdown.
 //!
-//! A client that sends its headers slowly, or none, is sent away; so is one that does not take its
-//! answer (`moving.rs`). What of a body comes slowly is [`crate::extract`]'s. When the limit is reached, the
-//! connection that has been idle longest makes room for a newcomer (`table.rs`); where every one is being
-//! answered, newcomers wait in the kernel's queue.
+//! A client that sends its headers slowly, or none, is disconnected; so is one that does not read its
+//! response (`write_timeout.rs`). Slow request bodies are the business of [`crate::extract`]. When the limit
+//! is reached, the connection that has been idle longest is closed for a new one (`table.rs`); when every
+//! connection is answering a request, new ones wait in the kernel's queue.
 
-mod moving;
 mod table;
-mod watched;
+mod tracked_body;
+mod write_timeout;
 
 use std::{convert::Infallible, io, sync::Arc, time::Duration};
 
 use axum::{Router, body::Body, response::IntoResponse as _};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
-use moving::Moving;
 pub(crate) use table::Connections;
-use table::{Admission, Place, Ticket};
+use table::{Admission, ConnectionHandle, ConnectionPermit};
 use tokio::{
     net::{TcpListener, TcpStream},
     time::sleep,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::ServiceExt as _;
-pub(crate) use watched::UntilSent;
-use watched::{Answer, Asked};
+pub(crate) use tracked_body::SendGuard;
+use tracked_body::{RequestBody, ResponseBody};
+use write_timeout::WriteTimeout;
 
 use crate::{
     error::ApiError,
-    http::client_ip::{Client, Peer},
+    http::client_ip::{Client, PeerAddress},
 };
 
-/// For all headers of a request, and so for an idle connection too: hyper's own default.
-const HEADERS: Duration = Duration::from_secs(30);
-/// What a request line with its headers may have, in bytes; nginx allows 32 KiB.
-const HEADER_BYTES: usize = 64 * 1024;
-/// Before the next connection is accepted after the kernel could not give one (no free descriptors).
-const PAUSE: Duration = Duration::from_secs(1);
-/// What a newcomer hears whose address is being answered on all the connections that it may have.
+/// Timeout for all headers of a request, and so for an idle connection too: hyper's own default.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest request line with headers, in bytes; nginx allows 32 KiB.
+const MAX_HEADER_BYTES: usize = 64 * 1024;
+/// Before the next accept after the kernel could not give a connection (no free descriptors).
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_secs(1);
+/// The answer to a connection whose address is being answered on all the connections that it may have.
 const OVER_SHARE: &str = "too many connections of this address are open; close one";
 
-/// Serves until `stop`; then open requests may end. Whoever is tired of waiting drops this.
+/// Serves until `stop`; then open requests may end. Dropping the future closes every connection.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
@@ -49,18 +49,18 @@ pub(crate) async fn serve(
 ) {
     let open = TaskTracker::new();
     // Dropped with this function: then every connection is closed.
-    let given_up = CancellationToken::new();
-    let _ends = given_up.clone().drop_guard();
+    let aborted = CancellationToken::new();
+    let _ends = aborted.clone().drop_guard();
     let accepting = async {
         loop {
-            let (stream, peer) = accepted(&listener).await;
-            let Some(place) = admitted(&connections, peer).await else {
-                turn_away(stream);
+            let (stream, peer) = accept(&listener).await;
+            let Some(permit) = admit(&connections, peer).await else {
+                reject(stream);
                 continue;
             };
-            let connection = connection(stream, Peer(peer), app.clone(), place, stop.clone());
-            let given_up = given_up.clone();
-            open.spawn(async move { given_up.run_until_cancelled(connection).await });
+            let connection = serve_connection(stream, PeerAddress(peer), app.clone(), permit, stop.clone());
+            let aborted = aborted.clone();
+            open.spawn(async move { aborted.run_until_cancelled(connection).await });
         }
     };
     stop.run_until_cancelled(accepting).await;
@@ -69,19 +69,19 @@ pub(crate) async fn serve(
     open.wait().await;
 }
 
-/// A place for a newcomer, as soon as there is one; `None` when its address has its share.
-async fn admitted(connections: &Arc<Connections>, peer: std::net::SocketAddr) -> Option<Place> {
+/// Waits until the connection is admitted; `None` when its address has its share.
+async fn admit(connections: &Arc<Connections>, peer: std::net::SocketAddr) -> Option<ConnectionPermit> {
     loop {
         match connections.admit(peer.ip()) {
-            Admission::Granted(place) => return Some(place),
+            Admission::Granted(permit) => return Some(permit),
             Admission::OverShare => return None,
-            Admission::Full => connections.stirred().await,
+            Admission::Full => connections.changed().await,
         }
     }
 }
 
-/// Says in passing why nobody is served, without waiting for anything.
-fn turn_away(stream: TcpStream) {
+/// Answers 429 and closes the connection, without waiting for anything.
+fn reject(stream: TcpStream) {
     use std::io::Write as _;
     let body = format!(r#"{{"error":{{"code":"too_many","message":"{OVER_SHARE}"}}}}"#);
     let answer = format!(
@@ -89,44 +89,50 @@ fn turn_away(stream: TcpStream) {
          retry-after: 5\r\nconnection: close\r\n\r\n{body}",
         body.len()
     );
-    // A fresh connection has room for so little; where it has not, the client sees that it is closed.
+    // The send buffer of a fresh connection holds this; if it does not, the client sees that it is closed.
     if let Ok(mut stream) = stream.into_std() {
         let _ = stream.write_all(answer.as_bytes());
     }
 }
 
-async fn accepted(listener: &TcpListener) -> (TcpStream, std::net::SocketAddr) {
+async fn accept(listener: &TcpListener) -> (TcpStream, std::net::SocketAddr) {
     loop {
         match listener.accept().await {
             Ok(accepted) => return accepted,
-            // It went away again before it was served.
-            Err(error) if is_the_clients(&error) => {}
+            // The client closed it before it was accepted.
+            Err(error) if is_client_abort(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "no connection can be accepted");
-                sleep(PAUSE).await;
+                tracing::error!(%error, "accept failed");
+                sleep(ACCEPT_RETRY_DELAY).await;
             }
         }
     }
 }
 
-fn is_the_clients(error: &io::Error) -> bool {
+fn is_client_abort(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset)
 }
 
-async fn connection(stream: TcpStream, peer: Peer, app: Router, place: Place, stop: CancellationToken) {
+async fn serve_connection(
+    stream: TcpStream,
+    peer: PeerAddress,
+    app: Router,
+    permit: ConnectionPermit,
+    stop: CancellationToken,
+) {
     // A log line must not wait for the acknowledgement of the one before.
     let _ = stream.set_nodelay(true);
-    let ticket = place.ticket.clone();
-    let service = service_fn(move |request| answered(request, peer, app.clone(), ticket.clone()));
+    let handle = permit.handle.clone();
+    let service = service_fn(move |request| handle_request(request, peer, app.clone(), handle.clone()));
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS)
-        .max_buf_size(HEADER_BYTES)
-        .serve_connection(TokioIo::new(Moving::new(stream)), service);
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(MAX_HEADER_BYTES)
+        .serve_connection(TokioIo::new(WriteTimeout::new(stream)), service);
     tokio::pin!(serving);
     let ended = tokio::select! {
-        () = place.is_taken() => return,
+        () = permit.evicted() => return,
         ended = serving.as_mut() => ended,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
@@ -134,28 +140,28 @@ async fn connection(stream: TcpStream, peer: Peer, app: Router, place: Place, st
         }
     };
     if let Err(error) = ended {
-        tracing::debug!(%error, "a connection broke");
+        tracing::debug!(%error, "connection error");
     }
 }
 
-/// Answers one request, and tells the table how far it is.
-async fn answered(
+/// Answers one request, and keeps the connection's phase in the table.
+async fn handle_request(
     mut request: http::Request<Incoming>,
-    peer: Peer,
+    peer: PeerAddress,
     app: Router,
-    ticket: Ticket,
-) -> Result<http::Response<Answer>, Infallible> {
+    handle: ConnectionHandle,
+) -> Result<http::Response<ResponseBody>, Infallible> {
     request.extensions_mut().insert(peer);
-    let client = Client::of(request.extensions(), request.headers(), ticket.trusted());
-    let mut response = match ticket.begins(client.address) {
+    let client = Client::of(request.extensions(), request.headers(), handle.trusted());
+    let mut response = match handle.request_started(client.address) {
         Ok(()) => {
-            let request = request.map(|body| Body::new(Asked::new(body, ticket.clone())));
+            let request = request.map(|body| Body::new(RequestBody::new(body, handle.clone())));
             app.oneshot(request).await.unwrap_or_else(|never| match never {})
         }
         Err(_) => ApiError::TooMany(OVER_SHARE.to_owned()).into_response(),
     };
-    let counted = response.extensions_mut().remove::<UntilSent>();
-    Ok(response.map(|body| Answer::new(body, ticket, counted)))
+    let counted = response.extensions_mut().remove::<SendGuard>();
+    Ok(response.map(|body| ResponseBody::new(body, handle, counted)))
 }
 
 #[cfg(test)]
@@ -269,6 +275,6 @@ mod tests {
         let mut rest = Vec::new();
         // The clock runs on by itself while everybody waits.
         client.read_to_end(&mut rest).await.unwrap();
-        assert!(began.elapsed() >= HEADERS);
+        assert!(began.elapsed() >= HEADER_TIMEOUT);
     }
 }

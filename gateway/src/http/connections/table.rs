@@ -1,17 +1,14 @@
-//! Who holds which connection, and whose makes room.
+//! The table of open connections, and which is evicted for a new one.
 //!
-//! An address has a share of all connections. A newcomer of one that holds its share takes the place of
-//! the connection of that address that has been idle longest; where all connections are taken, the
-//! address that holds most makes room. Idle is who has no request in hand, or has not sent it whole:
-//! whoever waits for an answer, or is being sent one, keeps the connection. What a trusted proxy opens
-//! counts for the client that it names, from the moment it does.
+//! An address has a share of all connections. A new connection of an address that holds its share replaces
+//! that address's connection that has been idle longest; when all connections are taken, the address that
+//! holds most loses one. A connection is idle when it has no request, or has not sent it whole: one that
+//! waits for a response, or is being sent one, is never evicted. Connections of a trusted proxy count for the
+//! client that the proxy names, once it has.
 
-use std::{
-    collections::HashMap,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -24,47 +21,47 @@ use crate::http::{
 #[derive(Debug)]
 pub(crate) struct Connections {
     most: usize,
-    /// Of one address.
+    /// The most of one address.
     share: usize,
     trusted: Vec<Network>,
     table: Mutex<Table>,
-    /// Something ended, or became idle.
-    stirred: Notify,
+    /// A connection ended, or became idle.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
 struct Table {
     last: u64,
-    open: HashMap<u64, Held>,
-    /// How many each address holds; who holds none has no entry.
+    open: HashMap<u64, Connection>,
+    /// Connections of each address; an address without any has no entry.
     counts: HashMap<IpAddr, usize>,
 }
 
 /// What a connection does at the moment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// No request, or a head that has not come to its end.
+    /// No request, or headers that are not complete.
     Waiting,
-    /// A request whose body has not come to its end.
+    /// A request whose body is not complete.
     Receiving,
-    /// A whole request that is being answered.
+    /// A complete request that is being answered.
     Answering,
 }
 
 #[derive(Debug)]
-struct Held {
-    /// Whom it counts for; `None` for a trusted proxy that has named nobody.
+struct Connection {
+    /// The network that it counts for; `None` for a trusted proxy that has named no client.
     network: Option<IpAddr>,
-    is_proxys: bool,
+    is_from_proxy: bool,
     phase: Phase,
     since: Instant,
     close: CancellationToken,
 }
 
-/// What becomes of a newcomer.
+/// Whether a new connection is admitted.
 #[derive(Debug)]
 pub(super) enum Admission {
-    Granted(Place),
+    Granted(ConnectionPermit),
     /// Its address holds its share, and is being answered on all of it.
     OverShare,
     /// Every connection is being answered.
@@ -75,16 +72,16 @@ pub(super) enum Admission {
 #[derive(Debug)]
 pub(super) struct OverShare;
 
-/// A connection's place, given back when this is dropped.
+/// Admits one connection; released on drop.
 #[derive(Debug)]
-pub(super) struct Place {
-    pub(super) ticket: Ticket,
+pub(super) struct ConnectionPermit {
+    pub(super) handle: ConnectionHandle,
     close: CancellationToken,
 }
 
-/// Names a connection to the table.
+/// Refers to a connection in the table.
 #[derive(Debug, Clone)]
-pub(super) struct Ticket {
+pub(super) struct ConnectionHandle {
     id: u64,
     connections: Arc<Connections>,
 }
@@ -97,38 +94,42 @@ impl Connections {
             share: settings.connections_per_address().min(most),
             trusted: settings.trusted_proxies.clone(),
             table: Mutex::default(),
-            stirred: Notify::new(),
+            changed: Notify::new(),
         })
     }
 
-    /// Lets a newcomer in, in another's place if need be.
+    /// Admits a connection, evicting another one if need be.
     pub(super) fn admit(self: &Arc<Self>, peer: IpAddr) -> Admission {
-        let is_proxys = is_trusted(peer, &self.trusted);
-        let of = (!is_proxys).then(|| network(peer));
+        let is_from_proxy = is_trusted(peer, &self.trusted);
+        let of = (!is_from_proxy).then(|| network(peer));
         let mut table = self.lock();
-        if of.is_some_and(|of| !table.has_room_for(of, self.share)) {
+        if of.is_some_and(|of| !table.can_admit(of, self.share)) {
             return Admission::OverShare;
         }
-        if table.open.len() >= self.most && !table.make_room(None) {
+        if table.open.len() >= self.most && !table.evict_idle(None) {
             return Admission::Full;
         }
         table.last += 1;
         let id = table.last;
         let close = CancellationToken::new();
         let since = Instant::now();
-        let held = Held { network: of, is_proxys, phase: Phase::Waiting, since, close: close.clone() };
-        table.open.insert(id, held);
+        let connection =
+            Connection { network: of, is_from_proxy, phase: Phase::Waiting, since, close: close.clone() };
+        table.open.insert(id, connection);
         table.count(of);
-        Admission::Granted(Place { ticket: Ticket { id, connections: Arc::clone(self) }, close })
+        Admission::Granted(ConnectionPermit {
+            handle: ConnectionHandle { id, connections: Arc::clone(self) },
+            close,
+        })
     }
 
-    /// Waits until there may be room: once for each time that something ended or became idle.
-    pub(super) async fn stirred(&self) {
-        self.stirred.notified().await;
+    /// Waits until there may be room: once for each connection that ended or became idle.
+    pub(super) async fn changed(&self) {
+        self.changed.notified().await;
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+        self.table.lock()
     }
 }
 
@@ -139,7 +140,7 @@ impl Table {
         }
     }
 
-    fn discount(&mut self, network: Option<IpAddr>) {
+    fn uncount(&mut self, network: Option<IpAddr>) {
         let Some(network) = network else { return };
         match self.counts.get_mut(&network) {
             Some(count) if *count > 1 => *count -= 1,
@@ -153,49 +154,51 @@ impl Table {
         network.and_then(|network| self.counts.get(&network).copied()).unwrap_or(0)
     }
 
-    /// Whether an address may hold one more, which an idle one of its own may have to go for.
-    fn has_room_for(&mut self, network: IpAddr, share: usize) -> bool {
-        self.holds(Some(network)) < share || self.make_room(Some(network))
+    /// Whether an address may hold one more connection, evicting an idle one of its own if need be.
+    fn can_admit(&mut self, network: IpAddr, share: usize) -> bool {
+        self.holds(Some(network)) < share || self.evict_idle(Some(network))
     }
 
     /// Closes the connection that has been idle longest: of this address, or of the one that holds most.
-    fn make_room(&mut self, of: Option<IpAddr>) -> bool {
-        let idle = self.open.iter().filter(|(_, held)| match held.phase {
-            Phase::Waiting | Phase::Receiving => of.is_none() || held.network == of,
+    fn evict_idle(&mut self, of: Option<IpAddr>) -> bool {
+        let idle = self.open.iter().filter(|(_, connection)| match connection.phase {
+            Phase::Waiting | Phase::Receiving => of.is_none() || connection.network == of,
             Phase::Answering => false,
         });
-        let fairest = idle.max_by_key(|(_, held)| (self.holds(held.network), std::cmp::Reverse(held.since)));
-        let Some(id) = fairest.map(|(id, _)| *id) else { return false };
-        if let Some(held) = self.take(id) {
-            tracing::debug!(network = ?held.network, phase = ?held.phase, "connection closed to make room");
-            held.close.cancel();
+        let candidate = idle.max_by_key(|(_, connection)| {
+            (self.holds(connection.network), std::cmp::Reverse(connection.since))
+        });
+        let Some(id) = candidate.map(|(id, _)| *id) else { return false };
+        if let Some(connection) = self.take(id) {
+            tracing::debug!(network = ?connection.network, phase = ?connection.phase, "idle connection evicted");
+            connection.close.cancel();
         }
         true
     }
 
-    fn take(&mut self, id: u64) -> Option<Held> {
-        let held = self.open.remove(&id)?;
-        self.discount(held.network);
-        Some(held)
+    fn take(&mut self, id: u64) -> Option<Connection> {
+        let connection = self.open.remove(&id)?;
+        self.uncount(connection.network);
+        Some(connection)
     }
 }
 
-impl Place {
-    /// Another connection was let in for this one.
-    pub(super) async fn is_taken(&self) {
+impl ConnectionPermit {
+    /// Returns when the connection was evicted for another one.
+    pub(super) async fn evicted(&self) {
         self.close.cancelled().await;
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.ticket.connections.lock().take(self.ticket.id);
-        self.ticket.connections.stirred.notify_one();
+        self.handle.connections.lock().take(self.handle.id);
+        self.handle.connections.changed.notify_one();
     }
 }
 
-impl Ticket {
-    /// Whose word about a client is believed.
+impl ConnectionHandle {
+    /// The proxies whose forwarding headers are trusted.
     pub(super) fn trusted(&self) -> &[Network] {
         &self.connections.trusted
     }
@@ -204,46 +207,46 @@ impl Ticket {
     ///
     /// # Errors
     /// A proxy names a client that holds its share already.
-    pub(super) fn begins(&self, client: IpAddr) -> Result<(), OverShare> {
+    pub(super) fn request_started(&self, client: IpAddr) -> Result<(), OverShare> {
         let connections = &self.connections;
         let mut table = connections.lock();
-        let is_proxys = table.open.get(&self.id).is_some_and(|held| held.is_proxys);
-        let named = (is_proxys && !is_trusted(client, &connections.trusted)).then(|| network(client));
+        let is_from_proxy = table.open.get(&self.id).is_some_and(|connection| connection.is_from_proxy);
+        let named = (is_from_proxy && !is_trusted(client, &connections.trusted)).then(|| network(client));
         if let Some(of) = named
-            && !table.has_room_for(of, connections.share)
+            && !table.can_admit(of, connections.share)
         {
             return Err(OverShare);
         }
-        if let Some(held) = table.open.get_mut(&self.id) {
-            (held.phase, held.since) = (Phase::Receiving, Instant::now());
+        if let Some(connection) = table.open.get_mut(&self.id) {
+            (connection.phase, connection.since) = (Phase::Receiving, Instant::now());
             if named.is_some() {
-                held.network = named;
+                connection.network = named;
                 table.count(named);
             }
         }
         Ok(())
     }
 
-    /// The request's body came to its end, or nobody reads on.
-    pub(super) fn is_whole(&self) {
-        if let Some(held) = self.connections.lock().open.get_mut(&self.id)
-            && held.phase == Phase::Receiving
+    /// The request's body is complete, or no longer read.
+    pub(super) fn request_received(&self) {
+        if let Some(connection) = self.connections.lock().open.get_mut(&self.id)
+            && connection.phase == Phase::Receiving
         {
-            held.phase = Phase::Answering;
+            connection.phase = Phase::Answering;
         }
     }
 
-    /// The request was answered to its end.
-    pub(super) fn is_answered(&self) {
+    /// The response was sent, or abandoned.
+    pub(super) fn response_sent(&self) {
         let mut table = self.connections.lock();
-        let Some(held) = table.open.get_mut(&self.id) else { return };
-        (held.phase, held.since) = (Phase::Waiting, Instant::now());
-        if held.is_proxys {
-            let named = held.network.take();
-            table.discount(named);
+        let Some(connection) = table.open.get_mut(&self.id) else { return };
+        (connection.phase, connection.since) = (Phase::Waiting, Instant::now());
+        if connection.is_from_proxy {
+            let named = connection.network.take();
+            table.uncount(named);
         }
         drop(table);
-        self.connections.stirred.notify_one();
+        self.connections.changed.notify_one();
     }
 }
 
@@ -264,39 +267,39 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn granted(connections: &Arc<Connections>, peer: &str) -> Place {
+    fn granted(connections: &Arc<Connections>, peer: &str) -> ConnectionPermit {
         match connections.admit(ip(peer)) {
-            Admission::Granted(place) => place,
+            Admission::Granted(permit) => permit,
             refused => panic!("{refused:?}"),
         }
     }
 
-    fn is_open(place: &Place) -> bool {
-        !place.close.is_cancelled()
+    fn is_open(permit: &ConnectionPermit) -> bool {
+        !permit.close.is_cancelled()
     }
 
     /// A request that is being answered.
-    fn answering(connections: &Arc<Connections>, peer: &str) -> Place {
-        let place = granted(connections, peer);
-        place.ticket.begins(ip(peer)).unwrap();
-        place.ticket.is_whole();
-        place
+    fn answering(connections: &Arc<Connections>, peer: &str) -> ConnectionPermit {
+        let permit = granted(connections, peer);
+        permit.handle.request_started(ip(peer)).unwrap();
+        permit.handle.request_received();
+        permit
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_oldest_idle_one_of_the_address_that_holds_most_makes_room() {
         let connections = connections(4, 3, &[]);
         let lonely = granted(&connections, "192.0.2.9");
-        let mut held = Vec::new();
+        let mut open = Vec::new();
         for _ in 0..3 {
             tokio::time::advance(std::time::Duration::from_secs(1)).await;
-            held.push(granted(&connections, "192.0.2.1"));
+            open.push(granted(&connections, "192.0.2.1"));
         }
         // The first of them is being answered, so the second one is the oldest that is idle.
-        held[0].ticket.begins(ip("192.0.2.1")).unwrap();
-        held[0].ticket.is_whole();
+        open[0].handle.request_started(ip("192.0.2.1")).unwrap();
+        open[0].handle.request_received();
         let newcomer = granted(&connections, "192.0.2.2");
-        assert_eq!(held.iter().map(is_open).collect::<Vec<_>>(), [true, false, true]);
+        assert_eq!(open.iter().map(is_open).collect::<Vec<_>>(), [true, false, true]);
         assert!(is_open(&lonely) && is_open(&newcomer));
     }
 
@@ -308,13 +311,13 @@ mod tests {
         let busy = answering(&connections, "192.0.2.1");
         let third = granted(&connections, "192.0.2.1");
         assert!(!is_open(&first) && is_open(&busy) && is_open(&third) && is_open(&others));
-        third.ticket.begins(ip("192.0.2.1")).unwrap();
+        third.handle.request_started(ip("192.0.2.1")).unwrap();
         let fourth = granted(&connections, "192.0.2.1");
         assert!(!is_open(&third), "a body that has not come to its end is idle");
-        fourth.ticket.begins(ip("192.0.2.1")).unwrap();
-        fourth.ticket.is_whole();
+        fourth.handle.request_started(ip("192.0.2.1")).unwrap();
+        fourth.handle.request_received();
         assert!(matches!(connections.admit(ip("192.0.2.1")), Admission::OverShare));
-        fourth.ticket.is_answered();
+        fourth.handle.response_sent();
         assert!(matches!(connections.admit(ip("192.0.2.1")), Admission::Granted(_)));
     }
 
@@ -342,14 +345,14 @@ mod tests {
     #[tokio::test]
     async fn a_trusted_proxy_is_exempt_and_the_client_that_it_names_is_not() {
         let connections = connections(100, 1, &["10.0.0.1"]);
-        let through: Vec<Place> = (0..3).map(|_| granted(&connections, "10.0.0.1")).collect();
-        through[0].ticket.begins(ip("192.0.2.1")).unwrap();
-        through[0].ticket.is_whole();
-        assert!(through[1].ticket.begins(ip("192.0.2.1")).is_err(), "one connection is its share");
-        assert!(through[1].ticket.begins(ip("192.0.2.2")).is_ok());
-        assert!(through[2].ticket.begins(ip("10.0.0.1")).is_ok(), "what the proxy asks by itself");
-        through[0].ticket.is_answered();
-        assert!(through[0].ticket.begins(ip("192.0.2.1")).is_ok(), "it was answered");
+        let through: Vec<ConnectionPermit> = (0..3).map(|_| granted(&connections, "10.0.0.1")).collect();
+        through[0].handle.request_started(ip("192.0.2.1")).unwrap();
+        through[0].handle.request_received();
+        assert!(through[1].handle.request_started(ip("192.0.2.1")).is_err(), "one connection is its share");
+        assert!(through[1].handle.request_started(ip("192.0.2.2")).is_ok());
+        assert!(through[2].handle.request_started(ip("10.0.0.1")).is_ok(), "what the proxy asks by itself");
+        through[0].handle.response_sent();
+        assert!(through[0].handle.request_started(ip("192.0.2.1")).is_ok(), "it was answered");
         assert!(matches!(connections.admit(ip("192.0.2.2")), Admission::Granted(_)), "its body was open");
         assert!(!is_open(&through[1]));
     }
@@ -357,10 +360,10 @@ mod tests {
     #[tokio::test]
     async fn what_ends_late_of_a_request_that_was_answered_changes_nothing() {
         let connections = connections(1, 1, &[]);
-        let place = granted(&connections, "192.0.2.1");
-        place.ticket.begins(ip("192.0.2.1")).unwrap();
-        place.ticket.is_answered();
-        place.ticket.is_whole();
+        let permit = granted(&connections, "192.0.2.1");
+        permit.handle.request_started(ip("192.0.2.1")).unwrap();
+        permit.handle.response_sent();
+        permit.handle.request_received();
         assert!(matches!(connections.admit(ip("192.0.2.2")), Admission::Granted(_)), "it is idle");
     }
 }

@@ -1,11 +1,11 @@
-//! How long a body may still be silent: each byte that comes buys time, of which so much can be saved.
+//! How long a body may stay silent: each received byte earns time, up to a maximum.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A body that comes more slowly than this, in bytes a second, is held back on purpose: a telephone in a
-/// tunnel is faster.
+/// A body that comes more slowly than this, in bytes a second, is held back on purpose: the worst mobile
+/// connection is faster.
 const SLOWEST: u64 = 16 << 10;
 
 /// The time that a body has left.
@@ -16,12 +16,12 @@ pub(crate) struct Credit {
 }
 
 impl Credit {
-    /// Begins with all that can be saved.
+    /// Begins with the maximum.
     pub(crate) fn new(most: Duration) -> Self {
         Self { until: Instant::now() + most, most }
     }
 
-    /// So many bytes came.
+    /// So many bytes were received.
     pub(crate) fn earn(&mut self, bytes: usize) {
         let now = Instant::now();
         let micros = (bytes as u64).saturating_mul(1_000_000) / SLOWEST;

@@ -1,20 +1,20 @@
-//! How much one user, or one address, may ask for.
+//! Rate limits of users and addresses.
 //!
-//! Requests with a good token count for its user, all others for the address they come from. Whoever
-//! failed to prove himself ten times in a minute is slowed down before anything is looked up. Health,
-//! metrics and webhooks are not counted: signed deliveries have a rate of their own for each registration,
-//! what is not signed leaves less and less behind. Every table here is bounded, whatever strangers send.
+//! Requests with a valid token count for its user, all others for their address. An address with ten failed
+//! authentications in a minute is slowed down before anything is looked up. Health, metrics and webhooks are
+//! not counted: signed deliveries have a rate limit for each registration, unsigned ones one for each
+//! address. Every table here is bounded, whatever clients send.
 //!
 //! Each gateway counts for itself: with three gateways behind one name a user has three times as much.
 
-mod bodies;
-mod counted;
+mod body_memory;
+mod concurrency;
 mod credit;
-mod known;
+mod keyed_limiter;
 pub(crate) mod middleware;
-mod rates;
+mod recent_tokens;
 mod settings;
-mod streams;
+mod window_counter;
 
 use std::{
     hash::{BuildHasher as _, Hash, RandomState},
@@ -24,89 +24,89 @@ use std::{
     time::{Duration, Instant},
 };
 
-use bodies::Bodies;
-pub(crate) use bodies::{METER, Meter};
-use counted::Counted;
+use body_memory::BodyMemory;
+pub(crate) use body_memory::{BODY_METER, BodyMeter};
+use concurrency::ConcurrencyLimit;
+pub(crate) use concurrency::{ConcurrencyPermit, LimitKey};
 pub(crate) use credit::Credit;
 use jobs::{RepoId, UserId};
-use known::Known;
-use rates::Rates;
+use keyed_limiter::KeyedLimiter;
+use recent_tokens::RecentTokens;
 pub(crate) use settings::Settings;
-use streams::Streams;
-pub(crate) use streams::{OpenStream, Whose};
 use tokio_util::sync::CancellationToken;
+use window_counter::WindowCounter;
 
 use crate::{error::ApiError, http::client_ip};
 
-/// What an address is counted under: a keyed digest of it, so that there are 65,536 counts at most.
-/// Two addresses share one by chance alone, which nobody can foresee.
+/// The hash that an address is counted under: keyed, so that collisions cannot be predicted, and short, so
+/// that there are 65,536 counts at most.
 pub(crate) type Slot = u16;
 
-/// Failures to prove oneself, from one address in a minute: a person who mistypes has fewer.
+/// Failed authentications from one address in a minute: a user who mistypes has fewer.
 const MAX_FAILURES: u32 = 10;
-/// Deliveries from one address in a minute that were not believed; more are not even noted.
+/// Deliveries with an invalid signature from one address in a minute; further ones are not even recorded.
 const MAX_UNSIGNED: u32 = 60;
-/// Devices that begin to sign in from one address in a minute: an office has fewer, and a stranger
-/// leaves most of what a gateway takes in all to others.
+/// Device authorizations from one address in a minute: an office has fewer, and one address leaves most of a
+/// gateway's capacity to others.
 const MAX_DEVICES: u32 = 20;
-/// Questions to a forge about one registration in a minute, whatever its owner signs: without a credential
+/// Requests to a forge about one registration in a minute, whatever its owner signs: without a credential
 /// GitHub answers 60 in an hour, and a repository that is renamed needs one.
 const MAX_ASKED: NonZeroU32 = NonZeroU32::new(3).expect("three is not zero");
-/// Sign-ins with one account at once: whoever tries something out has fewer.
+/// Burst of sign-ins with one account: manual testing has fewer.
 const MAX_SIGN_INS: NonZeroU32 = NonZeroU32::new(20).expect("twenty is not zero");
-/// And then one in this time. Each leaves a session behind for 30 days: 4,320 of them are 2 MB of the 64 MiB
-/// that there are.
+/// And then one in this time. Each leaves a session behind for 30 days: 4,320 of them are 2 MB of the
+/// bucket's 64 MiB.
 const SIGN_IN_PERIOD: Duration = Duration::from_secs(600);
-/// Jobs that one address reads at once with the keys of their links: the log of each, of 2 MiB at most, lies
-/// in memory until it was sent.
+/// Concurrent reads by link from one address: the log of each, of 2 MiB at most, is in memory until it was
+/// sent.
 const MAX_LINK_READS: usize = 16;
-/// Sign-ins from one address in a minute that were refused, each of which may have cost the provider a
-/// question: an office on a bad day has fewer.
+/// Refused sign-ins from one address in a minute, each of which may have cost a request to the provider: an
+/// office on a bad day has fewer.
 const MAX_REFUSED_SIGN_INS: u32 = 30;
-/// Between two rounds of forgetting who has not been here lately.
-const ROUND: Duration = Duration::from_secs(60);
+/// Between two evictions of idle entries.
+const EVICT_INTERVAL: Duration = Duration::from_secs(60);
 
-/// Everything that is counted.
+/// All rate limits of a gateway.
 pub(crate) struct Limits {
-    users: Rates<UserId>,
-    addresses: Rates<Slot>,
-    failures: Counted,
-    unsigned: Counted,
-    devices: Counted,
-    asked: Rates<RepoId>,
-    deliveries: Rates<RepoId>,
-    known: Known,
-    streams: Streams,
-    waiting: Streams,
-    bodies: Arc<Bodies>,
-    link_reads: Streams,
-    sign_ins: Rates<Slot>,
-    refused_sign_ins: Counted,
+    users: KeyedLimiter<UserId>,
+    addresses: KeyedLimiter<Slot>,
+    failures: WindowCounter,
+    unsigned: WindowCounter,
+    devices: WindowCounter,
+    asked: KeyedLimiter<RepoId>,
+    deliveries: KeyedLimiter<RepoId>,
+    known: RecentTokens,
+    streams: ConcurrencyLimit,
+    waiting: ConcurrencyLimit,
+    bodies: Arc<BodyMemory>,
+    link_reads: ConcurrencyLimit,
+    sign_ins: KeyedLimiter<Slot>,
+    refused_sign_ins: WindowCounter,
     slots: RandomState,
 }
 
 impl Limits {
     pub(crate) fn new(settings: &Settings) -> Self {
         Self {
-            users: Rates::per_minute(settings.max_requests_per_minute),
-            addresses: Rates::per_minute(settings.max_anonymous_requests_per_minute),
-            failures: Counted::per_minute(MAX_FAILURES),
-            unsigned: Counted::per_minute(MAX_UNSIGNED),
-            devices: Counted::per_minute(MAX_DEVICES),
-            asked: Rates::per_minute(MAX_ASKED),
-            deliveries: Rates::per_minute(settings.max_deliveries_per_minute),
-            known: Known::default(),
-            streams: Streams::at_most(settings.max_streams_per_user),
-            waiting: Streams::at_most(settings.waiting_calls_per_user()),
-            bodies: Bodies::new(bodies::ROOM),
-            link_reads: Streams::at_most(MAX_LINK_READS),
-            sign_ins: Rates::with_burst(MAX_SIGN_INS, SIGN_IN_PERIOD),
-            refused_sign_ins: Counted::per_minute(MAX_REFUSED_SIGN_INS),
+            users: KeyedLimiter::per_minute(settings.max_requests_per_minute),
+            addresses: KeyedLimiter::per_minute(settings.max_anonymous_requests_per_minute),
+            failures: WindowCounter::per_minute(MAX_FAILURES),
+            unsigned: WindowCounter::per_minute(MAX_UNSIGNED),
+            devices: WindowCounter::per_minute(MAX_DEVICES),
+            asked: KeyedLimiter::per_minute(MAX_ASKED),
+            deliveries: KeyedLimiter::per_minute(settings.max_deliveries_per_minute),
+            known: RecentTokens::default(),
+            streams: ConcurrencyLimit::at_most(settings.max_streams_per_user),
+            waiting: ConcurrencyLimit::at_most(settings.waiting_calls_per_user()),
+            bodies: BodyMemory::new(body_memory::BODY_LIMITS),
+            link_reads: ConcurrencyLimit::at_most(MAX_LINK_READS),
+            sign_ins: KeyedLimiter::with_burst(MAX_SIGN_INS, SIGN_IN_PERIOD),
+            refused_sign_ins: WindowCounter::per_minute(MAX_REFUSED_SIGN_INS),
             slots: RandomState::new(),
         }
     }
 
-    /// Where an address is counted. Of version 6 a network of 64 bits is one customer.
+    /// The hash that an address is counted under. Of IPv6 a network of 64 bits counts as one address.
     pub(crate) fn slot(&self, address: Option<IpAddr>) -> Slot {
         self.slot_of(address.map(client_ip::network))
     }
@@ -116,128 +116,128 @@ impl Limits {
         Slot::from_le_bytes([digest[0], digest[1]])
     }
 
-    /// A request comes in, with this token if it has one.
-    pub(crate) fn at_door(&self, slot: Slot, token: Option<&str>) -> Result<(), ApiError> {
+    /// Checks a request, with its token if it has one.
+    pub(crate) fn check_request(&self, slot: Slot, token: Option<&str>) -> Result<(), ApiError> {
         let now = Instant::now();
         if token.is_some_and(|token| self.known.has(token, now)) {
             return Ok(());
         }
-        self.may_try(slot, token.is_some())?;
+        self.check_failures(slot, token.is_some())?;
         self.addresses.take(&slot).map_err(too_fast)
     }
 
-    /// Whether an address may try to prove itself, when it tries to.
-    fn may_try(&self, slot: Slot, tries: bool) -> Result<(), ApiError> {
-        match self.failures.must_wait(slot, Instant::now()) {
+    /// Checks whether an address may try to authenticate, when it tries to.
+    fn check_failures(&self, slot: Slot, tries: bool) -> Result<(), ApiError> {
+        match self.failures.retry_after(slot, Instant::now()) {
             Some(wait) if tries => Err(too_fast(wait)),
             Some(_) | None => Ok(()),
         }
     }
 
-    /// Somebody tries a token that does not come in a header.
-    pub(crate) fn tries(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
-        self.may_try(self.slot(address), true)
+    /// Checks an authentication whose token is not in a header.
+    pub(crate) fn check_attempt(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+        self.check_failures(self.slot(address), true)
     }
 
-    /// He failed, with this token if it came in a header.
-    pub(crate) fn failed(&self, slot: Slot, token: Option<&str>) {
+    /// Records a failed authentication, with its token if it was in a header.
+    pub(crate) fn record_failure(&self, slot: Slot, token: Option<&str>) {
         if let Some(token) = token {
             self.known.forget(token);
         }
         self.failures.note(slot, Instant::now());
     }
 
-    /// A user showed a good token.
-    pub(crate) fn user(&self, user: UserId, token: &str) -> Result<(), ApiError> {
+    /// Checks a request of an authenticated user.
+    pub(crate) fn check_user(&self, user: UserId, token: &str) -> Result<(), ApiError> {
         self.known.note(token, Instant::now());
         self.users.take(&user).map_err(too_fast)
     }
 
-    /// A delivery was not believed.
-    pub(crate) fn unsigned(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+    /// Checks a delivery with an invalid signature.
+    pub(crate) fn check_unsigned_delivery(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
         self.unsigned.take(self.slot(address), Instant::now()).map_err(too_fast)
     }
 
-    /// A device begins to sign in; where it is counted.
-    pub(crate) fn device(&self, address: Option<IpAddr>) -> Result<Slot, ApiError> {
+    /// Checks a new device authorization; returns the hash that it is counted under.
+    pub(crate) fn check_device(&self, address: Option<IpAddr>) -> Result<Slot, ApiError> {
         let slot = self.slot(address);
         self.devices.take(slot, Instant::now()).map_err(too_fast)?;
         Ok(slot)
     }
 
-    /// A signed delivery of a registration came.
-    pub(crate) fn delivery(&self, repo: RepoId) -> Result<(), ApiError> {
+    /// Checks a signed delivery of a registration.
+    pub(crate) fn check_delivery(&self, repo: RepoId) -> Result<(), ApiError> {
         self.deliveries.take(&repo).map_err(too_fast)
     }
 
     /// Whether a forge may be asked about a registration once more.
-    pub(crate) fn may_ask_forge(&self, repo: RepoId) -> bool {
+    pub(crate) fn allows_forge_query(&self, repo: RepoId) -> bool {
         self.asked.take(&repo).is_ok()
     }
 
-    /// Counts the body of a request from this address, to the hook of this registration.
-    pub(crate) fn body(&self, address: Option<IpAddr>, repo: Option<RepoId>) -> Meter {
+    /// Meters the body of a request from this address, to the hook of this registration.
+    pub(crate) fn meter_body(&self, address: Option<IpAddr>, repo: Option<RepoId>) -> BodyMeter {
         self.bodies.open(address, repo)
     }
 
-    /// Somebody comes back from a provider.
-    pub(crate) fn comes_back(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
-        let wait = self.refused_sign_ins.must_wait(self.slot(address), Instant::now());
+    /// Checks a callback from a provider.
+    pub(crate) fn check_callback(&self, address: Option<IpAddr>) -> Result<(), ApiError> {
+        let wait = self.refused_sign_ins.retry_after(self.slot(address), Instant::now());
         wait.map_or(Ok(()), |wait| Err(too_fast(wait)))
     }
 
-    /// A sign-in that came back from a provider was refused.
-    pub(crate) fn came_in_vain(&self, address: Option<IpAddr>) {
+    /// Records a refused sign-in after a callback from a provider.
+    pub(crate) fn record_refused_callback(&self, address: Option<IpAddr>) {
         self.refused_sign_ins.note(self.slot(address), Instant::now());
     }
 
-    /// Somebody signs in with this account, or says yes to a device.
-    pub(crate) fn signs_in(&self, provider: &str, subject: &str) -> Result<(), ApiError> {
+    /// Checks a sign-in with this account, or an approval of a device.
+    pub(crate) fn check_sign_in(&self, provider: &str, subject: &str) -> Result<(), ApiError> {
         self.sign_ins.take(&self.slot_of((provider, subject))).map_err(too_fast)
     }
 
-    /// What an address reads of a job with the key of its link, until it was sent.
-    pub(crate) fn reads_by_link(&self, address: Option<IpAddr>) -> Result<OpenStream, ApiError> {
+    /// Acquires a permit for a read by link, held until the response was sent.
+    pub(crate) fn acquire_link_read(&self, address: Option<IpAddr>) -> Result<ConcurrencyPermit, ApiError> {
         let sentence = "too much is being sent to this address; try again";
-        let open = self.link_reads.open(Whose::Address(self.slot(address)));
+        let open = self.link_reads.acquire(LimitKey::Address(self.slot(address)));
         open.ok_or_else(|| ApiError::TooMany(sentence.to_owned()))
     }
 
-    /// A call waits for its job; `None` when its user waits for too many already.
-    pub(crate) fn waits(&self, user: UserId) -> Option<OpenStream> {
-        self.waiting.open(Whose::User(user))
+    /// Acquires a permit for a call that waits for its job; `None` when its user has too many already.
+    pub(crate) fn acquire_wait(&self, user: UserId) -> Option<ConcurrencyPermit> {
+        self.waiting.acquire(LimitKey::User(user))
     }
 
-    /// Opens a live stream.
-    pub(crate) fn stream(&self, whose: Whose) -> Result<OpenStream, ApiError> {
+    /// Acquires a permit for a live stream.
+    pub(crate) fn acquire_stream(&self, key: LimitKey) -> Result<ConcurrencyPermit, ApiError> {
         let sentence = "too many live streams are open; close one";
-        self.streams.open(whose).ok_or_else(|| ApiError::TooMany(sentence.to_owned()))
+        self.streams.acquire(key).ok_or_else(|| ApiError::TooMany(sentence.to_owned()))
     }
 
-    fn forget_idle(&self) {
+    fn evict_idle(&self) {
         let now = Instant::now();
-        self.users.forget_idle();
-        self.addresses.forget_idle();
-        self.asked.forget_idle();
-        self.deliveries.forget_idle();
-        self.failures.forget_idle(now);
-        self.unsigned.forget_idle(now);
-        self.devices.forget_idle(now);
-        self.sign_ins.forget_idle();
-        self.refused_sign_ins.forget_idle(now);
-        self.known.forget_idle(now);
+        self.users.evict_idle();
+        self.addresses.evict_idle();
+        self.asked.evict_idle();
+        self.deliveries.evict_idle();
+        self.failures.evict_idle(now);
+        self.unsigned.evict_idle(now);
+        self.devices.evict_idle(now);
+        self.sign_ins.evict_idle();
+        self.refused_sign_ins.evict_idle(now);
+        self.known.evict_idle(now);
     }
 }
 
 fn too_fast(wait: Duration) -> ApiError {
-    // Rounded up: who waits as told is let in.
+    // Rounded up: a client that waits as told is served.
     ApiError::TooFast(wait.as_secs() + 1)
 }
 
-/// Forgets who has not been here lately, until `stop`.
-pub(crate) async fn forget(limits: Arc<Limits>, stop: CancellationToken) {
-    while stop.run_until_cancelled(tokio::time::sleep(ROUND)).await.is_some() {
-        limits.forget_idle();
+/// Evicts idle entries regularly until `stop`.
+pub(crate) async fn evict_idle_entries(limits: Arc<Limits>, stop: CancellationToken) {
+    while stop.run_until_cancelled(tokio::time::sleep(EVICT_INTERVAL)).await.is_some() {
+        limits.evict_idle();
     }
 }
 
@@ -266,23 +266,23 @@ mod tests {
     fn who_fails_too_often_is_slowed_down_but_a_neighbour_with_a_good_token_is_not() {
         let limits = limits();
         let user = UserId::new();
-        assert!(limits.user(user, "good").is_ok());
-        (0..MAX_FAILURES).for_each(|_| limits.failed(7, Some("bad")));
-        assert!(matches!(limits.at_door(7, Some("bad")), Err(ApiError::TooFast(1..=60))));
-        assert!(limits.at_door(7, Some("good")).is_ok());
-        assert!(limits.at_door(7, None).is_ok(), "who does not try is not slowed down");
-        assert!(limits.at_door(8, Some("bad")).is_ok());
+        assert!(limits.check_user(user, "good").is_ok());
+        (0..MAX_FAILURES).for_each(|_| limits.record_failure(7, Some("bad")));
+        assert!(matches!(limits.check_request(7, Some("bad")), Err(ApiError::TooFast(1..=60))));
+        assert!(limits.check_request(7, Some("good")).is_ok());
+        assert!(limits.check_request(7, None).is_ok(), "who does not try is not slowed down");
+        assert!(limits.check_request(8, Some("bad")).is_ok());
     }
 
     #[test]
     fn a_user_is_counted_through_all_his_tokens_and_an_address_only_without_them() {
         let limits = limits();
         let user = UserId::new();
-        assert!(limits.user(user, "one").is_ok() && limits.user(user, "other").is_ok());
-        assert!(matches!(limits.user(user, "one"), Err(ApiError::TooFast(_))));
-        assert!(limits.user(UserId::new(), "third").is_ok());
-        assert!((0..100).all(|_| limits.at_door(1, Some("one")).is_ok()));
-        assert!((0..20).all(|_| limits.at_door(1, None).is_ok()));
-        assert!(matches!(limits.at_door(1, None), Err(ApiError::TooFast(_))));
+        assert!(limits.check_user(user, "one").is_ok() && limits.check_user(user, "other").is_ok());
+        assert!(matches!(limits.check_user(user, "one"), Err(ApiError::TooFast(_))));
+        assert!(limits.check_user(UserId::new(), "third").is_ok());
+        assert!((0..100).all(|_| limits.check_request(1, Some("one")).is_ok()));
+        assert!((0..20).all(|_| limits.check_request(1, None).is_ok()));
+        assert!(matches!(limits.check_request(1, None), Err(ApiError::TooFast(_))));
     }
 }

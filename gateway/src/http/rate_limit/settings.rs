@@ -1,4 +1,4 @@
-//! The limits that an operator may move.
+//! The rate limits that an operator can set.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 
@@ -10,12 +10,12 @@ use jobs::settings::{
 
 use crate::http::client_ip::Network;
 
-/// How much one user or address may ask for.
+/// Rate limits of users and addresses.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Requests of one user in a minute.
     pub max_requests_per_minute: NonZeroU32,
-    /// Requests without a good token of one address in a minute.
+    /// Requests without a valid token from one address in a minute.
     pub max_anonymous_requests_per_minute: NonZeroU32,
     /// Live streams of one user, or of one address without a token, at once.
     pub max_streams_per_user: usize,
@@ -25,7 +25,7 @@ pub struct Settings {
     pub max_connections: usize,
     /// Of them, those of one address; absent means a quarter.
     pub max_connections_per_address: Option<NonZeroUsize>,
-    /// Whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed.
+    /// The proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are trusted.
     pub trusted_proxies: Vec<Network>,
 }
 
@@ -35,9 +35,9 @@ impl Default for Settings {
     }
 }
 
-/// Of all connections, one address may hold this part unless it is set: three hostile ones leave room.
+/// The part of all connections that one address may hold unless it is set: three hostile ones leave room.
 const PART_OF_ADDRESS: usize = 4;
-/// Of all connections, the part on which calls of one user may wait: more is no use, and they are kept open.
+/// The part of all connections on which calls of one user may wait, since they are kept open.
 const PART_OF_WAITING: usize = 8;
 
 impl Settings {
@@ -52,7 +52,7 @@ impl Settings {
         (self.max_connections / PART_OF_WAITING).max(1)
     }
 
-    /// Reads all of them.
+    /// Reads the settings.
     pub(crate) fn read(env: &mut Reader<'_>) -> Self {
         Self {
             max_requests_per_minute: env.value(GITFAAS_MAX_REQUESTS_PER_MINUTE),

@@ -1,11 +1,11 @@
-//! Signing in on another device (RFC 8628): a program shows a code, a person who is signed in says yes.
+//! Device authorization (RFC 8628): a program shows a code, a signed-in user approves it.
 //!
-//! `logins/device.<sha256(device code)>` is the request, `logins/code.<user code>` leads to it; the
-//! device code itself is stored nowhere. How many wait is bounded (`open.rs`). A yes is used up by compare-and-set before a session begins,
-//! so one yes makes one session over all gateways.
+//! `logins/device.<sha256(device code)>` is the request, `logins/code.<user code>` leads to it; the device
+//! code itself is not stored. The number of pending codes is bounded (`pending_codes.rs`). An approval is
+//! used up by compare-and-set before a session begins, so one approval makes one session over all gateways.
 
-pub(crate) mod open;
-pub(crate) mod pace;
+pub(crate) mod pending_codes;
+pub(crate) mod poll_throttle;
 
 use std::time::Instant;
 
@@ -19,46 +19,47 @@ use jobs::{
     sessions::LetIn,
     streams,
 };
-use open::{Given, Open};
-use pace::Polls;
+use pending_codes::{IssuedCode, PendingCodes};
+use poll_throttle::PollThrottle;
 use rand::Rng as _;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::http::rate_limit::Slot;
 
-/// How long a code is good for: RFC 8628 has 1800 s in its example; ours is typed at once.
-pub(crate) const LIFE: SignedDuration = SignedDuration::from_mins(15);
+/// How long a code is valid: RFC 8628 has 1800 s in its example; these codes are typed at once.
+pub(crate) const LIFETIME: SignedDuration = SignedDuration::from_mins(15);
 /// Letters of a user code (RFC 8628, section 6.1): no vowels, so no words; none that look alike.
-const LETTERS: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
-/// 20^8: with 15 minutes, and only for who is signed in, nobody guesses one.
+const ALPHABET: &[u8; 20] = b"BCDFGHJKLMNPQRSTVWXZ";
+/// 20^8: in 15 minutes, and only for signed-in users, it cannot be guessed.
 const CODE_LENGTH: usize = 8;
 
-/// What became of a request.
+/// The state of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Answer {
+pub(crate) enum GrantState {
     Waiting,
     Allowed,
     Denied,
-    /// Its tokens were fetched.
+    /// Its tokens were issued.
     Used,
 }
 
 /// `logins/device.<sha256(device code)>`
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Request {
-    pub(crate) answer: Answer,
-    /// Who said yes.
+    pub(crate) answer: GrantState,
+    /// The user who approved it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) user: Option<UserId>,
-    /// Of the sign-in that said yes.
+    /// The scopes of the session that approved it.
     #[serde(default)]
     pub(crate) scopes: Vec<Scope>,
-    /// What let that one in.
+    /// What admitted that session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) let_in: Option<LetIn>,
-    /// Where an API token said yes: what the sign-in ends with, and when at the latest.
+    /// Where an API token approved it: the tokens that the new session ends with, and when it ends at the
+    /// latest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) made_by: Vec<TokenId>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -78,18 +79,18 @@ pub(crate) struct Code {
     pub(crate) other: Map<String, Value>,
 }
 
-/// All requests of devices.
+/// All device authorization requests.
 #[derive(Debug)]
 pub(crate) struct Devices {
     pub(crate) js: jetstream::Context,
     pub(crate) requests: Bucket<Request>,
     pub(crate) codes: Bucket<Code>,
-    pub(crate) polls: Polls,
-    pub(crate) open: Open,
+    pub(crate) polls: PollThrottle,
+    pub(crate) open: PendingCodes,
 }
 
-/// A request as its device is told of it.
-pub(crate) struct Begun {
+/// The two codes of a request.
+pub(crate) struct DeviceAuthorization {
     pub(crate) device_code: String,
     pub(crate) user_code: String,
 }
@@ -98,20 +99,20 @@ pub(crate) fn request_key(device_code: &str) -> String {
     format!("device.{}", token_hash(device_code))
 }
 
-/// A code for people: eight letters with a dash in the middle.
+/// A user code: eight letters with a dash in the middle.
 fn user_code() -> String {
     let mut rng = rand::rng();
     let mut code: String =
-        (0..CODE_LENGTH).map(|_| char::from(LETTERS[rng.random_range(0..LETTERS.len())])).collect();
+        (0..CODE_LENGTH).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())])).collect();
     code.insert(CODE_LENGTH / 2, '-');
     code
 }
 
-/// What somebody typed, as we write codes: case, dashes and spaces do not matter.
-pub(crate) fn normal(typed: &str) -> Option<String> {
+/// A typed user code in its stored form: case, dashes and spaces do not matter.
+pub(crate) fn normalize_user_code(typed: &str) -> Option<String> {
     let letters: String =
         typed.chars().filter(char::is_ascii_alphabetic).map(|c| c.to_ascii_uppercase()).collect();
-    let sound = letters.len() == CODE_LENGTH && letters.bytes().all(|letter| LETTERS.contains(&letter));
+    let sound = letters.len() == CODE_LENGTH && letters.bytes().all(|letter| ALPHABET.contains(&letter));
     sound.then(|| format!("{}-{}", &letters[..CODE_LENGTH / 2], &letters[CODE_LENGTH / 2..]))
 }
 
@@ -121,23 +122,23 @@ impl Devices {
             js: js.clone(),
             requests: Bucket::open(js, streams::LOGINS).await?,
             codes: Bucket::open(js, streams::LOGINS).await?,
-            polls: Polls::default(),
-            open: Open::default(),
+            polls: PollThrottle::default(),
+            open: PendingCodes::default(),
         })
     }
 
-    /// Gives a code out to this address, and takes away what makes room for it.
-    pub(crate) async fn begin(&self, slot: Slot) -> Result<Begun, BucketError> {
+    /// Issues a code to this address, and purges the codes that must go for it.
+    pub(crate) async fn begin(&self, slot: Slot) -> Result<DeviceAuthorization, BucketError> {
         let device_code = hex::encode(rand::random::<[u8; 32]>());
         let key = request_key(&device_code);
         let request = Request {
-            answer: Answer::Waiting,
+            answer: GrantState::Waiting,
             user: None,
             scopes: Vec::new(),
             let_in: None,
             made_by: Vec::new(),
             until: None,
-            expires_at: Timestamp::now() + LIFE,
+            expires_at: Timestamp::now() + LIFETIME,
             other: Map::new(),
         };
         self.requests.create(&key, &request).await?;
@@ -152,30 +153,30 @@ impl Devices {
             }
         };
         let now = Instant::now();
-        let given = Given { slot, keys: [code_key, key], until: now + LIFE.unsigned_abs() };
-        self.take_away(self.open.add(given, now)).await;
-        Ok(Begun { device_code, user_code })
+        let issued = IssuedCode { slot, keys: [code_key, key], until: now + LIFETIME.unsigned_abs() };
+        self.purge_codes(self.open.add(issued, now)).await;
+        Ok(DeviceAuthorization { device_code, user_code })
     }
 
-    /// What cannot be taken away goes with its age.
-    pub(crate) async fn take_away(&self, gone: Vec<Given>) {
+    /// A code that cannot be purged expires with the bucket's age limit.
+    pub(crate) async fn purge_codes(&self, gone: Vec<IssuedCode>) {
         let purges =
-            gone.iter().flat_map(|given| &given.keys).map(|key| purge_key(&self.js, streams::LOGINS, key));
+            gone.iter().flat_map(|issued| &issued.keys).map(|key| purge_key(&self.js, streams::LOGINS, key));
         for purged in join_all(purges).await {
             if let Err(error) = purged {
                 let error: anyhow::Error = error.into();
-                tracing::debug!(error = format!("{error:#}"), "a device's code was not taken away");
+                tracing::debug!(error = format!("{error:#}"), "device code not purged");
             }
         }
     }
 
-    /// The request of a code that somebody typed, if it still waits.
+    /// The pending request of a typed user code.
     pub(crate) async fn waiting(&self, typed: &str) -> Result<Option<Entry<Request>>, BucketError> {
-        let Some(user_code) = normal(typed) else { return Ok(None) };
+        let Some(user_code) = normalize_user_code(typed) else { return Ok(None) };
         let Some(code) = self.codes.get(&format!("code.{user_code}")).await? else { return Ok(None) };
         let found = self.requests.get(&code.value.request).await?;
         Ok(found.filter(|entry| {
-            entry.value.answer == Answer::Waiting && entry.value.expires_at > Timestamp::now()
+            entry.value.answer == GrantState::Waiting && entry.value.expires_at > Timestamp::now()
         }))
     }
 }
@@ -194,12 +195,12 @@ mod tests {
     #[test_case("ABCD-FGHJ" => None ; "a vowel")]
     #[test_case("BCDF.GHJ>" => None ; "no letter")]
     pub(crate) fn what_was_typed(text: &str) -> Option<String> {
-        normal(text)
+        normalize_user_code(text)
     }
 
     #[test]
     pub(crate) fn a_code_reads_back() {
         let code = user_code();
-        assert_eq!(normal(&code), Some(code));
+        assert_eq!(normalize_user_code(&code), Some(code));
     }
 }

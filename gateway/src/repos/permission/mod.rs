@@ -97,7 +97,7 @@ impl Registrations {
         if !self.may_be_asked_about(repo) {
             return Proof::NoCredential;
         }
-        if !self.limits.may_ask_forge(repo.id) {
+        if !self.limits.allows_forge_query(repo.id) {
             return Proof::Silent("the forge was asked too often within a minute".to_owned());
         }
         let id = repo.id;

@@ -1,4 +1,4 @@
-//! A client that does not take its answer is sent away.
+//! Disconnects clients that do not read their response.
 
 use std::{
     io,
@@ -13,37 +13,41 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// A client that takes not one byte for this long is gone. Live streams say something every 15 s.
-const STALLED: Duration = Duration::from_secs(60);
+/// A write that makes no progress for this long fails. Live streams send something every 15 s.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// A connection on which something must move when something is to be written.
-pub(super) struct Moving {
+/// A connection whose writes must make progress.
+pub(super) struct WriteTimeout {
     stream: TcpStream,
     stalled: Pin<Box<Sleep>>,
     waits: bool,
 }
 
-impl Moving {
+impl WriteTimeout {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self { stream, stalled: Box::pin(sleep(STALLED)), waits: false }
+        Self { stream, stalled: Box::pin(sleep(WRITE_TIMEOUT)), waits: false }
     }
 
-    /// What a write came to, unless nothing moved for too long.
-    fn moved<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
+    /// The result of a write, or an error when none made progress for too long.
+    fn poll_written<T>(
+        &mut self,
+        written: Poll<io::Result<T>>,
+        context: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.waits = false;
             return written;
         }
         if !self.waits {
             self.waits = true;
-            self.stalled.as_mut().reset(Instant::now() + STALLED);
+            self.stalled.as_mut().reset(Instant::now() + WRITE_TIMEOUT);
         }
         ready!(self.stalled.as_mut().poll(context));
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 }
 
-impl AsyncRead for Moving {
+impl AsyncRead for WriteTimeout {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -53,14 +57,14 @@ impl AsyncRead for Moving {
     }
 }
 
-impl AsyncWrite for Moving {
+impl AsyncWrite for WriteTimeout {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
-        self.moved(written, context)
+        self.poll_written(written, context)
     }
 
     fn poll_write_vectored(
@@ -69,7 +73,7 @@ impl AsyncWrite for Moving {
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, parts);
-        self.moved(written, context)
+        self.poll_written(written, context)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -1,4 +1,4 @@
-//! Bodies that tell the table of connections when they have come to their end.
+//! Request and response bodies that report their end to the table of connections.
 
 use std::{
     pin::Pin,
@@ -9,27 +9,27 @@ use std::{
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, Incoming, SizeHint};
 
-use crate::http::{connections::table::Ticket, rate_limit::OpenStream};
+use crate::http::{connections::table::ConnectionHandle, rate_limit::ConcurrencyPermit};
 
-/// What an answer gives out at once, in bytes: hyper keeps some of them until the client takes them.
-const PIECE_BYTES: usize = 32 << 10;
+/// The largest response frame, in bytes: hyper buffers frames until the client takes them.
+const MAX_FRAME_BYTES: usize = 32 << 10;
 
-/// The body of a request: whole when it has ended, or when nobody wants more of it.
-pub(super) struct Asked {
+/// The body of a request: complete when it has ended, or when it is dropped.
+pub(super) struct RequestBody {
     body: Incoming,
-    ticket: Ticket,
+    handle: ConnectionHandle,
 }
 
-impl Asked {
-    pub(super) fn new(body: Incoming, ticket: Ticket) -> Self {
+impl RequestBody {
+    pub(super) fn new(body: Incoming, handle: ConnectionHandle) -> Self {
         if body.is_end_stream() {
-            ticket.is_whole();
+            handle.request_received();
         }
-        Self { body, ticket }
+        Self { body, handle }
     }
 }
 
-impl HttpBody for Asked {
+impl HttpBody for RequestBody {
     type Data = Bytes;
     type Error = hyper::Error;
 
@@ -39,7 +39,7 @@ impl HttpBody for Asked {
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let polled = Pin::new(&mut self.body).poll_frame(context);
         if matches!(polled, Poll::Ready(None)) {
-            self.ticket.is_whole();
+            self.handle.request_received();
         }
         polled
     }
@@ -53,46 +53,47 @@ impl HttpBody for Asked {
     }
 }
 
-impl Drop for Asked {
+impl Drop for RequestBody {
     fn drop(&mut self) {
-        self.ticket.is_whole();
+        self.handle.request_received();
     }
 }
 
-/// Put beside an answer: what is counted until the answer was sent, since it lies in memory till then.
+/// Extension of a response: a permit that is held until the response was sent, since it lies in memory until
+/// then.
 #[derive(Clone)]
-pub(crate) struct UntilSent {
-    _open: Arc<OpenStream>,
+pub(crate) struct SendGuard {
+    _open: Arc<ConcurrencyPermit>,
 }
 
-impl UntilSent {
-    pub(crate) fn new(open: OpenStream) -> Self {
+impl SendGuard {
+    pub(crate) fn new(open: ConcurrencyPermit) -> Self {
         Self { _open: Arc::new(open) }
     }
 }
 
-/// The body of an answer: with its end, or with the client's, the request is answered. It is given out in small
-/// pieces, since what was given out counts as sent.
-pub(super) struct Answer {
+/// The body of a response: when it ends or is dropped, the request is answered. It is handed out in small
+/// frames, since a frame that was handed out counts as sent.
+pub(super) struct ResponseBody {
     body: axum::body::Body,
-    /// What was not given out yet of the last frame.
+    /// The rest of the last frame.
     rest: Bytes,
-    ticket: Ticket,
-    _counted: Option<UntilSent>,
+    handle: ConnectionHandle,
+    _counted: Option<SendGuard>,
 }
 
-impl Answer {
-    pub(super) fn new(body: axum::body::Body, ticket: Ticket, counted: Option<UntilSent>) -> Self {
-        Self { body, rest: Bytes::new(), ticket, _counted: counted }
+impl ResponseBody {
+    pub(super) fn new(body: axum::body::Body, handle: ConnectionHandle, counted: Option<SendGuard>) -> Self {
+        Self { body, rest: Bytes::new(), handle, _counted: counted }
     }
 
-    fn piece(&mut self) -> Frame<Bytes> {
-        let length = self.rest.len().min(PIECE_BYTES);
+    fn next_frame(&mut self) -> Frame<Bytes> {
+        let length = self.rest.len().min(MAX_FRAME_BYTES);
         Frame::data(self.rest.split_to(length))
     }
 }
 
-impl HttpBody for Answer {
+impl HttpBody for ResponseBody {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -101,7 +102,7 @@ impl HttpBody for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         if !self.rest.is_empty() {
-            return Poll::Ready(Some(Ok(self.piece())));
+            return Poll::Ready(Some(Ok(self.next_frame())));
         }
         let frame = match ready!(Pin::new(&mut self.body).poll_frame(context)) {
             Some(Ok(frame)) => frame,
@@ -110,7 +111,7 @@ impl HttpBody for Answer {
         Poll::Ready(Some(Ok(match frame.into_data() {
             Ok(data) => {
                 self.rest = data;
-                self.piece()
+                self.next_frame()
             }
             Err(trailers) => trailers,
         })))
@@ -132,8 +133,8 @@ impl HttpBody for Answer {
     }
 }
 
-impl Drop for Answer {
+impl Drop for ResponseBody {
     fn drop(&mut self) {
-        self.ticket.is_answered();
+        self.handle.response_sent();
     }
 }

@@ -1,21 +1,15 @@
-//! Bodies of requests that lie in memory, nobody knows yet whose: counted by address, and those of a
-//! webhook by its registration too.
+//! Limits the memory of request bodies that are not authenticated yet: by address, and for webhooks by
+//! registration too.
 //!
-//! What came is counted, not what is promised. Who is over a share makes room with the oldest of its own
-//! bodies that stall; where all of the room is taken, or all of a registration's, the address that holds most
-//! does. Only where nothing stalls, and nobody holds more, is the newest refused. So whoever holds bodies
-//! back, or sends many at once, takes nothing from anybody else.
+//! Received bytes are counted, not announced ones. When an address exceeds its share, the oldest of its own
+//! stalled bodies is evicted; when the total or a registration's share is exceeded, the address that holds
+//! most loses one. Only when nothing stalls, and no address holds more, is the newest body refused. So a
+//! client that holds bodies back, or sends many at once, takes nothing from others.
 
-use std::{
-    cmp::Reverse,
-    collections::HashMap,
-    hash::Hash,
-    net::IpAddr,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{cmp::Reverse, collections::HashMap, hash::Hash, net::IpAddr, sync::Arc, time::Duration};
 
 use jobs::RepoId;
+use parking_lot::{Mutex, MutexGuard};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -24,13 +18,13 @@ use crate::{
     http::{client_ip::network, rate_limit::Credit},
 };
 
-/// What a body can save before it stalls, and so makes room for others: a packet that got lost on the way
-/// comes again within this.
-const SAVED: Duration = Duration::from_secs(1);
+/// The credit that a body can save before it counts as stalled, and so may be evicted: a lost packet is sent
+/// again within this.
+const MAX_SAVED: Duration = Duration::from_secs(1);
 
-/// How much may lie there, in bytes.
+/// How many bytes of bodies may be in memory.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Room {
+pub(crate) struct BodyLimits {
     all: usize,
     of_address: usize,
     of_repo: usize,
@@ -38,12 +32,13 @@ pub(crate) struct Room {
 
 /// Sixteen of the largest deliveries in all (25 MiB each); four of one address, which may be a forge's;
 /// two of one registration.
-pub(super) const ROOM: Room = Room { all: 400 << 20, of_address: 100 << 20, of_repo: 50 << 20 };
+pub(super) const BODY_LIMITS: BodyLimits =
+    BodyLimits { all: 400 << 20, of_address: 100 << 20, of_repo: 50 << 20 };
 
-/// All bodies that are being read, or worked on.
+/// All bodies that are being received, or processed.
 #[derive(Debug)]
-pub(super) struct Bodies {
-    room: Room,
+pub(super) struct BodyMemory {
+    room: BodyLimits,
     held: Mutex<Table>,
 }
 
@@ -64,10 +59,10 @@ struct Body {
     since: Instant,
     credit: Credit,
     is_whole: bool,
-    gives_way: CancellationToken,
+    evicted: CancellationToken,
 }
 
-/// Whose room is taken.
+/// The limit that is exceeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scope {
     All,
@@ -77,25 +72,25 @@ enum Scope {
 
 tokio::task_local! {
     /// Counts the body of the request that is being answered.
-    pub(crate) static METER: Arc<Meter>;
+    pub(crate) static BODY_METER: Arc<BodyMeter>;
 }
 
 /// Counts one request's body, until it is dropped.
 #[derive(Debug)]
-pub(crate) struct Meter {
-    bodies: Arc<Bodies>,
+pub(crate) struct BodyMeter {
+    bodies: Arc<BodyMemory>,
     id: u64,
-    gives_way: CancellationToken,
+    evicted: CancellationToken,
 }
 
-impl Bodies {
-    pub(super) fn new(room: Room) -> Arc<Self> {
+impl BodyMemory {
+    pub(super) fn new(room: BodyLimits) -> Arc<Self> {
         Arc::new(Self { room, held: Mutex::default() })
     }
 
-    /// The body of a request from this address, to the hook of this registration.
-    pub(super) fn open(self: &Arc<Self>, address: Option<IpAddr>, repo: Option<RepoId>) -> Meter {
-        let gives_way = CancellationToken::new();
+    /// Meters the body of a request from this address, to the hook of this registration.
+    pub(super) fn open(self: &Arc<Self>, address: Option<IpAddr>, repo: Option<RepoId>) -> BodyMeter {
+        let evicted = CancellationToken::new();
         let mut table = self.lock();
         table.last += 1;
         let id = table.last;
@@ -104,22 +99,22 @@ impl Bodies {
             repo,
             bytes: 0,
             since: Instant::now(),
-            credit: Credit::new(SAVED),
+            credit: Credit::new(MAX_SAVED),
             is_whole: false,
-            gives_way: gives_way.clone(),
+            evicted: evicted.clone(),
         };
         table.bodies.insert(id, body);
-        Meter { bodies: Arc::clone(self), id, gives_way }
+        BodyMeter { bodies: Arc::clone(self), id, evicted }
     }
 
     fn lock(&self) -> MutexGuard<'_, Table> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+        self.held.lock()
     }
 }
 
 impl Table {
-    /// The scopes of a body that have no room for so many bytes more, its own first.
-    fn full_for(&self, id: u64, bytes: usize, room: Room) -> Option<Scope> {
+    /// The limit that so many bytes more of a body would exceed, the most specific first.
+    fn exceeded_for(&self, id: u64, bytes: usize, room: BodyLimits) -> Option<Scope> {
         let body = self.bodies.get(&id)?;
         let over = |held: usize, room: usize| held + bytes > room;
         let address = body.address.filter(|address| over(sum(&self.of_address, address), room.of_address));
@@ -128,12 +123,12 @@ impl Table {
         address.map(Scope::Address).or(repo.map(Scope::Repo)).or(all)
     }
 
-    /// Ends a body in this scope for another one of so many bytes: one that stalls, else one of an address
-    /// that holds more than the newcomer's. Of several that of the address that holds most, and the oldest.
-    fn make_room(&mut self, of: Scope, newcomer: u64, bytes: usize) -> bool {
+    /// Evicts a body in this scope for another one of so many bytes: a stalled one, else one of an address
+    /// that holds more than the other's. Of several, the oldest of the address that holds most.
+    fn evict_one(&mut self, of: Scope, newcomer: u64, bytes: usize) -> bool {
         let holds = |body: &Body| body.address.map_or(0, |address| sum(&self.of_address, &address));
         let newcomers = self.bodies.get(&newcomer).map_or(0, holds) + bytes;
-        let gives_way = |body: &Body| {
+        let may_go = |body: &Body| {
             let in_scope = match of {
                 Scope::All => true,
                 Scope::Address(address) => body.address == Some(address),
@@ -141,12 +136,12 @@ impl Table {
             };
             in_scope && !body.is_whole && body.bytes > 0 && (body.stalls() || holds(body) > newcomers)
         };
-        let found = self.bodies.iter().filter(|(id, body)| **id != newcomer && gives_way(body));
-        let fairest = found.max_by_key(|(_, body)| (body.stalls(), holds(body), Reverse(body.since)));
-        let Some(id) = fairest.map(|(id, _)| *id) else { return false };
+        let found = self.bodies.iter().filter(|(id, body)| **id != newcomer && may_go(body));
+        let candidate = found.max_by_key(|(_, body)| (body.stalls(), holds(body), Reverse(body.since)));
+        let Some(id) = candidate.map(|(id, _)| *id) else { return false };
         if let Some(body) = self.remove(id) {
-            tracing::debug!(network = ?body.address, bytes = body.bytes, "body dropped to make room");
-            body.gives_way.cancel();
+            tracing::debug!(network = ?body.address, bytes = body.bytes, "request body evicted");
+            body.evicted.cancel();
         }
         true
     }
@@ -181,7 +176,7 @@ fn sum<K: Hash + Eq>(sums: &HashMap<K, usize>, key: &K) -> usize {
     sums.get(key).copied().unwrap_or(0)
 }
 
-/// Whoever holds nothing any more has no entry.
+/// An entry that holds nothing is removed.
 fn subtract<K: Hash + Eq>(sums: &mut HashMap<K, usize>, key: &K, bytes: usize) {
     if let Some(held) = sums.get_mut(key) {
         *held -= bytes;
@@ -197,22 +192,22 @@ impl Body {
     }
 }
 
-impl Meter {
-    /// The body's first byte is waited for from now on.
+impl BodyMeter {
+    /// The wait for the body's first byte begins.
     pub(crate) fn begins(&self) {
         if let Some(body) = self.bodies.lock().bodies.get_mut(&self.id) {
-            (body.since, body.credit) = (Instant::now(), Credit::new(SAVED));
+            (body.since, body.credit) = (Instant::now(), Credit::new(MAX_SAVED));
         }
     }
 
-    /// Takes so many bytes more in.
+    /// Counts so many received bytes.
     ///
     /// # Errors
-    /// There is no room, and nobody else stalls.
+    /// The limits are exceeded, and no other body can be evicted.
     pub(crate) fn take(&self, bytes: usize) -> Result<(), ApiError> {
         let mut table = self.bodies.lock();
-        while let Some(full) = table.full_for(self.id, bytes, self.bodies.room) {
-            if !table.make_room(full, self.id, bytes) {
+        while let Some(full) = table.exceeded_for(self.id, bytes, self.bodies.room) {
+            if !table.evict_one(full, self.id, bytes) {
                 let whose = match full {
                     Scope::All => "this gateway",
                     Scope::Address(_) => "this address",
@@ -225,21 +220,21 @@ impl Meter {
         Ok(())
     }
 
-    /// It came to its end: it stays counted, and gives way to nobody.
+    /// The body is complete: it stays counted, and cannot be evicted.
     pub(crate) fn is_whole(&self) {
         if let Some(body) = self.bodies.lock().bodies.get_mut(&self.id) {
             body.is_whole = true;
         }
     }
 
-    /// Its room was given to others.
-    pub(crate) async fn gave_way(&self) -> ApiError {
-        self.gives_way.cancelled().await;
+    /// Returns when the body was evicted.
+    pub(crate) async fn evicted(&self) -> ApiError {
+        self.evicted.cancelled().await;
         ApiError::TooMany("this body came slowly while others waited; send it again".to_owned())
     }
 }
 
-impl Drop for Meter {
+impl Drop for BodyMeter {
     fn drop(&mut self) {
         self.bodies.lock().remove(self.id);
     }
@@ -249,9 +244,9 @@ impl Drop for Meter {
 mod tests {
     use super::*;
 
-    const SMALL: Room = Room { all: 100, of_address: 40, of_repo: 20 };
+    const SMALL: BodyLimits = BodyLimits { all: 100, of_address: 40, of_repo: 20 };
 
-    fn from(bodies: &Arc<Bodies>, address: &str) -> Meter {
+    fn from(bodies: &Arc<BodyMemory>, address: &str) -> BodyMeter {
         bodies.open(Some(address.parse().unwrap()), None)
     }
 
@@ -259,14 +254,14 @@ mod tests {
         tokio::time::advance(Duration::from_secs(2)).await;
     }
 
-    fn gave_way(meter: &Meter) -> bool {
-        meter.gives_way.is_cancelled()
+    fn evicted(meter: &BodyMeter) -> bool {
+        meter.evicted.is_cancelled()
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_address_has_its_share_and_its_oldest_that_stalls_makes_room() {
-        let bodies = Bodies::new(SMALL);
-        let held: Vec<Meter> = (0..4).map(|_| from(&bodies, "192.0.2.1")).collect();
+        let bodies = BodyMemory::new(SMALL);
+        let held: Vec<BodyMeter> = (0..4).map(|_| from(&bodies, "192.0.2.1")).collect();
         for meter in &held {
             tokio::time::advance(Duration::from_millis(1)).await;
             meter.begins();
@@ -278,27 +273,27 @@ mod tests {
         held[0].is_whole();
         later().await;
         assert!(fifth.take(10).is_ok());
-        assert_eq!(held.iter().map(gave_way).collect::<Vec<_>>(), [false, true, false, false]);
-        assert!(matches!(held[1].gave_way().await, ApiError::TooMany(_)));
+        assert_eq!(held.iter().map(evicted).collect::<Vec<_>>(), [false, true, false, false]);
+        assert!(matches!(held[1].evicted().await, ApiError::TooMany(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn where_all_is_taken_the_address_that_holds_most_makes_room() {
-        let bodies = Bodies::new(SMALL);
+        let bodies = BodyMemory::new(SMALL);
         let little = from(&bodies, "192.0.2.1");
         little.take(20).unwrap();
-        let much: Vec<Meter> =
+        let much: Vec<BodyMeter> =
             ["192.0.2.2", "192.0.2.3"].iter().map(|address| from(&bodies, address)).collect();
         much.iter().for_each(|meter| meter.take(40).unwrap());
         later().await;
         let newest = from(&bodies, "192.0.2.4");
         newest.take(30).unwrap();
-        assert!(!gave_way(&little) && gave_way(&much[0]) != gave_way(&much[1]));
+        assert!(!evicted(&little) && evicted(&much[0]) != evicted(&much[1]));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_registration_has_its_share_whoever_sends() {
-        let bodies = Bodies::new(SMALL);
+        let bodies = BodyMemory::new(SMALL);
         let repo = RepoId::new();
         let to = |address: &str, repo| bodies.open(Some(address.parse().unwrap()), Some(repo));
         let held = to("192.0.2.1", repo);
@@ -308,29 +303,29 @@ mod tests {
         assert!(same.take(1).is_err(), "nothing stalls, and the other one holds less than it would");
         assert!(to("192.0.2.3", RepoId::new()).take(20).is_ok());
         later().await;
-        assert!(to("192.0.2.3", repo).take(10).is_ok() && (gave_way(&held) != gave_way(&same)));
+        assert!(to("192.0.2.3", repo).take(10).is_ok() && (evicted(&held) != evicted(&same)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_sends_much_at_once_makes_room_for_who_sends_little() {
-        let bodies = Bodies::new(SMALL);
+        let bodies = BodyMemory::new(SMALL);
         let repo = RepoId::new();
         let to = |address: &str| bodies.open(Some(address.parse().unwrap()), Some(repo));
-        let flood: Vec<Meter> = (0..4).map(|_| to("192.0.2.1")).collect();
+        let flood: Vec<BodyMeter> = (0..4).map(|_| to("192.0.2.1")).collect();
         flood.iter().for_each(|meter| meter.take(5).unwrap());
         flood[0].is_whole();
         assert!(to("192.0.2.1").take(5).is_err(), "not for its own");
         let other = to("192.0.2.2");
         other.take(5).unwrap();
-        assert!(!gave_way(&flood[0]) && flood.iter().filter(|meter| gave_way(meter)).count() == 1);
+        assert!(!evicted(&flood[0]) && flood.iter().filter(|meter| evicted(meter)).count() == 1);
     }
 
     #[tokio::test(start_paused = true)]
     async fn what_came_fast_and_then_stops_stalls_and_nobody_is_remembered() {
-        let bodies = Bodies::new(ROOM);
+        let bodies = BodyMemory::new(BODY_LIMITS);
         let fast = from(&bodies, "192.0.2.1");
         fast.take(2_000_000).unwrap();
-        let stalls = |meter: &Meter| bodies.lock().bodies[&meter.id].stalls();
+        let stalls = |meter: &BodyMeter| bodies.lock().bodies[&meter.id].stalls();
         assert!(!stalls(&fast));
         later().await;
         assert!(stalls(&fast));

@@ -1,7 +1,7 @@
-//! Bearer tokens for programs: signed with a key that comes from the master key, good for an hour.
+//! Bearer tokens for programs: JWTs signed with a key that is derived from the master key, valid for an hour.
 //!
-//! The signature spares no read: whose session a token belongs to is asked of the leader with every
-//! request, so that what was ended is refused at once, at every gateway.
+//! The signature saves no read: the token's session is read from the leader with every request, so that a
+//! session that ended is refused at once, at every gateway.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use jiff::{SignedDuration, Timestamp};
@@ -18,32 +18,32 @@ use crate::{
     error::ApiError,
 };
 
-/// How long a bearer token is good for: long enough for a job, short enough to be lost.
-pub(crate) const LIFE: SignedDuration = SignedDuration::from_hours(1);
-/// By how much clocks may differ, in seconds.
+/// How long a bearer token is valid: long enough for a job, short enough that a leak is tolerable.
+pub(crate) const LIFETIME: SignedDuration = SignedDuration::from_hours(1);
+/// Tolerated clock skew, in seconds.
 pub(crate) const LEEWAY_S: u64 = 60;
-/// Whom our tokens are for: us.
+/// The `aud` claim.
 const AUDIENCE: &str = "gitfaas";
-/// RFC 9068: no other kind of token is taken for one of these.
-const KIND: &str = "at+jwt";
+/// The `typ` header (RFC 9068): no other kind of token is accepted as one of these.
+const TOKEN_TYPE: &str = "at+jwt";
 
-/// A pair of Ed25519 keys, from its seed.
-pub(crate) struct Pair {
+/// An Ed25519 key pair, derived from its seed.
+pub(crate) struct Ed25519Pair {
     pub(crate) signing: EncodingKey,
     pub(crate) public: Vec<u8>,
 }
 
-impl Pair {
-    pub(crate) fn of(seed: &[u8; 32]) -> Self {
+impl Ed25519Pair {
+    pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).expect("32 bytes are a seed");
-        // RFC 8410, section 7: what comes before the seed in a PKCS #8 document.
+        // RFC 8410, section 7: the bytes before the seed in a PKCS #8 document.
         let head = hex::decode("302e020100300506032b657004220420").expect("hex digits");
         let document = [head.as_slice(), seed].concat();
         Self { signing: EncodingKey::from_ed_der(&document), public: pair.public_key().as_ref().to_vec() }
     }
 }
 
-/// What a bearer token says.
+/// The claims of a bearer token.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Claims {
     iss: String,
@@ -58,34 +58,34 @@ struct Claims {
     scope: String,
 }
 
-/// Signs bearer tokens, and checks them.
-pub(crate) struct Bearers {
+/// Signs and verifies bearer tokens.
+pub(crate) struct BearerTokens {
     issuer: String,
     signing: EncodingKey,
-    checking: DecodingKey,
+    verifying: DecodingKey,
 }
 
-impl std::fmt::Debug for Bearers {
+impl std::fmt::Debug for BearerTokens {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "Bearers({})", self.issuer)
+        write!(f, "BearerTokens({})", self.issuer)
     }
 }
 
-impl Bearers {
-    /// `installation` tells tokens of other installations apart, under whatever address they are.
+impl BearerTokens {
+    /// `installation` tells tokens of other installations apart, whatever their public URL.
     pub(crate) fn new(seed: &[u8; 32], installation: &str) -> Self {
-        let pair = Pair::of(seed);
+        let pair = Ed25519Pair::from_seed(seed);
         Self {
             issuer: format!("urn:uuid:{installation}"),
             signing: pair.signing,
-            checking: DecodingKey::from_ed_der(&pair.public),
+            verifying: DecodingKey::from_ed_der(&pair.public),
         }
     }
 
-    /// A token of this session, and for how many seconds it is good.
+    /// A token of this session, and its lifetime in seconds.
     pub(crate) fn sign(&self, session: &Session) -> (String, i64) {
         let now = Timestamp::now();
-        let ends = (now + LIFE).min(session.expires_at).as_second();
+        let ends = (now + LIFETIME).min(session.expires_at).as_second();
         let claims = Claims {
             iss: self.issuer.clone(),
             sub: session.user,
@@ -94,24 +94,24 @@ impl Bearers {
             iat: now.as_second(),
             jti: TokenId::new(),
             sid: session.id,
-            scope: words(&session.scopes),
+            scope: scope_claim(&session.scopes),
         };
-        let header = Header { typ: Some(KIND.to_owned()), ..Header::new(Algorithm::EdDSA) };
+        let header = Header { typ: Some(TOKEN_TYPE.to_owned()), ..Header::new(Algorithm::EdDSA) };
         let token = encode(&header, &claims, &self.signing).expect("a key of ours signs plain claims");
         (token, ends - now.as_second())
     }
 
-    /// What a token of ours says.
-    fn check(&self, token: &str) -> Result<Claims, ApiError> {
+    /// Verifies a token and returns its claims.
+    fn verify(&self, token: &str) -> Result<Claims, ApiError> {
         let unknown = ApiError::Unauthorized("this token is not valid");
         let mut rules = Validation::new(Algorithm::EdDSA);
-        // The same kind of clock wrote it; a minute is what gateways' clocks may differ by.
+        // Tokens are issued by gateways alone; a minute is what their clocks may differ by.
         rules.leeway = LEEWAY_S;
         rules.set_audience(&[AUDIENCE]);
         rules.set_issuer(&[&self.issuer]);
         rules.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        match decode::<Claims>(token, &self.checking, &rules) {
-            Ok(found) if found.header.typ.as_deref() == Some(KIND) => Ok(found.claims),
+        match decode::<Claims>(token, &self.verifying, &rules) {
+            Ok(found) if found.header.typ.as_deref() == Some(TOKEN_TYPE) => Ok(found.claims),
             Ok(_) => Err(unknown),
             Err(error) => Err(match error.kind() {
                 jsonwebtoken::errors::ErrorKind::ExpiredSignature => {
@@ -123,26 +123,26 @@ impl Bearers {
     }
 }
 
-/// Scopes as one text.
-pub(crate) fn words(scopes: &[Scope]) -> String {
+/// Scopes as the `scope` claim.
+pub(crate) fn scope_claim(scopes: &[Scope]) -> String {
     let words =
         scopes.iter().filter_map(|scope| Some(serde_json::to_value(scope).ok()?.as_str()?.to_owned()));
     words.collect::<Vec<_>>().join(" ")
 }
 
-/// Whether this is a token of a sign-in, not an API token.
-pub(crate) fn is_of_login(token: &str) -> bool {
+/// Whether this is a session's cookie or bearer token, not an API token.
+pub(crate) fn is_session_token(token: &str) -> bool {
     token.starts_with(COOKIE_PREFIX) || token.bytes().filter(|byte| *byte == b'.').count() == 2
 }
 
 impl Access {
-    /// Who the bearer of a sign-in's token or cookie is.
-    pub(crate) async fn signed_in_caller(&self, token: &str) -> Result<Identity, ApiError> {
+    /// The identity behind a session's bearer token or cookie.
+    pub(crate) async fn session_identity(&self, token: &str) -> Result<Identity, ApiError> {
         let over = || ApiError::Unauthorized("this sign-in has ended; sign in again");
         let (session, id) = if token.starts_with(COOKIE_PREFIX) {
             (self.sessions.of_cookie(token).await?.ok_or_else(over)?, TokenId::new())
         } else {
-            let claims = self.bearers.check(token)?;
+            let claims = self.bearer_tokens.verify(token)?;
             let session = self.sessions.get(claims.sid).await?.ok_or_else(over)?;
             if session.user != claims.sub {
                 return Err(over());
@@ -150,10 +150,10 @@ impl Access {
             (session, claims.jti)
         };
         let user = session.user.to_string();
-        let makers = self.are_there(&session.made_by);
-        let (user, are_there) = tokio::try_join!(self.ledger.accounts.users.get(&user), makers)?;
-        let user = user.filter(|_| are_there).ok_or_else(over)?.value;
-        Ok(Identity::of_session(user, id, session))
+        let makers = self.all_exist(&session.made_by);
+        let (user, all_there) = tokio::try_join!(self.ledger.accounts.users.get(&user), makers)?;
+        let user = user.filter(|_| all_there).ok_or_else(over)?.value;
+        Ok(Identity::from_session(user, id, session))
     }
 }
 
@@ -182,32 +182,32 @@ mod tests {
     #[test]
     fn a_token_is_taken_back_by_its_own_installation_alone() {
         let session = session(Timestamp::now() + SignedDuration::from_hours(48));
-        let ours = Bearers::new(&[1; 32], "a");
+        let ours = BearerTokens::new(&[1; 32], "a");
         let (token, expires_in) = ours.sign(&session);
         assert_eq!(expires_in, 3600);
-        let claims = ours.check(&token).unwrap();
+        let claims = ours.verify(&token).unwrap();
         assert_eq!((claims.sub, claims.sid), (session.user, session.id));
         assert_eq!(claims.scope, "jobs:read jobs:write repos admin");
-        assert!(Bearers::new(&[1; 32], "b").check(&token).is_err());
-        assert!(Bearers::new(&[2; 32], "a").check(&token).is_err());
+        assert!(BearerTokens::new(&[1; 32], "b").verify(&token).is_err());
+        assert!(BearerTokens::new(&[2; 32], "a").verify(&token).is_err());
         let (head, rest) = token.split_at(token.len() - 4);
-        assert!(ours.check(&format!("{head}{}", rest.chars().rev().collect::<String>())).is_err());
+        assert!(ours.verify(&format!("{head}{}", rest.chars().rev().collect::<String>())).is_err());
     }
 
     #[test]
     fn a_token_does_not_outlive_its_session() {
-        let ours = Bearers::new(&[1; 32], "a");
+        let ours = BearerTokens::new(&[1; 32], "a");
         let (token, expires_in) = ours.sign(&session(Timestamp::now() - SignedDuration::from_mins(5)));
         assert!(expires_in < 0);
-        assert!(matches!(ours.check(&token), Err(ApiError::Unauthorized("this token has expired"))));
+        assert!(matches!(ours.verify(&token), Err(ApiError::Unauthorized("this token has expired"))));
     }
 
     #[test]
     fn another_kind_of_token_signed_with_the_same_key_is_none_of_these() {
-        let ours = Bearers::new(&[1; 32], "a");
-        let (token, _) = ours.sign(&session(Timestamp::now() + LIFE));
-        let claims = ours.check(&token).unwrap();
+        let ours = BearerTokens::new(&[1; 32], "a");
+        let (token, _) = ours.sign(&session(Timestamp::now() + LIFETIME));
+        let claims = ours.verify(&token).unwrap();
         let other = encode(&Header::new(Algorithm::EdDSA), &claims, &ours.signing).unwrap();
-        assert!(ours.check(&other).is_err());
+        assert!(ours.verify(&other).is_err());
     }
 }
