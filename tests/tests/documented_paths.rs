@@ -7,7 +7,16 @@ const DOCUMENTS: [&str; 3] = ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/tenanc
 
 /// Folders at the top of the repository in which paths are named.
 const ROOTS: [&str; 11] = [
-    "cli/", "deploy/", "docs/", "gateway/", "hooks/", "jobs/", "observer/", "runner-images/", "scripts/", "tests/",
+    "cli/",
+    "deploy/",
+    "docs/",
+    "gateway/",
+    "hooks/",
+    "jobs/",
+    "observer/",
+    "runner-images/",
+    "scripts/",
+    "tests/",
     "worker/",
 ];
 

@@ -22,7 +22,7 @@ use crate::{
     auth::rights::{Caller, JobsRead, JobsWrite, Reader},
     deliveries::Deliveries,
     error::ApiError,
-    extract::{Query, JsonBody},
+    extract::{JsonBody, Query},
     index::DeliveryFilter,
     state::Gateway,
 };

@@ -137,10 +137,7 @@ impl<'de> de::Deserializer<'de> for Deserializer {
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Fault> {
         let Json::List(items) = self.value else { return Err(Fault::wrong_type("a list")) };
-        visitor.visit_seq(Items {
-            rest: items.into_iter().enumerate(),
-            unknown_fields: self.unknown_fields,
-        })
+        visitor.visit_seq(Items { rest: items.into_iter().enumerate(), unknown_fields: self.unknown_fields })
     }
 
     fn deserialize_map<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, Fault> {
@@ -197,12 +194,9 @@ fn text(value: Json) -> Result<String, Fault> {
 fn object(value: &mut Json) -> Result<Vec<(String, Json)>, Fault> {
     match value {
         Json::Object(fields) => Ok(std::mem::take(fields)),
-        Json::Null
-        | Json::Bool(_)
-        | Json::Number(_)
-        | Json::Text(_)
-        | Json::List(_)
-        | Json::Parameter(_) => Err(Fault::wrong_type("an object")),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::List(_) | Json::Parameter(_) => {
+            Err(Fault::wrong_type("an object"))
+        }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{
     error::ApiError,
     extract::Form,
     html::{PageError, on_page::page_of},
-    http::credentials::session,
+    http::credentials::session_cookie,
     login::{Login, return_path::or_home},
 };
 
@@ -75,7 +75,7 @@ where
         let Form(fields) = Form::<F>::from_request(request, state).await?;
         let identified = async {
             let cookie = checked(&Arc::<Keyring>::from_ref(state), &headers, fields.word())?;
-            let identity = Arc::<Access>::from_ref(state).bearer_of(&cookie).await?;
+            let identity = Arc::<Access>::from_ref(state).authenticate(&cookie).await?;
             Ok((with_scope::<S>(identity)?, cookie))
         };
         match identified.await {
