@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
 };
 
@@ -51,4 +51,22 @@ fn packages_depend_on_each_other_only_as_drawn() {
         let strange: Vec<_> = arrows[name].iter().filter(|other| !allowed.contains(other)).collect();
         assert!(strange.is_empty(), "{name} depends on {strange:?}");
     }
+}
+
+/// A module that has a folder is `foo/mod.rs`, so that all of it lies in one place.
+#[test]
+fn no_module_lies_beside_its_folder() {
+    let mut beside = Vec::new();
+    let mut folders: Vec<PathBuf> = ["cli", "gateway", "hooks", "jobs", "observer", "tests", "worker"]
+        .iter()
+        .map(|package| root().join(package))
+        .collect();
+    while let Some(folder) = folders.pop() {
+        if folder.with_extension("rs").is_file() {
+            beside.push(folder.with_extension("rs"));
+        }
+        let entries = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+        folders.extend(entries.filter(|path| path.is_dir() && !path.ends_with("target")));
+    }
+    assert!(beside.is_empty(), "move these into their folders as mod.rs: {beside:?}");
 }

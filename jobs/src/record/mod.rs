@@ -1,26 +1,26 @@
-//! The record: the truth about one job, and the only moves its state may make.
+//! The record of a job: its fields, its first state, and what follows from them alone.
 //!
-//! A record is written by compare-and-set alone ([`crate::bucket`]) and never again after its final
+//! The moves of its state are in [`transitions`], what the server's clock tells in [`server_times`]. A record
+//! is written by compare-and-set alone ([`crate::bucket`]) and never again after its final
 //! state. Fields are added, never changed or reused; what a newer program added is kept in `other`
 //! and written back.
 
 mod message;
+mod server_times;
+mod transitions;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::{
-    Cause, CloneUrl, CommitSha, CommitState, Fault, Filter, JobId, Label, NewJob, Outcome, RefName, RepoId,
-    State, Stored, UserId, WorkerName, bucket::Entry, commit_state, log::MAX_LOG_BYTES, result::JobResult,
-    signed::Signature,
+    Cause, CloneUrl, CommitSha, CommitState, Fault, Filter, JobId, Label, NewJob, RefName, RepoId, State,
+    Stored, UserId, WorkerName, commit_state, result::JobResult, signed::Signature,
 };
-use message::message_of;
 
-/// A job that waits for another of its commit looks again after so many seconds.
-const DEFER_S: u64 = 3;
-/// After so many attempts that ended by our fault a job is over.
-pub const MAX_ATTEMPTS: u32 = 3;
+pub use server_times::Timings;
+pub use transitions::MAX_ATTEMPTS;
+
 /// Bytes of a failed program's error output that are kept in the record, for the published
 /// `/job/result/`: some lines, so that a record stays under 32 KiB.
 pub const ERROR_TAIL_BYTES: usize = 2048;
@@ -60,28 +60,6 @@ pub enum Trigger {
     PullRequest,
     /// Somebody asked for an older job again.
     Rerun,
-}
-
-/// How long the parts of a job took; absent means not reached.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
-pub struct Timings {
-    /// From created to claimed: the difference of two times of the NATS server.
-    #[cfg_attr(feature = "api", schema(nullable = false))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub queued: Option<u64>,
-    /// Fetching the commit and reading its manifest.
-    #[cfg_attr(feature = "api", schema(nullable = false))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub checkout: Option<u64>,
-    /// Making or finding the environment.
-    #[cfg_attr(feature = "api", schema(nullable = false))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub prepare: Option<u64>,
-    /// The program, from its start to its end.
-    #[cfg_attr(feature = "api", schema(nullable = false))]
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub run: Option<u64>,
 }
 
 /// One job. Build one with [`Job::new`].
@@ -273,192 +251,18 @@ impl Job {
     pub fn commit_state(&self) -> CommitState {
         commit_state(self.state, self.fault)
     }
-
-    /// `pending → working`, as attempt `attempt + 1`. `None` when the record does not wait.
-    pub(crate) fn claimed(&self, worker: &WorkerName) -> Option<Self> {
-        (self.state == State::Pending).then(|| Self {
-            state: State::Working,
-            attempt: self.attempt + 1,
-            worker: Some(worker.clone()),
-            // What it waited for is over; why it is tried again stays until its end.
-            message: self.message.clone().filter(|_| self.retry_after_s.is_some()),
-            retry_after_s: None,
-            started_at: None,
-            log_bytes: Some(self.log_bytes.unwrap_or_default() + MAX_LOG_BYTES),
-            ..self.clone()
-        })
-    }
-
-    /// `working → pending` without anybody's fault: a shutdown, or a worker that is gone. Such an attempt
-    /// logs a few lines at most.
-    pub(crate) fn requeued(&self) -> Self {
-        self.clone().with_log(0).queued_again()
-    }
-
-    fn queued_again(&self) -> Self {
-        Self { state: State::Pending, times_queued: self.times_queued + 1, ..self.clone() }
-    }
-
-    /// Replaces the most that this attempt's log may take up by what it does, in bytes.
-    #[must_use]
-    pub fn with_log(self, bytes: u64) -> Self {
-        let before = self.log_bytes.unwrap_or_default().saturating_sub(MAX_LOG_BYTES);
-        Self { log_bytes: Some(before + bytes), ..self }
-    }
-
-    /// The same, to enter JOBS again after a while: it waits for another job.
-    pub(crate) fn deferred(&self) -> Self {
-        Self { retry_after_s: Some(DEFER_S), ..self.requeued() }
-    }
-
-    /// The end of an attempt: a final state, or `pending` again where another attempt may help.
-    pub(crate) fn ended(&self, outcome: &Outcome) -> Self {
-        let failures = self.failures + u32::from(outcome.may_be_retried());
-        if outcome.may_be_retried() && failures < MAX_ATTEMPTS {
-            let retry_after_s = Some(retry_delay_s(failures));
-            return Self { failures, retry_after_s, message: message_of(outcome), ..self.queued_again() };
-        }
-        let (cause, fault) = match outcome {
-            Outcome::Finished => (None, None),
-            Outcome::Skipped { .. } => (Some(Cause::Skipped), None),
-            Outcome::Failed { cause, fault, .. } => (Some(*cause), Some(*fault)),
-        };
-        let state = outcome.state();
-        Self {
-            state,
-            failures,
-            cause,
-            fault,
-            message: message_of(outcome),
-            retry_after_s: None,
-            ..self.clone()
-        }
-    }
-}
-
-/// A retry after our fault waits 10 s, then 60 s: a forge that restarts, then one that is repaired.
-fn retry_delay_s(failures: u32) -> u64 {
-    if failures <= 1 { 10 } else { 60 }
-}
-
-impl Entry<Job> {
-    /// When the job was made, by the server's clock.
-    pub fn created_at(&self) -> Timestamp {
-        self.value.created_at.unwrap_or(self.written_at)
-    }
-
-    /// When the newest attempt was claimed.
-    pub fn started_at(&self) -> Option<Timestamp> {
-        match self.value.state {
-            State::Working => Some(self.value.started_at.unwrap_or(self.written_at)),
-            State::Pending | State::Finish | State::Error => self.value.started_at,
-        }
-    }
-
-    /// When the job ended; its record is never written after that.
-    pub fn finished_at(&self) -> Option<Timestamp> {
-        self.value.state.is_final().then_some(self.written_at)
-    }
-
-    /// The order of jobs of one commit.
-    pub fn created_revision(&self) -> u64 {
-        self.value.created_revision.unwrap_or(self.revision)
-    }
-
-    /// Notes in `next` what only this entry's own revision and time tell. Every change goes
-    /// through here.
-    pub(crate) fn with_server_times(&self, next: Job) -> Job {
-        let started_at = match next.state {
-            // A claim has no start yet: it is the time of the write that is about to happen.
-            State::Working if self.value.state == State::Pending => None,
-            State::Pending | State::Working | State::Finish | State::Error => self.started_at(),
-        };
-        let mut timings_ms = next.timings_ms;
-        if let Some(started_at) = started_at {
-            let waited = started_at.duration_since(self.created_at()).as_millis();
-            timings_ms.queued = Some(u64::try_from(waited).unwrap_or(0));
-        }
-        Job {
-            created_revision: Some(self.created_revision()),
-            created_at: Some(self.created_at()),
-            started_at,
-            timings_ms,
-            ..next
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn working() -> Job {
-        let job = Job::new(NewJob::call(UserId::new(), "https://example.com/r.git"));
-        job.claimed(&"w1".parse().unwrap()).unwrap()
-    }
-
-    #[test]
-    fn only_a_pending_job_can_be_claimed() {
-        let job = working();
-        assert_eq!(job.attempt, 1);
-        assert!(job.claimed(&"w2".parse().unwrap()).is_none());
-        assert!(job.ended(&Outcome::Finished).claimed(&"w2".parse().unwrap()).is_none());
-    }
-
-    #[test]
-    fn our_fault_is_retried_after_10_and_60_seconds_and_then_final() {
-        let fault = Outcome::service(Cause::Checkout, "forge out of reach");
-        let first = working().ended(&fault);
-        assert_eq!((first.state, first.retry_after_s, first.failures), (State::Pending, Some(10), 1));
-        let second = first.claimed(&"w".parse().unwrap()).unwrap().ended(&fault);
-        assert_eq!((second.state, second.retry_after_s, second.failures), (State::Pending, Some(60), 2));
-        let third = second.claimed(&"w".parse().unwrap()).unwrap().ended(&fault);
-        assert_eq!(
-            (third.state, third.cause, third.fault),
-            (State::Error, Some(Cause::Checkout), Some(Fault::Service))
-        );
-        assert_eq!(third.commit_state(), CommitState::Error);
-    }
-
-    #[test]
-    fn handing_back_costs_no_failure() {
-        let job = working().requeued();
-        assert_eq!((job.state, job.failures, job.times_queued), (State::Pending, 0, 2));
-    }
-
-    #[test]
-    fn a_log_is_charged_at_its_most_until_its_length_is_known() {
-        let first = working();
-        assert_eq!(first.log_bytes, Some(MAX_LOG_BYTES));
-        let worker = "w".parse().unwrap();
-        let lost = first.ended(&Outcome::service(Cause::Lost, "no word"));
-        let second = lost.claimed(&worker).unwrap();
-        assert_eq!(second.log_bytes, Some(2 * MAX_LOG_BYTES), "what a lost attempt wrote is not known");
-        assert_eq!(second.with_log(7).log_bytes, Some(MAX_LOG_BYTES + 7));
-        assert_eq!(first.requeued().claimed(&worker).unwrap().log_bytes, Some(MAX_LOG_BYTES));
-    }
-
     #[test]
     fn fields_of_a_newer_program_are_written_back() {
-        let mut value = serde_json::to_value(working()).unwrap();
+        let mut value =
+            serde_json::to_value(Job::new(NewJob::call(UserId::new(), "https://example.com/r.git"))).unwrap();
         value["invented_later"] = 7.into();
         let job: Job = serde_json::from_value(value).unwrap();
         assert_eq!(serde_json::to_value(&job).unwrap()["invented_later"], 7);
-    }
-
-    #[test]
-    fn times_come_from_the_entries_of_the_record() {
-        let at = |s| Timestamp::from_second(s).unwrap();
-        let entry = |value, revision, s| Entry { key: String::new(), value, revision, written_at: at(s) };
-        let created = entry(Job::new(NewJob::call(UserId::new(), "https://example.com/r")), 7, 100);
-        let claimed =
-            entry(created.with_server_times(created.value.claimed(&"w".parse().unwrap()).unwrap()), 9, 103);
-        let ended = entry(claimed.with_server_times(claimed.value.ended(&Outcome::Finished)), 12, 110);
-        assert_eq!(ended.created_revision(), 7);
-        assert_eq!(
-            (ended.created_at(), ended.started_at(), ended.finished_at()),
-            (at(100), Some(at(103)), Some(at(110)))
-        );
-        assert_eq!(ended.value.timings_ms.queued, Some(3000));
     }
 }
