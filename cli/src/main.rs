@@ -18,6 +18,7 @@ mod log_view;
 mod logging;
 mod nats;
 mod out;
+mod pages;
 mod record;
 #[cfg(test)]
 mod samples;

@@ -6,13 +6,12 @@ use jobs::{
     api::{AuditEvent, OpenEnum, Page},
     audit::By,
 };
-use reqwest::Method;
 use serde_json::Value;
 
-use crate::{answer::Answer, api::Api, args::AuditArgs, exit::Done, fields::listed_time, out::Out, table};
+use crate::{
+    answer::Answer, api::Api, args::AuditArgs, exit::Done, fields::listed_time, out::Out, pages::List, table,
+};
 
-/// What a gateway gives at once; further pages follow its cursor.
-const PAGE: usize = 100;
 /// The columns of the list.
 const HEAD: [&str; 6] = ["AT", "ACTION", "USER", "BY", "ADDRESS", "TARGET"];
 
@@ -29,28 +28,15 @@ pub(super) async fn audit(args: AuditArgs) -> Done {
 }
 
 async fn fetch(api: &Api, args: &AuditArgs) -> anyhow::Result<Vec<Answer<AuditEvent>>> {
-    let limit = args.limit;
-    let mut events = Vec::new();
-    let mut cursor: Option<String> = None;
-    while events.len() < limit {
-        let mut query = vec![("limit", (limit - events.len()).min(PAGE).to_string())];
-        let given = [
-            ("cursor", &cursor),
-            ("log", &args.log),
-            ("action", &args.action),
-            ("user", &args.user),
-            ("target", &args.target),
-        ];
-        query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
-        let request = api.request(Method::GET, &["audit"]).query(&query);
-        let page: Page<Answer<AuditEvent>> = api.json(request, "audit log").await?;
-        events.extend(page.items);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Ok(events)
+    let filters = [
+        ("log", args.log.as_deref()),
+        ("action", args.action.as_deref()),
+        ("user", args.user.as_deref()),
+        ("target", args.target.as_deref()),
+    ];
+    let list = List { path: "audit", filters: &filters, limit: args.limit, what: "audit log" };
+    let pages: Vec<Page<Answer<AuditEvent>>> = list.fetch(api).await?;
+    Ok(pages.into_iter().flat_map(|page| page.items).collect())
 }
 
 fn row(event: &AuditEvent) -> Vec<String> {

@@ -6,7 +6,6 @@ use jobs::{
     Verdict,
     api::{Deliveries, Delivery, OpenEnum, UnsignedDelivery},
 };
-use reqwest::Method;
 
 use crate::{
     answer::Answer,
@@ -15,11 +14,10 @@ use crate::{
     exit::Done,
     fields::{line, listed_time, time},
     out::Out,
+    pages::List,
     table,
 };
 
-/// What a gateway gives at once; further pages follow its cursor.
-const PAGE: usize = 100;
 /// The columns of the list.
 const HEAD: [&str; 6] = ["ID", "RECEIVED", "EVENT", "REF", "VERDICT", "JOBS"];
 
@@ -48,25 +46,11 @@ pub(super) async fn deliveries(args: DeliveriesArgs) -> Done {
 
 /// The last `limit` deliveries, of one repository if it is named.
 pub(super) async fn fetch(api: &Api, repo: Option<&str>, limit: usize) -> anyhow::Result<Listed> {
-    let mut listed = Listed { deliveries: Vec::new(), unsigned: Vec::new() };
-    let mut cursor: Option<String> = None;
-    while listed.deliveries.len() < limit {
-        let mut query = vec![("limit", (limit - listed.deliveries.len()).min(PAGE).to_string())];
-        let given = [("repo", repo), ("cursor", cursor.as_deref())];
-        query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value?.to_owned()))));
-        let request = api.request(Method::GET, &["deliveries"]).query(&query);
-        let page: Deliveries<Answer<Delivery>> = api.json(request, "repository").await?;
-        listed.deliveries.extend(page.items);
-        if cursor.is_none() {
-            // Every page has them all.
-            listed.unsigned = page.unsigned.unwrap_or_default();
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Ok(listed)
+    let list = List { path: "deliveries", filters: &[("repo", repo)], limit, what: "repository" };
+    let mut pages: Vec<Deliveries<Answer<Delivery>>> = list.fetch(api).await?;
+    // Every page has them all.
+    let unsigned = pages.first_mut().and_then(|first| first.unsigned.take()).unwrap_or_default();
+    Ok(Listed { deliveries: pages.into_iter().flat_map(|page| page.items).collect(), unsigned })
 }
 
 /// A delivery whose signature was wrong or missing.

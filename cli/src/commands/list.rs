@@ -3,14 +3,11 @@
 use std::process::ExitCode;
 
 use jobs::api::{Job, Page};
-use reqwest::Method;
 
 use crate::{
-    answer::Answer, api::Api, args::ListArgs, exit::Done, fields::listed_time, out::Out, record, table,
+    answer::Answer, api::Api, args::ListArgs, exit::Done, fields::listed_time, out::Out, pages::List, record,
+    table,
 };
-
-/// What a gateway gives at once; further pages follow its cursor.
-const PAGE: usize = 100;
 
 pub(super) async fn list(args: ListArgs) -> Done {
     let jobs = fetch(&Api::from_env()?, &args).await?;
@@ -25,21 +22,10 @@ pub(super) async fn list(args: ListArgs) -> Done {
 }
 
 async fn fetch(api: &Api, args: &ListArgs) -> anyhow::Result<Vec<Answer<Job>>> {
-    let mut jobs = Vec::new();
-    let mut cursor: Option<String> = None;
-    while jobs.len() < args.limit {
-        let mut query = vec![("limit", (args.limit - jobs.len()).min(PAGE).to_string())];
-        let given = [("state", &args.state), ("repo", &args.repo), ("cursor", &cursor)];
-        query.extend(given.into_iter().filter_map(|(name, value)| Some((name, value.clone()?))));
-        let request = api.request(Method::GET, &["jobs"]).query(&query);
-        let page: Page<Answer<Job>> = api.json(request, "repository").await?;
-        jobs.extend(page.items);
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Ok(jobs)
+    let filters = [("state", args.state.as_deref()), ("repo", args.repo.as_deref())];
+    let list = List { path: "jobs", filters: &filters, limit: args.limit, what: "repository" };
+    let pages: Vec<Page<Answer<Job>>> = list.fetch(api).await?;
+    Ok(pages.into_iter().flat_map(|page| page.items).collect())
 }
 
 fn row(job: &Job) -> Vec<String> {
