@@ -53,7 +53,7 @@ impl Deliveries {
             None => recording.await?,
         };
         if is_full {
-            self.job_records.note(&entry);
+            self.job_records.note(&entry).await;
             self.ledger.mark_status_dirty(&entry).await?;
             return Ok(Decided {
                 jobs: vec![job],

@@ -61,7 +61,7 @@ impl Deliveries {
             .ledger
             .record_ended(new, &Outcome::Skipped { why: DeliveryReason::SkippedByCommit.to_string() })
             .await?;
-        self.job_records.note(&entry);
+        self.job_records.note(&entry).await;
         self.move_head(moved, repo, None).await?;
         self.ledger.mark_status_dirty(&entry).await?;
         Ok(Decided {

@@ -157,7 +157,7 @@ impl Grants {
         }
         let outcome = Outcome::wished(Cause::Refused, NOT_HIS);
         if let Some(entry) = self.ledger.end(job.id, &outcome).await.map_err(unavailable)? {
-            self.job_records.note(&entry);
+            self.job_records.note(&entry).await;
         }
         refused(NOT_HIS)
     }

@@ -9,7 +9,7 @@ impl Jobs {
     pub(crate) async fn cancel_for(&self, caller: &Identity, job: JobId) -> Result<Entry<Job>, ApiError> {
         let outcome = Outcome::wished(Cause::Cancelled, "cancelled");
         let entry = self.ledger.end(job, &outcome).await?.ok_or(ApiError::NotFound("job"))?;
-        self.job_records.note(&entry);
+        self.job_records.note(&entry).await;
         // A job that was final already is unchanged.
         if entry.value.cause == Some(Cause::Cancelled) {
             self.audit.write(caller, Action::JobCancelled, job).await;
@@ -33,7 +33,7 @@ impl Jobs {
         }
         let ended = self.ledger.end(job, &Outcome::wished(Cause::Cancelled, why)).await?;
         let Some(ended) = ended else { return Ok(false) };
-        self.job_records.note(&ended);
+        self.job_records.note(&ended).await;
         Ok(ended.value.message.as_deref() == Some(why))
     }
 }

@@ -25,7 +25,7 @@ impl Jobs {
         let new = self.job_records.again(of, JobId::new()).await?;
         self.check_queue(&new).await?;
         let entry = self.ledger.submit(new).await?;
-        self.job_records.note(&entry);
+        self.job_records.note(&entry).await;
         Ok(entry)
     }
 }

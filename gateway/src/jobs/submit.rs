@@ -64,7 +64,7 @@ impl Jobs {
             return Err(error);
         }
         let entry = self.ledger.submit(new).await?;
-        self.job_records.note(&entry);
+        self.job_records.note(&entry).await;
         Ok(entry)
     }
 

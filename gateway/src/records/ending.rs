@@ -39,7 +39,7 @@ impl JobRecords {
         let Ok(id) = entry.key.parse::<JobId>() else { return Ok(()) };
         let ended = self.ledger.end_without_status(id, &Outcome::service(Cause::Refused, why)).await?;
         if let Some(ended) = ended {
-            self.note(&ended);
+            self.note(&ended).await;
         }
         Ok(())
     }

@@ -7,9 +7,10 @@
 //! `key.rs` has the key, `grants.rs` what a grant needs, `repeat.rs` what a rerun copies, `upgrade.rs`
 //! the signing of what was there before, `ending.rs` the end of what is not believed.
 
-use std::{sync::Arc, time::Duration};
+use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
 use jobs::Ledger;
+use tokio::task::spawn_blocking;
 
 use crate::{
     crypto::record_verifier::{RecordVerifier, SignatureStatus},
@@ -57,13 +58,16 @@ impl JobRecords {
 }
 
 impl JobRecords {
-    /// Notes an own write in the index, so that the next list has it. Without it the list has it a
-    /// moment later, so trouble here fails no request.
-    pub(crate) fn note(&self, entry: &Entry<Job>) {
-        let change = Change::Put(Box::new(entry.clone()));
-        if let Err(error) = self.index.take_jobs(&[change], None, Durability::Later) {
+    /// Writes an own change to the index, so that the next list has it. Without this the list has it a
+    /// moment later, so an error here fails no request.
+    ///
+    /// On a blocking thread: redb takes one writer at a time, and the one before may be waiting for the disk.
+    pub(crate) async fn note(&self, entry: &Entry<Job>) {
+        let (index, change) = (Arc::clone(&self.index), Change::Put(Box::new(entry.clone())));
+        let written = spawn_blocking(move || index.take_jobs(&[change], None, Durability::Later)).await;
+        if let Err(error) = written.unwrap_or_else(|panic| resume_unwind(panic.into_panic())) {
             let error: anyhow::Error = error.into();
-            tracing::warn!(error = format!("{error:#}"), "an own write was not noted");
+            tracing::warn!(error = format!("{error:#}"), "own write not indexed");
         }
     }
 }

@@ -87,7 +87,7 @@ impl JobRecords {
             let event = self.event_of(&entry.value).await?;
             let Some(now) = self.ledger.sign_open(candidate.job, event).await? else { continue };
             if now.value.signature.is_some() {
-                self.note(&now);
+                self.note(&now).await;
             } else {
                 // It ended meanwhile, and must lie before the mark.
                 is_all &= now.revision <= read;
