@@ -391,3 +391,52 @@ async fn everything_has_a_request_id_and_security_headers() {
     service.request(Method::GET, "/api/v1/nothing").answers(StatusCode::NOT_FOUND).await;
     service.request(Method::PUT, "/healthz").says(StatusCode::METHOD_NOT_ALLOWED).await;
 }
+
+#[tokio::test]
+async fn unknown_input_is_named_and_the_published_interface_ignores_it() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    let sent = |path: &str, body: &str| {
+        let request = service.request(Method::POST, path).bearer_auth(&token);
+        request.body(body.to_owned())
+    };
+    let message = async |request: reqwest::RequestBuilder| {
+        request.answers(StatusCode::BAD_REQUEST).await["error"]["message"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(
+        message(sent("/api/v1/jobs", r#"{"repo": "example.com/r", "Args": []}"#)).await,
+        "unknown field `Args`; did you mean `args`?"
+    );
+    assert_eq!(
+        message(sent("/api/v1/repos", r#"{"urll": "example.com/r"}"#)).await,
+        "unknown field `urll`; did you mean `url`?"
+    );
+    assert_eq!(message(sent("/api/v1/tokens", r#"["name"]"#)).await, "the body must be a JSON object");
+    assert_eq!(
+        message(service.get("/api/v1/jobs?limt=1", &token)).await,
+        "unknown query parameter `limt`; did you mean `limit`?"
+    );
+    let marked = "\u{feff}{\"repo\": \"example.com/r\"}";
+    let job = sent("/api/v1/jobs", marked).answers(StatusCode::ACCEPTED).await;
+    let job = format!("/api/v1/jobs/{}", job["id"].as_str().unwrap());
+    service.get(&format!("{job}?key=00"), &token).answers(StatusCode::OK).await;
+    let published = "\u{feff}{\"URL\": \"example.com/r\", \"colour\": \"red\"}";
+    sent("/job/send-job?colour=red", published).answers(StatusCode::OK).await;
+}
+
+#[tokio::test]
+async fn no_endpoint_of_the_api_takes_a_parameter_that_it_does_not_know() {
+    let service = Service::start().await;
+    let token = service.user("a@example.com").await;
+    for (method, path) in gateway::endpoints() {
+        if path.starts_with("/api/v1/") {
+            let request = service.request(method.clone(), &format!("{path}?invented=1")).bearer_auth(&token);
+            let answer = request.answers(StatusCode::BAD_REQUEST).await;
+            let message = answer["error"]["message"].as_str().unwrap();
+            assert!(
+                message.starts_with("unknown query parameter `invented`; "),
+                "{method} {path}: {message}"
+            );
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! Makes a request type of a tree, with [`Fault`] as the error.
 //!
-//! serde_json's own errors are English sentences about Rust types. Here the type that is asked for decides
+//! The errors of `serde_json` are English sentences about Rust types. Here the type that is asked for decides
 //! what is said of another one, and a list is not taken for a struct.
 
 use std::vec;
