@@ -6,6 +6,7 @@
 //!   re-reading whether it was ours;
 //! * every value has `v`, and one that is newer than this program is left to others.
 
+mod compare_and_set;
 mod entry;
 mod error;
 mod list;
