@@ -129,7 +129,7 @@ async fn a_github_that_knows_no_merge_queues_gets_the_webhook_without_them() {
 
 #[test_case(401, "Bad credentials" => "the forge does not take the token: 401 Unauthorized: Bad credentials")]
 #[test_case(403, "Must have admin rights to Repository." => "the token may not do this: 403 Forbidden: Must have admin rights to Repository.")]
-#[test_case(404, "Not FoundRepository" => "the forge knows no such repository, or the token may not see it: 404 Not FoundRepository: Not FoundRepository")]
+#[test_case(404, "Not Found" => "the forge knows no such repository, or the token may not see it: 404 Not Found: Not Found")]
 #[test_case(422, "Validation Failed" => "the forge refuses: 422 Unprocessable Entity: Validation Failed")]
 #[test_case(429, "slow down" => "the forge cannot be asked at the moment: 429 Too Many Requests: slow down")]
 #[test_case(502, "" => "the forge cannot be asked at the moment: 502 Bad Gateway: ")]

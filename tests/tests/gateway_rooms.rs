@@ -52,7 +52,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "usage",
         ],
     ),
-    ("html", &["auth", "crypto", "error", "http", "login"]),
+    ("html", &["auth", "crypto", "error", "extract", "http", "login"]),
     (
         "api",
         &[
@@ -74,24 +74,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "usage",
         ],
     ),
-    (
-        "pages",
-        &[
-            "api",
-            "audit",
-            "auth",
-            "crypto",
-            "deliveries",
-            "error",
-            "extract",
-            "html",
-            "http",
-            "jobs",
-            "login",
-            "repos",
-            "state",
-        ],
-    ),
+    ("pages", &["api", "auth", "deliveries", "error", "extract", "html", "http", "login", "state"]),
     ("routes", &["api", "auth", "extract", "http", "pages", "state"]),
     (
         "background",

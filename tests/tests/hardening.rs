@@ -27,7 +27,7 @@ const STARTS_PROGRAMS: [&str; 3] = [
     // A job's program: what the launcher becomes.
     "worker/launcher/src/exec.rs",
     // The same, with the environment that its orders name.
-    "worker/launcher/src/wait.rs",
+    "worker/launcher/src/supervisor.rs",
 ];
 
 #[test]

@@ -167,10 +167,10 @@ mod tests {
         assert_eq!(config.ceilings, Ceilings::default());
     }
 
-    #[test_case("GITFAAS_PROXY_VOLUME", "GITFAAS_OTHER" => Some("new".to_owned()) ; "by its name")]
-    #[test_case("GITFAAS_DOOR_VOLUME", "GITFAAS_OTHER" => Some("new".to_owned()) ; "by its old name")]
+    #[test_case("GITFAAS_PROXY_VOLUME", "OTHER" => Some("new".to_owned()) ; "by its name")]
+    #[test_case("GITFAAS_DOOR_VOLUME", "OTHER" => Some("new".to_owned()) ; "by its old name")]
     #[test_case("GITFAAS_PROXY_VOLUME", "GITFAAS_DOOR_VOLUME" => Some("new".to_owned()) ; "the new name wins")]
-    #[test_case("GITFAAS_OTHER", "GITFAAS_OTHER" => None ; "unset")]
+    #[test_case("OTHER", "OTHER" => None ; "unset")]
     fn the_volume_of_the_proxy_sockets_is_read(name: &str, second: &str) -> Option<String> {
         let var = |asked: &str| match asked {
             _ if asked == name => Some("new".to_owned()),
