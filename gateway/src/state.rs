@@ -286,7 +286,7 @@ impl Gateway {
         Ok((Self(Arc::new(services)), catching_up))
     }
 
-    /// PollThrottle every registered repository for refs now and takes what is new, without waiting whether its
+    /// Polls every registered repository for refs now and takes what is new, without waiting whether its
     /// delivery comes.
     ///
     /// # Errors

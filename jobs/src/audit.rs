@@ -1,8 +1,8 @@
 //! The audit log: who did what, kept for a year in the streams `AUDIT` and `AUDIT_ADMIN`.
 //!
 //! An entry names people, tokens and things by their ids. It never holds a body, a value or a token's
-//! text. It is written after the deed, so that it tells what was done and not what was tried; whoever
-//! cannot write it says so in his own log, and the deed stands.
+//! text. It is written after the action, so that it records what was done and not what was tried; a program
+//! that cannot write it logs the whole event, and the action stands.
 
 use std::{net::IpAddr, time::Duration};
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{SessionId, TokenId, UserId, bucket::VERSION, streams};
 
-/// NATS took the deed itself a moment ago; whoever waits for an answer waits no longer for this.
+/// NATS stored the action itself a moment ago; the caller's answer is delayed no longer than this.
 const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What was done. This is the wire format: add variants, never change one.
@@ -126,7 +126,7 @@ impl AuditEvent {
 
     /// The bytes that are stored.
     fn encode(&self) -> Vec<u8> {
-        let mut value = serde_json::to_value(self).expect("a deed is JSON");
+        let mut value = serde_json::to_value(self).expect("an audit event is JSON");
         if let Some(fields) = value.as_object_mut() {
             fields.insert("v".to_owned(), VERSION.into());
         }
@@ -140,7 +140,7 @@ pub enum Log {
     /// What users and forges did.
     #[default]
     Users,
-    /// What admins and operators did: no number of users' deeds pushes it out.
+    /// What admins and operators did: no number of users' events pushes it out.
     Admins,
 }
 
@@ -150,7 +150,7 @@ pub enum AuditError {
     /// It refused, or is away.
     #[error("nats: write to {}", streams::AUDIT)]
     Nats(#[from] jetstream::context::PublishError),
-    /// It was silent for `TIMEOUT`.
+    /// No answer within `TIMEOUT`.
     #[error("nats: write to {}: no answer", streams::AUDIT)]
     Silent,
 }

@@ -87,7 +87,7 @@ const SMALL_BYTES: i64 = 16 << 20;
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Who did what is asked about for as long as contracts run: a year.
 const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
-/// About half a million deeds; then the oldest go.
+/// About half a million events; then the oldest go.
 const AUDIT_BYTES: i64 = 256 << 20;
 /// How long a poster may be silent before another gets the message; it says "in progress" meanwhile.
 const STATUS_ACK_WAIT: Duration = Duration::from_secs(30);
@@ -161,12 +161,12 @@ pub fn grants(worker: &WorkerName) -> String {
     format!("grants.{worker}")
 }
 
-/// A deed of this kind.
+/// An audit event of this action.
 pub fn audit(action: &str) -> String {
     format!("audit.{action}")
 }
 
-/// A deed of this kind of an admin or operator.
+/// An audit event of this action of an admin or operator.
 pub fn audit_admin(action: &str) -> String {
     format!("audit_admin.{action}")
 }
