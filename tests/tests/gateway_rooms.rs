@@ -89,8 +89,8 @@ fn sources() -> PathBuf {
 }
 
 fn files(below: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(below).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in std::fs::read_dir(below).expect("a room can be read") {
+        let path = entry.expect("a room can be read").path();
         if path.is_dir() {
             files(&path, found);
         } else if path.extension().is_some_and(|kind| kind == "rs") {
