@@ -1,5 +1,5 @@
-//! What a gateway does besides answering: mirrors and the index follow the ledger, grants are answered,
-//! and whoever leads reconciles what a crash left half done.
+//! Background tasks of a gateway: mirrors and the index follow the ledger, grants are answered, and the
+//! leader reconciles what a crash left unfinished.
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,10 +18,10 @@ use crate::{
     usage,
 };
 
-/// Before the grants are subscribed to again.
+/// Delay before the grants are subscribed to again.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Starts everything; it ends with `stop`.
+/// Starts all background tasks; they end with `stop`.
 pub(crate) fn start(gateway: &Gateway, reading: CatchingUp, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
     let (ledger, index) = (&gateway.ledger, &gateway.index);
@@ -37,8 +37,8 @@ pub(crate) fn start(gateway: &Gateway, reading: CatchingUp, stop: &CancellationT
     tasks.spawn(rate_limit::evict_idle_entries(Arc::clone(&gateway.limits), stop.clone()));
     let sizes = Arc::clone(&gateway.secret_store.sizes);
     tasks.spawn(secrets::follow_sizes(ledger.js.clone(), sizes, stop.clone()));
-    tasks.spawn(usage::clear(Arc::clone(&gateway.budgets), gateway.caught_up.clone(), stop.clone()));
-    tasks.spawn(usage::sweep(Arc::clone(&gateway.budgets), stop.clone()));
+    tasks.spawn(usage::run_retention(Arc::clone(&gateway.budgets), gateway.caught_up.clone(), stop.clone()));
+    tasks.spawn(usage::run_sweep(Arc::clone(&gateway.budgets), stop.clone()));
     tasks.spawn(capacity::monitor(Arc::clone(&gateway.capacity), stop.clone()));
     tasks.spawn(answer_grants(Arc::clone(&gateway.grants), stop.clone()));
     tasks.spawn(ref_poll::run(Arc::clone(&gateway.ref_poll), stop.clone()));
@@ -63,7 +63,7 @@ fn leader_of(gateway: &Gateway) -> leader::Services {
 async fn answer_grants(grants: Arc<grants::Grants>, stop: CancellationToken) {
     while !stop.is_cancelled() {
         if let Err(error) = grants::answer(Arc::clone(&grants), stop.clone()).await {
-            tracing::warn!(error = format!("{error:#}"), "grants are not answered");
+            tracing::warn!(error = format!("{error:#}"), "grants subscription failed");
         }
         stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
     }

@@ -13,6 +13,7 @@ mod api;
 mod audit;
 mod auth;
 mod background;
+mod backoff;
 pub mod config;
 mod crypto;
 mod deliveries;
@@ -42,7 +43,7 @@ pub use crypto::{
     record_key::record_key,
     rekey::{Rekeyed, make_key, rekey},
 };
-pub use reconcile::ref_poll::Round;
+pub use reconcile::ref_poll::PollSummary;
 pub use routes::{app, endpoints};
 pub use serve::{Running, open, serve};
 pub use state::Gateway;

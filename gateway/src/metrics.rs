@@ -1,4 +1,4 @@
-//! `/metrics` of the gateway, as Prometheus reads it.
+//! The metrics of the gateway, in the Prometheus format.
 
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
@@ -9,102 +9,102 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 
-/// A word from a closed set: labels must not grow with what strangers send.
+/// A label value from a closed set: cardinality must not grow with input.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Word(String);
+pub(crate) struct LabelValue(String);
 
-impl Word {
-    /// A word of ours.
+impl LabelValue {
+    /// A value that this program defines.
     pub(crate) fn of(text: &str) -> Self {
         Self(text.to_owned())
     }
 }
 
-impl EncodeLabelValue for Word {
+impl EncodeLabelValue for LabelValue {
     fn encode(&self, encoder: &mut LabelValueEncoder<'_>) -> fmt::Result {
         self.0.as_str().encode(encoder)
     }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfRequest {
-    route: Word,
+struct RequestLabels {
+    route: LabelValue,
     status: u16,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfDelivery {
-    verdict: Word,
+struct DeliveryLabels {
+    verdict: LabelValue,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfUnsigned {
-    reason: Word,
+struct RejectionLabels {
+    reason: LabelValue,
 }
 
-/// What came of asking a forge whether it shows what it was told.
+/// The result of checking a posted status at its forge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Compared {
-    /// It does.
+pub(crate) enum CheckOutcome {
+    /// The forge shows what was posted.
     Same,
-    /// It shows something else.
+    /// The forge shows something else.
     Differs,
-    /// It refused the end, which is said again without asking.
+    /// The forge had rejected the final status, which is reposted without a check.
     Refused,
-    /// It could not be asked.
+    /// The forge could not be asked.
     Unreadable,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfComparison {
-    result: Word,
+struct CheckLabels {
+    result: LabelValue,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfStore {
-    store: Word,
+struct StoreLabels {
+    store: LabelValue,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfCleared {
-    what: Word,
+struct DeletedLabels {
+    what: LabelValue,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct OfJob {
-    state: Word,
+struct JobLabels {
+    state: LabelValue,
 }
 
-/// Why a record was not believed.
+/// Why a record did not verify.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct OfRecord {
-    reason: Word,
+pub(crate) struct RecordLabels {
+    reason: LabelValue,
 }
 
-impl OfRecord {
+impl RecordLabels {
     pub(crate) fn of(doubt: Doubt) -> Self {
-        Self { reason: Word::of(doubt.as_str()) }
+        Self { reason: LabelValue::of(doubt.as_str()) }
     }
 }
 
-/// Everything that is counted.
+/// All metrics of the gateway.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
-    requests: Family<OfRequest, Counter>,
-    deliveries: Family<OfDelivery, Counter>,
-    unsigned: Family<OfUnsigned, Counter>,
-    /// Counted by [`crate::records::Records`].
-    pub(crate) doubted: Family<OfRecord, Counter>,
-    jobs: Family<OfJob, Gauge>,
-    compared: Family<OfComparison, Counter>,
+    requests: Family<RequestLabels, Counter>,
+    deliveries: Family<DeliveryLabels, Counter>,
+    unsigned: Family<RejectionLabels, Counter>,
+    /// Counted by [`crate::crypto::record_verifier::RecordVerifier`].
+    pub(crate) unverified: Family<RecordLabels, Counter>,
+    jobs: Family<JobLabels, Gauge>,
+    status_checked: Family<CheckLabels, Counter>,
     statuses_waiting: Gauge,
-    longest_wait: Gauge<f64, AtomicU64>,
-    made_up: Counter,
-    heads_unreachable: Counter,
+    longest_status_wait: Gauge<f64, AtomicU64>,
+    synthetic_push: Counter,
+    poll_failed: Counter,
     redelivered: Counter,
-    cleared: Family<OfCleared, Counter>,
-    filled: Family<OfStore, Gauge<f64, AtomicU64>>,
+    history_deleted: Family<DeletedLabels, Counter>,
+    store_ratio: Family<StoreLabels, Gauge<f64, AtomicU64>>,
 }
 
 impl Default for Metrics {
@@ -120,19 +120,19 @@ impl Default for Metrics {
             "Deliveries that were not believed, by reason",
             unsigned.clone(),
         );
-        let doubted = Family::default();
+        let unverified = Family::default();
         registry.register(
             "records_not_believed",
             "Records of jobs that do not say what a gateway signed, by reason",
-            doubted.clone(),
+            unverified.clone(),
         );
         let jobs = Family::default();
         registry.register("jobs", "Jobs that are not over, by state", jobs.clone());
-        let compared = Family::default();
+        let status_checked = Family::default();
         registry.register(
             "statuses_compared",
             "Ends of jobs held against what the forge shows, by result",
-            compared.clone(),
+            status_checked.clone(),
         );
         let statuses_waiting = Gauge::default();
         registry.register(
@@ -140,29 +140,29 @@ impl Default for Metrics {
             "Jobs whose state the forge is not known to show",
             statuses_waiting.clone(),
         );
-        let longest_wait = Gauge::default();
+        let longest_status_wait = Gauge::default();
         registry.register_with_unit(
             "statuses_longest_wait",
             "How long the one among them that waits longest was seen to wait",
             Unit::Seconds,
-            longest_wait.clone(),
+            longest_status_wait.clone(),
         );
-        let filled = Family::default();
-        registry.register("store_filled_ratio", "How full each store is, from 0 to 1", filled.clone());
-        let cleared = Family::default();
+        let store_ratio = Family::default();
+        registry.register("store_filled_ratio", "How full each store is, from 0 to 1", store_ratio.clone());
+        let history_deleted = Family::default();
         registry.register(
             "history_cleared",
             "Jobs and deliveries that went because their owners were at a limit",
-            cleared.clone(),
+            history_deleted.clone(),
         );
-        let [made_up, heads_unreachable, redelivered] = <[Counter; 3]>::default();
+        let [synthetic_push, poll_failed, redelivered] = <[Counter; 3]>::default();
         let mut count =
             |name: &str, help: &str, counter: &Counter| registry.register(name, help, counter.clone());
-        count("made_up_pushes", "Pushes taken although their delivery never came", &made_up);
+        count("made_up_pushes", "Pushes taken although their delivery never came", &synthetic_push);
         count(
             "heads_unreachable",
             "Looks at a repository's refs that its server did not answer",
-            &heads_unreachable,
+            &poll_failed,
         );
         count("redelivered", "Failed deliveries that GitHub was asked for again", &redelivered);
         Self {
@@ -170,16 +170,16 @@ impl Default for Metrics {
             requests,
             deliveries,
             unsigned,
-            doubted,
+            unverified,
             jobs,
-            compared,
+            status_checked,
             statuses_waiting,
-            longest_wait,
-            made_up,
-            heads_unreachable,
+            longest_status_wait,
+            synthetic_push,
+            poll_failed,
             redelivered,
-            cleared,
-            filled,
+            history_deleted,
+            store_ratio,
         }
     }
 }
@@ -187,7 +187,7 @@ impl Default for Metrics {
 impl Metrics {
     /// Counts an answer; `route` is the pattern, never the path.
     pub(crate) fn request(&self, route: &str, status: u16) {
-        self.requests.get_or_create(&OfRequest { route: Word::of(route), status }).inc();
+        self.requests.get_or_create(&RequestLabels { route: LabelValue::of(route), status }).inc();
     }
 
     /// Counts a signed delivery.
@@ -199,63 +199,65 @@ impl Metrics {
             Verdict::Refused => "refused",
             Verdict::Held => "held",
         };
-        self.deliveries.get_or_create(&OfDelivery { verdict: Word::of(word) }).inc();
+        self.deliveries.get_or_create(&DeliveryLabels { verdict: LabelValue::of(word) }).inc();
     }
 
-    /// Counts a delivery that was not believed; the reason is a sentence of ours.
-    pub(crate) fn unsigned(&self, reason: Word) {
-        self.unsigned.get_or_create(&OfUnsigned { reason }).inc();
+    /// Counts a delivery that was rejected; the reason is from a closed set.
+    pub(crate) fn unsigned(&self, reason: LabelValue) {
+        self.unsigned.get_or_create(&RejectionLabels { reason }).inc();
     }
 
-    /// Counts a push that was made up for.
-    pub(crate) fn made_up(&self) {
-        self.made_up.inc();
+    /// Counts a synthetic push.
+    pub(crate) fn synthetic_push(&self) {
+        self.synthetic_push.inc();
     }
 
-    /// Counts a look that was not answered.
-    pub(crate) fn heads_unreachable(&self) {
-        self.heads_unreachable.inc();
+    /// Counts a failed poll.
+    pub(crate) fn poll_failed(&self) {
+        self.poll_failed.inc();
     }
 
-    /// Counts a delivery that was asked for again.
+    /// Counts a requested redelivery.
     pub(crate) fn redelivered(&self) {
         self.redelivered.inc();
     }
 
-    /// Notes how full a store is; a limit that is not positive is none.
+    /// Sets how full a store is; a limit that is not positive means none.
     pub(crate) fn store(&self, name: &str, bytes: u64, limit: i64) {
         #[expect(clippy::cast_precision_loss, reason = "a share of terabytes is exact enough")]
         let share = if limit > 0 { bytes as f64 / limit as f64 } else { 0.0 };
-        self.filled.get_or_create(&OfStore { store: Word::of(name) }).set(share);
+        self.store_ratio.get_or_create(&StoreLabels { store: LabelValue::of(name) }).set(share);
     }
 
-    /// Counts what went because its owner was at a limit.
-    pub(crate) fn cleared(&self, jobs: usize, deliveries: usize) {
+    /// Counts history that was deleted because its owner was at a limit.
+    pub(crate) fn history_deleted(&self, jobs: usize, deliveries: usize) {
         for (what, count) in [("jobs", jobs), ("deliveries", deliveries)] {
-            self.cleared.get_or_create(&OfCleared { what: Word::of(what) }).inc_by(count as u64);
+            self.history_deleted
+                .get_or_create(&DeletedLabels { what: LabelValue::of(what) })
+                .inc_by(count as u64);
         }
     }
 
-    /// Counts a look at what a forge shows.
-    pub(crate) fn compared(&self, compared: Compared) {
-        let word = match compared {
-            Compared::Same => "same",
-            Compared::Differs => "differs",
-            Compared::Refused => "refused",
-            Compared::Unreadable => "unreadable",
+    /// Counts a status check.
+    pub(crate) fn status_checked(&self, status_checked: CheckOutcome) {
+        let word = match status_checked {
+            CheckOutcome::Same => "same",
+            CheckOutcome::Differs => "differs",
+            CheckOutcome::Refused => "refused",
+            CheckOutcome::Unreadable => "unreadable",
         };
-        self.compared.get_or_create(&OfComparison { result: Word::of(word) }).inc();
+        self.status_checked.get_or_create(&CheckLabels { result: LabelValue::of(word) }).inc();
     }
 
-    /// Notes how long the status that waits longest has waited.
-    pub(crate) fn longest_wait(&self, wait: Duration) {
-        self.longest_wait.set(wait.as_secs_f64());
+    /// Sets the wait of the status that has waited longest.
+    pub(crate) fn longest_status_wait(&self, wait: Duration) {
+        self.longest_status_wait.set(wait.as_secs_f64());
     }
 
     pub(crate) fn text(&self, waiting: u64, working: u64, unposted: u64) -> String {
         self.statuses_waiting.set(i64::try_from(unposted).unwrap_or(i64::MAX));
         for (state, count) in [("pending", waiting), ("working", working)] {
-            let of = OfJob { state: Word::of(state) };
+            let of = JobLabels { state: LabelValue::of(state) };
             self.jobs.get_or_create(&of).set(i64::try_from(count).unwrap_or(i64::MAX));
         }
         let mut text = String::new();
@@ -273,10 +275,10 @@ mod tests {
         let metrics = Metrics::default();
         metrics.request("/api/v1/jobs", 202);
         metrics.delivery(Verdict::Accepted);
-        metrics.unsigned(Word::of("wrong signature"));
-        metrics.doubted.get_or_create(&OfRecord::of(Doubt::Forged)).inc();
-        metrics.compared(Compared::Same);
-        metrics.longest_wait(Duration::from_millis(1500));
+        metrics.unsigned(LabelValue::of("wrong signature"));
+        metrics.unverified.get_or_create(&RecordLabels::of(Doubt::Forged)).inc();
+        metrics.status_checked(CheckOutcome::Same);
+        metrics.longest_status_wait(Duration::from_millis(1500));
         let text = metrics.text(2, 1, 3);
         // Labels of one family come in any order.
         let mut lines: Vec<&str> = text.lines().filter(|line| !line.starts_with('#')).collect();

@@ -1,4 +1,4 @@
-//! From a connected client to a gateway that answers, and back.
+//! Starts and stops a gateway.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,17 +12,17 @@ use url::Url;
 
 use crate::{background, config::Config, http::connections, meta, routes, state::Gateway};
 
-/// Between two tries to make the streams, while a cluster has no leader.
+/// Delay between two tries to create the streams, while a cluster has no leader.
 const STREAMS_PAUSE: Duration = Duration::from_secs(1);
-/// A cluster that has no leader after this long is not one that starts, but one that is broken.
+/// A cluster without a leader for longer than this is not starting, but broken.
 const STREAMS_PATIENCE: Duration = Duration::from_secs(120);
-/// The index is given this long before the gateway says that it is ready; lists grow complete later.
+/// How long the gateway waits for the index before it is ready; lists may be complete only later.
 const INDEX_PATIENCE: Duration = Duration::from_secs(30);
 
-/// A gateway whose background work runs.
+/// A running gateway.
 #[derive(Debug)]
 pub struct Running {
-    /// Its parts, for [`crate::repos::installation`].
+    /// Its services.
     pub gateway: Gateway,
     tasks: TaskTracker,
 }
@@ -33,18 +33,18 @@ impl Running {
         routes::app(self.gateway.clone())
     }
 
-    /// Waits until what runs in the background has ended; it does once `stop` was cancelled.
+    /// Waits until the background tasks have ended, after `stop` was cancelled.
     pub async fn ended(&self) {
         self.tasks.wait().await;
     }
 }
 
-/// Makes the streams, opens ledger, keys and index, and starts the background work. `address` is where
-/// the gateway will listen, for links when no public URL is configured.
+/// Creates the streams, opens ledger, keys and index, and starts the background tasks. `address` is where the
+/// gateway will listen, for links when no public URL is configured.
 ///
 /// # Errors
-/// NATS is away for too long; the master key is not this installation's
-/// ([`crate::KeyError`] in the chain); the index's file is in use.
+/// NATS is unreachable for too long; the master key is not this installation's ([`crate::KeyError`] in the
+/// chain); the index's file is in use.
 pub async fn open(
     config: Config,
     client: Client,
@@ -65,7 +65,7 @@ pub async fn open(
     let tasks = background::start(&gateway, reading, &stop);
     let filled = caught_up.completed();
     if tokio::time::timeout(INDEX_PATIENCE, filled).await.is_err() {
-        tracing::warn!("the index is still being filled; lists are not complete yet");
+        tracing::warn!("index still catching up, lists incomplete");
     }
     Ok(Running { gateway, tasks })
 }
@@ -78,7 +78,7 @@ async fn ensure(js: &async_nats::jetstream::Context, settings: &streams::Setting
         if began.elapsed() > STREAMS_PATIENCE {
             return Err(error.context("cannot make the streams"));
         }
-        tracing::info!(error = format!("{error:#}"), "the streams cannot be made yet");
+        tracing::info!(error = format!("{error:#}"), "streams not ready");
         tokio::time::sleep(STREAMS_PAUSE).await;
     }
 }
@@ -110,7 +110,7 @@ pub async fn serve(
     };
     tokio::select! {
         () = serving => {}
-        () = overdue => tracing::warn!("grace is over; open requests are dropped"),
+        () = overdue => tracing::warn!("shutdown grace over, dropping open requests"),
     }
     running.ended().await;
     Ok(())

@@ -1,7 +1,7 @@
-//! What handlers are given: one service for each room, each with what it needs and nothing more.
+//! The services that handlers receive: one for each room, with only its own dependencies.
 //!
-//! [`Gateway::open`] puts them together. A handler asks for the services that it uses
-//! (`State<Arc<Jobs>>`), so that its signature says what it can touch.
+//! [`Gateway::open`] builds them. A handler extracts the services that it uses (`State<Arc<Jobs>>`), so that
+//! its signature shows what it can access.
 
 use std::{ops::Deref, sync::Arc};
 
@@ -37,7 +37,7 @@ use crate::{
     metrics::Metrics,
     page_urls::PageUrls,
     reconcile::{
-        ref_poll::{RefPoll, Round},
+        ref_poll::{PollSummary, RefPoll},
         status_check::StatusCheck,
     },
     records,
@@ -50,7 +50,7 @@ use crate::{
 #[derive(Clone)]
 pub struct Gateway(Arc<Services>);
 
-/// Everything that a gateway works with.
+/// All services of a gateway.
 pub struct Services {
     pub(crate) config: Arc<Config>,
     pub(crate) public_url: Url,
@@ -78,7 +78,7 @@ pub struct Services {
     pub(crate) grants: Arc<Grants>,
     pub(crate) ref_poll: Arc<RefPoll>,
     pub(crate) status_check: Arc<StatusCheck>,
-    /// Long answers end with this.
+    /// Streaming responses end with this.
     pub(crate) stop: CancellationToken,
 }
 
@@ -98,7 +98,7 @@ impl Deref for Gateway {
 
 impl Gateway {
     /// Opens keys and index on a ledger whose streams exist. Nothing runs yet; see
-    /// [`crate::reconcile::background::start`].
+    /// [`crate::background::start`].
     pub(crate) async fn open(
         config: Config,
         public_url: Url,
@@ -111,10 +111,10 @@ impl Gateway {
         let secrets = Bucket::open(&ledger.js, streams::SECRETS).await?;
         let (key, mark) = (record_key::open(&secrets, &keys).await?, records::mark(&ledger).await?);
         let ledger = ledger.signing(key.clone());
-        let verifier = Arc::new(RecordVerifier::new(key, mark, metrics.doubted.clone()));
+        let verifier = Arc::new(RecordVerifier::new(key, mark, metrics.unverified.clone()));
         let index = Index::open(&config.data_dir)
             .with_context(|| format!("cannot open the index in {}", config.data_dir.display()))?
-            .believing(Arc::clone(&verifier));
+            .with_verifier(Arc::clone(&verifier));
         let index = Arc::new(index);
         let github = Arc::new(config.github.clone());
         let (clone_allow, ca_bundle) = (&config.clone_allow, config.ca_bundle.as_deref());
@@ -194,7 +194,7 @@ impl Gateway {
             clone_allow: clone_allow.clone(),
             public_url: public_url.clone(),
             ledger: ledger.clone(),
-            posting: Bucket::open(&ledger.js, streams::REPOS).await?,
+            status_owners: Bucket::open(&ledger.js, streams::REPOS).await?,
             keys: Arc::clone(&keys),
             app: app.clone(),
             forges: ForgeApi::new(clone_allow, ca_bundle)?,
@@ -235,7 +235,7 @@ impl Gateway {
         let ref_poll = Arc::new(RefPoll {
             clone_allow: clone_allow.clone(),
             ledger: ledger.clone(),
-            git_heads: RefLister::new(clone_allow, ca_bundle)?,
+            ref_lister: RefLister::new(clone_allow, ca_bundle)?,
             baselines: Bucket::open(&ledger.js, streams::HEADS).await?,
             repos: Arc::clone(&repos),
             app,
@@ -286,17 +286,16 @@ impl Gateway {
         Ok((Self(Arc::new(services)), catching_up))
     }
 
-    /// Polls every registered repository for refs now and takes what is new, without waiting whether its
-    /// delivery comes.
+    /// Polls every registered repository now and submits synthetic pushes without debouncing.
     ///
     /// # Errors
-    /// NATS is away; what was taken until then stays so.
-    pub async fn poll_refs(&self) -> anyhow::Result<Round> {
+    /// NATS is unreachable; pushes that were submitted until then stay so.
+    pub async fn poll_refs(&self) -> anyhow::Result<PollSummary> {
         self.ref_poll.poll_all().await
     }
 }
 
-/// Handlers take the services that they use.
+/// Lets handlers extract single services.
 macro_rules! services {
     ($($field:ident: $service:ty,)*) => {
         $(impl FromRef<Gateway> for $service {

@@ -8,6 +8,7 @@ use std::{
 /// A room is a folder or a file directly below `gateway/src`. Whoever stands further down may import what stands
 /// further up, where it is named here.
 const ARROWS: &[(&str, &[&str])] = &[
+    ("backoff", &[]),
     ("error", &[]),
     ("meta", &[]),
     ("metrics", &[]),
@@ -21,14 +22,17 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("usage", &["crypto", "error", "index", "metrics"]),
     ("auth", &["audit", "crypto", "error", "extract", "http", "index", "records", "usage"]),
     ("jobs", &["audit", "auth", "error", "index", "metrics", "records", "usage"]),
-    ("repos", &["audit", "auth", "crypto", "error", "http", "index", "jobs", "usage"]),
+    ("repos", &["audit", "auth", "backoff", "crypto", "error", "http", "index", "jobs", "usage"]),
     ("login", &["audit", "auth", "crypto", "error", "http", "index", "repos", "usage"]),
     (
         "deliveries",
         &["audit", "auth", "error", "http", "index", "jobs", "metrics", "records", "repos", "usage"],
     ),
     ("grants", &["crypto", "deliveries", "page_urls", "records", "repos"]),
-    ("reconcile", &["deliveries", "error", "index", "metrics", "page_urls", "records", "repos", "usage"]),
+    (
+        "reconcile",
+        &["backoff", "deliveries", "error", "index", "metrics", "page_urls", "records", "repos", "usage"],
+    ),
     ("config", &["http", "login", "repos", "usage"]),
     (
         "state",
@@ -89,8 +93,8 @@ fn sources() -> PathBuf {
 }
 
 fn files(below: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(below).expect("a room can be read") {
-        let path = entry.expect("a room can be read").path();
+    for entry in std::fs::read_dir(below).expect("the folder can be read") {
+        let path = entry.expect("the folder can be read").path();
         if path.is_dir() {
             files(&path, found);
         } else if path.extension().is_some_and(|kind| kind == "rs") {

@@ -137,7 +137,7 @@ pub(crate) async fn page(
             Some(entry) if filter.state.is_none_or(|state| entry.value.state == state) => {
                 match filter.everyone {
                     true => entries.push(entry),
-                    false => entries.extend(gateway.job_records.believed(entry)),
+                    false => entries.extend(gateway.job_records.verified(entry)),
                 }
             }
             Some(_) => {}
@@ -171,7 +171,7 @@ pub(crate) async fn remove(
     State(audit): State<AuditLog>,
     State(budgets): State<Arc<Budgets>>,
 ) -> Result<StatusCode, ApiError> {
-    if !budgets.forget_job(&entry).await? {
+    if !budgets.delete_job(&entry).await? {
         return Err(ApiError::Conflict("the job is not over; cancel it first".to_owned()));
     }
     audit.write(&caller, Action::JobRemoved, entry.value.id).await;

@@ -10,7 +10,7 @@ use axum::{
 use http::StatusCode;
 use jobs::{
     Repo,
-    api::{self, OpenEnum, OtherRegistration, ProblemAbout, RemovedRepo, ShownRepo},
+    api::{self, OpenEnum, OtherRegistration, ProblemAbout, RemovedRepo, RepoRequest, ShownRepo},
     audit::Action,
     bucket::Entry,
 };
@@ -26,9 +26,9 @@ use crate::{
     extract::JsonBody,
     repos::{
         Registrations,
-        problems::{FIX_SECRET, is_posting},
-        register::Wishes,
+        problems::{FIX_SECRET, reports_status},
         removal::Removal,
+        request,
     },
     state::Gateway,
 };
@@ -37,12 +37,12 @@ use crate::{
 pub(crate) async fn add(
     caller: Caller<Repos>,
     State(gateway): State<Gateway>,
-    JsonBody(wishes): JsonBody<Wishes>,
+    JsonBody(request): JsonBody<RepoRequest>,
 ) -> Result<Response, ApiError> {
-    let (entry, secret, webhook) = gateway.registrations.register(&caller, wishes).await?;
+    let (entry, secret, webhook) = gateway.registrations.register(&caller, request).await?;
     gateway.audit.write(&caller, Action::RepoAdded, entry.value.id).await;
     tracing::info!(repo = %entry.value.id, user = %caller.user.id, "a repository was registered");
-    gateway.ref_poll.fill_soon(&entry.value);
+    gateway.ref_poll.record_baseline_in_background(&entry.value);
     let mut view = shown_repo(&gateway, &caller, &entry.value);
     view.also_registered = also_registered(&gateway, &caller, &entry.value);
     view.secret = Some(secret.expose().to_owned());
@@ -75,10 +75,10 @@ pub(crate) async fn get(
 pub(crate) async fn change(
     OwnedRepo { caller, entry }: OwnedRepo,
     State(gateway): State<Gateway>,
-    JsonBody(wishes): JsonBody<Wishes>,
+    JsonBody(request): JsonBody<RepoRequest>,
 ) -> Result<Json<api::Repo>, ApiError> {
-    let fields = wishes.fields();
-    let (entry, webhook) = gateway.registrations.change(&caller, entry, wishes).await?;
+    let fields = request::named_fields(&request);
+    let (entry, webhook) = gateway.registrations.change(&caller, entry, request).await?;
     gateway.audit.write_with(&caller, Action::RepoChanged, entry.value.id, Some(fields)).await;
     let webhook = webhook.map(OpenEnum::Known);
     Ok(Json(api::Repo { webhook, ..shown_repo(&gateway, &caller, &entry.value) }))
@@ -119,8 +119,8 @@ pub(crate) async fn remove(
 /// A repository, as its owners see it.
 fn shown_repo(gateway: &Gateway, caller: &Identity, repo: &Repo) -> api::Repo {
     let mut view = api::Repo {
-        viewers: gateway.registrations.viewers_shown(repo),
-        posts_reason: gateway.registrations.silent_because(repo, Some(caller)),
+        viewers: gateway.registrations.viewer_list(repo),
+        posts_reason: gateway.registrations.why_not_reporting(repo, Some(caller)),
         ..view::repo(repo, &gateway.public_url)
     };
     if let Some(unbelieved) = gateway.deliveries.rejected.unbelieved(repo.id) {
@@ -147,7 +147,7 @@ fn also_registered(gateway: &Gateway, caller: &Identity, repo: &Repo) -> Vec<Oth
         OtherRegistration {
             id: may_know.then_some(entry.value.id),
             owner: owner.first().filter(|_| may_know).map(|user| user.value.email.clone()),
-            posts: is_posting(&entry.value),
+            posts: reports_status(&entry.value),
         }
     };
     gateway.registrations.registrations_of(repo).into_iter().map(shown).collect()

@@ -94,8 +94,10 @@ pub(crate) async fn of_repo(
     let told = within_patience(async {
         let repo = match arrival.incoming.as_ref().ok().and_then(named) {
             // One question for each delivery: a forge that is slow has had its time then.
-            Some(_) if repo.unproved.is_some() => gateway.registrations.prove_again(repo).await?,
-            Some(repository) => gateway.registrations.follow(repo, repository, Signer::Registrant).await?,
+            Some(_) if repo.unproved.is_some() => gateway.registrations.reverify_permission(repo).await?,
+            Some(repository) => {
+                gateway.registrations.sync_repository(repo, repository, Signer::Registrant).await?
+            }
             None => repo,
         };
         gateway.deliveries.take(arrival, Some(repo)).await

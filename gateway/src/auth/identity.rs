@@ -229,8 +229,8 @@ impl Access {
         let mut entry = self.job(id).await?;
         let missing = || ApiError::NotFound("job");
         if !caller.is_admin() {
-            // Owner and repository count only where a gateway signed them.
-            entry = self.job_records.believed(entry).ok_or_else(missing)?;
+            // Owner and repository decide only where a gateway signed them.
+            entry = self.job_records.verified(entry).ok_or_else(missing)?;
         }
         if self.can_view_job(caller, &entry.value).await? { Ok(entry) } else { Err(missing()) }
     }
@@ -271,7 +271,7 @@ impl Access {
             let fits = id.parse::<JobId>().is_ok_and(|job| self.keys.is_link(job, key));
             if fits {
                 let entry =
-                    self.job_records.believed(self.job(id).await?).ok_or(ApiError::NotFound("job"))?;
+                    self.job_records.verified(self.job(id).await?).ok_or(ApiError::NotFound("job"))?;
                 if self.is_link_enabled(&entry.value).await? {
                     return Ok((entry, JobAccess::Link));
                 }

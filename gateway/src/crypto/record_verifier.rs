@@ -5,7 +5,7 @@ use jobs::{Doubt, Job, RecordKey, Signature, bucket::Entry};
 use parking_lot::RwLock;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 
-use crate::metrics::OfRecord;
+use crate::metrics::RecordLabels;
 
 /// Tolerated clock skew between gateways: ids carry the time of the gateway that created them.
 pub(crate) const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
@@ -38,11 +38,11 @@ pub(crate) enum SignatureStatus {
 pub(crate) struct RecordVerifier {
     key: RecordKey,
     mark: RwLock<Option<SigningMark>>,
-    doubted: Family<OfRecord, Counter>,
+    doubted: Family<RecordLabels, Counter>,
 }
 
 impl RecordVerifier {
-    pub(crate) fn new(key: RecordKey, mark: Option<SigningMark>, doubted: Family<OfRecord, Counter>) -> Self {
+    pub(crate) fn new(key: RecordKey, mark: Option<SigningMark>, doubted: Family<RecordLabels, Counter>) -> Self {
         Self { key, mark: RwLock::new(mark), doubted }
     }
 
@@ -77,8 +77,8 @@ impl RecordVerifier {
             SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy => None,
             SignatureStatus::Rejected(doubt) => {
                 let (key, revision, reason) = (&entry.key, entry.revision, doubt.as_str());
-                tracing::warn!(job.id = key, revision, reason, "job record rejected");
-                self.doubted.get_or_create(&OfRecord::of(doubt)).inc();
+                tracing::warn!(job.id = key, revision, reason, "a job's record is not believed");
+                self.doubted.get_or_create(&RecordLabels::of(doubt)).inc();
                 Some(doubt)
             }
         }

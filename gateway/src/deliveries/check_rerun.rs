@@ -76,7 +76,7 @@ impl Deliveries {
                 all.reason = Some(why.into());
                 continue;
             }
-            let new = match self.job_records.again(&of, *id).await {
+            let new = match self.job_records.rerun(&of, *id).await {
                 Ok(new) => new,
                 Err(ApiError::Conflict(why)) => {
                     all.reason = Some(why.into());

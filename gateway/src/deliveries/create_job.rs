@@ -61,7 +61,7 @@ impl Deliveries {
             });
         }
         // A record that was there already may have been changed since.
-        if let Some(entry) = self.job_records.believed(entry) {
+        if let Some(entry) = self.job_records.verified(entry) {
             self.ledger.announce(&entry).await?;
         }
         Ok(Decided { verdict: Verdict::Accepted, reason: None, jobs: vec![job] })

@@ -98,7 +98,7 @@ impl Deliveries {
             Trigger::Push | Trigger::PullRequest => !job.untrusted && job.same_as.is_none() && !of_queue,
             Trigger::Tag | Trigger::Call | Trigger::Rerun => false,
         };
-        let agrees = is_plain && self.secret_store.secrets_agree(repo.id).await?;
+        let agrees = is_plain && self.secret_store.same_secrets_for_all_events(repo.id).await?;
         Ok(agrees.then_some(job.id))
     }
 }

@@ -175,7 +175,7 @@ impl Deliveries {
         let key = head_key(repo.id, &moved.reference);
         loop {
             let Some(head) = next(moved, job, found.as_ref()) else { return Ok(()) };
-            if found.is_none() && !self.budgets.may_know_ref(repo).await? {
+            if found.is_none() && !self.budgets.reserve_ref(repo).await? {
                 return Ok(());
             }
             let written = match &found {

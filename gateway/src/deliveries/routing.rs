@@ -7,7 +7,7 @@ use crate::{
     deliveries::{Deliveries, rejected::Hook},
     error::ApiError,
     http::client_ip,
-    metrics::Word,
+    metrics::LabelValue,
     repos::rename::Signer,
 };
 
@@ -15,7 +15,7 @@ impl Deliveries {
     /// Counts and remembers a delivery that is not believed, and says what is answered: `error`, unless
     /// too many came from there. Those leave nothing but a count, or they would push all others out.
     pub(crate) fn refuse(&self, hook: Hook<'_>, reason: &str, error: ApiError) -> ApiError {
-        self.metrics.unsigned(Word::of(reason));
+        self.metrics.unsigned(LabelValue::of(reason));
         if let Err(too_fast) = self.limits.check_unsigned_delivery(client_ip::address()) {
             return too_fast;
         }
@@ -32,7 +32,7 @@ impl Deliveries {
         incoming: &Incoming,
         named: &incoming::Repository,
     ) -> Result<Option<Repo>, ApiError> {
-        let posting = self.registrations.posting_repo(named).await?;
+        let posting = self.registrations.status_owner_of(named).await?;
         let repo = match through(incoming).filter(|_| self.github.app.is_some()) {
             Some(installation) => match posting.filter(|repo| repo.installation == Some(installation)) {
                 Some(repo) => Some(repo),
@@ -44,7 +44,7 @@ impl Deliveries {
             },
         };
         match repo {
-            Some(repo) => self.registrations.follow(repo, named, Signer::App).await.map(Some),
+            Some(repo) => self.registrations.sync_repository(repo, named, Signer::App).await.map(Some),
             None => Ok(None),
         }
     }
@@ -77,7 +77,7 @@ impl Deliveries {
         };
         let found = self.repos.find(is_named).into_iter().min_by_key(|entry| entry.value.id);
         let Some(found) = found else { return Ok(None) };
-        let repo = self.registrations.prove_again(found.value).await?;
+        let repo = self.registrations.reverify_permission(found.value).await?;
         Ok(Some(repo).filter(|repo| repo.posts))
     }
 }

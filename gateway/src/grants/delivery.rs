@@ -1,4 +1,4 @@
-//! What a poster says of a delivery that waits for an approval.
+//! Grants the status of a delivery that awaits approval.
 
 use hooks::{Incoming, incoming::PullRequest};
 use jobs::{Delivery, Repo, Verdict, bucket::BucketError, grants::DeliveryGrant};
@@ -9,18 +9,18 @@ use crate::{
     repos::credentials::{NotGranted, refused, unavailable},
 };
 
-/// What is said of a commit that waits.
+/// The description of a commit that awaits approval.
 const WAITS: &str = "waits for approval by an owner";
 
 impl Grants {
-    /// What is to be said of a delivery that an entry in `commits` names.
+    /// The status of a delivery that an entry in `commits` names.
     pub(crate) async fn delivery_grant(
         &self,
         commit: &str,
         delivery: &str,
         stale: Option<&str>,
     ) -> Result<DeliveryGrant, NotGranted> {
-        let commit = self.taken_commit(commit).await?;
+        let commit = self.claimed_commit(commit).await?;
         if commit.delivery() != Some(delivery) {
             return refused("the commit does not wait for this delivery");
         }
@@ -37,13 +37,13 @@ impl Grants {
         let Some(repo) = repo.map(|entry| entry.value) else {
             return refused("the repository is not registered");
         };
-        let (waits, description) = self.said_of(&repo, &found, &pull).await.map_err(unavailable)?;
-        let speaks = self.registrations.speaks(&repo, stale).await?;
+        let (waits, description) = self.pending_status(&repo, &found, &pull).await.map_err(unavailable)?;
+        let status_access = self.registrations.status_access(&repo, stale).await?;
         let page = self.page_urls.delivery(delivery);
-        Ok(DeliveryGrant { status: status_grant(speaks, page.into()), waits, description })
+        Ok(DeliveryGrant { status: status_grant(status_access, page.into()), waits, description })
     }
 
-    async fn said_of(
+    async fn pending_status(
         &self,
         repo: &Repo,
         delivery: &Delivery,

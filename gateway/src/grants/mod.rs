@@ -1,8 +1,8 @@
-//! What workers may have: asked under their own name, given for what the record says is theirs.
+//! Grants credentials and secrets to workers: requested under their own name, for attempts that are theirs.
 //!
-//! Gateways answer as one queue group. A credential goes to its own forge's host and nowhere else:
-//! a job's clone credential is given only when the record's URL is the registered repository's, and a
-//! call's only while its owner may call.
+//! Gateways answer as one queue group. A credential is only for its own forge's host: a job's clone
+//! credential is granted only when the record's URL is the registered repository's, and a call's only while
+//! its owner may call.
 
 use jobs::Ledger;
 
@@ -11,14 +11,14 @@ use crate::{
     records::JobRecords,
     repos::{
         Registrations,
-        credentials::{Credential, NotGranted, Speaks, clone_user, refused, unavailable},
+        credentials::{Credential, NotGranted, StatusAccess, clone_user, refused, unavailable},
         forge_kind::forge_of,
         secrets::SecretStore,
     },
 };
 
+mod authorize;
 mod delivery;
-mod records;
 
 use std::sync::Arc;
 
@@ -32,16 +32,16 @@ use tokio_util::sync::CancellationToken;
 
 /// The queue group that all gateways answer in.
 const GROUP: &str = "gateways";
-/// Requests answered at once: each is a few reads.
-const AT_ONCE: usize = 32;
-/// Why a call gets nothing and ends.
-const NOT_HIS: &str = "whoever called this does not own or view the repository any more";
+/// Requests answered concurrently: each is a few reads.
+const MAX_CONCURRENT: usize = 32;
+/// Why a call is refused everything, and ends.
+const CALLER_LOST_ACCESS: &str = "whoever called this does not own or view the repository any more";
 
 /// Answers until `stop`.
 pub(crate) async fn answer(grants: Arc<Grants>, stop: CancellationToken) -> anyhow::Result<()> {
     let client = grants.ledger.client.clone();
     let requests = client.queue_subscribe("grants.*", GROUP.to_owned()).await?;
-    let answering = requests.for_each_concurrent(AT_ONCE, move |message| {
+    let answering = requests.for_each_concurrent(MAX_CONCURRENT, move |message| {
         let grants = Arc::clone(&grants);
         async move { reply(&grants, message).await }
     });
@@ -55,16 +55,16 @@ async fn reply(grants: &Grants, message: async_nats::Message) {
         Some(worker) => grants.grant(&worker, &message.payload).await,
         None => GrantReply::Refused { reason: "nobody of that name".to_owned() },
     };
-    tracing::debug!(subject = %message.subject, ?reply, "a grant was answered");
+    tracing::debug!(subject = %message.subject, ?reply, "grant answered");
     let bytes = serde_json::to_vec(&reply).expect("a grant is JSON");
     if let Err(error) = grants.ledger.client.publish(inbox, bytes.into()).await {
-        tracing::warn!(%error, "a grant was not delivered");
+        tracing::warn!(%error, "grant reply failed");
     }
 }
 
-/// What a poster gets to say it.
-pub(crate) fn status_grant(speaks: Speaks, target_url: String) -> StatusGrant {
-    let Speaks { forge, api, owner, name, credential } = speaks;
+/// What a worker needs to post a status.
+pub(crate) fn status_grant(status_access: StatusAccess, target_url: String) -> StatusGrant {
+    let StatusAccess { forge, api, owner, name, credential } = status_access;
     StatusGrant {
         forge: forge.into(),
         api_url: api.into(),
@@ -76,7 +76,7 @@ pub(crate) fn status_grant(speaks: Speaks, target_url: String) -> StatusGrant {
     }
 }
 
-/// Answers what workers ask for.
+/// Answers the grant requests of workers.
 pub(crate) struct Grants {
     pub(crate) ledger: Ledger,
     pub(crate) job_records: Arc<JobRecords>,
@@ -86,7 +86,7 @@ pub(crate) struct Grants {
 }
 
 impl Grants {
-    /// What `worker` gets.
+    /// Answers a request of `worker`.
     pub(crate) async fn grant(&self, worker: &WorkerName, request: &[u8]) -> GrantReply {
         let Ok(Asked { request, refused: stale }) = serde_json::from_slice(request) else {
             return NotGranted::Refused("not a request for a grant").into();
@@ -116,14 +116,14 @@ impl Grants {
     ) -> Result<JobGrant, NotGranted> {
         let (job, event) = self.job_to_grant(worker, id, attempt).await?;
         let mut grant = JobGrant::default();
-        let repo = self.repo_behind(&job).await?;
+        let repo = self.registration_of(&job).await?;
         if let Some(repo) = &repo {
             self.check_owner(&job, event, repo).await?;
             grant.clone = self.clone_credential(&job, repo, stale).await?;
         }
         let event = event.filter(|_| !job.untrusted);
         for name in names {
-            // Nobody who may write to the repository has seen what a stranger's commit does with them.
+            // An untrusted commit gets no secrets: no maintainer has reviewed what it does with them.
             match repo.as_ref().zip(event) {
                 Some((repo, event)) => match self.secret_store.secret(repo, name, event).await? {
                     Some(value) => grant.secrets.push((name.clone(), value.expose().to_owned())),
@@ -135,8 +135,8 @@ impl Grants {
         Ok(grant)
     }
 
-    /// Whose call it is must own or view the repository now: he did when he called, but people leave.
-    /// The job ends here, for another attempt would be refused too.
+    /// The caller of a job must own or view the repository now, not only when the job was submitted. The job
+    /// ends here, because another attempt would be refused too.
     async fn check_owner(
         &self,
         job: &Job,
@@ -148,21 +148,21 @@ impl Grants {
         }
         match event {
             Some(SecretEvent::Push | SecretEvent::Tag | SecretEvent::PullRequest) => return Ok(()),
-            // What began it may be forgotten.
+            // The original event may be unknown.
             Some(SecretEvent::Call) | None => {}
         }
         let user = self.ledger.accounts.users.get(&job.owner.to_string()).await.map_err(unavailable)?;
         if user.is_some_and(|entry| entry.value.admin || repo.is_viewed_by(&entry.value)) {
             return Ok(());
         }
-        let outcome = Outcome::wished(Cause::Refused, NOT_HIS);
+        let outcome = Outcome::wished(Cause::Refused, CALLER_LOST_ACCESS);
         if let Some(entry) = self.ledger.end(job.id, &outcome).await.map_err(unavailable)? {
             self.job_records.note(&entry).await;
         }
-        refused(NOT_HIS)
+        refused(CALLER_LOST_ACCESS)
     }
 
-    async fn repo_behind(&self, job: &Job) -> Result<Option<Repo>, NotGranted> {
+    async fn registration_of(&self, job: &Job) -> Result<Option<Repo>, NotGranted> {
         let Some(repo) = job.repo else { return Ok(None) };
         let found = self.ledger.repos.get(&repo.to_string()).await.map_err(unavailable)?;
         Ok(found.map(|entry| entry.value))
@@ -175,7 +175,7 @@ impl Grants {
         stale: Option<&str>,
     ) -> Result<Option<CloneCredential>, NotGranted> {
         let (Some(asked), Some(registered)) = (job.url.get(), repo.url.get()) else { return Ok(None) };
-        // A job may have waited while the repository was renamed.
+        // The repository may have been renamed while the job was queued.
         let former = repo.former_urls.iter().filter_map(Stored::get);
         let is_its = [registered].into_iter().chain(former).any(|url| asked.same_repository(url));
         if asked.authority() != registered.authority() || !is_its {
@@ -195,7 +195,7 @@ impl Grants {
         job: JobId,
         stale: Option<&str>,
     ) -> Result<StatusGrant, NotGranted> {
-        let commit = self.taken_commit(commit).await?;
+        let commit = self.claimed_commit(commit).await?;
         let found = self.job_to_post(job).await?;
         let of_commit = |job: &Job| {
             job.repo == Some(commit.repo())
@@ -205,15 +205,15 @@ impl Grants {
         let Some(job) = found.filter(of_commit) else {
             return refused("the job is not of this commit");
         };
-        let Some(repo) = self.repo_behind(&job).await? else {
+        let Some(repo) = self.registration_of(&job).await? else {
             return refused("the repository is not registered");
         };
-        let speaks = self.registrations.speaks(&repo, stale).await?;
-        Ok(status_grant(speaks, self.page_urls.link(job.id, repo.links)))
+        let status_access = self.registrations.status_access(&repo, stale).await?;
+        Ok(status_grant(status_access, self.page_urls.link(job.id, repo.links)))
     }
 
-    /// The entry in `commits` that a poster has claimed.
-    pub(crate) async fn taken_commit(&self, key: &str) -> Result<CommitStatus, NotGranted> {
+    /// The entry in `commits`, which a worker must have claimed.
+    pub(crate) async fn claimed_commit(&self, key: &str) -> Result<CommitStatus, NotGranted> {
         let is_key = key.bytes().all(|b| b.is_ascii_hexdigit() || b == b'.' || b == b'-');
         let found = if is_key { self.ledger.commits.get(key).await.map_err(unavailable)? } else { None };
         let Some(commit) = found.map(|entry| entry.value) else { return refused("no such commit") };

@@ -1,15 +1,15 @@
-//! Whether the index has read what lay in the streams at the start.
+//! Whether the index has read what was in the streams at start-up.
 
 use tokio::sync::watch;
 
-/// Tells when lists are complete.
+/// Reports when lists are complete.
 #[derive(Debug, Clone)]
 pub(crate) struct CaughtUp {
     jobs: watch::Receiver<bool>,
     deliveries: watch::Receiver<bool>,
 }
 
-/// The other end: whoever reads a stream says so here.
+/// The sending side: each follower reports here.
 #[derive(Debug)]
 pub(crate) struct CatchingUp {
     pub(crate) jobs: watch::Sender<bool>,
@@ -17,7 +17,7 @@ pub(crate) struct CatchingUp {
 }
 
 impl CaughtUp {
-    /// Nothing is read yet.
+    /// A pair of which nothing is read yet.
     pub(crate) fn begin() -> (Self, CatchingUp) {
         let ((jobs_read, jobs), (deliveries_read, deliveries)) =
             (watch::channel(false), watch::channel(false));
@@ -29,7 +29,7 @@ impl CaughtUp {
         *self.jobs.borrow() && *self.deliveries.borrow()
     }
 
-    /// Waits until they are, or nobody reads any more.
+    /// Waits until they are, or the followers have ended.
     pub(crate) async fn completed(&mut self) {
         let _ = self.jobs.wait_for(|read| *read).await;
         let _ = self.deliveries.wait_for(|read| *read).await;

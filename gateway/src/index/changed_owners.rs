@@ -1,28 +1,26 @@
-//! Owners whose history grew.
+//! The set of owners whose history grew.
 
-use std::{
-    collections::HashSet,
-    sync::{Mutex, PoisonError},
-};
+use std::collections::HashSet;
 
 use jobs::UserId;
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-/// Owners whose history grew since they were looked at.
+/// Owners whose history grew since the last retention pass.
 #[derive(Debug, Default)]
 pub(crate) struct ChangedOwners {
     owners: Mutex<HashSet<UserId>>,
-    pub(crate) nudge: Notify,
+    pub(crate) notify: Notify,
 }
 
 impl ChangedOwners {
-    /// The history of this owner grew.
+    /// Adds an owner, and wakes the retention.
     pub(crate) fn note(&self, owner: UserId) {
-        self.owners.lock().unwrap_or_else(PoisonError::into_inner).insert(owner);
-        self.nudge.notify_one();
+        self.owners.lock().insert(owner);
+        self.notify.notify_one();
     }
 
     pub(crate) fn take(&self) -> HashSet<UserId> {
-        std::mem::take(&mut *self.owners.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.owners.lock())
     }
 }

@@ -1,4 +1,4 @@
-//! Following a bucket: one watch for the whole gateway, continued where it was.
+//! Follows buckets into the index: one watch each for the whole gateway, resumed at the stored position.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,14 +15,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::index::{Change, Durability, Index, IndexError, Position};
 
-/// Changes taken in at once: one transaction each.
+/// Changes applied at once, in one transaction.
 const BATCH: usize = 256;
-/// Without news for this long the index is written to disk, and what lies in the stream counts as read.
-const QUIET: Duration = Duration::from_millis(500);
-/// Before a watch that broke is made anew.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Without changes for this long the index is flushed to disk, and the stream counts as read.
+const IDLE: Duration = Duration::from_millis(500);
+/// Delay before a watch that ended is renewed.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// Why following stopped for the moment.
+/// Why following was interrupted.
 #[derive(Debug, thiserror::Error)]
 enum FollowError {
     #[error(transparent)]
@@ -32,26 +32,26 @@ enum FollowError {
     #[error("the stream of {0} cannot be found")]
     Stream(&'static str, #[source] async_nats::jetstream::context::GetStreamError),
     #[error("the watch of {0} broke")]
-    Broke(&'static str),
+    WatchEnded(&'static str),
 }
 
-/// What a follower does with a batch.
-type Take<T> = Arc<dyn Fn(Vec<Change<T>>, Position, Durability) -> Result<(), IndexError> + Send + Sync>;
+/// Applies a batch.
+type Apply<T> = Arc<dyn Fn(Vec<Change<T>>, Position, Durability) -> Result<(), IndexError> + Send + Sync>;
 
-/// Follows the bucket of jobs into the index until `stop`; `caught_up` becomes true when what lay
-/// there at the start was read.
+/// Follows the bucket of jobs into the index until `stop`; `caught_up` becomes true when everything that was
+/// there at the start is read.
 pub(crate) async fn jobs(
     ledger: Ledger,
     index: Arc<Index>,
     caught_up: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
-    let take: Take<Job> = {
+    let apply: Apply<Job> = {
         let index = Arc::clone(&index);
-        Arc::new(move |changes, at, sync| index.take_jobs(&changes, Some(&at), sync))
+        Arc::new(move |changes, at, durability| index.apply_jobs(&changes, Some(&at), durability))
     };
     let bucket = ledger.jobs.clone();
-    for_ever(&ledger, &index, streams::JOBS_BUCKET, &bucket, take, &caught_up, &stop).await;
+    follow_until_stopped(&ledger, &index, streams::JOBS_BUCKET, &bucket, apply, &caught_up, &stop).await;
 }
 
 /// Follows the bucket of deliveries into the index.
@@ -61,12 +61,12 @@ pub(crate) async fn deliveries(
     caught_up: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
-    let take: Take<Delivery> = {
+    let apply: Apply<Delivery> = {
         let index = Arc::clone(&index);
-        Arc::new(move |changes, at, sync| index.take_deliveries(&changes, Some(&at), sync))
+        Arc::new(move |changes, at, durability| index.apply_deliveries(&changes, Some(&at), durability))
     };
     let bucket = ledger.deliveries.clone();
-    for_ever(&ledger, &index, streams::DELIVERIES, &bucket, take, &caught_up, &stop).await;
+    follow_until_stopped(&ledger, &index, streams::DELIVERIES, &bucket, apply, &caught_up, &stop).await;
 }
 
 /// Follows the bucket of idempotency keys into the index. Nobody waits for what lay there at the start.
@@ -79,52 +79,52 @@ pub(crate) async fn idempotency_keys(ledger: Ledger, index: Arc<Index>, stop: Ca
     for_ever(&ledger, &index, streams::IDEMPOTENCY, &bucket, take, &caught_up, &stop).await;
 }
 
-/// Follows the bucket of commits into the index. Nobody waits for what lay there at the start.
+/// Follows the bucket of commits into the index. Nothing waits for it to catch up.
 pub(crate) async fn commits(ledger: Ledger, index: Arc<Index>, stop: CancellationToken) {
-    let take: Take<CommitStatus> = {
+    let apply: Apply<CommitStatus> = {
         let index = Arc::clone(&index);
-        Arc::new(move |changes, at, sync| index.take_commits(&changes, Some(&at), sync))
+        Arc::new(move |changes, at, durability| index.apply_commits(&changes, Some(&at), durability))
     };
     let (bucket, (caught_up, _)) = (ledger.commits.clone(), watch::channel(false));
-    for_ever(&ledger, &index, streams::COMMITS, &bucket, take, &caught_up, &stop).await;
+    follow_until_stopped(&ledger, &index, streams::COMMITS, &bucket, apply, &caught_up, &stop).await;
 }
 
-async fn for_ever<T: Serialize + DeserializeOwned + Send + 'static>(
+async fn follow_until_stopped<T: Serialize + DeserializeOwned + Send + 'static>(
     ledger: &Ledger,
     index: &Index,
     name: &'static str,
     bucket: &Bucket<T>,
-    take: Take<T>,
+    apply: Apply<T>,
     caught_up: &watch::Sender<bool>,
     stop: &CancellationToken,
 ) {
     while !stop.is_cancelled() {
-        let following = once(ledger, index, name, bucket, Arc::clone(&take), caught_up);
+        let following = follow_once(ledger, index, name, bucket, Arc::clone(&apply), caught_up);
         if let Some(Err(error)) = stop.run_until_cancelled(following).await {
             let error: anyhow::Error = error.into();
-            tracing::warn!(bucket = name, error = format!("{error:#}"), "the index follows anew");
-            stop.run_until_cancelled(tokio::time::sleep(PAUSE)).await;
+            tracing::warn!(bucket = name, error = format!("{error:#}"), "index watch interrupted, resuming");
+            stop.run_until_cancelled(tokio::time::sleep(RETRY_DELAY)).await;
         }
     }
 }
 
-async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
+async fn follow_once<T: Serialize + DeserializeOwned + Send + 'static>(
     ledger: &Ledger,
     index: &Index,
     name: &'static str,
     bucket: &Bucket<T>,
-    take: Take<T>,
+    apply: Apply<T>,
     caught_up: &watch::Sender<bool>,
 ) -> Result<(), FollowError> {
     let mut stream =
         ledger.js.get_stream(format!("KV_{name}")).await.map_err(|error| FollowError::Stream(name, error))?;
-    let info = stream.info().await.map_err(|_| FollowError::Broke(name))?;
+    let info = stream.info().await.map_err(|_| FollowError::WatchEnded(name))?;
     let (created, last) = (info.created.to_string(), info.state.last_sequence);
     let mut at = match index.position(name)? {
         Some(position) if position.created == created && position.sequence <= last => position,
         Some(_) => {
-            tracing::info!(bucket = name, "the index is of another stream and is thrown away");
-            index.throw_away(name)?;
+            tracing::info!(bucket = name, "stream replaced, rebuilding index");
+            index.clear_bucket(name)?;
             Position { created, sequence: 0 }
         }
         None => Position { created, sequence: 0 },
@@ -134,16 +134,16 @@ async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
     let mut news = bucket.watch(from).await?.ready_chunks(BATCH);
     let mut on_disk = true;
     loop {
-        let batch = match tokio::time::timeout(QUIET, news.next()).await {
+        let batch = match tokio::time::timeout(IDLE, news.next()).await {
             Ok(Some(batch)) => batch,
-            Ok(None) => return Err(FollowError::Broke(name)),
+            Ok(None) => return Err(FollowError::WatchEnded(name)),
             Err(_) => {
-                // Marks of deletion that were purged are told of no more.
+                // Purged tombstones are not delivered.
                 on_disk &= at.sequence >= last;
                 at.sequence = at.sequence.max(last);
                 caught_up.send_replace(true);
                 if !on_disk {
-                    take_on_own_thread(&take, Vec::new(), at.clone(), Durability::Now).await?;
+                    apply_blocking(&apply, Vec::new(), at.clone(), Durability::Now).await?;
                     on_disk = true;
                 }
                 continue;
@@ -152,7 +152,7 @@ async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
         let mut changes = Vec::with_capacity(batch.len());
         let mut current = false;
         for entry in batch {
-            let entry = entry.map_err(|_| FollowError::Broke(name))?;
+            let entry = entry.map_err(|_| FollowError::WatchEnded(name))?;
             at.sequence = at.sequence.max(entry.revision);
             current = entry.delta == 0;
             if current {
@@ -160,7 +160,7 @@ async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
             }
             changes.extend(change(bucket, &entry));
         }
-        take_on_own_thread(&take, changes, at.clone(), Durability::Later).await?;
+        apply_blocking(&apply, changes, at.clone(), Durability::Later).await?;
         on_disk = false;
         if current && !*caught_up.borrow() {
             caught_up.send_replace(true);
@@ -168,28 +168,28 @@ async fn once<T: Serialize + DeserializeOwned + Send + 'static>(
     }
 }
 
-/// redb blocks, and a batch may wait for the disk.
-async fn take_on_own_thread<T: Send + 'static>(
-    take: &Take<T>,
+/// Applies a batch on a blocking thread: redb may wait for the disk.
+async fn apply_blocking<T: Send + 'static>(
+    apply: &Apply<T>,
     changes: Vec<Change<T>>,
     at: Position,
-    sync: Durability,
+    durability: Durability,
 ) -> Result<(), IndexError> {
-    let take = Arc::clone(take);
-    let taken = tokio::task::spawn_blocking(move || take(changes, at, sync)).await;
+    let apply = Arc::clone(apply);
+    let taken = tokio::task::spawn_blocking(move || apply(changes, at, durability)).await;
     taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-/// A value that cannot be understood is none of this gateway's: a newer one will list it.
+/// Decodes a change. A value that cannot be decoded is skipped: a newer gateway lists it.
 pub(super) fn change<T: Serialize + DeserializeOwned>(
     bucket: &Bucket<T>,
     entry: &kv::Entry,
 ) -> Option<Change<T>> {
     match bucket.changed(entry) {
         Ok(Some(entry)) => Some(Change::Put(Box::new(entry))),
-        Ok(None) => Some(Change::Gone(entry.key.clone())),
+        Ok(None) => Some(Change::Deleted(entry.key.clone())),
         Err(error) => {
-            tracing::debug!(key = entry.key, %error, "not indexed");
+            tracing::debug!(key = entry.key, %error, "value not indexed");
             None
         }
     }

@@ -1,5 +1,4 @@
-//! What an owner's history takes up, and which of it is the oldest. Counted from the rows each time, so that
-//! no sum can go wrong by and by.
+//! The size of an owner's history, oldest first. Counted from the rows each time, so that no sum drifts.
 
 use std::collections::HashSet;
 
@@ -9,18 +8,18 @@ use redb::{ReadableDatabase as _, ReadableTable as _};
 
 use crate::index::{
     Change, Index, IndexError,
-    rows::{ChargedKey, JobRow, of_owner, second, time_of},
+    rows::{ChargedKey, JobRow, job_of_key, owner_range, time_of},
     store::{BY_OWNER, DELIVERIES_BY_OWNER, JOBS},
 };
 
-/// What goes with each record besides, in bytes: the entry of its push, that of its commit, and keys.
-const BESIDES_BYTES: u64 = 2048;
+/// What is stored with each record besides, in bytes: the entry of its push, that of its commit, and keys.
+const OVERHEAD_BYTES: u64 = 2048;
 
-/// What a job takes up, in bytes.
+/// The size of a job, in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct JobSize {
     pub(crate) job: JobId,
-    /// Whether it is over: nothing else is history.
+    /// Whether it is final: only then it may be deleted.
     pub(crate) is_final: bool,
     pub(crate) record: u64,
     pub(crate) log: u64,
@@ -32,7 +31,7 @@ pub(crate) struct JobSize {
 pub(crate) struct DeliverySize {
     pub(crate) key: ChargedKey,
     pub(crate) bytes: u64,
-    /// Whether nothing is to be done for it any more.
+    /// Whether its processing is complete.
     pub(crate) is_final: bool,
     charged_since: Option<Timestamp>,
 }
@@ -51,14 +50,14 @@ impl Index {
         let read = self.database.begin_read()?;
         let rows = read.open_table(JOBS)?;
         let mut found = Vec::new();
-        let (first, last) = of_owner(owner);
+        let (first, last) = owner_range(owner);
         for key in read.open_table(BY_OWNER)?.range(first.as_slice()..=last.as_slice())? {
-            let Some(job) = second(key?.0.value()) else { continue };
+            let Some(job) = job_of_key(key?.0.value()) else { continue };
             let row = rows.get(job.as_bytes().as_slice())?.and_then(|row| JobRow::read(row.value()));
             found.extend(row.map(|row| JobSize {
                 job,
                 is_final: row.state.is_final(),
-                record: row.bytes + BESIDES_BYTES,
+                record: row.bytes + OVERHEAD_BYTES,
                 log: row.log_bytes,
                 result: row.result_bytes,
             }));
@@ -71,7 +70,7 @@ impl Index {
         let read = self.database.begin_read()?;
         let mut found = Vec::new();
         let table = read.open_table(DELIVERIES_BY_OWNER)?;
-        let (first, last) = of_owner(owner);
+        let (first, last) = owner_range(owner);
         for row in table.range(first.as_slice()..=last.as_slice())? {
             let (place, row) = row?;
             let (key, bytes, is_final) = row.value();
@@ -81,12 +80,12 @@ impl Index {
         Ok(found)
     }
 
-    /// Every owner of whom there is any history.
+    /// Every owner with any history.
     pub(crate) fn owners(&self) -> Result<HashSet<UserId>, IndexError> {
         let read = self.database.begin_read()?;
         let mut found = HashSet::new();
         let (jobs, deliveries) = (read.open_table(BY_OWNER)?, read.open_table(DELIVERIES_BY_OWNER)?);
-        // From one owner to the next: few owners have many rows.
+        // Skips from one owner to the next: few owners have many rows.
         let mut from = [0_u8; 32];
         while let Some(key) = jobs.range(from.as_slice()..)?.next() {
             from = next_owner(key?.0.value(), &mut found);
@@ -104,12 +103,12 @@ impl Index {
         Ok(found)
     }
 
-    /// Drops rows whose records are gone: marks of deletion that were purged while this gateway was away tell
-    /// nobody. `there` are all records there are, listed after `before`: what is newer stays.
+    /// Removes rows whose records do not exist any more: tombstones that were purged while this gateway was
+    /// disconnected are never seen. `there` are all records, listed after `before`: newer rows are kept.
     pub(crate) fn retain_jobs(&self, there: &HashSet<JobId>, before: u64) -> Result<usize, IndexError> {
-        let gone: Vec<JobId> = {
+        let stale: Vec<JobId> = {
             let read = self.database.begin_read()?;
-            let mut gone = Vec::new();
+            let mut stale = Vec::new();
             for found in read.open_table(JOBS)?.iter()? {
                 let (key, row) = found?;
                 let is_older = JobRow::read(row.value()).is_some_and(|row| row.revision <= before);
@@ -117,18 +116,19 @@ impl Index {
                     && is_older
                     && !there.contains(&id)
                 {
-                    gone.push(id);
+                    stale.push(id);
                 }
             }
-            gone
+            stale
         };
-        let changes: Vec<Change<jobs::Job>> = gone.iter().map(|job| Change::Gone(job.to_string())).collect();
-        self.take_jobs(&changes, None, super::Durability::Later)?;
-        Ok(gone.len())
+        let changes: Vec<Change<jobs::Job>> =
+            stale.iter().map(|job| Change::Deleted(job.to_string())).collect();
+        self.apply_jobs(&changes, None, super::Durability::Later)?;
+        Ok(stale.len())
     }
 }
 
-/// Notes whose a row is, and where that owner's rows end.
+/// Collects the owner of a row, and returns where that owner's rows end.
 fn next_owner(key: &[u8], found: &mut HashSet<UserId>) -> [u8; 32] {
     let mut end = [0xff; 32];
     if let Some(owner) = key.get(..16).and_then(|owner| <[u8; 16]>::try_from(owner).ok()) {

@@ -1,4 +1,4 @@
-//! Lists: newest first by id; the cursor is the last id.
+//! List queries, newest first by id; the cursor is the last id.
 
 use std::collections::BTreeSet;
 
@@ -7,14 +7,14 @@ use redb::ReadableDatabase as _;
 
 use crate::index::{
     Index, IndexError, delivery_row,
-    rows::{JobRow, pair, second},
+    rows::{JobRow, compound_key, job_of_key},
     store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, JOBS},
 };
 
-/// Which jobs.
+/// Which jobs are listed.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobFilter {
-    /// All there are, whoever's: for admins.
+    /// All jobs of all owners: for admins.
     pub(crate) everyone: bool,
     /// Those of this owner …
     pub(crate) owner: Option<UserId>,
@@ -24,12 +24,12 @@ pub(crate) struct JobFilter {
     pub(crate) state: Option<State>,
 }
 
-/// Which deliveries: of everyone's, or of these repositories.
+/// Which deliveries are listed.
 #[derive(Debug, Clone)]
 pub(crate) enum DeliveryFilter {
-    /// For admins.
+    /// All deliveries: for admins.
     Everyone,
-    /// Of these.
+    /// Those of these repositories.
     Repos(Vec<RepoId>),
 }
 
@@ -65,10 +65,10 @@ impl Index {
         let of_repos = filter.repos.iter().map(|repo| (&repos, *repo.as_bytes()));
         for (table, first) in of_owner.chain(of_repos) {
             let mut count = 0;
-            let range = pair(&first, &[0; 16]).to_vec()..pair(&first, &end).to_vec();
+            let range = compound_key(&first, &[0; 16]).to_vec()..compound_key(&first, &end).to_vec();
             for item in table.range(range.start.as_slice()..range.end.as_slice())?.rev() {
                 let (key, _) = item?;
-                let Some(id) = second(key.value()) else { continue };
+                let Some(id) = job_of_key(key.value()) else { continue };
                 if wanted(id)? {
                     found.insert(id);
                     count += 1;
@@ -91,7 +91,7 @@ impl Index {
         let read = self.database.begin_read()?;
         let rows = read.open_table(DELIVERIES)?;
         let last = match after {
-            Some(key) => delivery_row(&rows, key.as_bytes())?.map(|row| row.place),
+            Some(key) => delivery_row(&rows, key.as_bytes())?.map(|row| row.sort_key),
             // Above every hex digit.
             None => Some("~".to_owned()),
         };

@@ -1,11 +1,11 @@
-//! A small bucket in memory: registrations and tokens, for lists.
+//! An in-memory mirror of a small bucket: registrations, users and tokens, for lists.
 //!
-//! Who may do what is never read from here, but from the leader.
+//! Authorization never reads from here, but from the stream leader.
 
 use std::{
     collections::{HashMap, HashSet},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,15 +13,16 @@ use std::{
 
 use futures_util::StreamExt as _;
 use jobs::bucket::{Bucket, Entry};
+use parking_lot::RwLock;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio_util::sync::CancellationToken;
 
 use crate::index::{Change, follow::change};
 
-/// Before a watch that broke is made anew.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Delay before a watch that ended is renewed.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// All entries of a bucket, as they were a moment ago.
+/// All entries of a bucket, eventually consistent.
 #[derive(Debug)]
 pub(crate) struct Mirror<T> {
     entries: RwLock<HashMap<String, Entry<T>>>,
@@ -35,60 +36,60 @@ impl<T> Default for Mirror<T> {
 }
 
 impl<T: Clone> Mirror<T> {
-    /// Those that `wanted` picks.
+    /// The entries that match.
     pub(crate) fn find(&self, wanted: impl Fn(&T) -> bool) -> Vec<Entry<T>> {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read();
         entries.values().filter(|entry| wanted(&entry.value)).cloned().collect()
     }
 
-    /// The one under this key.
+    /// The entry under this key.
     pub(crate) fn get(&self, key: &str) -> Option<Entry<T>> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+        self.entries.read().get(key).cloned()
     }
 
-    /// The revision of the one under this key.
+    /// The revision of the entry under this key.
     pub(crate) fn revision(&self, key: &str) -> Option<u64> {
-        self.entries.read().unwrap_or_else(PoisonError::into_inner).get(key).map(|entry| entry.revision)
+        self.entries.read().get(key).map(|entry| entry.revision)
     }
 
-    /// How many `wanted` picks.
+    /// How many entries match.
     pub(crate) fn count(&self, wanted: impl Fn(&T) -> bool) -> u64 {
         self.sum(|_, value| u64::from(wanted(value)))
     }
 
     /// The sum of `amount` over all entries.
     pub(crate) fn sum(&self, amount: impl Fn(&str, &T) -> u64) -> u64 {
-        let entries = self.entries.read().unwrap_or_else(PoisonError::into_inner);
+        let entries = self.entries.read();
         entries.iter().map(|(key, entry)| amount(key, &entry.value)).sum()
     }
 
-    /// Up to which sequence the bucket was seen; own writes that were noted may be newer.
+    /// Up to which sequence the bucket was seen; noted own writes may be newer.
     pub(crate) fn position(&self) -> u64 {
         self.position.load(Ordering::Acquire)
     }
 
-    fn saw(&self, sequence: u64) {
+    fn advance(&self, sequence: u64) {
         self.position.fetch_max(sequence, Ordering::AcqRel);
     }
 
-    /// Drops what was not told of again: its mark of deletion was purged while nobody followed.
-    fn keep(&self, told: &HashSet<String>, before: u64) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
-        entries.retain(|key, entry| entry.revision > before || told.contains(key));
+    /// Drops entries that a renewed watch did not deliver: their tombstone was purged meanwhile.
+    fn retain_seen(&self, seen: &HashSet<String>, before: u64) {
+        let mut entries = self.entries.write();
+        entries.retain(|key, entry| entry.revision > before || seen.contains(key));
     }
 
-    /// Takes in an own write at once, so that its writer finds it in the next list.
+    /// Applies an own write at once, so that the next list has it.
     pub(crate) fn note(&self, entry: Entry<T>) {
         self.take(Change::Put(Box::new(entry)));
     }
 
-    /// Takes in an own deletion at once.
+    /// Applies an own deletion at once.
     pub(crate) fn forget(&self, key: &str) {
-        self.take(Change::Gone(key.to_owned()));
+        self.take(Change::Deleted(key.to_owned()));
     }
 
     fn take(&self, change: Change<T>) {
-        let mut entries = self.entries.write().unwrap_or_else(PoisonError::into_inner);
+        let mut entries = self.entries.write();
         match change {
             Change::Put(entry) => {
                 let known = entries.get(&entry.key).map_or(0, |known| known.revision);
@@ -96,7 +97,7 @@ impl<T: Clone> Mirror<T> {
                     entries.insert(entry.key.clone(), *entry);
                 }
             }
-            Change::Gone(key) => {
+            Change::Deleted(key) => {
                 entries.remove(&key);
             }
         }
@@ -111,31 +112,31 @@ pub(crate) async fn follow<T: Serialize + DeserializeOwned + Clone>(
 ) {
     let following = async {
         loop {
-            // Asked first: what is purged is told of no more, and counts as seen once all else was.
+            // Read first: purged entries are not delivered, and count as seen once all others were.
             if let Ok(last) = bucket.last_sequence().await
                 && let Ok(mut news) = bucket.watch(0).await
             {
-                let mut told = Some((HashSet::new(), mirror.position()));
+                let mut seen = Some((HashSet::new(), mirror.position()));
                 if bucket.is_empty().await.unwrap_or(false) {
-                    mirror.saw(last);
+                    mirror.advance(last);
                 }
                 while let Some(Ok(entry)) = news.next().await {
-                    if let Some((told, _)) = &mut told {
-                        told.insert(entry.key.clone());
+                    if let Some((seen, _)) = &mut seen {
+                        seen.insert(entry.key.clone());
                     }
                     if let Some(change) = change(&bucket, &entry) {
                         mirror.take(change);
                     }
-                    mirror.saw(entry.revision);
+                    mirror.advance(entry.revision);
                     if entry.delta == 0
-                        && let Some((told, before)) = told.take()
+                        && let Some((seen, before)) = seen.take()
                     {
-                        mirror.keep(&told, before);
-                        mirror.saw(last);
+                        mirror.retain_seen(&seen, before);
+                        mirror.advance(last);
                     }
                 }
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     };
     stop.run_until_cancelled(following).await;

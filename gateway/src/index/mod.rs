@@ -1,9 +1,8 @@
-//! What lists are made of: which jobs and deliveries there are, by owner and repository.
+//! The index of jobs, deliveries and commit statuses, by owner and repository, in a local redb file.
 //!
-//! Derived from the ledger and thrown away without loss. Nothing is decided on what lies here: a
-//! list reads each record again, and whoever reconciles asks the leader. The file continues at the
-//! stream sequence that it holds (see [`follow`]); a job whose record has expired is dropped from
-//! it when a list meets it.
+//! Derived from the ledger and can be deleted without loss. Nothing is decided on it alone: a list reads each
+//! record again, and the reconciler reads from the stream leader. The file resumes at the stream sequence
+//! that it holds (see [`follow`]); a job whose record has expired is dropped when a list meets it.
 
 use crate::error::ApiError;
 
@@ -15,29 +14,24 @@ mod lists;
 pub(crate) mod mirror;
 mod open;
 mod rows;
-pub(crate) mod status_issue;
+pub(crate) mod statuses;
 mod store;
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::{collections::HashMap, path::Path, sync::Arc};
 
 use changed_owners::ChangedOwners;
 pub(crate) use history::JobSize;
-use jobs::{CommitStatus, Delivery, IdempotencyKey, Job, JobId, RepoId, bucket::Entry};
+use jobs::{CommitStatus, Delivery, IdempotencyKey, Job, JobId, bucket::Entry};
 pub(crate) use lists::{DeliveryFilter, JobFilter};
-use redb::{
-    Database, ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _, TableDefinition,
-};
+use parking_lot::Mutex;
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 pub(crate) use rows::ChargedKey;
-use rows::{Belief, DeliveryRow, JobRow};
-pub(crate) use status_issue::{MAX_REFUSALS, StatusIssue};
+use rows::{DeliveryRow, JobRow, Verification};
+pub(crate) use statuses::{MAX_REJECTIONS, StatusIssue};
 pub(crate) use store::IndexError;
 use store::{
-    BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS, OPEN,
-    STREAMS, UNFINISHED, UNPOSTED,
+    BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DELIVERIES_BY_OWNER, DELIVERY_SORT_KEYS, JOBS, OPEN,
+    STATUS_ISSUES, STREAMS, UNFINISHED, UNPOSTED, UNVERIFIED,
 };
 use tokio::sync::watch;
 
@@ -45,7 +39,7 @@ use crate::crypto::record_verifier::RecordVerifier;
 
 /// The file of this set of tables.
 const FILE: &str = "index.2.redb";
-/// That of the set before.
+/// The file of the former set of tables.
 const FILE_BEFORE: &str = "index.redb";
 
 /// The index of one gateway.
@@ -54,11 +48,11 @@ pub(crate) struct Index {
     followers: Mutex<HashMap<JobId, watch::Sender<u64>>>,
     /// Owners whose history grew.
     pub(crate) changed: ChangedOwners,
-    /// Which records are believed; without it all are.
-    records: Option<Arc<RecordVerifier>>,
+    /// Verifies records; without it all are accepted.
+    verifier: Option<Arc<RecordVerifier>>,
 }
 
-/// Where in a stream an index is: the stream's creation time tells it from another of that name.
+/// Position of the index in a stream; the creation time distinguishes streams of the same name.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(crate) struct Position {
     pub(crate) created: String,
@@ -70,15 +64,15 @@ pub(crate) enum Change<T> {
     /// Written.
     Put(Box<Entry<T>>),
     /// Removed.
-    Gone(String),
+    Deleted(String),
 }
 
-/// Whether a write must outlive the process at once.
+/// When a write becomes durable.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Durability {
-    /// Together with the next that must.
+    /// With the next durable write.
     Later,
-    /// Now.
+    /// At once.
     Now,
 }
 
@@ -89,10 +83,10 @@ impl From<IndexError> for ApiError {
 }
 
 impl Index {
-    /// Opens or makes the index in `data_dir`. One that cannot be read is made anew.
+    /// Opens or creates the index in `data_dir`. One that cannot be read is created anew.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, IndexError> {
         std::fs::create_dir_all(data_dir).map_err(|error| IndexError::new(redb::Error::Io(error)))?;
-        // Another name for another set of tables: it is filled anew, and the old one is of no use.
+        // A new set of tables has a new file, which is filled from the ledger; the old one is useless.
         let path = data_dir.join(FILE);
         let _ = std::fs::remove_file(data_dir.join(FILE_BEFORE));
         let opened = Database::create(&path).map_err(redb::Error::from);
@@ -102,26 +96,26 @@ impl Index {
                 return Err(IndexError::new(error));
             }
             Err(error) => {
-                tracing::warn!(%error, "the index cannot be read and is made anew");
+                tracing::warn!(%error, "index not readable, recreating it");
                 std::fs::remove_file(&path).map_err(|error| IndexError::new(redb::Error::Io(error)))?;
                 Database::create(&path)?
             }
         };
         let index =
-            Self { database, followers: Mutex::default(), changed: ChangedOwners::default(), records: None };
+            Self { database, followers: Mutex::default(), changed: ChangedOwners::default(), verifier: None };
         index.make_tables()?;
         Ok(index)
     }
 
-    /// The same, which enters under an owner and a repository only what is believed.
-    pub(crate) fn believing(self, records: Arc<RecordVerifier>) -> Self {
-        Self { records: Some(records), ..self }
+    /// Indexes only verified records under their owner and repository.
+    pub(crate) fn with_verifier(self, verifier: Arc<RecordVerifier>) -> Self {
+        Self { verifier: Some(verifier), ..self }
     }
 
-    fn belief(&self, entry: &Entry<Job>) -> Belief {
-        match self.records.as_ref().and_then(|records| records.reject_reason(entry)) {
-            None => Belief::Believed,
-            Some(_) => Belief::Doubted,
+    fn verification(&self, entry: &Entry<Job>) -> Verification {
+        match self.verifier.as_ref().and_then(|verifier| verifier.reject_reason(entry)) {
+            None => Verification::Verified,
+            Some(_) => Verification::Unverified,
         }
     }
 
@@ -130,37 +124,39 @@ impl Index {
         for name in [JOBS, DELIVERIES] {
             write.open_table(name)?;
         }
-        for name in [BY_OWNER, BY_REPO, DOUBTED, UNPOSTED, UNFINISHED] {
+        for name in [BY_OWNER, BY_REPO, UNVERIFIED, UNPOSTED, UNFINISHED] {
             write.open_table(name)?;
         }
         write.open_table(OPEN)?;
-        write.open_table(DOUBTFUL)?;
+        write.open_table(STATUS_ISSUES)?;
         write.open_table(BY_TIME)?;
-        write.open_table(CHARGED)?;
+        write.open_table(DELIVERY_SORT_KEYS)?;
         write.open_table(DELIVERIES_BY_OWNER)?;
         write.open_table(STREAMS)?;
         write.commit()?;
         Ok(())
     }
 
-    /// Forgets everything that came from this bucket.
-    pub(crate) fn throw_away(&self, bucket: &str) -> Result<(), IndexError> {
+    /// Deletes everything that came from this bucket.
+    pub(crate) fn clear_bucket(&self, bucket: &str) -> Result<(), IndexError> {
         let write = self.database.begin_write()?;
         match bucket {
             jobs::streams::JOBS_BUCKET => {
                 write.delete_table(JOBS)?;
                 write.delete_table(OPEN)?;
-                for name in [BY_OWNER, BY_REPO, DOUBTED, UNPOSTED] {
+                for name in [BY_OWNER, BY_REPO, UNVERIFIED, UNPOSTED] {
                     write.delete_table(name)?;
                 }
             }
             jobs::streams::COMMITS => {
-                write.delete_table(DOUBTFUL)?;
+                write.delete_table(STATUS_ISSUES)?;
             }
             jobs::streams::IDEMPOTENCY => rows::remove_charges(&write, |key| !key.is_idempotency_key())?,
             _ => {
                 write.delete_table(DELIVERIES)?;
                 write.delete_table(BY_TIME)?;
+                write.delete_table(DELIVERY_SORT_KEYS)?;
+                write.delete_table(DELIVERIES_BY_OWNER)?;
                 write.delete_table(UNFINISHED)?;
                 rows::remove_charges(&write, rows::ChargedKey::is_idempotency_key)?;
             }
@@ -170,7 +166,7 @@ impl Index {
         self.make_tables()
     }
 
-    /// Where in the bucket's stream the index is.
+    /// The position of the index in the bucket's stream.
     pub(crate) fn position(&self, bucket: &str) -> Result<Option<Position>, IndexError> {
         let read = self.database.begin_read()?;
         let found = read.open_table(STREAMS)?.get(bucket)?;
@@ -179,13 +175,13 @@ impl Index {
 
     fn write(
         &self,
-        sync: Durability,
+        durability: Durability,
         at: Option<(&str, &Position)>,
         work: impl FnOnce(&redb::WriteTransaction) -> Result<(), IndexError>,
     ) -> Result<(), IndexError> {
         let mut write = self.database.begin_write()?;
         write
-            .set_durability(match sync {
+            .set_durability(match durability {
                 Durability::Later => redb::Durability::None,
                 Durability::Now => redb::Durability::Immediate,
             })
@@ -199,18 +195,18 @@ impl Index {
         Ok(())
     }
 
-    /// Takes changes of jobs in, and wakes whoever follows one of them.
-    pub(crate) fn take_jobs(
+    /// Applies changes of jobs, and wakes the followers of each.
+    pub(crate) fn apply_jobs(
         &self,
         changes: &[Change<Job>],
         at: Option<&Position>,
-        sync: Durability,
+        durability: Durability,
     ) -> Result<(), IndexError> {
         let at = at.map(|position| (jobs::streams::JOBS_BUCKET, position));
-        self.write(sync, at, |write| {
+        self.write(durability, at, |write| {
             changes.iter().try_for_each(|change| match change {
-                Change::Put(entry) => rows::put_job(write, entry, self.belief(entry)),
-                Change::Gone(key) => key.parse().map_or(Ok(()), |job| rows::remove_job(write, job)),
+                Change::Put(entry) => rows::put_job(write, entry, self.verification(entry)),
+                Change::Deleted(key) => key.parse().map_or(Ok(()), |job| rows::remove_job(write, job)),
             })
         })?;
         for change in changes {
@@ -220,7 +216,7 @@ impl Index {
                 self.changed.note(entry.value.owner);
             }
         }
-        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut followers = self.followers.lock();
         for change in changes {
             if let Change::Put(entry) = change
                 && let Some(sender) = followers.get(&entry.value.id)
@@ -232,18 +228,18 @@ impl Index {
         Ok(())
     }
 
-    /// Takes changes of deliveries in.
-    pub(crate) fn take_deliveries(
+    /// Applies changes of deliveries.
+    pub(crate) fn apply_deliveries(
         &self,
         changes: &[Change<Delivery>],
         at: Option<&Position>,
-        sync: Durability,
+        durability: Durability,
     ) -> Result<(), IndexError> {
         let at = at.map(|position| (jobs::streams::DELIVERIES, position));
-        self.write(sync, at, |write| {
+        self.write(durability, at, |write| {
             changes.iter().try_for_each(|change| match change {
                 Change::Put(entry) => rows::put_delivery(write, entry),
-                Change::Gone(key) => rows::remove_delivery(write, key),
+                Change::Deleted(key) => rows::remove_delivery(write, key),
             })
         })?;
         for change in changes {
@@ -291,30 +287,30 @@ impl Index {
         })
     }
 
-    /// Takes changes of commits in.
-    pub(crate) fn take_commits(
+    /// Applies changes of commit statuses.
+    pub(crate) fn apply_commits(
         &self,
         changes: &[Change<CommitStatus>],
         at: Option<&Position>,
-        sync: Durability,
+        durability: Durability,
     ) -> Result<(), IndexError> {
         let at = at.map(|position| (jobs::streams::COMMITS, position));
-        self.write(sync, at, |write| {
+        self.write(durability, at, |write| {
             changes.iter().try_for_each(|change| match change {
                 Change::Put(entry) => rows::put_commit(write, entry),
-                Change::Gone(key) => rows::remove_commit(write, key),
+                Change::Deleted(key) => rows::remove_commit(write, key),
             })
         })
     }
 
-    /// Tells of every change of this job's record from here on. What it holds is only a nudge:
-    /// the record is read from the leader.
+    /// Notifies of every change of this job's record from here on. The value is only a hint: the record is
+    /// read from the stream leader.
     pub(crate) fn follow(&self, job: JobId) -> watch::Receiver<u64> {
-        let mut followers = self.followers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut followers = self.followers.lock();
         followers.entry(job).or_insert_with(|| watch::channel(0).0).subscribe()
     }
 
-    /// The newest revision of a job's record that is known; `None` when none is.
+    /// The newest indexed revision of a job's record.
     pub(crate) fn revision_of_job(&self, job: JobId) -> Result<Option<u64>, IndexError> {
         let read = self.database.begin_read()?;
         let row =
@@ -322,17 +318,17 @@ impl Index {
         Ok(row.map(|row| row.revision))
     }
 
-    /// Whether a job was seen to be over, whatever its record says by now.
-    pub(crate) fn is_over(&self, job: JobId) -> Result<bool, IndexError> {
+    /// Whether a job was ever indexed as final, whatever its record says by now.
+    pub(crate) fn was_final(&self, job: JobId) -> Result<bool, IndexError> {
         let row = self.database.begin_read()?.open_table(JOBS)?.get(job.as_bytes().as_slice())?;
         Ok(row.and_then(|row| JobRow::read(row.value())).is_some_and(|row| row.state.is_final()))
     }
 
-    /// Jobs that go on by a record which is not believed, or after their end.
-    pub(crate) fn doubted(&self) -> Result<Vec<JobId>, IndexError> {
+    /// Jobs that are open by a record that is not verified, or after their end.
+    pub(crate) fn unverified_jobs(&self) -> Result<Vec<JobId>, IndexError> {
         let read = self.database.begin_read()?;
         let mut jobs = Vec::new();
-        for found in read.open_table(DOUBTED)?.iter()? {
+        for found in read.open_table(UNVERIFIED)?.iter()? {
             jobs.extend(found?.0.value().try_into().map(JobId::from_bytes));
         }
         Ok(jobs)
@@ -348,72 +344,13 @@ impl Index {
         Ok(keys)
     }
 
-    /// Jobs with a status whose record changed since it was last seen to be posted, oldest first.
-    pub(crate) fn unposted(&self, limit: usize) -> Result<Vec<(JobId, u64)>, IndexError> {
-        let read = self.database.begin_read()?;
-        let jobs = read.open_table(JOBS)?;
-        let mut found = Vec::new();
-        for key in read.open_table(UNPOSTED)?.iter()?.take(limit) {
-            let key = key?.0;
-            if let Some(row) = jobs.get(key.value())?.and_then(|row| JobRow::read(row.value()))
-                && let Ok(id) = key.value().try_into()
-            {
-                found.push((JobId::from_bytes(id), row.revision));
-            }
-        }
-        Ok(found)
-    }
-
-    /// How many jobs [`Index::unposted`] would tell of.
-    pub(crate) fn unposted_count(&self) -> Result<u64, IndexError> {
-        Ok(self.database.begin_read()?.open_table(UNPOSTED)?.len()?)
-    }
-
-    /// The same of one repository's jobs.
-    pub(crate) fn unposted_of(&self, repo: RepoId) -> Result<usize, IndexError> {
-        let read = self.database.begin_read()?;
-        let jobs = read.open_table(JOBS)?;
-        let mut count = 0;
-        for key in read.open_table(UNPOSTED)?.iter()? {
-            let row = jobs.get(key?.0.value())?.and_then(|row| JobRow::read(row.value()));
-            count += usize::from(row.is_some_and(|row| row.repo == Some(repo)));
-        }
-        Ok(count)
-    }
-
-    /// Keys of commits whose end the forge may not show, up to `limit`.
-    pub(crate) fn doubtful(&self, limit: usize) -> Result<HashMap<String, StatusIssue>, IndexError> {
-        let read = self.database.begin_read()?;
-        let mut keys = HashMap::new();
-        for found in read.open_table(DOUBTFUL)?.iter()?.take(limit) {
-            let (key, doubt) = found?;
-            let (refusals, revision) = doubt.value();
-            let key = String::from_utf8_lossy(key.value()).into_owned();
-            keys.insert(key, StatusIssue { refusals, revision });
-        }
-        Ok(keys)
-    }
-
-    /// Drops a commit whose entry is gone.
-    pub(crate) fn forget_commit(&self, key: &str) -> Result<(), IndexError> {
-        self.write(Durability::Later, None, |write| rows::remove_commit(write, key))
-    }
-
-    /// Notes that the status of this job's last change is at the forge.
-    pub(crate) fn posted(&self, job: JobId) -> Result<(), IndexError> {
-        self.write(Durability::Later, None, |write| {
-            write.open_table(UNPOSTED)?.remove(job.as_bytes().as_slice())?;
-            Ok(())
-        })
-    }
-
     /// Drops a job whose record is gone.
     pub(crate) fn forget_job(&self, job: JobId) -> Result<(), IndexError> {
         self.write(Durability::Later, None, |write| rows::remove_job(write, job))
     }
 }
 
-/// Rows of jobs and deliveries, for [`lists`].
+/// The row of a delivery, for [`lists`].
 fn delivery_row(
     table: &impl redb::ReadableTable<&'static [u8], &'static [u8]>,
     key: &[u8],
@@ -421,7 +358,7 @@ fn delivery_row(
     Ok(table.get(key)?.and_then(|row| DeliveryRow::read(row.value())))
 }
 
-/// A table of keys alone.
+/// A table of keys without values.
 type Keys = TableDefinition<'static, &'static [u8], ()>;
 
 #[cfg(test)]

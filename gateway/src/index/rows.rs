@@ -1,4 +1,4 @@
-//! What the index keeps of a job, of a delivery and of a commit.
+//! Rows of jobs, deliveries and commit statuses, and how a change of each updates the tables.
 
 use jiff::Timestamp;
 use jobs::{
@@ -9,35 +9,35 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::index::{
-    IndexError, MAX_REFUSALS,
+    IndexError, MAX_REJECTIONS,
     store::{
-        BY_OWNER, BY_REPO, BY_TIME, CHARGED, DELIVERIES, DELIVERIES_BY_OWNER, DOUBTED, DOUBTFUL, JOBS, OPEN,
-        UNFINISHED, UNPOSTED,
+        BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DELIVERIES_BY_OWNER, DELIVERY_SORT_KEYS, JOBS, OPEN,
+        STATUS_ISSUES, UNFINISHED, UNPOSTED, UNVERIFIED,
     },
 };
 
-/// In `open`: waits.
-pub(super) const WAITS: u8 = 0;
-/// In `open`: works.
-const WORKS: u8 = 1;
+/// In `open`: a pending job.
+pub(super) const PENDING: u8 = 0;
+/// In `open`: a working job.
+const WORKING: u8 = 1;
 
-/// Of a job.
+/// The row of a job.
 #[derive(Serialize, Deserialize)]
 pub(super) struct JobRow {
     pub(super) owner: UserId,
     pub(super) repo: Option<RepoId>,
     pub(super) state: State,
     pub(super) revision: u64,
-    /// Whether it answers for several contexts: then one that was posted does not tell of the others.
+    /// Whether it reports several contexts: then one of them being posted says nothing about the others.
     #[serde(default)]
     pub(super) has_several_contexts: bool,
-    /// Of the record, in bytes.
+    /// Size of the record, in bytes.
     #[serde(default)]
     pub(super) bytes: u64,
-    /// Of the logs of its attempts, in bytes.
+    /// Size of the logs of its attempts, in bytes.
     #[serde(default)]
     pub(super) log_bytes: u64,
-    /// Of a result that does not lie in the record, in bytes.
+    /// Size of a result that is stored outside of the record, in bytes.
     #[serde(default)]
     pub(super) result_bytes: u64,
 }
@@ -48,13 +48,14 @@ impl JobRow {
     }
 }
 
-/// Of a delivery.
+/// The row of a delivery.
 #[derive(Serialize, Deserialize)]
 pub(super) struct DeliveryRow {
     pub(super) repo: Option<RepoId>,
     pub(super) revision: u64,
     /// Sorts by the time of receipt; hex.
-    pub(super) place: String,
+    #[serde(rename = "place")]
+    pub(super) sort_key: String,
 }
 
 impl DeliveryRow {
@@ -64,41 +65,41 @@ impl DeliveryRow {
 }
 
 /// Two ids as one key that sorts by the first, then by the second.
-pub(super) fn pair(one: &[u8; 16], other: &[u8; 16]) -> [u8; 32] {
+pub(super) fn compound_key(one: &[u8; 16], other: &[u8; 16]) -> [u8; 32] {
     let mut both = [0; 32];
     both[..16].copy_from_slice(one);
     both[16..].copy_from_slice(other);
     both
 }
 
-/// The first and the last [`pair`] that begins with this owner.
-pub(super) fn of_owner(owner: UserId) -> ([u8; 32], [u8; 32]) {
-    (pair(owner.as_bytes(), &[0; 16]), pair(owner.as_bytes(), &[0xff; 16]))
+/// The first and the last [`compound_key`] that begins with this owner.
+pub(super) fn owner_range(owner: UserId) -> ([u8; 32], [u8; 32]) {
+    (compound_key(owner.as_bytes(), &[0; 16]), compound_key(owner.as_bytes(), &[0xff; 16]))
 }
 
-/// The second id of a [`pair`].
-pub(super) fn second(key: &[u8]) -> Option<JobId> {
+/// The second id of a [`compound_key`].
+pub(super) fn job_of_key(key: &[u8]) -> Option<JobId> {
     key.get(16..).and_then(|id| id.try_into().ok()).map(JobId::from_bytes)
 }
 
-/// Whether a record says what a gateway signed.
+/// Whether a record is what a gateway signed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Belief {
-    Believed,
-    Doubted,
+pub(super) enum Verification {
+    Verified,
+    Unverified,
 }
 
-/// Changes come in any order, because a gateway also notes its own writes: the larger revision wins.
-/// A job that was over stays so, whatever its record says later, and one that is not believed is
-/// nobody's.
+/// Changes are applied in any order, because a gateway also applies its own writes: the larger revision wins.
+/// A final job stays final, whatever its record says later, and one that is not verified is listed under no
+/// owner.
 pub(super) fn put_job(
     write: &WriteTransaction,
     entry: &Entry<Job>,
-    belief: Belief,
+    verification: Verification,
 ) -> Result<(), IndexError> {
     let job = &entry.value;
     if entry.key != job.id.to_string() {
-        // A copy under another's key says nothing of either.
+        // A copy under another job's key is ignored.
         return Ok(());
     }
     let id = job.id.as_bytes().as_slice();
@@ -109,9 +110,9 @@ pub(super) fn put_job(
     }
     let was_over = known.as_ref().is_some_and(|known| known.state.is_final());
     let state = known.as_ref().filter(|known| known.state.is_final()).map_or(job.state, |known| known.state);
-    let (owner, repo) = match (belief, &known) {
-        (Belief::Doubted, Some(known)) => (known.owner, known.repo),
-        (Belief::Doubted, None) | (Belief::Believed, _) => (job.owner, job.repo),
+    let (owner, repo) = match (verification, &known) {
+        (Verification::Unverified, Some(known)) => (known.owner, known.repo),
+        (Verification::Unverified, None) | (Verification::Verified, _) => (job.owner, job.repo),
     };
     let has_several_contexts = job.contexts().count() > 1;
     let long_result = job.result.as_ref().filter(|result| !result.is_whole());
@@ -128,29 +129,29 @@ pub(super) fn put_job(
     let bytes = serde_json::to_vec(&row).expect("ids and words are JSON");
     jobs.insert(id, bytes.as_slice())?;
     drop(jobs);
-    let mut doubted = write.open_table(DOUBTED)?;
-    match !job.state.is_final() && (was_over || belief == Belief::Doubted) {
-        true => doubted.insert(id, ())?,
-        false => doubted.remove(id)?,
+    let mut unverified = write.open_table(UNVERIFIED)?;
+    match !job.state.is_final() && (was_over || verification == Verification::Unverified) {
+        true => unverified.insert(id, ())?,
+        false => unverified.remove(id)?,
     };
-    match belief {
-        Belief::Believed => enter_job(write, job, state, entry.revision),
-        Belief::Doubted => leave_job(write, job.id, &row),
+    match verification {
+        Verification::Verified => insert_keys(write, job, state, entry.revision),
+        Verification::Unverified => remove_keys(write, job.id, &row),
     }
 }
 
-/// Enters a job under its owner and repository, and where open ones are.
-fn enter_job(write: &WriteTransaction, job: &Job, state: State, revision: u64) -> Result<(), IndexError> {
+/// Inserts a job under its owner and repository, and among open ones.
+fn insert_keys(write: &WriteTransaction, job: &Job, state: State, revision: u64) -> Result<(), IndexError> {
     let id = job.id.as_bytes().as_slice();
-    let of_owner = pair(job.owner.as_bytes(), job.id.as_bytes());
+    let of_owner = compound_key(job.owner.as_bytes(), job.id.as_bytes());
     write.open_table(BY_OWNER)?.insert(of_owner.as_slice(), ())?;
     if let Some(repo) = job.repo {
-        write.open_table(BY_REPO)?.insert(pair(repo.as_bytes(), job.id.as_bytes()).as_slice(), ())?;
+        write.open_table(BY_REPO)?.insert(compound_key(repo.as_bytes(), job.id.as_bytes()).as_slice(), ())?;
     }
     let mut open = write.open_table(OPEN)?;
     match state {
-        State::Pending => open.insert(of_owner.as_slice(), (WAITS, revision))?,
-        State::Working => open.insert(of_owner.as_slice(), (WORKS, revision))?,
+        State::Pending => open.insert(of_owner.as_slice(), (PENDING, revision))?,
+        State::Working => open.insert(of_owner.as_slice(), (WORKING, revision))?,
         State::Finish | State::Error => open.remove(of_owner.as_slice())?,
     };
     if job.context.is_some() {
@@ -159,14 +160,14 @@ fn enter_job(write: &WriteTransaction, job: &Job, state: State, revision: u64) -
     Ok(())
 }
 
-/// Removes a job from wherever [`enter_job`] entered it.
-fn leave_job(write: &WriteTransaction, job: JobId, row: &JobRow) -> Result<(), IndexError> {
+/// Removes the keys that [`insert_keys`] inserted.
+fn remove_keys(write: &WriteTransaction, job: JobId, row: &JobRow) -> Result<(), IndexError> {
     write.open_table(UNPOSTED)?.remove(job.as_bytes().as_slice())?;
-    let of_owner = pair(row.owner.as_bytes(), job.as_bytes());
+    let of_owner = compound_key(row.owner.as_bytes(), job.as_bytes());
     write.open_table(BY_OWNER)?.remove(of_owner.as_slice())?;
     write.open_table(OPEN)?.remove(of_owner.as_slice())?;
     if let Some(repo) = row.repo {
-        write.open_table(BY_REPO)?.remove(pair(repo.as_bytes(), job.as_bytes()).as_slice())?;
+        write.open_table(BY_REPO)?.remove(compound_key(repo.as_bytes(), job.as_bytes()).as_slice())?;
     }
     Ok(())
 }
@@ -175,16 +176,16 @@ pub(super) fn remove_job(write: &WriteTransaction, job: JobId) -> Result<(), Ind
     let id = job.as_bytes().as_slice();
     let row = write.open_table(JOBS)?.remove(id)?.and_then(|row| JobRow::read(row.value()));
     write.open_table(UNPOSTED)?.remove(id)?;
-    write.open_table(DOUBTED)?.remove(id)?;
+    write.open_table(UNVERIFIED)?.remove(id)?;
     match row {
-        Some(row) => leave_job(write, job, &row),
+        Some(row) => remove_keys(write, job, &row),
         None => Ok(()),
     }
 }
 
 pub(super) fn put_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) -> Result<(), IndexError> {
     let key = entry.key.as_bytes();
-    charge_delivery(write, entry)?;
+    index_by_owner(write, entry)?;
     // Older programs stored idempotency keys in the same bucket, under longer keys.
     if entry.key.len() != 64 {
         return Ok(());
@@ -196,12 +197,12 @@ pub(super) fn put_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) ->
     }
     let mut by_time = write.open_table(BY_TIME)?;
     if let Some(known) = known {
-        by_time.remove(known.place.as_bytes())?;
+        by_time.remove(known.sort_key.as_bytes())?;
     }
     let received_at = entry.value.received_at.unwrap_or(entry.written_at);
-    let place = format!("{:016x}{}", received_at.as_microsecond(), &entry.key[..16]);
-    by_time.insert(place.as_bytes(), key)?;
-    let row = DeliveryRow { repo: entry.value.repo, revision: entry.revision, place };
+    let sort_key = format!("{:016x}{}", received_at.as_microsecond(), &entry.key[..16]);
+    by_time.insert(sort_key.as_bytes(), key)?;
+    let row = DeliveryRow { repo: entry.value.repo, revision: entry.revision, sort_key };
     let bytes = serde_json::to_vec(&row).expect("ids and words are JSON");
     deliveries.insert(key, bytes.as_slice())?;
     let mut unfinished = write.open_table(UNFINISHED)?;
@@ -212,18 +213,18 @@ pub(super) fn put_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) ->
     Ok(())
 }
 
-/// Whom an entry is charged to, and since when: its place among the owner's. Of older programs none says.
-fn charge_delivery(write: &WriteTransaction, entry: &Entry<Delivery>) -> Result<(), IndexError> {
+/// Indexes an entry under the owner that it is charged to, by time. Entries of older versions have no owner.
+fn index_by_owner(write: &WriteTransaction, entry: &Entry<Delivery>) -> Result<(), IndexError> {
     let delivery = &entry.value;
     let Some(owner) = delivery.owner else { return Ok(()) };
     let key = entry.key.as_bytes();
-    let known = write.open_table(CHARGED)?.get(key)?.map(|row| row.value().to_vec());
+    let known = write.open_table(DELIVERY_SORT_KEYS)?.get(key)?.map(|row| row.value().to_vec());
     let received_at = delivery.received_at.unwrap_or(entry.written_at);
     let place = known.unwrap_or_else(|| place_of(owner, received_at, key));
     let bytes = serde_json::to_vec(delivery).map_or(0, |bytes| bytes.len() + 2 * key.len()) as u64;
     let is_key = entry.key.len() != 64;
     let is_final = is_key || delivery.verdict.is_some_and(|verdict| verdict != Verdict::Held);
-    write.open_table(CHARGED)?.insert(key, place.as_slice())?;
+    write.open_table(DELIVERY_SORT_KEYS)?.insert(key, place.as_slice())?;
     write.open_table(DELIVERIES_BY_OWNER)?.insert(place.as_slice(), (key, bytes, is_final))?;
     Ok(())
 }
@@ -249,7 +250,7 @@ impl ChargedKey {
         }
     }
 
-    /// The key in [`CHARGED`].
+    /// The key in [`DELIVERY_SORT_KEYS`].
     fn row(&self) -> String {
         match self {
             Self::Delivery(key) => key.clone(),
@@ -286,13 +287,13 @@ pub(super) fn put_idempotency_key(
     let row = charged.row();
     let place = place_of(entry.value.owner, entry.written_at, row.as_bytes());
     let bytes = serde_json::to_vec(&entry.value).map_or(0, |bytes| bytes.len() + 2 * entry.key.len()) as u64;
-    write.open_table(CHARGED)?.insert(row.as_bytes(), place.as_slice())?;
+    write.open_table(DELIVERY_SORT_KEYS)?.insert(row.as_bytes(), place.as_slice())?;
     write.open_table(DELIVERIES_BY_OWNER)?.insert(place.as_slice(), (row.as_bytes(), bytes, true))?;
     Ok(())
 }
 
 pub(super) fn remove_charge(write: &WriteTransaction, charged: &ChargedKey) -> Result<(), IndexError> {
-    if let Some(place) = write.open_table(CHARGED)?.remove(charged.row().as_bytes())? {
+    if let Some(place) = write.open_table(DELIVERY_SORT_KEYS)?.remove(charged.row().as_bytes())? {
         write.open_table(DELIVERIES_BY_OWNER)?.remove(place.value())?;
     }
     Ok(())
@@ -303,7 +304,7 @@ pub(super) fn remove_charges(
     write: &WriteTransaction,
     stays: impl Fn(&ChargedKey) -> bool,
 ) -> Result<(), IndexError> {
-    write.open_table(CHARGED)?.retain(|key, _| stays(&ChargedKey::read(key)))?;
+    write.open_table(DELIVERY_SORT_KEYS)?.retain(|key, _| stays(&ChargedKey::read(key)))?;
     write.open_table(DELIVERIES_BY_OWNER)?.retain(|_, (key, _, _)| stays(&ChargedKey::read(key)))?;
     Ok(())
 }
@@ -314,35 +315,36 @@ pub(super) fn remove_delivery(write: &WriteTransaction, key: &str) -> Result<(),
     let row = write.open_table(DELIVERIES)?.remove(key)?.and_then(|row| DeliveryRow::read(row.value()));
     write.open_table(UNFINISHED)?.remove(key)?;
     if let Some(row) = row {
-        write.open_table(BY_TIME)?.remove(row.place.as_bytes())?;
+        write.open_table(BY_TIME)?.remove(row.sort_key.as_bytes())?;
     }
     Ok(())
 }
 
-/// A commit whose end is to be said again, or is not yet seen to be shown, is kept; of any other there is
-/// nothing.
+/// Keeps a commit whose final status is to be reposted or verified, and no other.
 pub(super) fn put_commit(write: &WriteTransaction, entry: &Entry<CommitStatus>) -> Result<(), IndexError> {
     let commit = &entry.value;
     let posted = commit.posted_of_newest_job();
-    let mut doubtful = write.open_table(DOUBTFUL)?;
-    let refusals = if commit.final_state_was_rejected() { commit.issues().rejections.max(1) } else { 0 };
+    let mut status_issues = write.open_table(STATUS_ISSUES)?;
+    let rejections = if commit.final_state_was_rejected() { commit.issues().rejections.max(1) } else { 0 };
     let revision = posted.map_or(0, |posted| posted.revision);
-    match refusals {
-        0 if commit.awaits_verification() => doubtful.insert(entry.key.as_bytes(), (0, revision))?,
-        1..=MAX_REFUSALS => doubtful.insert(entry.key.as_bytes(), (refusals, revision))?,
-        _ => doubtful.remove(entry.key.as_bytes())?,
+    match rejections {
+        0 if commit.awaits_verification() => status_issues.insert(entry.key.as_bytes(), (0, revision))?,
+        1..=MAX_REJECTIONS => status_issues.insert(entry.key.as_bytes(), (rejections, revision))?,
+        _ => status_issues.remove(entry.key.as_bytes())?,
     };
-    // Of a job that is not known yet nothing is done: its record will say that it is to be posted.
+    // An unknown job is ignored: its record will mark it as unposted.
     let id = commit.job();
     let id = id.as_bytes().as_slice();
     let known = write.open_table(JOBS)?.get(id)?.and_then(|row| JobRow::read(row.value()));
     let Some(known) = known else { return Ok(()) };
     let mut unposted = write.open_table(UNPOSTED)?;
     if known.has_several_contexts {
-        // Whoever reconciles asks for each of them.
+        // The reconciler checks each of them.
     } else if posted.is_some_and(|posted| posted.revision >= known.revision) {
         unposted.remove(id)?;
-    } else if known.state.is_final() && refusals == 0 && posted.is_none_or(|posted| !posted.state.is_final())
+    } else if known.state.is_final()
+        && rejections == 0
+        && posted.is_none_or(|posted| !posted.state.is_final())
     {
         unposted.insert(id, ())?;
     }
@@ -350,6 +352,6 @@ pub(super) fn put_commit(write: &WriteTransaction, entry: &Entry<CommitStatus>) 
 }
 
 pub(super) fn remove_commit(write: &WriteTransaction, key: &str) -> Result<(), IndexError> {
-    write.open_table(DOUBTFUL)?.remove(key.as_bytes())?;
+    write.open_table(STATUS_ISSUES)?.remove(key.as_bytes())?;
     Ok(())
 }

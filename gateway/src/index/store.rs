@@ -1,4 +1,4 @@
-//! The tables of the index, and what can go wrong with them.
+//! The tables of the index, and its error.
 
 use redb::TableDefinition;
 
@@ -12,13 +12,13 @@ pub(super) const BY_OWNER: Keys = TableDefinition::new("by_owner");
 pub(super) const BY_REPO: Keys = TableDefinition::new("by_repo");
 /// Owner and job id of every job that is not final → its state and revision.
 pub(super) const OPEN: TableDefinition<'static, &'static [u8], (u8, u64)> = TableDefinition::new("open");
-/// Ids of jobs that are to be ended, because their open record is not believed.
-pub(super) const DOUBTED: Keys = TableDefinition::new("doubted");
-/// Job ids whose status may not be at the forge.
+/// Ids of jobs that are to be ended, because their open record is not verified.
+pub(super) const UNVERIFIED: Keys = TableDefinition::new("doubted");
+/// Job ids whose status may not be posted.
 pub(super) const UNPOSTED: Keys = TableDefinition::new("unposted");
-/// Keys of commits of which the forge is to be asked or told again → how often it refused their end, and
+/// Keys of commits whose status is to be checked or reposted → how often their final status was rejected, and
 /// the revision of the record that was posted.
-pub(super) const DOUBTFUL: TableDefinition<'static, &'static [u8], (u32, u64)> =
+pub(super) const STATUS_ISSUES: TableDefinition<'static, &'static [u8], (u32, u64)> =
     TableDefinition::new("doubtful");
 /// Delivery's key → [`super::rows::DeliveryRow`].
 pub(super) const DELIVERIES: TableDefinition<'static, &'static [u8], &'static [u8]> =
@@ -28,18 +28,19 @@ pub(super) const BY_TIME: TableDefinition<'static, &'static [u8], &'static [u8]>
     TableDefinition::new("deliveries_by_time");
 /// Keys of deliveries without a verdict.
 pub(super) const UNFINISHED: Keys = TableDefinition::new("unfinished");
-/// Owner and place in time → key of a delivery or an idempotency key, its bytes, and whether nothing is to be
-/// done for it any more.
+/// Owner and time → key of a delivery or an idempotency key, its size in bytes, and whether its processing is
+///
+/// complete.
 pub(super) const DELIVERIES_BY_OWNER: TableDefinition<'static, &'static [u8], (&'static [u8], u64, bool)> =
     TableDefinition::new("deliveries_by_owner");
-/// Key → its place in [`DELIVERIES_BY_OWNER`].
-pub(super) const CHARGED: TableDefinition<'static, &'static [u8], &'static [u8]> =
+/// Key → its key in [`DELIVERIES_BY_OWNER`].
+pub(super) const DELIVERY_SORT_KEYS: TableDefinition<'static, &'static [u8], &'static [u8]> =
     TableDefinition::new("charged");
 /// Bucket → [`super::Position`].
 pub(super) const STREAMS: TableDefinition<'static, &'static str, &'static [u8]> =
     TableDefinition::new("streams");
 
-/// The index's file cannot be used.
+/// The index file cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the index")]
 pub(crate) struct IndexError(#[source] Box<redb::Error>);
@@ -50,7 +51,7 @@ impl IndexError {
     }
 }
 
-/// redb has an error type for every verb.
+/// redb has an error type for every operation.
 macro_rules! from {
     ($($error:ident),*) => {$(
         impl From<redb::$error> for IndexError {

@@ -1,4 +1,4 @@
-//! The index on its own: what it takes in, and what it tells.
+//! Tests of the index without a ledger.
 
 use jiff::Timestamp;
 use jobs::{CommitState, NewJob, Posted, RecordKey, RepoId, State, UserId};
@@ -20,7 +20,7 @@ fn entry(owner: UserId, revision: u64, state: State, repo: Option<RepoId>) -> Ch
 fn id(change: &Change<Job>) -> JobId {
     match change {
         Change::Put(entry) => entry.value.id,
-        Change::Gone(_) => unreachable!("not made here"),
+        Change::Deleted(_) => unreachable!("not made here"),
     }
 }
 
@@ -35,7 +35,7 @@ fn lists_are_newest_first_and_hold_ones_own_and_ones_repositories_jobs_once() {
         entry(other, 3, State::Pending, Some(repo)),
         entry(me, 4, State::Pending, Some(repo)),
     ];
-    index.take_jobs(&changes, None, Durability::Now).unwrap();
+    index.apply_jobs(&changes, None, Durability::Now).unwrap();
     let list = |filter: JobFilter, after, limit| index.jobs(&filter, after, limit).unwrap();
     let mine = JobFilter { owner: Some(me), repos: vec![repo], ..JobFilter::default() };
     assert_eq!(list(mine.clone(), None, 10), [id(&changes[3]), id(&changes[2]), id(&changes[0])]);
@@ -44,7 +44,7 @@ fn lists_are_newest_first_and_hold_ones_own_and_ones_repositories_jobs_once() {
     let waiting = JobFilter { state: Some(State::Pending), ..mine };
     assert_eq!(list(waiting, None, 10), [id(&changes[3]), id(&changes[2])]);
     assert_eq!(list(JobFilter { everyone: true, ..JobFilter::default() }, None, 10).len(), 4);
-    assert_eq!(index.waiting_of(other).unwrap(), 2);
+    assert_eq!(index.pending_jobs_of(other).unwrap(), 2);
 }
 
 #[test]
@@ -53,20 +53,20 @@ fn an_older_revision_changes_nothing_and_a_final_one_closes_the_job() {
     let index = Index::open(folder.path()).unwrap();
     let change = entry(UserId::new(), 5, State::Working, None);
     let Change::Put(working) = &change else { unreachable!("made as Put") };
-    index.take_jobs(std::slice::from_ref(&change), None, Durability::Later).unwrap();
+    index.apply_jobs(std::slice::from_ref(&change), None, Durability::Later).unwrap();
     let older = Entry {
         revision: 4,
         value: Job { state: State::Pending, ..working.value.clone() },
         ..(**working).clone()
     };
-    index.take_jobs(&[Change::Put(Box::new(older))], None, Durability::Later).unwrap();
+    index.apply_jobs(&[Change::Put(Box::new(older))], None, Durability::Later).unwrap();
     assert_eq!(index.open_jobs().unwrap()[0].state, State::Working);
     let end = Entry {
         revision: 6,
         value: Job { state: State::Finish, ..working.value.clone() },
         ..(**working).clone()
     };
-    index.take_jobs(&[Change::Put(Box::new(end))], None, Durability::Later).unwrap();
+    index.apply_jobs(&[Change::Put(Box::new(end))], None, Durability::Later).unwrap();
     assert!(index.open_jobs().unwrap().is_empty());
 }
 
@@ -76,12 +76,12 @@ fn a_position_outlives_the_process_and_goes_with_its_bucket() {
     let position = Position { created: "then".to_owned(), sequence: 9 };
     let index = Index::open(folder.path()).unwrap();
     index
-        .take_jobs(&[entry(UserId::new(), 9, State::Pending, None)], Some(&position), Durability::Now)
+        .apply_jobs(&[entry(UserId::new(), 9, State::Pending, None)], Some(&position), Durability::Now)
         .unwrap();
     drop(index);
     let index = Index::open(folder.path()).unwrap();
     assert_eq!(index.position("jobs").unwrap(), Some(position));
-    index.throw_away("jobs").unwrap();
+    index.clear_bucket("jobs").unwrap();
     assert_eq!(index.position("jobs").unwrap(), None);
     assert!(index.open_jobs().unwrap().is_empty());
 }
@@ -96,11 +96,11 @@ fn commit(job: JobId, posted: Option<(u64, CommitState, bool)>) -> CommitStatus 
 }
 
 /// As bytes, for no move leads to every one of these.
-fn refused(job: JobId, state: CommitState, refusals: u32) -> CommitStatus {
+fn refused(job: JobId, state: CommitState, rejections: u32) -> CommitStatus {
     let mut json = serde_json::to_value(commit(job, Some((1, CommitState::Pending, false)))).unwrap();
     json["refused"] = "404".into();
     json["refused_state"] = serde_json::to_value(state).unwrap();
-    json["doubts"] = serde_json::json!({ "refusals": refusals });
+    json["doubts"] = serde_json::json!({ "refusals": rejections });
     serde_json::from_value(json).unwrap()
 }
 
@@ -109,21 +109,24 @@ fn an_end_is_doubtful_until_it_is_seen_at_the_forge_or_was_refused_too_often() {
     let folder = tempfile::tempdir().unwrap();
     let index = Index::open(folder.path()).unwrap();
     let job = JobId::new();
-    let doubt = |value: CommitStatus| {
+    let issue = |value: CommitStatus| {
         let entry = Entry { key: "k".to_owned(), value, revision: 9, written_at: Timestamp::UNIX_EPOCH };
-        index.take_commits(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
-        index.doubtful(10).unwrap().get("k").copied()
+        index.apply_commits(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
+        index.status_issues(10).unwrap().get("k").copied()
     };
     let success = CommitState::Success;
-    assert_eq!(doubt(commit(job, None)), None);
-    assert_eq!(doubt(commit(job, Some((7, success, true)))), Some(StatusIssue { refusals: 0, revision: 7 }));
-    assert_eq!(doubt(commit(job, Some((7, success, false)))), None);
-    assert_eq!(doubt(refused(job, CommitState::Pending, 0)), None, "its end will be said");
-    assert_eq!(doubt(refused(job, success, 2)), Some(StatusIssue { refusals: 2, revision: 1 }));
-    assert_eq!(doubt(refused(job, success, 5)), None);
-    assert_eq!(doubt(commit(JobId::new(), Some((8, success, true)))).map(|doubt| doubt.revision), Some(8));
-    index.take_commits(&[Change::Gone("k".to_owned())], None, Durability::Later).unwrap();
-    assert!(index.doubtful(10).unwrap().is_empty());
+    assert_eq!(issue(commit(job, None)), None);
+    assert_eq!(
+        issue(commit(job, Some((7, success, true)))),
+        Some(StatusIssue { rejections: 0, revision: 7 })
+    );
+    assert_eq!(issue(commit(job, Some((7, success, false)))), None);
+    assert_eq!(issue(refused(job, CommitState::Pending, 0)), None, "its end will be said");
+    assert_eq!(issue(refused(job, success, 2)), Some(StatusIssue { rejections: 2, revision: 1 }));
+    assert_eq!(issue(refused(job, success, 5)), None);
+    assert_eq!(issue(commit(JobId::new(), Some((8, success, true)))).map(|issue| issue.revision), Some(8));
+    index.apply_commits(&[Change::Deleted("k".to_owned())], None, Durability::Later).unwrap();
+    assert!(index.status_issues(10).unwrap().is_empty());
 }
 
 #[test]
@@ -134,10 +137,10 @@ fn a_job_is_unposted_until_its_commit_says_otherwise_and_again_when_its_end_is_t
     let Change::Put(put) = &change else { unreachable!("made as Put") };
     let job = Job { context: Some("gitfaas/push".to_owned()), ..put.value.clone() };
     let (id, with_context) = (job.id, Entry { value: job, ..(**put).clone() });
-    index.take_jobs(&[Change::Put(Box::new(with_context))], None, Durability::Later).unwrap();
+    index.apply_jobs(&[Change::Put(Box::new(with_context))], None, Durability::Later).unwrap();
     let unposted = |value: CommitStatus| {
         let entry = Entry { key: "k".to_owned(), value, revision: 9, written_at: Timestamp::UNIX_EPOCH };
-        index.take_commits(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
+        index.apply_commits(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
         index.unposted_count().unwrap()
     };
     assert_eq!(index.unposted_count().unwrap(), 1);
@@ -147,23 +150,23 @@ fn a_job_is_unposted_until_its_commit_says_otherwise_and_again_when_its_end_is_t
     assert_eq!(unposted(commit(JobId::new(), None)), 1, "of a job that is not known nothing is said");
 }
 
-fn believing(folder: &std::path::Path, key: &RecordKey) -> Index {
+fn with_verifier(folder: &std::path::Path, key: &RecordKey) -> Index {
     let mark = SigningMark { sequence: 0, at: Timestamp::UNIX_EPOCH };
     let records = RecordVerifier::new(key.clone(), Some(mark), Family::default());
-    Index::open(folder).unwrap().believing(Arc::new(records))
+    Index::open(folder).unwrap().with_verifier(Arc::new(records))
 }
 
 #[test]
 fn what_is_not_believed_is_nobodys_and_waits_to_be_ended() {
     let (folder, key) = (tempfile::tempdir().unwrap(), RecordKey::new([7; 32]));
-    let index = believing(folder.path(), &key);
+    let index = with_verifier(folder.path(), &key);
     let (me, other, repo) = (UserId::new(), UserId::new(), RepoId::new());
     let change = entry(me, 5, State::Pending, Some(repo));
     let Change::Put(put) = &change else { unreachable!("made as Put") };
     let signed = Job { signature: Some(key.sign(&put.value, None)), ..put.value.clone() };
     let at = |revision, job: &Job| {
         let entry = Entry { value: job.clone(), revision, ..(**put).clone() };
-        index.take_jobs(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
+        index.apply_jobs(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
     };
     let of = |owner| {
         let filter = JobFilter { owner: Some(owner), ..JobFilter::default() };
@@ -171,37 +174,40 @@ fn what_is_not_believed_is_nobodys_and_waits_to_be_ended() {
     };
     let everyones = JobFilter { everyone: true, ..JobFilter::default() };
     at(5, &signed);
-    assert_eq!((of(me), index.waiting_of(me).unwrap(), index.doubted().unwrap().len()), (1, 1, 0));
+    assert_eq!(
+        (of(me), index.pending_jobs_of(me).unwrap(), index.unverified_jobs().unwrap().len()),
+        (1, 1, 0)
+    );
 
     at(6, &Job { owner: other, ..signed.clone() });
-    assert_eq!((of(me), of(other), index.waiting_of(other).unwrap()), (0, 0, 0));
+    assert_eq!((of(me), of(other), index.pending_jobs_of(other).unwrap()), (0, 0, 0));
     assert!(index.open_jobs().unwrap().is_empty() && index.open_jobs_of(repo).unwrap().is_empty());
-    assert_eq!(index.doubted().unwrap(), [signed.id]);
+    assert_eq!(index.unverified_jobs().unwrap(), [signed.id]);
     assert_eq!(index.jobs(&everyones, None, 10).unwrap(), [signed.id], "admins see it");
 
     at(7, &Job { owner: other, state: State::Error, ..signed.clone() });
-    assert!(index.doubted().unwrap().is_empty() && index.is_over(signed.id).unwrap());
+    assert!(index.unverified_jobs().unwrap().is_empty() && index.was_final(signed.id).unwrap());
     at(8, &signed);
-    assert!(index.is_over(signed.id).unwrap(), "an end stays one");
-    assert_eq!((of(me), index.waiting_of(me).unwrap()), (1, 0));
-    assert_eq!(index.doubted().unwrap(), [signed.id], "it goes on after its end");
-    index.take_jobs(&[Change::Gone(put.key.clone())], None, Durability::Later).unwrap();
-    assert!(index.doubted().unwrap().is_empty() && of(me) == 0);
+    assert!(index.was_final(signed.id).unwrap(), "an end stays one");
+    assert_eq!((of(me), index.pending_jobs_of(me).unwrap()), (1, 0));
+    assert_eq!(index.unverified_jobs().unwrap(), [signed.id], "it goes on after its end");
+    index.apply_jobs(&[Change::Deleted(put.key.clone())], None, Durability::Later).unwrap();
+    assert!(index.unverified_jobs().unwrap().is_empty() && of(me) == 0);
 }
 
 #[test]
 fn a_copy_under_another_key_changes_neither_job() {
     let (folder, key) = (tempfile::tempdir().unwrap(), RecordKey::new([7; 32]));
-    let index = believing(folder.path(), &key);
+    let index = with_verifier(folder.path(), &key);
     let change = entry(UserId::new(), 5, State::Pending, None);
     let Change::Put(put) = &change else { unreachable!("made as Put") };
     let signed = Job { signature: Some(key.sign(&put.value, None)), ..put.value.clone() };
     let copy = Job { state: State::Finish, ..signed.clone() };
     for (at, revision, job) in [(signed.id, 5, &signed), (JobId::new(), 6, &copy)] {
         let entry = Entry { key: at.to_string(), value: job.clone(), revision, ..(**put).clone() };
-        index.take_jobs(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
+        index.apply_jobs(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
     }
-    assert!(!index.is_over(signed.id).unwrap());
+    assert!(!index.was_final(signed.id).unwrap());
     assert_eq!(index.open_jobs().unwrap().len(), 1);
 }
 

@@ -22,7 +22,7 @@ impl Jobs {
     /// Reruns a job as a new one, for its original owner. The commit stays the same.
     pub(crate) async fn rerun(&self, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
         self.recheck_label(&of.value).await?;
-        let new = self.job_records.again(of, JobId::new()).await?;
+        let new = self.job_records.rerun(of, JobId::new()).await?;
         self.check_queue(&new).await?;
         let entry = self.ledger.submit(new).await?;
         self.job_records.note(&entry).await;

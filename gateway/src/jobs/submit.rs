@@ -52,7 +52,7 @@ impl Jobs {
             if entered.revision.is_none() && self.ledger.job(new.id).await?.is_some() {
                 // Completes what an earlier attempt may have left between record and queue.
                 let entry = self.ledger.submit(new).await?;
-                return self.job_records.believed(entry).ok_or(ApiError::NotFound("job"));
+                return self.job_records.verified(entry).ok_or(ApiError::NotFound("job"));
             }
             key_entered = entered.revision.map(|revision| (entered.at, revision));
         }

@@ -1,4 +1,4 @@
-//! Deliveries without a verdict are finished: the gateway that began one may have died.
+//! Finishes deliveries without a verdict: the gateway that was processing one may have died.
 
 use std::{
     collections::HashMap,
@@ -7,11 +7,12 @@ use std::{
 
 use crate::{error::ApiError, reconcile::leader::Services};
 
-/// A delivery without a verdict for this long is finished by the leader: its own gateway had twice the time
-/// that a forge waits for.
-const UNFINISHED_AFTER: Duration = Duration::from_secs(10);
+/// A delivery without a verdict for this long is finished by the leader: twice the time that a forge waits
+///
+/// for an answer.
+const FINISH_AFTER: Duration = Duration::from_secs(10);
 
-/// Since when each was seen to be unfinished.
+/// When each unfinished delivery was first seen.
 #[derive(Debug, Default)]
 pub(super) struct UnfinishedDeliveries(HashMap<String, Instant>);
 
@@ -20,13 +21,13 @@ impl UnfinishedDeliveries {
         self.0.clear();
     }
 
-    /// Finishes those whose time is over.
+    /// Finishes the overdue ones.
     pub(super) async fn round(&mut self, services: &Services) -> Result<(), ApiError> {
         let keys = services.index.unfinished()?;
         self.0.retain(|key, _| keys.contains(key));
         for key in keys {
             let since = *self.0.entry(key.clone()).or_insert_with(Instant::now);
-            if since.elapsed() < UNFINISHED_AFTER {
+            if since.elapsed() < FINISH_AFTER {
                 continue;
             }
             let Some(entry) = services.ledger.deliveries.get(&key).await? else { continue };
@@ -34,7 +35,7 @@ impl UnfinishedDeliveries {
                 Some(id) => services.ledger.repos.get(&id.to_string()).await?.map(|entry| entry.value),
                 None => None,
             };
-            tracing::info!(delivery = key, "a delivery without a verdict is finished");
+            tracing::info!(delivery = key, "finishing delivery without verdict");
             services.deliveries.finish_delivery(entry, repo.as_ref()).await?;
             self.0.remove(&key);
         }

@@ -1,6 +1,7 @@
-//! One gateway at a time leads: it puts right what a crash left half done, a round every two seconds.
+//! The reconcile leader: one gateway at a time completes what a crash left unfinished, in rounds of two
+//! seconds.
 //!
-//! Whoever holds the lock `reconcile` leads; the others stand by and only count what waits.
+//! The holder of the lock `reconcile` leads; the others stand by and only measure what is pending.
 
 use std::{
     sync::Arc,
@@ -21,14 +22,14 @@ use crate::{
     metrics::Metrics,
     reconcile::{
         deliveries::UnfinishedDeliveries,
-        status_check::{StatusCheck, StatusChecks},
+        status_check::{CheckScheduler, StatusCheck},
         statuses::UnpostedStatuses,
     },
     records::{JobRecords, Upgrade},
-    repos::{Registrations, permission::Retries},
+    repos::{Registrations, permission::PermissionRetries},
 };
 
-/// What the leader works with.
+/// The services that the leader uses.
 pub(crate) struct Services {
     pub(crate) ledger: Ledger,
     pub(crate) index: Arc<Index>,
@@ -47,7 +48,8 @@ pub(super) enum Role {
     Standby,
 }
 
-/// What one reconciler remembers. No clocks are compared: it counts from when it saw a thing itself.
+/// The state of one reconciler. Clocks are not compared: ages are counted from when this process first saw a
+/// thing.
 struct Leader {
     services: Arc<Services>,
     lock: Lock,
@@ -55,13 +57,13 @@ struct Leader {
     deliveries: UnfinishedDeliveries,
     statuses: UnpostedStatuses,
     upgrade: Upgrade,
-    status_checks: StatusChecks,
-    retries: Retries,
-    rest_until: Instant,
+    scheduled_checks: CheckScheduler,
+    permission_retries: PermissionRetries,
+    lease_grace_until: Instant,
     connected: bool,
 }
 
-/// Leads, or stands by, until `stop`. A job may wait for a worker for `max_queue_time`.
+/// Leads or stands by until `stop`. A job may be queued for `max_queue_time`.
 pub(crate) async fn run(services: Services, max_queue_time: Duration, stop: CancellationToken) {
     let services = Arc::new(services);
     let mut leader = Leader {
@@ -70,32 +72,31 @@ pub(crate) async fn run(services: Services, max_queue_time: Duration, stop: Canc
         deliveries: UnfinishedDeliveries::default(),
         statuses: UnpostedStatuses::default(),
         upgrade: Upgrade::default(),
-        status_checks: StatusChecks::new(Arc::clone(&services.status_check)),
-        retries: Retries::new(Arc::clone(&services.registrations)),
-        // At a start after an outage workers have not renewed their leases yet: a job that is being worked
-        // on is not taken from them.
-        rest_until: Instant::now() + TAKEN_OVER_AFTER,
+        scheduled_checks: CheckScheduler::new(Arc::clone(&services.status_check)),
+        permission_retries: PermissionRetries::new(Arc::clone(&services.registrations)),
+        // After an outage workers have not renewed their leases yet: running jobs are not taken from them.
+        lease_grace_until: Instant::now() + TAKEN_OVER_AFTER,
         connected: true,
         services,
     };
     while stop.run_until_cancelled(tokio::time::sleep(EVERY)).await.is_some() {
         if let Some(Err(error)) = stop.run_until_cancelled(leader.round()).await {
             let error: anyhow::Error = error.into();
-            tracing::warn!(error = format!("{error:#}"), "a round of reconciling broke off");
-            leader.was_away();
+            tracing::warn!(error = format!("{error:#}"), "reconcile round failed");
+            leader.reset_after_outage();
         }
     }
     leader.lock.give_up().await;
 }
 
 impl Leader {
-    /// Workers get time to renew their leases, which they could not while NATS was away.
-    fn was_away(&mut self) {
+    /// Gives workers time to renew their leases, which they could not while NATS was unreachable.
+    fn reset_after_outage(&mut self) {
         self.jobs.forget();
         self.deliveries.forget();
         self.statuses.forget();
-        self.status_checks.forget();
-        self.rest_until = Instant::now() + TAKEN_OVER_AFTER;
+        self.scheduled_checks.forget();
+        self.lease_grace_until = Instant::now() + TAKEN_OVER_AFTER;
     }
 
     async fn round(&mut self) -> Result<(), ApiError> {
@@ -106,27 +107,27 @@ impl Leader {
             Connection::Pending | Connection::Disconnected => false,
         };
         if connected && !self.connected {
-            self.was_away();
+            self.reset_after_outage();
         }
         self.connected = connected;
         if !connected || !services.caught_up.is_complete() {
             return Ok(());
         }
         if !self.lock.is_ours().await? {
-            self.status_checks.forget();
+            self.scheduled_checks.forget();
             return self.statuses.round(&services, Role::Standby).await;
         }
         self.upgrade.round(&services.job_records).await?;
-        services.job_records.end_all_doubted().await?;
+        services.job_records.end_all_unverified().await?;
         let mut candidates = services.index.open_jobs()?;
-        if Instant::now() < self.rest_until {
+        if Instant::now() < self.lease_grace_until {
             candidates.retain(|candidate| candidate.state != State::Working);
         }
         self.jobs.round(&services.ledger, &candidates).await?;
         self.deliveries.round(&services).await?;
-        services.registrations.remove_further().await?;
-        self.retries.round();
+        services.registrations.continue_removals().await?;
+        self.permission_retries.round();
         self.statuses.round(&services, Role::Leader).await?;
-        Ok(self.status_checks.round()?)
+        Ok(self.scheduled_checks.round()?)
     }
 }

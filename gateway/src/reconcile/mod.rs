@@ -1,4 +1,4 @@
-//! Puts right what a crash, an outage or a forge left undone.
+//! Reconciliation: completes work that a crash, an outage or a forge left unfinished.
 
 mod deliveries;
 pub(crate) mod leader;

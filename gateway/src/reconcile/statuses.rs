@@ -1,4 +1,4 @@
-//! Statuses that are not known to be posted are queued again.
+//! Queues statuses again that are not known to be posted.
 
 use std::{
     collections::HashMap,
@@ -12,90 +12,91 @@ use crate::{
     reconcile::leader::{Role, Services},
 };
 
-/// A status that is not at the forge after this long is queued again, and again after as long: a
-/// poster's whole turn.
-const UNPOSTED_AFTER: Duration = Duration::from_secs(40);
-/// Statuses looked at in one round: each is a read.
-const UNPOSTED_AT_ONCE: usize = 100;
+/// A status that is not posted after this long is queued again, and again after as long: the longest that one
+/// attempt to post takes.
+const REPOST_AFTER: Duration = Duration::from_secs(40);
+/// Statuses checked in one round: each is a read.
+const MAX_UNPOSTED: usize = 100;
 
 /// A job whose status is not known to be posted.
 #[derive(Debug, Clone, Copy)]
-struct Waits {
-    /// Since it was first seen so.
+struct UnpostedStatus {
+    /// When it was first seen unposted.
     since: Instant,
     revision: u64,
-    /// Since its record changed, or it was queued again.
+    /// When its record last changed, or it was last queued.
     unchanged_since: Instant,
 }
 
 /// Jobs whose status is not known to be posted.
 #[derive(Debug, Default)]
-pub(super) struct UnpostedStatuses(HashMap<JobId, Waits>);
+pub(super) struct UnpostedStatuses(HashMap<JobId, UnpostedStatus>);
 
 impl UnpostedStatuses {
     pub(super) fn forget(&mut self) {
         self.0.clear();
     }
 
-    /// Jobs whose status was not seen to be posted for a while: those that are settled are forgotten, and
-    /// who mends queues the others again.
+    /// Checks jobs whose status has been unposted for a while: those that need no post are dropped, and the
+    /// leader queues the others again.
     pub(super) async fn round(&mut self, services: &Services, role: Role) -> Result<(), ApiError> {
-        let unposted = services.index.unposted(UNPOSTED_AT_ONCE)?;
+        let unposted = services.index.unposted(MAX_UNPOSTED)?;
         self.0.retain(|job, _| unposted.iter().any(|(id, _)| id == job));
         let now = Instant::now();
         for (id, revision) in unposted {
-            let waits = self.0.entry(id).or_insert(Waits { since: now, revision, unchanged_since: now });
-            if waits.revision != revision {
-                *waits = Waits { revision, unchanged_since: now, ..*waits };
+            let status =
+                self.0.entry(id).or_insert(UnpostedStatus { since: now, revision, unchanged_since: now });
+            if status.revision != revision {
+                *status = UnpostedStatus { revision, unchanged_since: now, ..*status };
             }
-            if waits.unchanged_since.elapsed() < UNPOSTED_AFTER {
+            if status.unchanged_since.elapsed() < REPOST_AFTER {
                 continue;
             }
-            waits.unchanged_since = now;
-            look_at(services, id, role).await?;
+            status.unchanged_since = now;
+            repost_unless_settled(services, id, role).await?;
         }
-        let longest = self.0.values().map(|waits| waits.since.elapsed()).max();
-        services.metrics.longest_wait(longest.unwrap_or_default());
+        let longest = self.0.values().map(|status| status.since.elapsed()).max();
+        services.metrics.longest_status_wait(longest.unwrap_or_default());
         Ok(())
     }
 }
 
-async fn look_at(services: &Services, id: JobId, role: Role) -> Result<(), ApiError> {
+async fn repost_unless_settled(services: &Services, id: JobId, role: Role) -> Result<(), ApiError> {
     let ledger = &services.ledger;
     let Some(entry) = ledger.job(id).await? else { return Ok(services.index.forget_job(id)?) };
-    // Of what is not believed nothing is told.
-    let Some(entry) = services.job_records.believed(entry) else {
-        return Ok(services.index.posted(id)?);
+    // Nothing is posted of a record that is not verified.
+    let Some(entry) = services.job_records.verified(entry) else {
+        return Ok(services.index.mark_posted(id)?);
     };
     let (Some(repo), Some(sha)) = (entry.value.repo, &entry.value.sha) else {
-        return Ok(services.index.posted(id)?);
+        return Ok(services.index.mark_posted(id)?);
     };
     for context in entry.value.contexts() {
         let key = jobs::streams::commit_key(repo, sha, context);
         let commit = ledger.commits.get(&key).await?;
-        if commit.is_some_and(|commit| is_settled(&commit, &entry)) {
+        if commit.is_some_and(|commit| needs_no_post(&commit, &entry)) {
             continue;
         }
         return match role {
             Role::Leader => {
-                tracing::info!(job.id = %id, "a status is not at the forge; it is queued again");
+                tracing::info!(job.id = %id, "unposted status queued again");
                 Ok(ledger.mark_status_dirty(&entry).await?)
             }
             Role::Standby => Ok(()),
         };
     }
-    Ok(services.index.posted(id)?)
+    Ok(services.index.mark_posted(id)?)
 }
 
-/// Whether nothing is left to be posted for this record: it was, the forge will not take what it says,
-/// or a newer job took its place.
-fn is_settled(commit: &Entry<CommitStatus>, record: &Entry<Job>) -> bool {
+/// Whether nothing is left to be posted for this record: it was posted, the forge rejected it, or a newer job
+/// superseded it.
+fn needs_no_post(commit: &Entry<CommitStatus>, record: &Entry<Job>) -> bool {
     let commit = &commit.value;
     let newer = commit.job() != record.value.id && commit.created_revision() > record.created_revision();
     let posted = commit.last_posted().is_some_and(|posted| {
         posted.job == record.value.id
             && (posted.revision >= record.revision || posted.state == record.value.commit_state())
     });
-    let refused = commit.job() == record.value.id && commit.was_rejected(record.value.commit_state());
-    newer || posted || refused
+    let rejected = commit.job() == record.value.id && commit.was_rejected(record.value.commit_state());
+    newer || posted || rejected
 }

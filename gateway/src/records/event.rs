@@ -1,16 +1,15 @@
-//! What made a job in the first place.
+//! The event that originally triggered a job.
 
 use jobs::{Job, SecretEvent, Trigger};
 
 use crate::{error::ApiError, records::JobRecords};
 
-/// A rerun of a rerun is followed so far back.
+/// How far a chain of reruns is followed back.
 const MAX_RERUNS: usize = 32;
 
 impl JobRecords {
-    /// What made a job in the first place, however often it was run again: of a record that nobody signed,
-    /// where it was made before records were. `None` when that is not known any more: then it gets no
-    /// secrets.
+    /// The event that originally triggered a job, through any number of reruns, for unsigned records of older
+    /// versions. `None` when it is not known any more: then the job gets no secrets.
     pub(crate) async fn event_of(&self, job: &Job) -> Result<Option<SecretEvent>, ApiError> {
         let (mut trigger, mut before) = (job.trigger, job.rerun_of);
         for _ in 0..MAX_RERUNS {

@@ -1,11 +1,12 @@
-//! Which records are believed: workers write them, so what decides is what a gateway signed.
+//! Verifies job records: workers write them, so only what a gateway signed counts.
 //!
-//! Everything that shows a job, grants something for it or repeats it asks here first. A record whose
-//! signature does not verify is shown to admins alone, gets no grant, is not repeated, and is ended.
-//! One that is older than signatures stays readable by its owner and gets nothing else.
+//! Everything that shows a job, grants something for it or reruns it verifies the record here first. A record
+//! whose signature does not verify is shown to admins alone, gets no grant, is not rerun, and is ended. One
+//! that is older than signatures stays readable by its owner and gets nothing else.
 //!
-//! `key.rs` has the key, `grants.rs` what a grant needs, `repeat.rs` what a rerun copies, `upgrade.rs`
-//! the signing of what was there before, `ending.rs` the end of what is not believed.
+//! `rerun.rs` has what a rerun copies, `upgrade.rs` the signing of records of older versions,
+//! `end_unverified.rs` the end of records that do not verify. The key is in [`crate::crypto`], what a grant
+//! needs in [`crate::grants`].
 
 use std::{panic::resume_unwind, sync::Arc, time::Duration};
 
@@ -17,32 +18,32 @@ use crate::{
     index::{Change, Durability, Index},
 };
 
-mod ending;
+mod end_unverified;
 mod event;
-mod repeat;
+mod rerun;
 mod upgrade;
 
-pub(crate) use ending::sentence;
+pub(crate) use end_unverified::rejection_reason;
 use jobs::{Job, JobId, LedgerError, bucket::Entry};
 pub(crate) use upgrade::{Upgrade, follow, mark};
 
-/// Reads records of jobs, and decides which are believed.
+/// Reads records of jobs, and verifies them.
 pub(crate) struct JobRecords {
     pub(crate) ledger: Ledger,
     pub(crate) index: Arc<Index>,
     pub(crate) verifier: Arc<RecordVerifier>,
-    /// How long a job may wait for a worker.
+    /// How long a job may be queued.
     pub(crate) max_queue_time: Duration,
 }
 
 impl JobRecords {
-    /// The record of a job, if it is believed; with the commit that was signed, where one was.
+    /// The record of a job, if it verifies; with the commit that was signed, where one was.
     pub(crate) async fn record(&self, id: JobId) -> Result<Option<Entry<Job>>, LedgerError> {
-        Ok(self.ledger.job(id).await?.and_then(|entry| self.believed(entry)))
+        Ok(self.ledger.job(id).await?.and_then(|entry| self.verified(entry)))
     }
 
-    /// An entry, if it is believed; see [`JobRecords::record`].
-    pub(crate) fn believed(&self, mut entry: Entry<Job>) -> Option<Entry<Job>> {
+    /// An entry, if it verifies; see [`JobRecords::record`].
+    pub(crate) fn verified(&self, mut entry: Entry<Job>) -> Option<Entry<Job>> {
         match self.verifier.signature_status(&entry) {
             SignatureStatus::Signed(signature) => {
                 entry.value.sha = signature.sha.or(entry.value.sha);
@@ -50,7 +51,7 @@ impl JobRecords {
             }
             SignatureStatus::Upgrading | SignatureStatus::Legacy => Some(entry),
             SignatureStatus::Rejected(doubt) => {
-                tracing::debug!(job.id = entry.key, reason = doubt.as_str(), "a record is not shown");
+                tracing::debug!(job.id = entry.key, reason = doubt.as_str(), "record not verified");
                 None
             }
         }
@@ -64,7 +65,7 @@ impl JobRecords {
     /// On a blocking thread: redb takes one writer at a time, and the one before may be waiting for the disk.
     pub(crate) async fn note(&self, entry: &Entry<Job>) {
         let (index, change) = (Arc::clone(&self.index), Change::Put(Box::new(entry.clone())));
-        let written = spawn_blocking(move || index.take_jobs(&[change], None, Durability::Later)).await;
+        let written = spawn_blocking(move || index.apply_jobs(&[change], None, Durability::Later)).await;
         if let Err(error) = written.unwrap_or_else(|panic| resume_unwind(panic.into_panic())) {
             let error: anyhow::Error = error.into();
             tracing::warn!(error = format!("{error:#}"), "own write not indexed");

@@ -1,9 +1,9 @@
-//! From a ledger without signatures to one with: what is open is signed once, and then it is noted that
-//! from here on nothing unsigned counts.
+//! Upgrades a ledger without signatures: open records are signed once, and then a mark is set after which
+//! unsigned records do not count.
 //!
-//! Whoever reconciles does it, once its index has read all that lay there. Every step can be done again:
-//! a record is signed by compare-and-set, and `meta/records_signed` is create-only. Gateways are
-//! upgraded before workers, which write back a field that they do not know.
+//! The reconcile leader does it, once its index has caught up. Every step is idempotent: a record is signed
+//! by compare-and-set, and `meta/records_signed` is create-only. Gateways are upgraded before workers, which
+//! write back a field that they do not know.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,26 +21,26 @@ use crate::{crypto::record_verifier::SigningMark, error::ApiError, records::JobR
 
 /// The key in `meta`.
 const META_KEY: &str = "records_signed";
-/// Before a watch that broke is made anew.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Delay before a watch that ended is renewed.
+const RETRY_DELAY: Duration = Duration::from_secs(1);
 
-/// How far one gateway is with it.
+/// The progress of one gateway.
 #[derive(Debug, Default)]
 pub(crate) struct Upgrade {
-    /// The end of the bucket of jobs, as the leader told it in an earlier round.
+    /// The last sequence of the bucket of jobs, as read in an earlier round.
     end: Option<u64>,
-    /// Whether what is open was held against the mark, once there was one.
+    /// Whether open records were checked against the mark, once there was one.
     is_checked: bool,
 }
 
 impl Upgrade {
-    /// One round; it is over when the mark is set, and what is open was held against it once: the index may
-    /// have believed something just before.
+    /// One round; the upgrade is complete when the mark is set, and open records were checked against it
+    /// once: the index may have accepted one just before.
     pub(crate) async fn round(&mut self, job_records: &JobRecords) -> Result<(), ApiError> {
         if job_records.verifier.mark().is_some() {
             if !self.is_checked {
                 let open = job_records.index.open_jobs()?;
-                job_records.end_doubted_of(open.into_iter().map(|candidate| candidate.job)).await?;
+                job_records.end_unverified_of(open.into_iter().map(|candidate| candidate.job)).await?;
                 self.is_checked = true;
             }
             return Ok(());
@@ -54,29 +54,25 @@ impl Upgrade {
             Some(position) => position.sequence,
             None => 0,
         };
-        // The index must have read at least what lay there when this was first looked at.
+        // The index must have read at least what was there in the first round.
         let end = *self.end.get_or_insert(state.last_sequence);
         if read < end || !job_records.sign_open_until(read).await? {
             return Ok(());
         }
         let mark = SigningMark { sequence: read, at: Timestamp::now() };
         let value = serde_json::to_value(mark).expect("a number and a time are JSON");
-        match job_records.ledger.meta.create(META_KEY, &value).await {
-            Ok(_) => {
-                tracing::info!(sequence = mark.sequence, "all open records are signed");
-                job_records.verifier.set_mark(mark);
-                Ok(())
-            }
-            // Another gateway did, and the watch will tell when.
-            Err(error) if error.is_conflict() => Ok(()),
-            Err(error) => Err(error.into()),
+        // On a conflict another gateway did, and the watch will deliver it.
+        if job_records.ledger.meta.try_write(META_KEY, &value, None).await?.is_some() {
+            tracing::info!(sequence = mark.sequence, "record signing complete");
+            job_records.verifier.set_mark(mark);
         }
+        Ok(())
     }
 }
 
 impl JobRecords {
-    /// Signs what is open. Tells whether every record that was written after `read` is signed, as far as
-    /// the index knew of its job.
+    /// Signs open records. Returns whether every record that was written after `read` is signed, as far as
+    /// its job is indexed.
     async fn sign_open_until(&self, read: u64) -> Result<bool, ApiError> {
         let mut is_all = true;
         for candidate in self.index.open_jobs()? {
@@ -89,7 +85,7 @@ impl JobRecords {
             if now.value.signature.is_some() {
                 self.note(&now).await;
             } else {
-                // It ended meanwhile, and must lie before the mark.
+                // It ended meanwhile, and must be before the mark.
                 is_all &= now.revision <= read;
             }
         }
@@ -102,13 +98,14 @@ pub(crate) async fn mark(ledger: &Ledger) -> Result<Option<SigningMark>, BucketE
     Ok(ledger.meta.get(META_KEY).await?.and_then(|entry| read(&entry)))
 }
 
-/// What cannot be read is a newer gateway's, which means that there is a mark: nothing before it is known.
+/// A value that cannot be read is a newer gateway's, which means that there is a mark, at an unknown
+/// position.
 fn read(entry: &Entry<Value>) -> Option<SigningMark> {
     let mark = serde_json::from_value(entry.value.clone());
     Some(mark.unwrap_or(SigningMark { sequence: 0, at: Timestamp::UNIX_EPOCH }))
 }
 
-/// Learns of the mark as soon as another gateway sets it, until `stop`.
+/// Watches for the mark of another gateway until `stop`.
 pub(crate) async fn follow(job_records: Arc<JobRecords>, stop: CancellationToken) {
     let following = async {
         while job_records.verifier.mark().is_none() {
@@ -123,7 +120,7 @@ pub(crate) async fn follow(job_records: Arc<JobRecords>, stop: CancellationToken
                     }
                 }
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(RETRY_DELAY).await;
         }
     };
     stop.run_until_cancelled(following).await;

@@ -1,4 +1,4 @@
-//! Credentials of registrations.
+//! Credentials of registrations: their own token, an installation token, or the operator's.
 
 use hooks::{
     Forge,
@@ -15,18 +15,18 @@ use crate::{
     repos::{Registrations, forge_kind::forge_of},
 };
 
-/// Why nothing is given of a registration whose token was revoked.
-pub(crate) const TOKEN_ENDED: &str = "the forge does not take the registration's token any more";
+/// Why no credential is granted for a registration whose token was revoked.
+pub(crate) const TOKEN_REVOKED: &str = "the forge does not take the registration's token any more";
 
-/// What a forge is shown.
+/// A credential for a forge.
 pub(crate) struct Credential {
     pub(crate) token: Secret,
-    /// Whether it is a GitHub App installation's.
+    /// Whether it is the token of a GitHub App installation.
     pub(crate) from_app: bool,
 }
 
-/// To which forge a registration speaks of its commits, of which repository, and as whom.
-pub(crate) struct Speaks {
+/// Where and with which credential a registration reports statuses.
+pub(crate) struct StatusAccess {
     pub(crate) forge: Forge,
     pub(crate) api: Url,
     pub(crate) owner: String,
@@ -34,11 +34,11 @@ pub(crate) struct Speaks {
     pub(crate) credential: Credential,
 }
 
-/// Why nothing is given.
+/// Why nothing is granted.
 pub(crate) enum NotGranted {
     /// Final.
     Refused(&'static str),
-    /// Trouble of ours: another try may do better.
+    /// A failure of the service: a retry may succeed.
     Unavailable(String),
 }
 
@@ -57,13 +57,13 @@ pub(crate) fn refused<T>(reason: &'static str) -> Result<T, NotGranted> {
 
 pub(crate) fn unavailable(error: impl Into<ApiError>) -> NotGranted {
     let error: anyhow::Error = error.into().into();
-    tracing::warn!(error = format!("{error:#}"), "a grant could not be made");
+    tracing::warn!(error = format!("{error:#}"), "grant failed");
     NotGranted::Unavailable(error.to_string())
 }
 
-/// Why the App has no token for a repository. That it may not is final; all else may pass.
-fn not_minted(repo: &Repo, error: &AppError) -> NotGranted {
-    tracing::warn!(repo = %repo.id, installation = repo.installation, %error, "no token from GitHub");
+/// Why the App has no token for a repository. A missing permission is final; all else is worth a retry.
+fn token_denied(repo: &Repo, error: &AppError) -> NotGranted {
+    tracing::warn!(repo = %repo.id, installation = repo.installation, %error, "installation token denied");
     match error {
         AppError::Forge(StatusError::Refused { .. } | StatusError::Moved { .. }) => {
             NotGranted::Refused("the GitHub App may not do this for this repository any more")
@@ -86,9 +86,9 @@ pub(crate) fn clone_user(forge: Forge) -> &'static str {
 }
 
 impl Registrations {
-    /// The registration's own token, else one of the App's installation, else the operator's where it
-    /// may be used. `stale` is the digest of a token that the forge did not take; only a token that we
-    /// mint can be replaced.
+    /// The registration's own token, else one of the App's installation, else the operator's where it may be
+    /// used. `stale` is the digest of a token that the forge rejected; only an installation token can be
+    /// replaced.
     pub(crate) async fn credential(
         &self,
         repo: &Repo,
@@ -100,7 +100,7 @@ impl Registrations {
             let opened = self.keys.unseal(&forge_token_context(repo.id), sealed);
             let token = opened.map_err(|error| unavailable(ApiError::Internal(error.into())))?;
             if stale.is_some_and(|stale| stale == hex::encode(Sha256::digest(token.expose()))) {
-                return self.token_ended(repo).await;
+                return self.reject_revoked_token(repo).await;
             }
             return Ok(Some(plainly(token)));
         }
@@ -112,20 +112,25 @@ impl Registrations {
             let token = app.token(installation, forge_id, right, stale).await;
             return token
                 .map(|token| Some(Credential { token, from_app: true }))
-                .map_err(|error| not_minted(repo, &error));
+                .map_err(|error| token_denied(repo, &error));
         }
         Ok(self.github.token.clone().filter(|_| repo.operator_credential).map(plainly))
     }
 
-    /// The forge does not take the registration's own token: there is no other, and its owner is to see it.
-    async fn token_ended<T>(&self, repo: &Repo) -> Result<T, NotGranted> {
-        tracing::warn!(repo = %repo.id, "token of a registration not taken by the forge");
-        self.note_problem(repo.id, ProblemKind::Token, Some(TOKEN_ENDED)).await.map_err(unavailable)?;
-        refused(TOKEN_ENDED)
+    /// The forge rejects the registration's own token: there is no other, and a problem is recorded for its
+    /// owner.
+    async fn reject_revoked_token<T>(&self, repo: &Repo) -> Result<T, NotGranted> {
+        tracing::warn!(repo = %repo.id, "registration token rejected by the forge");
+        self.record_problem(repo.id, ProblemKind::Token, Some(TOKEN_REVOKED)).await.map_err(unavailable)?;
+        refused(TOKEN_REVOKED)
     }
 
-    /// How a registration speaks of its commits, if it is the one that does.
-    pub(crate) async fn speaks(&self, repo: &Repo, stale: Option<&str>) -> Result<Speaks, NotGranted> {
+    /// Where a registration reports statuses, if it is the status owner.
+    pub(crate) async fn status_access(
+        &self,
+        repo: &Repo,
+        stale: Option<&str>,
+    ) -> Result<StatusAccess, NotGranted> {
         if !repo.posts {
             return refused("another registration of this repository posts its statuses");
         }
@@ -136,6 +141,6 @@ impl Registrations {
         let Some(url) = repo.url.get() else { return refused("the registered URL cannot be read") };
         let place = self.api_of(repo, forge, url).and_then(|api| Some((url.owner_and_name_at(&api)?, api)));
         let Some(((owner, name), api)) = place else { return refused("this forge takes no statuses") };
-        Ok(Speaks { forge, api, owner, name, credential })
+        Ok(StatusAccess { forge, api, owner, name, credential })
     }
 }

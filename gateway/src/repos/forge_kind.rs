@@ -1,4 +1,4 @@
-//! Which forge a registration is on, and whether a token may go there.
+//! Determines the kind of forge of a registration, and whether a token may be sent there.
 
 use hooks::{CloneUrl, Forge, address::may_send_credential, forge_api::Detected};
 use jobs::Repo;
@@ -7,34 +7,34 @@ use url::Url;
 use crate::{
     auth::identity::Identity,
     error::ApiError,
-    repos::{Registrations, forge_webhook::ASKED_FOR},
+    repos::{Registrations, forge_webhook::FORGE_TIMEOUT},
 };
 
-/// What a registration says of its forge.
-pub(crate) struct Wished<'a> {
+/// What a request says of its forge.
+pub(crate) struct ForgeHint<'a> {
     pub(crate) forge: Option<Forge>,
     pub(crate) api_url: Option<&'a str>,
-    /// Whether a token comes along: then a host that is not known is asked what it is.
+    /// Whether a token is given: then the forge of an unknown host is detected.
     pub(crate) with_token: bool,
 }
 
-/// The forge of a registration; a word we do not know is a plain server's.
+/// The forge of a registration; an unknown kind counts as a plain git server.
 pub(crate) fn forge_of(repo: &Repo) -> Forge {
     repo.forge.get().copied().unwrap_or(Forge::Plain)
 }
 
 impl Registrations {
-    /// Which forge a repository is on, and where its API is if that does not follow. That a foreign host is
-    /// GitHub's is an admin's word, because the operator's credential goes there then.
+    /// The kind of forge of a repository, and the URL of its API if it cannot be derived. Only an admin may
+    /// declare another host to be GitHub, because the operator's credential is sent there then.
     pub(crate) async fn forge_for(
         &self,
         caller: &Identity,
         url: &CloneUrl,
-        wished: Wished<'_>,
+        hint: ForgeHint<'_>,
     ) -> Result<(Forge, Option<Url>), ApiError> {
         let is_githubs = url.authority() == self.github.authority();
-        let given = wished.api_url.map(|api| api_url(url, api)).transpose()?;
-        if wished.with_token && !may_send_credential(url.as_url(), &self.clone_allow) {
+        let given = hint.api_url.map(|api| api_url(url, api)).transpose()?;
+        if hint.with_token && !may_send_credential(url.as_url(), &self.clone_allow) {
             return Err(ApiError::BadRequest(
                 "token: it would be sent over http, where everybody on the way can read it, and neither clones nor \
                  statuses would work; register the https URL, or have the operator name the host in \
@@ -42,7 +42,7 @@ impl Registrations {
                     .to_owned(),
             ));
         }
-        let forge = match wished.forge {
+        let forge = match hint.forge {
             Some(Forge::Github) if !is_githubs && !caller.is_admin() => {
                 return Err(ApiError::Forbidden(
                     "only an admin may say that another host is GitHub's".to_owned(),
@@ -50,11 +50,11 @@ impl Registrations {
             }
             Some(forge) => forge,
             None if is_githubs => Forge::Github,
-            None => match (url.host(), wished.with_token) {
+            None => match (url.host(), hint.with_token) {
                 ("gitlab.com", _) => Forge::Gitlab,
                 ("codeberg.org" | "gitea.com", _) => Forge::Gitea,
                 (_, false) => Forge::Plain,
-                (host, true) => match tokio::time::timeout(ASKED_FOR, self.forges.detect(url)).await {
+                (host, true) => match tokio::time::timeout(FORGE_TIMEOUT, self.forges.detect(url)).await {
                     Ok(Some(Detected { forge, api })) => {
                         tracing::info!(host, %forge, %api, "forge detected");
                         return Ok((forge, given.or(Some(api))));
@@ -71,7 +71,7 @@ impl Registrations {
     }
 }
 
-/// The address of an API, which a token goes to: on the clone URL's own host.
+/// Parses the URL of an API, which the token is sent to: on the clone URL's own host.
 fn api_url(url: &CloneUrl, text: &str) -> Result<Url, ApiError> {
     let wrong = |why: &str| ApiError::BadRequest(format!("api_url: {why}"));
     let mut api: Url = text.trim().parse().map_err(|_| wrong("not a URL"))?;
@@ -91,7 +91,7 @@ fn api_url(url: &CloneUrl, text: &str) -> Result<Url, ApiError> {
     if !api.path().ends_with('/') {
         api.set_path(&format!("{}/", api.path()));
     }
-    // What lies elsewhere may be a file of a user's, who would answer for the forge.
+    // Any other path may be a file of a user, which would answer in the forge's place.
     if !url.may_have_api_at(&api) {
         return Err(wrong(
             "it must be api/v1, api/v3 or api/v4 at the host's root, or in a folder of the URL",

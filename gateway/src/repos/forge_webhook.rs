@@ -1,6 +1,6 @@
-//! What the gateway itself asks of a repository's forge: which repository it is, and a webhook.
+//! Looks up a repository at its forge, and manages its webhook there.
 //!
-//! Best effort: a registration stands whether or not the forge can be asked, and says how it went.
+//! Best effort: a registration is kept whether or not the forge answers, and carries the result.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use hooks::{
     forge_api::{CreatedWebhook, ForgeError, ForgeRepository, FoundRepository, Webhook},
     status::Target,
 };
-pub(crate) use jobs::api::WebhookResult as WebhookTold;
+pub(crate) use jobs::api::WebhookResult;
 use jobs::{Repo, Secret};
 use url::{Host, Url};
 
@@ -20,8 +20,8 @@ use crate::{
     repos::{Registrations, forge_kind::forge_of},
 };
 
-/// A forge that does not answer in this time says nothing: a delivery's sender waits for ten seconds.
-pub(crate) const ASKED_FOR: Duration = Duration::from_secs(3);
+/// Timeout of a request to a forge: the sender of a delivery waits for ten seconds.
+pub(crate) const FORGE_TIMEOUT: Duration = Duration::from_secs(3);
 
 impl Registrations {
     /// Where the API of a registration's forge is.
@@ -43,9 +43,9 @@ impl Registrations {
         url.parse::<CloneUrl>().ok().filter(|url| url.authority() == github.authority())
     }
 
-    /// A registration's repository at its forge, spoken of with its credential. `None` when it has none,
-    /// or a forge without an API.
-    async fn place(&self, repo: &Repo, right: Right) -> Option<ForgeRepository> {
+    /// A registration's repository at its forge, with the credential for it. `None` when there is none, or
+    /// the forge has no API.
+    async fn forge_repository(&self, repo: &Repo, right: Right) -> Option<ForgeRepository> {
         let url = repo.url.get()?;
         let forge = forge_of(repo);
         let api = self.api_of(repo, forge, url)?;
@@ -54,18 +54,21 @@ impl Registrations {
         Some(ForgeRepository { target: Target { forge, api, token }, owner, name })
     }
 
-    /// Which repository a registration is, by the forge's word; `None` when nobody can be asked.
-    pub(crate) async fn look_up(&self, repo: &Repo) -> Option<Result<FoundRepository, ForgeError>> {
-        let place = self.place(repo, Right::ReadContents).await?;
-        Some(self.forges.repository(&place).await)
+    /// The repository as the forge knows it; `None` when the forge cannot be asked.
+    pub(crate) async fn find_at_forge(&self, repo: &Repo) -> Option<Result<FoundRepository, ForgeError>> {
+        let forge_repository = self.forge_repository(repo, Right::ReadContents).await?;
+        Some(self.forges.repository(&forge_repository).await)
     }
 
-    /// The same, asked as anybody where the registration has no credential: a private repository then is
-    /// none. `None` of a server without an API, and of one that does not answer in [`ASKED_FOR`].
-    pub(crate) async fn look_up_anyway(&self, repo: &Repo) -> Option<Result<FoundRepository, ForgeError>> {
+    /// The same, asked anonymously where the registration has no credential: a private repository is not
+    /// found then. `None` of a server without an API, and after [`FORGE_TIMEOUT`].
+    pub(crate) async fn find_at_forge_or_public(
+        &self,
+        repo: &Repo,
+    ) -> Option<Result<FoundRepository, ForgeError>> {
         let looked_up = async {
             if self.has_credential(repo) {
-                return self.look_up(repo).await;
+                return self.find_at_forge(repo).await;
             }
             let url = repo.url.get()?;
             let forge = forge_of(repo);
@@ -73,12 +76,12 @@ impl Registrations {
             let (owner, name) = url.owner_and_name_at(&api)?;
             Some(self.forges.public_repository(forge, &api, &owner, &name).await)
         };
-        tokio::time::timeout(ASKED_FOR, looked_up).await.ok().flatten()
+        tokio::time::timeout(FORGE_TIMEOUT, looked_up).await.ok().flatten()
     }
 
-    /// Makes the webhook of a registration at its forge, and tells its number there.
-    pub(crate) async fn make_webhook(&self, repo: &Repo) -> Result<(WebhookTold, Option<u64>), ApiError> {
-        let not = |why: &str| Ok((WebhookTold::Error(why.to_owned()), None));
+    /// Creates the webhook of a registration at its forge, and returns its id there.
+    pub(crate) async fn create_webhook(&self, repo: &Repo) -> Result<(WebhookResult, Option<u64>), ApiError> {
+        let not = |why: &str| Ok((WebhookResult::Error(why.to_owned()), None));
         let Some(url) = repo.url.get() else { return not("the URL cannot be read") };
         if is_local(&self.public_url) && !is_local(url.as_url()) {
             return not(
@@ -87,46 +90,50 @@ impl Registrations {
             );
         }
         let own_token = repo.sealed_token.is_some() || repo.operator_credential;
-        let place = if own_token { self.place(repo, Right::ReadContents).await } else { None };
-        let Some(place) = place else { return not("there is no token that could make it") };
+        let forge_repository =
+            if own_token { self.forge_repository(repo, Right::ReadContents).await } else { None };
+        let Some(forge_repository) = forge_repository else {
+            return not("there is no token that could make it");
+        };
         let secret: Secret = self
             .keys
             .unseal(&webhook_secret_context(repo.id), &repo.sealed_secret)
             .map_err(|error| ApiError::Internal(error.into()))?;
         let to = self.public_url.join(&format!("webhooks/{}", repo.id)).expect("an id is a path");
         let webhook = Webhook { url: to, secret };
-        let making = tokio::time::timeout(ASKED_FOR, self.forges.create_webhook(&place, &webhook));
-        let Ok(made) = making.await else {
-            tracing::info!(repo = %repo.id, "a webhook was not made in time at the forge");
-            return not(&format!("the forge did not answer within {} s", ASKED_FOR.as_secs()));
+        let creating =
+            tokio::time::timeout(FORGE_TIMEOUT, self.forges.create_webhook(&forge_repository, &webhook));
+        let Ok(created) = creating.await else {
+            tracing::info!(repo = %repo.id, "webhook creation timed out");
+            return not(&format!("the forge did not answer within {} s", FORGE_TIMEOUT.as_secs()));
         };
-        Ok(match made {
-            Ok(CreatedWebhook::Created { id }) => (WebhookTold::Created, Some(id)),
-            Ok(CreatedWebhook::Exists { id }) => (WebhookTold::Exists, Some(id)),
+        Ok(match created {
+            Ok(CreatedWebhook::Created { id }) => (WebhookResult::Created, Some(id)),
+            Ok(CreatedWebhook::Exists { id }) => (WebhookResult::Exists, Some(id)),
             Err(error) => {
-                tracing::info!(repo = %repo.id, %error, "a webhook was not made at the forge");
-                (WebhookTold::Error(error.to_string()), None)
+                tracing::info!(repo = %repo.id, %error, "webhook creation failed");
+                (WebhookResult::Error(error.to_string()), None)
             }
         })
     }
 
-    /// Removes the webhook that was made for a registration; `None` when there is none.
-    pub(crate) async fn remove_webhook(&self, repo: &Repo) -> Option<WebhookTold> {
+    /// Removes the webhook that was created for a registration; `None` when there is none.
+    pub(crate) async fn remove_webhook(&self, repo: &Repo) -> Option<WebhookResult> {
         let id = repo.webhook_id?;
-        let Some(place) = self.place(repo, Right::ReadContents).await else {
-            return Some(WebhookTold::Error("there is no token that could remove it".to_owned()));
+        let Some(forge_repository) = self.forge_repository(repo, Right::ReadContents).await else {
+            return Some(WebhookResult::Error("there is no token that could remove it".to_owned()));
         };
-        match self.forges.remove_webhook(&place, id).await {
-            Ok(()) => Some(WebhookTold::Removed),
+        match self.forges.remove_webhook(&forge_repository, id).await {
+            Ok(()) => Some(WebhookResult::Removed),
             Err(error) => {
-                tracing::info!(repo = %repo.id, %error, "a webhook was not removed at the forge");
-                Some(WebhookTold::Error(error.to_string()))
+                tracing::info!(repo = %repo.id, %error, "webhook removal failed");
+                Some(WebhookResult::Error(error.to_string()))
             }
         }
     }
 }
 
-/// Whether a URL leads to this machine alone.
+/// Whether a URL is reachable from this machine alone.
 fn is_local(url: &Url) -> bool {
     match url.host() {
         Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),

@@ -13,7 +13,7 @@ use crate::{
     http::rate_limit::Limits,
     index::{Index, mirror::Mirror},
     jobs::Jobs,
-    repos::{installation::GithubApp, secrets::SecretStore, settings::Github, status_owner::At},
+    repos::{installation::GithubApp, secrets::SecretStore, settings::Github, status_owner::StatusOwner},
     usage::Budgets,
 };
 
@@ -28,22 +28,24 @@ pub(crate) mod register;
 pub(crate) mod removal;
 pub(crate) mod rename;
 pub(crate) mod reports_status;
+pub(crate) mod request;
 pub(crate) mod secrets;
 pub(crate) mod settings;
 pub(crate) mod status_owner;
+mod update;
 pub(crate) mod viewers;
 
-/// Registers repositories, and speaks with their forges.
+/// Registers repositories, and talks to their forges.
 pub(crate) struct Registrations {
     pub(crate) github: Arc<Github>,
     pub(crate) clone_allow: Allow,
     pub(crate) public_url: Url,
     pub(crate) ledger: Ledger,
-    pub(crate) posting: Bucket<At>,
+    pub(crate) status_owners: Bucket<StatusOwner>,
     pub(crate) keys: Arc<Keyring>,
     /// The operator's GitHub App, where there is one.
     pub(crate) app: Option<Arc<GithubApp>>,
-    /// What the gateway itself asks of forges.
+    /// Client of the forges' APIs.
     pub(crate) forges: ForgeApi,
     pub(crate) repos: Arc<Mirror<Repo>>,
     pub(crate) users: Arc<Mirror<User>>,

@@ -1,4 +1,4 @@
-//! What the owner of a registration has to mend, and who posts when one cannot.
+//! Problems that the owner of a registration has to fix, and the hand-over to another status owner.
 
 use jiff::Timestamp;
 use jobs::{CommitStatus, ProblemKind, Repo, RepoId, RepostReason, Unproved, bucket::Entry};
@@ -9,13 +9,13 @@ use crate::{
     index::StatusIssue,
     repos::{
         Registrations,
-        credentials::TOKEN_ENDED,
-        permission::{Proof, rank, with_answer},
-        status_owner::{are_others, is_refused},
+        credentials::TOKEN_REVOKED,
+        permission::{Permission, rank, with_permission},
+        status_owner::{are_different_repositories, is_rejected_by_forge},
     },
 };
 
-/// What mends a problem.
+/// How to fix a problem.
 pub(crate) fn fix(about: ProblemKind) -> &'static str {
     match about {
         ProblemKind::Status => {
@@ -28,14 +28,14 @@ pub(crate) fn fix(about: ProblemKind) -> &'static str {
     }
 }
 
-/// What mends a webhook whose deliveries are not signed with our secret.
+/// How to fix a webhook whose deliveries are not signed with the registration's secret.
 pub(crate) const FIX_SECRET: &str =
     "enter this registration's secret at the forge's webhook again, or register the repository anew";
 
-/// Commits that are looked through for refused ends; the others are said again in their own time.
-const MAX_SAID_AGAIN: usize = 1_000;
+/// Commits that are scanned for rejected final statuses; the others are reposted on their own schedule.
+const MAX_REPOSTS: usize = 1_000;
 
-/// Whether a forge's refusal is about who posts, and not about the commit.
+/// Whether a forge rejected a status because of the credential, and not because of the commit.
 fn is_about_credential(reason: &str) -> bool {
     let of_forge = reason.strip_prefix("the forge refuses the status: ");
     let is_right = |answer: &str| ["401", "403", "404"].iter().any(|code| answer.starts_with(code));
@@ -43,41 +43,43 @@ fn is_about_credential(reason: &str) -> bool {
 }
 
 impl Registrations {
-    /// Notes a problem of a registration, or that there is none of its kind any more.
-    pub(crate) async fn note_problem(
+    /// Records a problem of a registration, or clears the one of this kind.
+    pub(crate) async fn record_problem(
         &self,
         repo: RepoId,
         about: ProblemKind,
         message: Option<&str>,
     ) -> Result<Option<Entry<Repo>>, ApiError> {
-        let noted = |now: &Entry<Repo>| {
+        let recorded = |now: &Entry<Repo>| {
             let next = now.value.with_problem(about, message, Timestamp::now());
             (next != now.value).then_some(next)
         };
-        let entry = self.ledger.repos.change(&repo.to_string(), noted).await?;
+        let entry = self.ledger.repos.change(&repo.to_string(), recorded).await?;
         if let Some(entry) = &entry {
             self.repos.note(entry.clone());
         }
         Ok(entry)
     }
 
-    /// Takes in how the forge answered to the end of a commit's job.
-    pub(crate) async fn note_answer(&self, key: &str, doubt: StatusIssue) -> Result<(), ApiError> {
+    /// Records how the forge answered to the final status of a commit.
+    pub(crate) async fn record_forge_answer(&self, key: &str, issue: StatusIssue) -> Result<(), ApiError> {
         let Some(entry) = self.ledger.commits.get(key).await? else { return Ok(()) };
         let commit = &entry.value;
-        match (commit.rejection(), doubt.refusals) {
+        match (commit.rejection(), issue.rejections) {
             (Some(reason), 1..) if is_about_credential(reason) => {
-                self.status_was_refused(commit.repo(), reason).await
+                self.record_rejection(commit.repo(), reason).await
             }
-            // That is noted already.
-            (Some(reason), 1..) if reason == TOKEN_ENDED => self.hand_over(commit.repo()).await,
+            // The problem is recorded already.
+            (Some(reason), 1..) if reason == TOKEN_REVOKED => {
+                self.hand_over_status_owner(commit.repo()).await
+            }
             (Some(_), 1..) | (None, 1..) => Ok(()),
             (_, 0) => {
                 let had = self.repos.find(|repo| repo.id == commit.repo());
                 let has = |of| had.iter().any(|entry| entry.value.problem(of).is_some());
                 for about in [ProblemKind::Status, ProblemKind::Token] {
                     if has(about) {
-                        self.note_problem(commit.repo(), about, None).await?;
+                        self.record_problem(commit.repo(), about, None).await?;
                     }
                 }
                 Ok(())
@@ -85,12 +87,11 @@ impl Registrations {
         }
     }
 
-    /// Tells posters to say again what the forge refused of a repository's commits: its credential was
-    /// changed.
-    pub(crate) async fn say_refused_again(&self, repo: RepoId) -> Result<(), ApiError> {
+    /// Queues the rejected statuses of a repository's commits again, after its credential was changed.
+    pub(crate) async fn repost_rejected(&self, repo: RepoId) -> Result<(), ApiError> {
         let prefix = format!("{repo}.");
-        for (key, doubt) in self.index.doubtful(MAX_SAID_AGAIN)? {
-            if doubt.refusals == 0 || !key.starts_with(&prefix) {
+        for (key, issue) in self.index.status_issues(MAX_REPOSTS)? {
+            if issue.rejections == 0 || !key.starts_with(&prefix) {
                 continue;
             }
             let repost = |now: &Entry<CommitStatus>| now.value.repost(RepostReason::Rejected);
@@ -100,44 +101,44 @@ impl Registrations {
         Ok(())
     }
 
-    /// The forge refused a status of this registration: its owner is to see it.
-    async fn status_was_refused(&self, repo: RepoId, reason: &str) -> Result<(), ApiError> {
+    /// Records that the forge rejected a status, for the owner to see.
+    async fn record_rejection(&self, repo: RepoId, reason: &str) -> Result<(), ApiError> {
         let found = self.ledger.repos.get(&repo.to_string()).await?;
         if found.is_none_or(|entry| !entry.value.posts || entry.value.is_removing()) {
             return Ok(());
         }
-        self.note_problem(repo, ProblemKind::Status, Some(reason)).await?;
-        self.hand_over(repo).await
+        self.record_problem(repo, ProblemKind::Status, Some(reason)).await?;
+        self.hand_over_status_owner(repo).await
     }
 
-    /// Another registration that can post takes the place of one that the forge refuses. Where there is none
-    /// it keeps it, and is tried again.
-    async fn hand_over(&self, repo: RepoId) -> Result<(), ApiError> {
+    /// Another registration with permission replaces one that the forge rejects. Where there is none it stays
+    /// the status owner, and is retried.
+    async fn hand_over_status_owner(&self, repo: RepoId) -> Result<(), ApiError> {
         let Some(entry) = self.ledger.repos.get(&repo.to_string()).await? else { return Ok(()) };
         if !entry.value.posts || entry.value.is_removing() {
             return Ok(());
         }
-        if let Some(other) = self.who_could_post(&entry.value).await? {
-            self.settle(other).await?;
+        if let Some(other) = self.find_candidate(&entry.value).await? {
+            self.elect_status_owner(other).await?;
         }
         Ok(())
     }
 
-    /// Lets another registration of the same repository post, if there is one that can.
-    pub(crate) async fn let_another_post(&self, of: &Repo) -> Result<(), ApiError> {
-        if let Some(other) = self.who_could_post(of).await? {
-            let settled = self.settle(other).await?;
-            if settled.value.posts {
-                self.owner_changed(settled.value.id, of.id).await;
+    /// Makes another registration of the same repository the status owner, if one has permission.
+    pub(crate) async fn elect_another_status_owner(&self, of: &Repo) -> Result<(), ApiError> {
+        if let Some(other) = self.find_candidate(of).await? {
+            let updated = self.elect_status_owner(other).await?;
+            if updated.value.posts {
+                self.audit_owner_change(updated.value.id, of.id).await;
             }
         }
         Ok(())
     }
 
-    /// Another registration of the same repository of which the forge says that it may push: one of an
-    /// installation, else the oldest. One that the forge has not confirmed has its own time to be asked
-    /// about: whoever registers a repository of others makes nobody wait.
-    async fn who_could_post(&self, of: &Repo) -> Result<Option<Entry<Repo>>, ApiError> {
+    /// Another registration of the same repository whose permission the forge confirms: one of an
+    /// installation, else the oldest. One whose permission is pending is left to its own retries, so that a
+    /// registration of somebody else's repository delays nobody.
+    async fn find_candidate(&self, of: &Repo) -> Result<Option<Entry<Repo>>, ApiError> {
         let mut others = self.registrations_of(of);
         others.sort_by_key(|entry| rank(&entry.value));
         for other in others {
@@ -148,15 +149,15 @@ impl Registrations {
             if is_waiting || is_out {
                 continue;
             }
-            let mut asked = entry.value.clone();
-            let proof = self.ask_for_proof(&mut asked).await;
-            let noted = |now: &Entry<Repo>| {
-                let next = with_answer(&now.value, &asked, &proof);
+            let mut checked = entry.value.clone();
+            let permission = self.check_permission(&mut checked).await;
+            let recorded = |now: &Entry<Repo>| {
+                let next = with_permission(&now.value, &checked, &permission);
                 (now.revision == entry.revision && next != now.value).then_some(next)
             };
-            let Some(entry) = self.ledger.repos.change(&entry.key, noted).await? else { continue };
+            let Some(entry) = self.ledger.repos.change(&entry.key, recorded).await? else { continue };
             self.repos.note(entry.clone());
-            if proof == Proof::Given {
+            if permission == Permission::Granted {
                 return Ok(Some(entry));
             }
         }
@@ -166,25 +167,26 @@ impl Registrations {
     /// Other registrations of the same repository, oldest first.
     pub(crate) fn registrations_of(&self, of: &Repo) -> Vec<Entry<Repo>> {
         let Some(url) = of.url.get() else { return Vec::new() };
-        let scope = self.number_scope(of);
+        let scope = self.id_scope(of);
         let is_same = |repo: &Repo| {
             let Some(other) = repo.url.get() else { return false };
-            let same_number = of.forge_id.is_some()
+            let same_id = of.forge_id.is_some()
                 && of.forge_id == repo.forge_id
                 && other.authority() == url.authority()
-                && self.number_scope(repo) == scope;
-            let same_path = other.same_repository(url) && !are_others(of.forge_id, repo.forge_id);
-            repo.id != of.id && (same_number || same_path)
+                && self.id_scope(repo) == scope;
+            let same_path =
+                other.same_repository(url) && !are_different_repositories(of.forge_id, repo.forge_id);
+            repo.id != of.id && (same_id || same_path)
         };
         let mut found = self.repos.find(is_same);
         found.sort_by_key(|entry| entry.value.id);
         found
     }
 
-    /// Why a registration posts no statuses; `None` when it does. Whose the other registration is, is told
-    /// to a caller who may know.
-    pub(crate) fn silent_because(&self, repo: &Repo, caller: Option<&Identity>) -> Option<String> {
-        if is_posting(repo) {
+    /// Why a registration reports no statuses; `None` when it does. The owner of the other registration is
+    /// named to a caller who may see it.
+    pub(crate) fn why_not_reporting(&self, repo: &Repo, caller: Option<&Identity>) -> Option<String> {
+        if reports_status(repo) {
             return None;
         }
         if repo.is_removing() {
@@ -217,7 +219,7 @@ impl Registrations {
             let found = self.users.find(|user| user.id == other.value.owner);
             found.first().map(|user| format!(" ({}, {})", other.value.id, user.value.email))
         });
-        let what = match is_posting(&other.value) {
+        let what = match reports_status(&other.value) {
             true if other.value.installation.is_some() => {
                 "posts, with the GitHub App that is installed there"
             }
@@ -228,7 +230,7 @@ impl Registrations {
     }
 }
 
-/// Whether a registration posts, as its owners are told: not while the forge refuses it.
-pub(crate) fn is_posting(repo: &Repo) -> bool {
-    repo.posts && !is_refused(repo) && !repo.is_removing()
+/// Whether a registration reports statuses, as shown to its owners: not while the forge rejects them.
+pub(crate) fn reports_status(repo: &Repo) -> bool {
+    repo.posts && !is_rejected_by_forge(repo) && !repo.is_removing()
 }

@@ -1,4 +1,4 @@
-//! That what a repository has when it is registered is noted: its baseline.
+//! The baseline marker: the refs that a repository had when it was registered are recorded.
 
 use jobs::{RepoId, bucket::purge_key, streams};
 use serde::{Deserialize, Serialize};
@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::{error::ApiError, repos::Registrations};
 
-/// `heads/filled.<repo id>`: what lay in the repository is noted; what is new from here on was pushed.
+/// `heads/filled.<repo id>`: the refs of the repository are recorded; what is new from here on was pushed.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Baseline {
     #[serde(flatten)]
@@ -18,7 +18,7 @@ pub(crate) fn baseline_key(repo: RepoId) -> String {
 }
 
 impl Registrations {
-    /// The repository is not registered any more.
+    /// Removes the marker of a repository that is not registered any more.
     pub(crate) async fn forget_baseline(&self, repo: RepoId) -> Result<(), ApiError> {
         Ok(purge_key(&self.ledger.js, streams::HEADS, &baseline_key(repo)).await?)
     }

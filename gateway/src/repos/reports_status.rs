@@ -1,4 +1,4 @@
-//! What became of a job's status at the forge, for whoever looks at the job.
+//! The state of a job's status at the forge, as shown with the job.
 
 use jobs::{
     Job, ProblemKind, Trigger,
@@ -13,8 +13,8 @@ use crate::{
 };
 
 impl Registrations {
-    /// The state of a job's status; `None` of a job that has nothing to do with a forge. Read by those with
-    /// a job's link too: nothing here names a user.
+    /// The state of a job's status; `None` of a job without a forge. Also shown to callers with a job's link
+    /// alone: nothing here names a user.
     pub(crate) async fn status_view(&self, entry: &Entry<Job>) -> Result<Option<JobStatus>, ApiError> {
         let job = &entry.value;
         let (Some(repo), Some(sha)) = (job.repo, &job.sha) else { return Ok(None) };
@@ -33,7 +33,7 @@ impl Registrations {
                 Trigger::Call | Trigger::Rerun => return Ok(None),
             };
             let repo = self.access.repo_of(job).await?;
-            let why = repo.and_then(|repo| self.silent_because(&repo, None));
+            let why = repo.and_then(|repo| self.why_not_reporting(&repo, None));
             return Ok(Some(silent(context, why)));
         };
         let found = self.ledger.commits.get(&commit_key(repo, sha, context)).await?;

@@ -1,4 +1,4 @@
-//! Sealed secrets of repositories.
+//! Stores the sealed secrets of repositories.
 
 use std::sync::Arc;
 
@@ -24,18 +24,18 @@ use crate::{
 
 /// The longest name, in bytes.
 pub(crate) const MAX_NAME_BYTES: usize = 128;
-/// Secrets of one repository. A name that was removed leaves a mark for a while, and counts.
+/// Secrets of one repository. A deleted name counts as long as its tombstone is kept.
 const MAX_SECRETS: usize = 200;
-/// Names that would be sealed for the same place as what a registration itself has sealed
+/// Names that would be sealed under the same context as a registration's own secrets
 /// ([`crate::crypto::sealed::webhook_secret_context`], [`crate::crypto::sealed::forge_token_context`]).
 pub(crate) const RESERVED: [&str; 2] = ["secret", "token"];
 
-/// The key of a secret, and what it is sealed for.
+/// The key of a secret, and the context that it is sealed for.
 pub(crate) fn key(repo: RepoId, name: &str) -> String {
     format!("{repo}.{name}")
 }
 
-/// A name of a variable, as manifests take it.
+/// Whether this is a variable name that manifests accept.
 pub(crate) fn is_name(name: &str) -> bool {
     let letters = |b: u8| b.is_ascii_alphanumeric() || b == b'_';
     !name.is_empty()
@@ -49,31 +49,31 @@ pub(crate) fn is_name(name: &str) -> bool {
 /// The secrets of repositories.
 pub(crate) struct SecretStore {
     pub(crate) secrets: Bucket<SealedSecret>,
-    /// How long each of them is.
+    /// The size of each of them.
     pub(crate) sizes: Arc<Mirror<SecretSize>>,
     pub(crate) keys: Arc<Keyring>,
     pub(crate) budgets: Arc<Budgets>,
 }
 
-/// Follows how much secrets take up until `stop`.
+/// Mirrors the sizes of secrets until `stop`.
 pub(crate) async fn follow_sizes(
     js: async_nats::jetstream::Context,
     sizes: Arc<Mirror<SecretSize>>,
     stop: CancellationToken,
 ) {
-    // A stream by its name alone asks nobody, and cannot fail.
+    // Opening a stream by name sends no request, and cannot fail.
     if let Ok(bucket) = Bucket::open(&js, streams::SECRETS).await {
         mirror::follow(bucket, sizes, stop).await;
     }
 }
 
 impl SecretStore {
-    /// The keys of a repository's secrets, with those that were removed.
+    /// The keys of a repository's secrets, including deleted ones.
     pub(crate) async fn secret_keys(&self, repo: RepoId) -> Result<Vec<String>, BucketError> {
         self.secrets.subjects_under(&format!("{repo}.")).await
     }
 
-    /// Writes a secret; without events it keeps those it has. Tells whether it is new.
+    /// Writes a secret; without `events` those of the existing one are kept. Returns whether it is new.
     pub(crate) async fn store_secret(
         &self,
         repo: &Repo,
@@ -84,12 +84,12 @@ impl SecretStore {
         loop {
             let known = self.secrets.get(key).await?;
             let is_new = known.is_none();
-            self.hold_for_secret(repo, key, sealed.len() as u64, known.as_ref()).await?;
-            let written = match known {
+            self.reserve_secret(repo, key, sealed.len() as u64, known.as_ref()).await?;
+            let revision = known.as_ref().map(|known| known.revision);
+            let secret = match known {
                 Some(entry) => {
                     let events = events.clone().unwrap_or_else(|| entry.value.events.clone());
-                    let secret = SealedSecret { sealed: sealed.clone(), events, ..entry.value };
-                    self.secrets.update(key, &secret, entry.revision).await
+                    SealedSecret { sealed: sealed.clone(), events, ..entry.value }
                 }
                 None => {
                     let keys = self.secret_keys(repo.id).await?;
@@ -98,14 +98,11 @@ impl SecretStore {
                         return Err(ApiError::TooMany(sentence));
                     }
                     let events = events.clone().unwrap_or_else(default_events);
-                    let secret = SealedSecret { sealed: sealed.clone(), events, other: Map::new() };
-                    self.secrets.create(key, &secret).await
+                    SealedSecret { sealed: sealed.clone(), events, other: Map::new() }
                 }
             };
-            match written {
-                Ok(_) => {}
-                Err(error) if error.is_conflict() => continue,
-                Err(error) => return Err(error.into()),
+            if self.secrets.try_write(key, &secret, revision).await?.is_none() {
+                continue;
             }
             if let Some(entry) = self.secrets.get(key).await? {
                 return Ok((entry, is_new));
@@ -113,8 +110,8 @@ impl SecretStore {
         }
     }
 
-    /// Holds place for a secret, or for what it is longer than the one before.
-    async fn hold_for_secret(
+    /// Reserves the size of a secret, or by how much it grows.
+    async fn reserve_secret(
         &self,
         repo: &Repo,
         key: &str,
@@ -134,22 +131,16 @@ impl SecretStore {
         }
     }
 
-    /// Removes all secrets of a repository that is gone.
+    /// Deletes all secrets of a removed repository.
     pub(crate) async fn forget_secrets(&self, repo: RepoId) -> Result<(), BucketError> {
         for key in self.secret_keys(repo).await? {
-            while let Some(entry) = self.secrets.get(&key).await? {
-                match self.secrets.delete(&key, entry.revision).await {
-                    Ok(()) => break,
-                    Err(error) if error.is_conflict() => {}
-                    Err(error) => return Err(error),
-                }
-            }
+            self.secrets.remove(&key).await?;
         }
         Ok(())
     }
 
-    /// Whether pushes and pull requests of a repository get the same secrets.
-    pub(crate) async fn secrets_agree(&self, repo: RepoId) -> Result<bool, BucketError> {
+    /// Whether pushes and pull requests of a repository receive the same secrets.
+    pub(crate) async fn same_secrets_for_all_events(&self, repo: RepoId) -> Result<bool, BucketError> {
         for key in self.secret_keys(repo).await? {
             let Some(entry) = self.secrets.get(&key).await? else { continue };
             let gets = |event| entry.value.events.contains(&event);
@@ -166,7 +157,7 @@ impl SecretStore {
         name: &str,
         event: SecretEvent,
     ) -> Result<Option<Secret>, NotGranted> {
-        // A name is part of a key: only what a secret's name can be is looked up.
+        // A name is part of a key: only valid names are looked up.
         if !is_name(name) {
             return Ok(None);
         }

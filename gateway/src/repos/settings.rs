@@ -10,7 +10,7 @@ pub struct Github {
     pub api_url: Url,
     /// Posts statuses and clones what an admin registered.
     pub token: Option<Secret>,
-    /// Of the hook of a GitHub App or an organisation.
+    /// Secret of the webhook of a GitHub App or an organisation.
     pub webhook_secret: Option<Secret>,
     /// The GitHub App.
     pub app: Option<App>,

@@ -1,8 +1,8 @@
-//! Who may look at a repository's jobs without owning it.
+//! Viewers of a repository: users that may read its jobs without owning it.
 //!
-//! An owner names users by their id, or invites an address. Whether an address is anybody's is not asked
-//! when it is invited, nor told when it is shown: whoever proves it by signing in is a viewer from then on,
-//! as long as it is on the list.
+//! An owner names users by id, or invites an e-mail address. Whether an address belongs to an account is
+//! neither checked when it is invited nor revealed when it is shown: a user who signs in with a verified
+//! address is a viewer from then on, as long as it is on the list.
 
 use jobs::{
     Repo, UserId,
@@ -17,7 +17,7 @@ const MAX_VIEWERS: usize = 100;
 /// The longest address, in bytes (RFC 5321, section 4.5.3.1.3, without its brackets).
 const MAX_ADDRESS_BYTES: usize = 254;
 
-/// Whom a list names.
+/// The users and addresses of a list.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Viewers {
     pub(crate) viewers: Vec<UserId>,
@@ -25,26 +25,26 @@ pub(crate) struct Viewers {
     pub(crate) invited: Vec<String>,
 }
 
-/// What one word of a list is.
+/// One entry of a list.
 #[derive(Debug, PartialEq, Eq)]
-enum Word {
+enum ViewerEntry {
     Id(UserId),
     Address(String),
 }
 
-impl Word {
-    fn read(word: &str) -> Result<Self, ApiError> {
-        if let Ok(id) = word.parse() {
+impl ViewerEntry {
+    fn read(text: &str) -> Result<Self, ApiError> {
+        if let Ok(id) = text.parse() {
             return Ok(Self::Id(id));
         }
-        let sound = word.len() <= MAX_ADDRESS_BYTES && !word.contains(|c: char| c.is_control() || c == ' ');
-        match word.rsplit_once('@') {
+        let sound = text.len() <= MAX_ADDRESS_BYTES && !text.contains(|c: char| c.is_control() || c == ' ');
+        match text.rsplit_once('@') {
             Some((name, host)) if sound && !name.is_empty() && !host.is_empty() => {
-                Ok(Self::Address(word.to_ascii_lowercase()))
+                Ok(Self::Address(text.to_ascii_lowercase()))
             }
             Some(_) | None => {
-                // What was named is shown again as it came, and may be anything.
-                let named: String = word.chars().filter(|c| !c.is_control()).take(200).collect();
+                // The entry is echoed, and may hold anything.
+                let named: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
                 Err(ApiError::BadRequest(format!("viewers: {named} is neither an address nor a user's id")))
             }
         }
@@ -52,26 +52,26 @@ impl Word {
 }
 
 impl Registrations {
-    /// The users and addresses that these words name.
-    pub(crate) async fn viewers_named(&self, words: &[String]) -> Result<Viewers, ApiError> {
-        if words.len() > MAX_VIEWERS {
+    /// Resolves the entries of a list.
+    pub(crate) async fn resolve_viewers(&self, entries: &[String]) -> Result<Viewers, ApiError> {
+        if entries.len() > MAX_VIEWERS {
             return Err(ApiError::BadRequest(format!("viewers: more than {MAX_VIEWERS}")));
         }
         let mut named = Viewers::default();
-        for word in words {
-            match Word::read(word.trim())? {
-                Word::Id(id) => add(&mut named.viewers, self.user_with(id).await?),
-                Word::Address(address) => add(&mut named.invited, address),
+        for text in entries {
+            match ViewerEntry::read(text.trim())? {
+                ViewerEntry::Id(id) => add(&mut named.viewers, self.existing_user(id).await?),
+                ViewerEntry::Address(address) => add(&mut named.invited, address),
             }
         }
         Ok(named)
     }
 
-    /// An id, if it is a user's. It is told by the user alone, so that it is known is no secret.
-    async fn user_with(&self, id: UserId) -> Result<UserId, ApiError> {
+    /// An id, if a user has it. Users give out their ids themselves, so that its existence is no secret.
+    async fn existing_user(&self, id: UserId) -> Result<UserId, ApiError> {
         let is_meant = |user: &User| user.kind == OwnerKind::User && user.id == id;
         if self.users.find(is_meant).is_empty() {
-            // Made a moment ago.
+            // Not mirrored yet.
             let made = self.ledger.accounts.users.get(&id.to_string()).await?;
             if !made.is_some_and(|entry| is_meant(&entry.value)) {
                 return Err(ApiError::BadRequest(format!("viewers: there is no user {id}")));
@@ -80,8 +80,8 @@ impl Registrations {
         Ok(id)
     }
 
-    /// Viewers as they are shown.
-    pub(crate) fn viewers_shown(&self, repo: &Repo) -> Vec<Viewer> {
+    /// The viewers of a repository, as the API shows them.
+    pub(crate) fn viewer_list(&self, repo: &Repo) -> Vec<Viewer> {
         let by_id = repo.viewers.iter().map(|id| {
             let found = self.users.find(|user| user.id == *id);
             Viewer { id: Some(*id), email: found.first().map(|entry| entry.value.email.clone()) }
@@ -111,19 +111,19 @@ mod tests {
     #[test_case("a b@example.com" => None ; "a space")]
     #[test_case("a\n@example.com" => None ; "a line break")]
     #[test_case("" => None ; "nothing")]
-    fn addresses_that_can_be_invited(word: &str) -> Option<String> {
-        match Word::read(word).ok()? {
-            Word::Address(address) => Some(address),
-            Word::Id(_) => panic!("no id"),
+    fn addresses_that_can_be_invited(text: &str) -> Option<String> {
+        match ViewerEntry::read(text).ok()? {
+            ViewerEntry::Address(address) => Some(address),
+            ViewerEntry::Id(_) => panic!("no id"),
         }
     }
 
     #[test]
     fn an_id_is_an_id_and_what_is_too_long_is_nothing() {
         let id = UserId::new();
-        assert_eq!(Word::read(&id.to_string()).ok(), Some(Word::Id(id)));
+        assert_eq!(ViewerEntry::read(&id.to_string()).ok(), Some(ViewerEntry::Id(id)));
         let long = |bytes: usize| format!("{}@example.com", "x".repeat(bytes - "@example.com".len()));
-        assert!(Word::read(&long(MAX_ADDRESS_BYTES)).is_ok());
-        assert!(Word::read(&long(MAX_ADDRESS_BYTES + 1)).is_err());
+        assert!(ViewerEntry::read(&long(MAX_ADDRESS_BYTES)).is_ok());
+        assert!(ViewerEntry::read(&long(MAX_ADDRESS_BYTES + 1)).is_err());
     }
 }

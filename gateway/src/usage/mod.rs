@@ -1,95 +1,91 @@
-//! What owners take up, and may.
+//! Budgets of owners: what each of them stores, and how much they may.
 //!
-//! Before the first byte of a thing that waits or is kept on purpose is stored, place for it is held in the
-//! bucket `usage` by compare-and-set ([`jobs::usage`]). Requests of one owner that wait at the same moment
-//! share one write. What has come is counted where it lies: in the index and the mirrors. History never
-//! refuses: [`history`] lets the oldest of an owner's go.
+//! Before anything that counts against a limit is stored, its amount is reserved in the bucket `usage` by
+//! compare-and-set ([`jobs::usage`]). Concurrent requests of one owner share one write. What is stored is
+//! counted in the index and the mirrors. History is never refused: [`retention`] deletes the oldest of an
+//! owner's.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use jobs::{
-    Ledger, Repo,
+    Ledger, Repo, UserId,
     accounts::{TokenRecord, User},
-    bucket::Bucket,
+    bucket::{Bucket, BucketError, Entry},
+    usage::{Hold, Holds, Overrides, Resource},
 };
+use parking_lot::Mutex;
+use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     crypto::sealed::{SealedSecret, SecretSize},
+    error::ApiError,
     index::{Index, mirror::Mirror},
     metrics::Metrics,
 };
 
-mod heads;
-mod history;
-mod holds;
-mod known;
-mod marks;
+mod observed;
 mod owners;
+mod ref_counts;
+mod report;
+mod reservations;
+mod retention;
 mod settings;
-mod view;
+mod tombstones;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
-
-pub(crate) use heads::{MAX_REFS, RefCounts};
-pub(crate) use history::clear;
-pub(crate) use holds::Full;
-use holds::{Wanted, admit};
-use jobs::{
-    UserId,
-    bucket::{BucketError, Entry},
-    usage::{Hold, Holds, Overrides, Resource},
-};
-use known::Ours;
-pub(crate) use marks::sweep;
+use observed::ObservedUsage;
 pub(crate) use owners::NoMoreOwners;
+pub(crate) use ref_counts::{MAX_REFS, RefCounts};
+pub(crate) use reservations::OverLimit;
+use reservations::{ReservationRequest, admit};
+pub(crate) use retention::run_retention;
 pub use settings::Settings;
-use tokio::{sync::oneshot, time::Instant};
+pub(crate) use tombstones::run_sweep;
 
-use crate::error::ApiError;
+/// A reservation that was not used in this time belongs to an aborted request: twice the longest request that
+/// stores anything.
+const RESERVATION_TTL: Duration = Duration::from_secs(60);
+/// A gateway that lags behind what another one counted for longer than this fails rather than count wrong.
+const CATCH_UP_TIMEOUT: Duration = Duration::from_secs(2);
+/// Poll interval while catching up.
+const CATCH_UP_POLL: Duration = Duration::from_millis(5);
 
-/// A promise whose thing did not come in this time belongs to a request that broke off: twice the longest
-/// request that stores anything.
-const HOLD_LIFE: Duration = Duration::from_secs(60);
-/// A gateway that is so far behind what another one counted says so rather than to count wrong.
-const PATIENCE: Duration = Duration::from_secs(2);
-/// Between two looks whether it has caught up.
-const PAUSE: Duration = Duration::from_millis(5);
-
-/// Promises of place, by owner.
+/// Reservations, by owner.
 #[derive(Debug, Default)]
 pub(crate) struct Reservations {
-    owners: Mutex<HashMap<UserId, Arc<Counter>>>,
-    making_an_owner: tokio::sync::Mutex<()>,
+    owners: Mutex<HashMap<UserId, Arc<OwnerReservations>>>,
+    creating_owner: tokio::sync::Mutex<()>,
 }
 
-/// Tells a request whether it got place.
-type Answer = oneshot::Sender<Result<(), Full>>;
+/// Answers a reservation request.
+type Answer = oneshot::Sender<Result<(), OverLimit>>;
 
-/// Where requests of one owner wait for their common write.
+/// Requests of one owner that await a shared write.
 #[derive(Debug, Default)]
-struct Counter {
-    waiting: Mutex<Vec<(Wanted, Answer)>>,
+struct OwnerReservations {
+    waiting: Mutex<Vec<(ReservationRequest, Answer)>>,
     released: Mutex<HashSet<String>>,
-    stored: tokio::sync::Mutex<Stored>,
+    stored: tokio::sync::Mutex<StoredReservations>,
 }
 
-/// What was stored last, and since when this gateway knows of each promise in it.
+/// The reservations as stored last, and when this gateway first saw each of them.
 #[derive(Debug, Default)]
-struct Stored {
+struct StoredReservations {
     entry: Option<Entry<Holds>>,
     since: HashMap<String, Instant>,
 }
 
 impl Reservations {
-    fn counter(&self, owner: UserId) -> Arc<Counter> {
-        let mut owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+    fn of_owner(&self, owner: UserId) -> Arc<OwnerReservations> {
+        let mut owners = self.owners.lock();
         Arc::clone(owners.entry(owner).or_default())
     }
 }
 
-/// What every owner takes up, and may.
+/// Enforces the limits of owners.
 pub(crate) struct Budgets {
     pub(crate) settings: Settings,
     pub(crate) ledger: Ledger,
@@ -97,21 +93,21 @@ pub(crate) struct Budgets {
     pub(crate) users: Arc<Mirror<User>>,
     pub(crate) repos: Arc<Mirror<Repo>>,
     pub(crate) tokens: Arc<Mirror<TokenRecord>>,
-    /// How long each secret is.
+    /// The size of each secret.
     pub(crate) secret_sizes: Arc<Mirror<SecretSize>>,
-    /// Where the sizes are of.
+    /// The bucket of the secrets.
     pub(crate) secrets: Bucket<SealedSecret>,
     pub(crate) metrics: Arc<Metrics>,
-    /// How many refs are known of each registration.
+    /// The number of recorded refs of each registration.
     pub(crate) ref_counts: RefCounts,
     pub(crate) reservations: Reservations,
 }
 
 impl Budgets {
-    /// Holds place for a thing of an owner's that is about to be stored under `id`.
+    /// Reserves an amount for what is about to be stored under `id`.
     ///
     /// # Errors
-    /// [`ApiError::TooMany`]: what is full, how full, and what frees it.
+    /// [`ApiError::TooMany`]: which limit is reached, how much is used, and what frees it.
     pub(crate) async fn reserve(
         &self,
         owner: UserId,
@@ -121,52 +117,52 @@ impl Budgets {
     ) -> Result<(), ApiError> {
         match self.try_reserve(owner, id, of, amount).await? {
             Ok(()) => Ok(()),
-            Err(full) => Err(too_many(full)),
+            Err(over_limit) => Err(too_many(over_limit)),
         }
     }
 
-    /// The same, for those who refuse in their own words.
+    /// The same, for callers that answer with their own error.
     pub(crate) async fn try_reserve(
         &self,
         owner: UserId,
         id: impl ToString,
         of: Resource,
         amount: u64,
-    ) -> Result<Result<(), Full>, ApiError> {
-        let counter = self.reservations.counter(owner);
-        let wanted = Wanted { id: id.to_string(), hold: Hold { of, amount } };
+    ) -> Result<Result<(), OverLimit>, ApiError> {
+        let of_owner = self.reservations.of_owner(owner);
+        let request = ReservationRequest { id: id.to_string(), hold: Hold { of, amount } };
         loop {
             let (sender, mut answer) = oneshot::channel();
-            counter.waiting.lock().unwrap_or_else(PoisonError::into_inner).push((wanted.clone(), sender));
-            // Whoever writes next does it for all that wait by then.
+            of_owner.waiting.lock().push((request.clone(), sender));
+            // The next writer writes for all requests that wait by then.
             let mut stored = tokio::select! {
                 biased;
                 answered = &mut answer => match answered {
                     Ok(answered) => return Ok(answered),
                     Err(_) => continue,
                 },
-                stored = counter.stored.lock() => stored,
+                stored = of_owner.stored.lock() => stored,
             };
             if let Ok(answered) = answer.try_recv() {
                 return Ok(answered);
             }
-            self.write_holds(owner, &counter, &mut stored).await?;
+            self.write_reservations(owner, &of_owner, &mut stored).await?;
             drop(stored);
-            // A writer that broke off leaves those it wrote for to ask again.
+            // After a failed write its requests are made again.
             if let Ok(answered) = answer.await {
                 return Ok(answered);
             }
         }
     }
 
-    async fn write_holds(
+    async fn write_reservations(
         &self,
         owner: UserId,
-        counter: &Counter,
-        stored: &mut Stored,
+        of_owner: &OwnerReservations,
+        stored: &mut StoredReservations,
     ) -> Result<(), ApiError> {
-        let waiting = std::mem::take(&mut *counter.waiting.lock().unwrap_or_else(PoisonError::into_inner));
-        let wanted: Vec<Wanted> = waiting.iter().map(|(wanted, _)| wanted.clone()).collect();
+        let waiting = std::mem::take(&mut *of_owner.waiting.lock());
+        let requests: Vec<ReservationRequest> = waiting.iter().map(|(request, _)| request.clone()).collect();
         let key = owner.to_string();
         let overrides = self.overrides(owner).await?;
         loop {
@@ -181,8 +177,8 @@ impl Budgets {
             for id in before.holds.keys() {
                 stored.since.entry(id.clone()).or_insert(now);
             }
-            let released = counter.released.lock().unwrap_or_else(PoisonError::into_inner).clone();
-            let known = Ours {
+            let released = of_owner.released.lock().clone();
+            let view = ObservedUsage {
                 budgets: self,
                 owner,
                 overrides: &overrides,
@@ -190,8 +186,8 @@ impl Budgets {
                 released: &released,
                 now,
             };
-            let (mut next, answers) = admit(&before, &wanted, &known);
-            known.cover(&mut next);
+            let (mut next, answers) = admit(&before, &requests, &view);
+            view.record_positions(&mut next);
             let written = match (&entry, next == before) {
                 (_, true) => Ok(entry.as_ref().map_or(0, |entry| entry.revision)),
                 (Some(entry), false) => self.ledger.usage.update(&key, &next, entry.revision).await,
@@ -200,47 +196,47 @@ impl Budgets {
             match written {
                 Ok(0) => {}
                 Ok(revision) => {
-                    let mut released = counter.released.lock().unwrap_or_else(PoisonError::into_inner);
+                    let mut released = of_owner.released.lock();
                     released.retain(|id| next.holds.contains_key(id));
                     stored.entry = Some(Entry::fresh(&key, next, revision));
                 }
-                // Another gateway wrote.
+                // Another gateway wrote in between.
                 Err(BucketError::Conflict { .. }) => continue,
                 Err(error) => return Err(error.into()),
             }
             for ((_, sender), answer) in waiting.into_iter().zip(answers) {
-                // Who does not wait any more has promised himself place for nothing, for a minute.
+                // A request that was aborted leaves its reservation to expire.
                 let _ = sender.send(answer);
             }
             return Ok(());
         }
     }
 
-    /// Gives a promise back whose thing does not come, or is gone already. Without it another gateway waits
-    /// for the thing for a minute.
+    /// Releases a reservation that is not used, or whose thing is deleted already. Otherwise it expires after
+    /// [`RESERVATION_TTL`].
     pub(crate) fn release(&self, owner: UserId, id: impl ToString) {
-        let counter = self.reservations.counter(owner);
-        counter.released.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_string());
+        let of_owner = self.reservations.of_owner(owner);
+        of_owner.released.lock().insert(id.to_string());
     }
 
-    /// Waits until this gateway has seen what was counted by who wrote the promises.
+    /// Waits until this gateway has seen what the writer of the reservations had counted.
     async fn catch_up_with(&self, holds: &Holds) -> Result<(), ApiError> {
-        let deadline = Instant::now() + PATIENCE;
-        while !known::is_covered(self, holds)? {
+        let deadline = Instant::now() + CATCH_UP_TIMEOUT;
+        while !observed::has_seen_positions(self, holds)? {
             if Instant::now() >= deadline {
                 return Err(ApiError::Unavailable(anyhow::anyhow!("the index is behind another gateway's")));
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(CATCH_UP_POLL).await;
         }
         Ok(())
     }
 
-    /// Limits that were given to this owner alone. Limits only ever move a little, so the mirror tells.
+    /// Limits that override the defaults for this owner. Limits change rarely, so the mirror is read.
     async fn overrides(&self, owner: UserId) -> Result<Overrides, ApiError> {
         let key = owner.to_string();
         match self.users.get(&key) {
             Some(user) => Ok(user.value.limits),
-            // One that was made a moment ago.
+            // Not mirrored yet.
             None => Ok(self
                 .ledger
                 .accounts
@@ -253,8 +249,8 @@ impl Budgets {
     }
 }
 
-/// The sentence that an owner at a limit is told.
-pub(crate) fn too_many(Full { of, used, limit }: Full) -> ApiError {
-    let (used, limit) = (settings::shown(of, used), settings::shown(of, limit));
+/// The error for an owner at a limit.
+pub(crate) fn too_many(OverLimit { of, used, limit }: OverLimit) -> ApiError {
+    let (used, limit) = (settings::format_amount(of, used), settings::format_amount(of, limit));
     ApiError::TooMany(format!("{of}: {used} of {limit} are used; {}", of.freed_by()))
 }

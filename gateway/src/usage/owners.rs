@@ -1,4 +1,4 @@
-//! How many owners there may be: so many at their limits fit into the stores.
+//! Limits the number of owners: as many as fit into the stores at their limits.
 
 use jobs::{
     accounts::{OwnerKind, User},
@@ -7,7 +7,7 @@ use jobs::{
 
 use crate::{error::ApiError, usage::Budgets};
 
-/// There are as many owners as fit.
+/// The limit of owners is reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("there are {owners} owners, and {limit} fit (GITFAAS_MAX_OWNERS); ask whoever runs this service")]
 pub(crate) struct NoMoreOwners {
@@ -16,8 +16,8 @@ pub(crate) struct NoMoreOwners {
 }
 
 impl Budgets {
-    /// The owner with this identity, made at the first time where one more fits. One gateway makes one after
-    /// another, so that of several gateways each can be one too many at most.
+    /// The owner with this identity, created at first use where one more fits. Each gateway creates owners
+    /// one after another, so that each of several gateways can exceed the limit by one at most.
     pub(crate) async fn owner(
         &self,
         provider: &str,
@@ -29,10 +29,10 @@ impl Budgets {
         if let Some(known) = accounts.find(provider, subject).await? {
             return Ok(Ok(known));
         }
-        let _one_at_a_time = self.reservations.making_an_owner.lock().await;
+        let _one_at_a_time = self.reservations.creating_owner.lock().await;
         let (owners, limit) = (self.users.count(|_| true), self.settings.max_owners());
         if owners >= limit {
-            tracing::warn!(owners, limit, "no more owners fit");
+            tracing::warn!(owners, limit, "owner limit reached");
             return Ok(Err(NoMoreOwners { owners, limit }));
         }
         let made = accounts.find_or_make(provider, subject, email, kind).await?;

@@ -1,7 +1,7 @@
-//! What every owner may take up, unless an operator gave one owner a limit of its own.
+//! The limits of every owner, unless an operator overrides them for one owner.
 //!
-//! Limits in bytes are by default the owner's share of the store, so that [`Stores::max_owners`] owners at
-//! their limits fit and some of them can be given more; limits that do not fit are refused at the start.
+//! Limits in bytes default to the owner's share of the store, so that [`Stores::max_owners`] owners at their
+//! limits fit and some of them can be given more; limits that do not fit are refused at start-up.
 
 use std::collections::BTreeMap;
 
@@ -18,18 +18,18 @@ use jobs::{
     usage::{Overrides, Resource},
 };
 
-/// Jobs of one owner that may wait at once: a matrix build fits, a runaway script does not.
+/// Queued jobs of one owner: a matrix build fits, a runaway script does not.
 const MAX_QUEUED: u64 = 1000;
-/// Refs that are known of an owner's registrations together: a hundred repositories with a hundred branches.
+/// Recorded refs of an owner's registrations together: a hundred repositories with a hundred branches.
 const MAX_REFS: u64 = 10_000;
-/// The longest record of a job that waits, in bytes: arguments, path filters and a name at their longest.
+/// The longest record of a queued job, in bytes: arguments, path filters and a name at their longest.
 const MAX_WAITING_RECORD_BYTES: u64 = 20 << 10;
-/// What an entry of a ref takes up, in bytes, with its key.
+/// The size of the entry of a ref, in bytes, with its key.
 const REF_BYTES: u64 = 350;
-/// The longest result that workers keep unless told otherwise, in bytes: one of them fits at least.
-const LEAST_RESULTS_BYTES: u64 = 1 << 20;
-/// The least that deliveries, records and secrets are of use with, in bytes.
-const LEAST_BYTES: u64 = 64 << 10;
+/// The longest result that workers keep by default, in bytes: at least one of them fits.
+const MIN_RESULTS_BYTES: u64 = 1 << 20;
+/// The smallest useful limit of deliveries, records and secrets, in bytes.
+const MIN_BYTES: u64 = 64 << 10;
 
 /// Limits of every owner, and the stores that they share.
 #[derive(Debug, Clone)]
@@ -53,7 +53,7 @@ fn setting(resource: Resource) -> &'static Setting {
     }
 }
 
-/// The store that limits of this kind share, its size in bytes, and what sets it.
+/// The store that limits of this kind share, its size in bytes, and the setting of that.
 fn store(resource: Resource, stores: &Stores) -> Option<(u64, &'static Setting)> {
     match resource {
         Resource::Queued | Resource::Repos | Resource::Tokens => None,
@@ -66,17 +66,17 @@ fn store(resource: Resource, stores: &Stores) -> Option<(u64, &'static Setting)>
     }
 }
 
-/// The least that a limit may be.
-fn least(resource: Resource) -> u64 {
+/// The smallest value of a limit.
+fn minimum(resource: Resource) -> u64 {
     match resource {
         Resource::Queued | Resource::Repos | Resource::Tokens | Resource::Refs => 1,
         Resource::Logs => MAX_LOG_BYTES,
-        Resource::Results => LEAST_RESULTS_BYTES,
-        Resource::Secrets | Resource::Records | Resource::Deliveries => LEAST_BYTES,
+        Resource::Results => MIN_RESULTS_BYTES,
+        Resource::Secrets | Resource::Records | Resource::Deliveries => MIN_BYTES,
     }
 }
 
-/// Reads a limit; those of what is stored are by default the owner's share.
+/// Reads a limit; those of stores default to the owner's share.
 fn read(env: &mut Reader<'_>, resource: Resource, stores: &Stores) -> u64 {
     let share = store(resource, stores).map_or(u64::MAX, |(size, _)| stores.share(size));
     let setting = setting(resource);
@@ -94,7 +94,7 @@ fn read(env: &mut Reader<'_>, resource: Resource, stores: &Stores) -> u64 {
 }
 
 impl Settings {
-    /// Reads all of them, and says of each that is too small, or does not fit, why.
+    /// Reads all limits, and reports each that is too small or does not fit.
     pub fn read(env: &mut Reader<'_>, stores: &Stores) -> Self {
         let mut limits = BTreeMap::new();
         for resource in Resource::ALL {
@@ -113,30 +113,30 @@ impl Settings {
             let name = setting(Resource::Records).name;
             let why = format!(
                 "the records of {queued} waiting jobs do not fit into {name} ({}); {most} do",
-                size(records)
+                format_bytes(records)
             );
             env.problem(setting(Resource::Queued), why);
         }
         settings
     }
 
-    /// Whether so many owners with this limit fit.
+    /// Checks that so many owners with this limit fit.
     fn fits(&self, resource: Resource, limit: u64, owners: u64) -> Result<(), String> {
-        is_of_use(resource, limit)?;
+        check_minimum(resource, limit)?;
         let Some((store, set_by)) = store(resource, &self.stores) else { return Ok(()) };
         let shared = Stores::shared(store);
         match limit.checked_mul(owners).is_some_and(|all| all <= shared) {
             true => Ok(()),
             false => Err(format!(
                 "{owners} owners (GITFAAS_MAX_OWNERS) with {} each do not fit into {}; {} each do",
-                shown(resource, limit),
+                format_amount(resource, limit),
                 set_by.name,
-                shown(resource, shared / owners.max(1)),
+                format_amount(resource, shared / owners.max(1)),
             )),
         }
     }
 
-    /// The limit of an owner who was given none.
+    /// The limit of an owner without an override.
     pub fn default_limit(&self, resource: Resource) -> u64 {
         self.limits.get(&resource).copied().unwrap_or_default()
     }
@@ -146,23 +146,23 @@ impl Settings {
         overrides.get(&resource).copied().unwrap_or_else(|| self.default_limit(resource))
     }
 
-    /// How many owners fit.
+    /// The limit of owners.
     pub fn max_owners(&self) -> u64 {
         self.stores.max_owners
     }
 
-    /// Whether an owner can be given this limit beside those that `others` were given: all of them, and
-    /// as many more with the usual limit as there may be owners, fit into the store.
+    /// Checks that this override fits beside those of `others`: all of them, and the remaining owners at the
+    /// default limit, fit into the store.
     ///
     /// # Errors
     /// One sentence.
     pub fn check_override(&self, resource: Resource, limit: u64, others: &[Overrides]) -> Result<(), String> {
-        is_of_use(resource, limit).map_err(|why| format!("{resource}: {why}"))?;
+        check_minimum(resource, limit).map_err(|why| format!("{resource}: {why}"))?;
         let Some((store, set_by)) = store(resource, &self.stores) else { return Ok(()) };
         let given = others.iter().filter_map(|overrides| overrides.get(&resource));
-        let usual = self.max_owners().saturating_sub(1 + given.clone().count() as u64);
+        let at_default = self.max_owners().saturating_sub(1 + given.clone().count() as u64);
         let all = given.fold(limit, |sum, other| sum.saturating_add(*other));
-        let all = all.saturating_add(usual.saturating_mul(self.default_limit(resource)));
+        let all = all.saturating_add(at_default.saturating_mul(self.default_limit(resource)));
         match all <= Stores::shared(store) {
             true => Ok(()),
             false => Err(format!(
@@ -173,19 +173,23 @@ impl Settings {
     }
 }
 
-/// Refuses a limit that nothing fits into.
-fn is_of_use(resource: Resource, limit: u64) -> Result<(), String> {
-    let least = least(resource);
-    if limit < least { Err(format!("must be {} at least", shown(resource, least))) } else { Ok(()) }
+/// Refuses a limit that is too small to be useful.
+fn check_minimum(resource: Resource, limit: u64) -> Result<(), String> {
+    let minimum = minimum(resource);
+    if limit < minimum {
+        Err(format!("must be {} at least", format_amount(resource, minimum)))
+    } else {
+        Ok(())
+    }
 }
 
-/// An amount of a resource as people read it.
-pub(crate) fn shown(resource: Resource, amount: u64) -> String {
-    if resource.is_in_bytes() { size(amount) } else { amount.to_string() }
+/// Formats an amount of a resource for messages.
+pub(crate) fn format_amount(resource: Resource, amount: u64) -> String {
+    if resource.is_in_bytes() { format_bytes(amount) } else { amount.to_string() }
 }
 
-/// Bytes as people read them.
-fn size(bytes: u64) -> String {
+/// Formats a number of bytes with a unit.
+fn format_bytes(bytes: u64) -> String {
     const UNITS: [(u64, &str); 3] = [(1 << 30, "g"), (1 << 20, "m"), (1 << 10, "k")];
     match UNITS.iter().find(|(unit, _)| bytes >= *unit) {
         Some((unit, word)) => format!("{}{word}", bytes / unit),

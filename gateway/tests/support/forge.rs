@@ -101,7 +101,7 @@ pub(crate) struct Onlooker {
 impl Onlooker {
     /// Looks at every repository once: those looked at, those out of reach, and the pushes made up for.
     pub(crate) async fn looks(&self) -> (usize, usize, usize) {
-        let round = self.running.gateway.poll_refs().await.unwrap();
-        (round.looked_at, round.unreachable, round.made_up)
+        let summary = self.running.gateway.poll_refs().await.unwrap();
+        (summary.polled, summary.unreachable, summary.synthetic_pushes)
     }
 }

@@ -5,7 +5,7 @@ use jobs::{
     api::{self, OpenEnum, ProblemAbout, ViewerRole},
 };
 
-use crate::repos::problems::{fix, is_posting};
+use crate::repos::problems::{fix, reports_status};
 
 /// A registration, without the secret, and without the viewers, whose addresses it does not know.
 pub(crate) fn repo(repo: &Repo, public_url: &url::Url) -> api::Repo {
@@ -22,7 +22,7 @@ pub(crate) fn repo(repo: &Repo, public_url: &url::Url) -> api::Repo {
         forks: repo.forks.into(),
         label: repo.label.clone(),
         viewers: Vec::new(),
-        posts: is_posting(repo),
+        posts: reports_status(repo),
         posts_reason: None,
         problems: repo.problems.iter().map(problem).collect(),
         skip_ci: repo.skip_ci.into(),

@@ -1,4 +1,4 @@
-//! What a repository has when it is registered is noted in `heads`, and nothing of it is run.
+//! Records the refs of a new registration in `heads`, without running them.
 
 use std::sync::Arc;
 
@@ -13,8 +13,8 @@ use crate::{
     repos::ref_baseline::{Baseline, baseline_key},
 };
 
-/// Entries written at once.
-const AT_ONCE: usize = 32;
+/// Entries written concurrently.
+const MAX_CONCURRENT: usize = 32;
 
 fn head(repo: RepoId, found: &RemoteRef) -> (String, Head) {
     let reference = Some(found.reference.clone().into());
@@ -27,50 +27,43 @@ impl RefPoll {
         Ok(self.baselines.get(&baseline_key(repo)).await?.is_some())
     }
 
-    /// Notes all refs, as far as they may be known; tells how many. What a delivery told of meanwhile stays.
-    pub(super) async fn fill(&self, repo: &Repo, refs: &[RemoteRef]) -> Result<usize, ApiError> {
-        let may = self.budgets.may_know_refs(repo, refs.len() as u64).await?;
-        let may = usize::try_from(may).unwrap_or(usize::MAX);
-        if refs.len() > may {
-            tracing::info!(repo = %repo.id, refs = refs.len(), may, "not all refs of a repository are known");
+    /// Records all refs within the limits; returns how many. Entries that a delivery has written meanwhile
+    /// are kept.
+    pub(super) async fn record_baseline(&self, repo: &Repo, refs: &[RemoteRef]) -> Result<usize, ApiError> {
+        let allowed = self.budgets.available_refs(repo, refs.len() as u64).await?;
+        let allowed = usize::try_from(allowed).unwrap_or(usize::MAX);
+        if refs.len() > allowed {
+            tracing::info!(repo = %repo.id, refs = refs.len(), allowed, "refs over the limit not recorded");
         }
-        let refs = &refs[..may.min(refs.len())];
+        let refs = &refs[..allowed.min(refs.len())];
         let heads: Vec<(String, Head)> = refs.iter().map(|found| head(repo.id, found)).collect();
         let written = stream::iter(heads).map(|(key, head)| async move {
-            match self.ledger.heads.create(&key, &head).await {
-                Ok(_) => Ok(()),
-                Err(error) if error.is_conflict() => Ok(()),
-                Err(error) => Err(error),
-            }
+            self.ledger.heads.try_write(&key, &head, None).await.map(|_| ())
         });
-        written.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        written.buffer_unordered(MAX_CONCURRENT).try_collect::<()>().await?;
         self.budgets.recount_refs(repo.id).await?;
-        match self.baselines.create(&baseline_key(repo.id), &Baseline { other: Map::new() }).await {
-            Ok(_) => Ok(refs.len()),
-            Err(error) if error.is_conflict() => Ok(refs.len()),
-            Err(error) => Err(error.into()),
-        }
+        self.baselines.try_write(&baseline_key(repo.id), &Baseline { other: Map::new() }, None).await?;
+        Ok(refs.len())
     }
 
-    /// Notes what a new registration's repository has, in the background. If that cannot be done now, the
-    /// first look does it.
-    pub(crate) fn fill_soon(self: &Arc<Self>, repo: &Repo) {
+    /// Records the refs of a new registration in the background. If that fails, the first poll does it.
+    pub(crate) fn record_baseline_in_background(self: &Arc<Self>, repo: &Repo) {
         let (ref_poll, repo) = (Arc::clone(self), repo.clone());
         tokio::spawn(async move {
             let stop = ref_poll.stop.clone();
-            let filling = async {
-                match ref_poll.refs_at_forge(&repo).await {
-                    Ok(refs) => ref_poll.fill(&repo, &refs).await.map(|_| ()),
+            let recording = async {
+                match ref_poll.list_refs(&repo).await {
+                    Ok(refs) => ref_poll.record_baseline(&repo, &refs).await.map(|_| ()),
                     Err(error) => {
                         let error = anyhow::Error::from(error);
-                        tracing::info!(repo = %repo.id, error = format!("{error:#}"), "its refs are not known yet");
+                        tracing::info!(repo = %repo.id, error = format!("{error:#}"), "listing refs failed");
                         Ok(())
                     }
                 }
             };
-            if let Some(Err(error)) = stop.run_until_cancelled(filling).await {
+            if let Some(Err(error)) = stop.run_until_cancelled(recording).await {
                 let error: anyhow::Error = error.into();
-                tracing::info!(repo = %repo.id, error = format!("{error:#}"), "its refs are not noted yet");
+                tracing::info!(repo = %repo.id, error = format!("{error:#}"), "recording refs failed");
             }
         });
     }

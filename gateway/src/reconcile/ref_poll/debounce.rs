@@ -1,4 +1,4 @@
-//! What looks like a missed push, and since when.
+//! Debounces differences between a forge's refs and `heads`: a delivery may still be on its way.
 
 use std::{
     collections::HashMap,
@@ -8,43 +8,43 @@ use std::{
 use hooks::GitRef;
 use jobs::CommitSha;
 
-/// How a ref differs: what the forge has (nothing: it was removed), and the revision of our entry, 0 for
+/// How a ref differs: its commit at the forge (`None`: it was deleted), and the revision of our entry, 0 for
 /// none.
 pub(super) type Difference = (Option<CommitSha>, u64);
 
-/// Differences that may still be explained by a delivery.
+/// Differences that a delivery may still explain.
 #[derive(Debug, Default)]
-pub(super) struct Suspects {
-    seen: HashMap<GitRef, (Difference, Instant)>,
+pub(super) struct Debouncer {
+    pending: HashMap<GitRef, (Difference, Instant)>,
 }
 
-impl Suspects {
-    /// Whether this difference has been there, unchanged, for as long as `settle`.
-    pub(super) fn is_ripe(
+impl Debouncer {
+    /// Whether this difference has been the same for as long as `debounce`.
+    pub(super) fn is_stable(
         &mut self,
         reference: &GitRef,
         difference: &Difference,
-        settle: Duration,
+        debounce: Duration,
         now: Instant,
     ) -> bool {
-        let seen = self.seen.entry(reference.clone()).or_insert_with(|| (difference.clone(), now));
-        if seen.0 != *difference {
-            *seen = (difference.clone(), now);
+        let pending = self.pending.entry(reference.clone()).or_insert_with(|| (difference.clone(), now));
+        if pending.0 != *difference {
+            *pending = (difference.clone(), now);
         }
-        now.duration_since(seen.1) >= settle
+        now.duration_since(pending.1) >= debounce
     }
 
-    /// It was explained, or acted on.
+    /// Drops a difference that was explained or acted on.
     pub(super) fn clear(&mut self, reference: &GitRef) {
-        self.seen.remove(reference);
+        self.pending.remove(reference);
     }
 
-    pub(super) fn keep(&mut self, wanted: impl Fn(&GitRef) -> bool) {
-        self.seen.retain(|reference, _| wanted(reference));
+    pub(super) fn retain(&mut self, wanted: impl Fn(&GitRef) -> bool) {
+        self.pending.retain(|reference, _| wanted(reference));
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.seen.is_empty()
+        self.pending.is_empty()
     }
 }
 
@@ -54,11 +54,12 @@ mod tests {
 
     #[test]
     fn only_what_stays_the_same_for_long_enough_is_missed() {
-        let (mut suspects, begin, settle) = (Suspects::default(), Instant::now(), Duration::from_secs(20));
+        let (mut debouncer, begin, debounce) =
+            (Debouncer::default(), Instant::now(), Duration::from_secs(20));
         let main: GitRef = "refs/heads/main".parse().unwrap();
         let new = |digit: &str, revision| (digit.repeat(40).parse().ok(), revision);
         let mut at = |seconds, difference: &Difference| {
-            suspects.is_ripe(&main, difference, settle, begin + Duration::from_secs(seconds))
+            debouncer.is_stable(&main, difference, debounce, begin + Duration::from_secs(seconds))
         };
         assert!(!at(0, &new("a", 1)));
         assert!(!at(19, &new("a", 1)));
@@ -66,8 +67,8 @@ mod tests {
         assert!(!at(21, &new("b", 2)));
         assert!(!at(40, &new("b", 2)));
         assert!(at(41, &new("b", 2)));
-        suspects.clear(&main);
-        assert!(suspects.is_empty());
-        assert!(suspects.is_ripe(&main, &(None, 3), Duration::ZERO, begin));
+        debouncer.clear(&main);
+        assert!(debouncer.is_empty());
+        assert!(debouncer.is_stable(&main, &(None, 3), Duration::ZERO, begin));
     }
 }

@@ -1,13 +1,12 @@
-//! Pushes whose delivery never came: what a registered repository's forge has is compared with `heads`.
+//! Polls registered repositories for pushes whose delivery was lost: compares the forge's refs with `heads`.
 //!
-//! One gateway at a time does this, under the lock `missed`. What is new at a forge is first a
-//! suspicion: its delivery may be on its way, and that one knows more (`before`, the message). Only what
-//! is still new when [`SETTLE`] is over is taken as a push. Two things of a delivery are not known then:
-//! what the ref was before, so path filters say yes, and the newest commit's message, so `[skip ci]` is
-//! not heeded; nobody decides about it later either.
+//! One gateway at a time does this, under the lock `missed`. A difference is debounced first: its delivery
+//! may be on its way, and has more data (`before`, the message). A difference that is still there after
+//! [`DEBOUNCE`] becomes a synthetic push. Two fields of a delivery are unknown then: what the ref was before,
+//! so path filters pass, and the newest commit's message, so `[skip ci]` is ignored.
 //!
-//! The first time that a repository is looked at nothing is run: what was there before it was
-//! registered is nobody's missed push.
+//! The first poll of a repository only records the baseline: what was there before the registration is no
+//! lost push.
 
 use hooks::{address::Allow, ls_remote::RefLister};
 use jobs::{Ledger, bucket::Bucket};
@@ -33,69 +32,69 @@ use std::{
 
 use futures_util::{StreamExt as _, stream};
 use jobs::{Repo, RepoEvent, RepoId, bucket::Entry, lease::HEARTBEAT, lock::Lock};
-use poll::Watched;
+use poll::PollState;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::ApiError;
 
-/// Between two looks at a repository: a push whose delivery was lost waits no longer than twice this,
-/// and a thousand repositories are three requests a second.
-const EVERY: Duration = Duration::from_secs(300);
-/// A delivery that is not here after this long is lost: forges send within seconds.
-const SETTLE: Duration = Duration::from_secs(20);
-/// A repository that cannot be reached is looked at again after this long at last.
-const MOST: Duration = Duration::from_secs(3600);
-/// Repositories looked at in parallel: they wait for forges, not for us.
-const AT_ONCE: usize = 8;
+/// Interval between two polls of a repository: a push whose delivery was lost waits no longer than twice
+/// this, and a thousand repositories are three requests a second.
+const POLL_INTERVAL: Duration = Duration::from_secs(300);
+/// A delivery that has not arrived after this long is lost: forges send within seconds.
+const DEBOUNCE: Duration = Duration::from_secs(20);
+/// The longest interval between two polls of an unreachable repository.
+const MAX_INTERVAL: Duration = Duration::from_secs(3600);
+/// Repositories polled concurrently: these tasks wait for forges.
+const MAX_CONCURRENT: usize = 8;
 
-/// When to look.
+/// Timing of polls.
 #[derive(Debug, Clone, Copy)]
-struct Pace {
-    every: Duration,
-    settle: Duration,
+struct PollTiming {
+    interval: Duration,
+    debounce: Duration,
 }
 
-/// What a round did.
+/// The result of a round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Round {
-    /// Repositories whose refs are known now.
-    pub looked_at: usize,
-    /// Repositories that could not be asked.
+pub struct PollSummary {
+    /// Repositories whose refs were listed.
+    pub polled: usize,
+    /// Repositories whose refs could not be listed.
     pub unreachable: usize,
-    /// Pushes that were taken.
-    pub made_up: usize,
+    /// Synthetic pushes that made jobs.
+    pub synthetic_pushes: usize,
 }
 
-/// Looks until `stop`.
+/// Polls until `stop`.
 pub(crate) async fn run(ref_poll: Arc<RefPoll>, stop: CancellationToken) {
     let mut lock = Lock::new(ref_poll.ledger.locks.clone(), "missed");
-    let mut missed = Missed::new(ref_poll, Pace { every: EVERY, settle: SETTLE });
+    let mut poller = Poller::new(ref_poll, PollTiming { interval: POLL_INTERVAL, debounce: DEBOUNCE });
     let mut redeliver_at = Instant::now();
     let mut refused = HashSet::new();
     while stop.run_until_cancelled(tokio::time::sleep(HEARTBEAT)).await.is_some() {
         let turn = async {
             if !lock.is_ours().await? {
-                missed.forget();
+                poller.forget();
                 return Ok(());
             }
-            held(&mut lock, missed.round()).await?;
+            while_locked(&mut lock, poller.round()).await?;
             if redeliver_at <= Instant::now() {
-                redeliver_at = Instant::now() + EVERY;
-                held(&mut lock, missed.ref_poll.redeliver_failed(&mut refused)).await?;
+                redeliver_at = Instant::now() + POLL_INTERVAL;
+                while_locked(&mut lock, poller.ref_poll.redeliver_failed(&mut refused)).await?;
             }
             Ok::<_, ApiError>(())
         };
         if let Some(Err(error)) = stop.run_until_cancelled(turn).await {
             let error: anyhow::Error = error.into();
-            tracing::warn!(error = format!("{error:#}"), "looking for missed pushes broke off");
-            missed.forget();
+            tracing::warn!(error = format!("{error:#}"), "ref poll round failed");
+            poller.forget();
         }
     }
     lock.give_up().await;
 }
 
-/// Works while the lock is renewed; without it the work is left where it is, which harms nothing.
-async fn held<T: Default>(
+/// Runs `work` while renewing the lock; when it is lost the work is cancelled, which is safe at any point.
+async fn while_locked<T: Default>(
     lock: &mut Lock,
     work: impl Future<Output = Result<T, ApiError>>,
 ) -> Result<T, ApiError> {
@@ -112,56 +111,57 @@ async fn held<T: Default>(
     }
 }
 
-/// What is remembered of every repository. No clocks are compared: it counts from when it saw a thing
-/// itself.
-struct Missed {
+/// The poll state of every repository. Clocks are not compared: ages are counted from when this process first
+///
+/// saw a thing.
+struct Poller {
     ref_poll: Arc<RefPoll>,
-    pace: Pace,
-    watched: HashMap<RepoId, Watched>,
+    timing: PollTiming,
+    states: HashMap<RepoId, PollState>,
 }
 
-impl Missed {
-    fn new(ref_poll: Arc<RefPoll>, pace: Pace) -> Self {
-        Self { ref_poll, pace, watched: HashMap::new() }
+impl Poller {
+    fn new(ref_poll: Arc<RefPoll>, timing: PollTiming) -> Self {
+        Self { ref_poll, timing, states: HashMap::new() }
     }
 
-    /// Begins anew: another gateway may have looked meanwhile.
+    /// Resets the state: another gateway may have polled meanwhile.
     fn forget(&mut self) {
-        self.watched.clear();
+        self.states.clear();
     }
 
-    /// Looks at the repositories whose turn it is.
-    async fn round(&mut self) -> Result<Round, ApiError> {
+    /// Polls the repositories that are due.
+    async fn round(&mut self) -> Result<PollSummary, ApiError> {
         let now = Instant::now();
-        let repos = self.ref_poll.repos.find(makes_jobs_of_refs);
-        let is_due = |repo: &Entry<Repo>| self.watched.get(&repo.value.id).is_none_or(|it| it.next <= now);
+        let repos = self.ref_poll.repos.find(polls_refs);
+        let is_due = |repo: &Entry<Repo>| self.states.get(&repo.value.id).is_none_or(|it| it.next <= now);
         let due: Vec<RepoId> = repos.iter().filter(|repo| is_due(repo)).map(|repo| repo.value.id).collect();
-        self.watched.retain(|id, _| repos.iter().any(|repo| repo.value.id == *id));
-        self.look_at(due, now).await
+        self.states.retain(|id, _| repos.iter().any(|repo| repo.value.id == *id));
+        self.poll_repos(due, now).await
     }
 
-    async fn look_at(&mut self, repos: Vec<RepoId>, now: Instant) -> Result<Round, ApiError> {
-        let due: Vec<_> = repos.into_iter().map(|id| (id, self.watched.remove(&id))).collect();
-        let (ref_poll, pace) = (&*self.ref_poll, self.pace);
-        let looks = stream::iter(due).map(|(id, watched)| async move {
-            let mut watched = watched.unwrap_or_else(|| Watched::new(now));
-            let done = ref_poll.look(id, &mut watched, pace).await;
-            (id, watched, done)
+    async fn poll_repos(&mut self, repos: Vec<RepoId>, now: Instant) -> Result<PollSummary, ApiError> {
+        let due: Vec<_> = repos.into_iter().map(|id| (id, self.states.remove(&id))).collect();
+        let (ref_poll, timing) = (&*self.ref_poll, self.timing);
+        let polls = stream::iter(due).map(|(id, state)| async move {
+            let mut state = state.unwrap_or_else(|| PollState::new(now));
+            let done = ref_poll.poll_repo(id, &mut state, timing).await;
+            (id, state, done)
         });
-        let looks: Vec<_> = looks.buffer_unordered(AT_ONCE).collect().await;
-        let mut sum = Round::default();
-        for (id, watched, done) in looks {
+        let polls: Vec<_> = polls.buffer_unordered(MAX_CONCURRENT).collect().await;
+        let mut sum = PollSummary::default();
+        for (id, state, done) in polls {
             let round = done?;
-            sum.looked_at += round.looked_at;
+            sum.polled += round.polled;
             sum.unreachable += round.unreachable;
-            sum.made_up += round.made_up;
-            self.watched.insert(id, watched);
+            sum.synthetic_pushes += round.synthetic_pushes;
+            self.states.insert(id, state);
         }
         Ok(sum)
     }
 }
 
-fn makes_jobs_of_refs(repo: &Repo) -> bool {
+fn polls_refs(repo: &Repo) -> bool {
     !repo.is_removing()
         && repo.events.iter().any(|event| match event {
             RepoEvent::Push | RepoEvent::Tag => true,
@@ -173,8 +173,8 @@ fn makes_jobs_of_refs(repo: &Repo) -> bool {
 pub(crate) struct RefPoll {
     pub(crate) clone_allow: Allow,
     pub(crate) ledger: Ledger,
-    /// Asks git servers for their refs.
-    pub(crate) git_heads: RefLister,
+    /// Client that lists the refs of git servers.
+    pub(crate) ref_lister: RefLister,
     pub(crate) baselines: Bucket<Baseline>,
     pub(crate) repos: Arc<Mirror<Repo>>,
     pub(crate) app: Option<Arc<GithubApp>>,
@@ -186,21 +186,20 @@ pub(crate) struct RefPoll {
 }
 
 impl RefPoll {
-    /// Looks at every registered repository now and takes what is new, without waiting whether its
-    /// delivery comes.
+    /// Polls every registered repository now and submits synthetic pushes without debouncing.
     ///
     /// # Errors
-    /// NATS is away; what was taken until then stays so.
-    pub(crate) async fn poll_all(self: &Arc<Self>) -> anyhow::Result<Round> {
-        let pace = Pace { every: EVERY, settle: Duration::ZERO };
+    /// NATS is unreachable; pushes that were submitted until then stay so.
+    pub(crate) async fn poll_all(self: &Arc<Self>) -> anyhow::Result<PollSummary> {
+        let timing = PollTiming { interval: POLL_INTERVAL, debounce: Duration::ZERO };
         let mut repos = Vec::new();
         for key in self.ledger.repos.keys().await? {
-            // Other keys lie there too.
+            // The bucket has other keys too.
             let Ok(id) = key.parse::<RepoId>() else { continue };
-            if self.ledger.repos.get(&key).await?.is_some_and(|repo| makes_jobs_of_refs(&repo.value)) {
+            if self.ledger.repos.get(&key).await?.is_some_and(|repo| polls_refs(&repo.value)) {
                 repos.push(id);
             }
         }
-        Ok(Missed::new(Arc::clone(self), pace).look_at(repos, Instant::now()).await?)
+        Ok(Poller::new(Arc::clone(self), timing).poll_repos(repos, Instant::now()).await?)
     }
 }

@@ -1,4 +1,4 @@
-//! One look at one repository: which refs differ from `heads`, and what becomes of each.
+//! Polls one repository: finds refs that differ from `heads`, and submits synthetic pushes for them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -16,64 +16,74 @@ use jobs::{CommitSha, Repo, RepoId, Verdict, head_key};
 use sha2::{Digest as _, Sha256};
 
 use crate::{
+    backoff,
     deliveries::{
         ingest::{Arrival, Judgement, Moved},
         trigger_rules,
     },
     error::ApiError,
-    reconcile::ref_poll::{MOST, Pace, RefPoll, Round, debounce::Suspects},
+    reconcile::ref_poll::{MAX_INTERVAL, PollSummary, PollTiming, RefPoll, debounce::Debouncer},
     repos::{credentials::clone_user, forge_kind::forge_of},
     usage::MAX_REFS,
 };
 
-/// More refs than this that are new at once are an import, not pushes that were missed; forges do not
-/// tell of such at all. They are noted and not run.
-const MOST_AT_ONCE: usize = 50;
+/// More new refs than this at once are an import, not lost pushes; forges send no deliveries for those. They
+///
+/// are recorded and not run.
+const MAX_NEW_REFS: usize = 50;
 
-/// What is remembered of a repository between two looks.
+/// The state of a repository between two polls.
 #[derive(Debug)]
-pub(super) struct Watched {
-    /// When to look again.
+pub(super) struct PollState {
+    /// When to poll again.
     pub(super) next: Instant,
-    /// Looks that failed, since the last that did not.
+    /// Consecutive failed polls.
     failures: u32,
-    /// Refs that were as `heads` says; absent before the first look.
+    /// Refs that agreed with `heads`; `None` before the first poll.
     known: Option<HashMap<GitRef, CommitSha>>,
-    suspects: Suspects,
+    debouncer: Debouncer,
 }
 
-impl Watched {
+impl PollState {
     pub(super) fn new(next: Instant) -> Self {
-        Self { next, failures: 0, known: None, suspects: Suspects::default() }
+        Self { next, failures: 0, known: None, debouncer: Debouncer::default() }
     }
 
-    /// What came and went meanwhile is no suspect any more.
-    fn forget_suspects_besides(&mut self, refs: &[RemoteRef]) {
-        let there: HashSet<&GitRef> = refs.iter().map(|found| &found.reference).collect();
+    /// Drops differences of refs that appeared and disappeared meanwhile.
+    fn retain_differences(&mut self, refs: &[RemoteRef]) {
+        let at_forge: HashSet<&GitRef> = refs.iter().map(|found| &found.reference).collect();
         let known = self.known.as_ref();
-        self.suspects.keep(|reference| {
-            there.contains(reference) || known.is_some_and(|known| known.contains_key(reference))
+        self.debouncer.retain(|reference| {
+            at_forge.contains(reference) || known.is_some_and(|known| known.contains_key(reference))
         });
     }
 
-    /// When to look again after so many failures: later each time.
-    fn after_failure(&mut self, every: Duration) {
-        let factor = 1_u32 << self.failures.min(16);
-        self.failures += 1;
-        self.next = Instant::now() + every.saturating_mul(factor).min(MOST);
+    /// Schedules the next poll after a failure, with back-off.
+    fn after_failure(&mut self, interval: Duration) {
+        self.failures = self.failures.saturating_add(1);
+        self.next = Instant::now() + backoff::delay(interval, self.failures, MAX_INTERVAL);
     }
 }
 
-/// A ref that is new at the forge.
-struct New {
+/// What the new refs of one poll are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum NewRefs {
+    /// Lost pushes, as far as the trigger rules make jobs of them.
+    Pushes,
+    /// An import, which is recorded and not run.
+    Import,
+}
+
+/// A new or changed ref at the forge.
+struct NewRef {
     found: RemoteRef,
-    /// Of our entry, 0 for none.
+    /// The revision of our entry, 0 for none.
     revision: u64,
 }
 
 impl RefPoll {
-    /// Without a credential a public repository answers all the same. Over http everybody on the way
-    /// could read one; a worker keeps to the same rule.
+    /// The credential to list refs with. A public repository answers without one. None is sent over plain
+    /// http, where it could be read; workers follow the same rule.
     async fn clone_login(&self, repo: &Repo, url: &CloneUrl) -> Option<Login> {
         if !may_send_credential(url.as_url(), &self.clone_allow) {
             return None;
@@ -82,102 +92,114 @@ impl RefPoll {
         Some(Login { user: clone_user(forge_of(repo)).to_owned(), token: credential.token })
     }
 
-    /// Asks the forge for a repository's refs, with the registration's own credential if it has one.
-    pub(super) async fn refs_at_forge(&self, repo: &Repo) -> Result<Vec<RemoteRef>, ListRefsError> {
-        // What is registered was read as a URL then.
+    /// Lists a repository's refs at the forge, with the registration's own credential if it has one.
+    pub(super) async fn list_refs(&self, repo: &Repo) -> Result<Vec<RemoteRef>, ListRefsError> {
+        // The URL was parsed at the registration.
         let url = repo.url.get().ok_or(ListRefsError::NotSmart)?;
         let login = self.clone_login(repo, url).await;
-        self.git_heads.list(url, login.as_ref()).await
+        self.ref_lister.list(url, login.as_ref()).await
     }
 
-    /// Looks at one repository.
-    pub(super) async fn look(
+    /// Polls one repository.
+    pub(super) async fn poll_repo(
         &self,
         id: RepoId,
-        watched: &mut Watched,
-        pace: Pace,
-    ) -> Result<Round, ApiError> {
-        let Some(repo) = self.ledger.repos.get(&id.to_string()).await? else { return Ok(Round::default()) };
+        state: &mut PollState,
+        timing: PollTiming,
+    ) -> Result<PollSummary, ApiError> {
+        let Some(repo) = self.ledger.repos.get(&id.to_string()).await? else {
+            return Ok(PollSummary::default());
+        };
         let repo = repo.value;
         if repo.is_removing() {
-            return Ok(Round::default());
+            return Ok(PollSummary::default());
         }
-        let refs = match self.refs_at_forge(&repo).await {
+        let refs = match self.list_refs(&repo).await {
             Ok(refs) => refs,
             Err(error) => {
-                watched.after_failure(pace.every);
-                self.metrics.heads_unreachable();
+                state.after_failure(timing.interval);
+                self.metrics.poll_failed();
                 let error = anyhow::Error::from(error);
-                tracing::info!(repo = %id, error = format!("{error:#}"), "the heads of a repository cannot be read");
-                return Ok(Round { unreachable: 1, ..Round::default() });
+                tracing::info!(repo = %id, error = format!("{error:#}"), "listing refs failed");
+                return Ok(PollSummary { unreachable: 1, ..PollSummary::default() });
             }
         };
-        let mut round = Round { looked_at: 1, ..Round::default() };
-        (watched.failures, watched.next) = (0, Instant::now() + pace.every);
-        if watched.known.is_none() && !self.has_baseline(id).await? {
-            let known = self.fill(&repo, &refs).await?;
-            watched.known =
+        let mut summary = PollSummary { polled: 1, ..PollSummary::default() };
+        (state.failures, state.next) = (0, Instant::now() + timing.interval);
+        if state.known.is_none() && !self.has_baseline(id).await? {
+            let known = self.record_baseline(&repo, &refs).await?;
+            state.known =
                 Some(refs.into_iter().take(known).map(|found| (found.reference, found.id)).collect());
-            return Ok(round);
+            return Ok(summary);
         }
-        self.drop_removed(&repo, &refs, watched, pace).await?;
-        watched.forget_suspects_besides(&refs);
-        let new = self.new_refs(&repo, refs, watched, pace).await?;
-        let import = new.len() > MOST_AT_ONCE;
-        if import {
-            tracing::warn!(repo = %id, refs = new.len(), "so many new refs are an import; they are not run");
+        self.remove_deleted_refs(&repo, &refs, state, timing).await?;
+        state.retain_differences(&refs);
+        let new = self.new_refs(&repo, refs, state, timing).await?;
+        let new_refs = if new.len() > MAX_NEW_REFS { NewRefs::Import } else { NewRefs::Pushes };
+        if new_refs == NewRefs::Import {
+            tracing::warn!(repo = %id, refs = new.len(), "import detected, refs recorded without jobs");
         }
-        for New { found, revision } in new {
-            round.made_up += usize::from(self.make_up(&repo, &found, revision, import).await?);
-            watched.suspects.clear(&found.reference);
-            watched.known.get_or_insert_default().insert(found.reference, found.id);
+        for NewRef { found, revision } in new {
+            summary.synthetic_pushes +=
+                usize::from(self.submit_synthetic_push(&repo, &found, revision, new_refs).await?);
+            state.debouncer.clear(&found.reference);
+            state.known.get_or_insert_default().insert(found.reference, found.id);
         }
-        if !watched.suspects.is_empty() {
-            watched.next = Instant::now() + pace.settle;
+        if !state.debouncer.is_empty() {
+            state.next = Instant::now() + timing.debounce;
         }
-        Ok(round)
+        Ok(summary)
     }
 
-    /// Removes the entries of refs that the forge does not have any more.
-    async fn drop_removed(
+    /// Removes the entries of refs that were deleted at the forge.
+    async fn remove_deleted_refs(
         &self,
         repo: &Repo,
         refs: &[RemoteRef],
-        watched: &mut Watched,
-        pace: Pace,
+        state: &mut PollState,
+        timing: PollTiming,
     ) -> Result<(), ApiError> {
-        let there: HashSet<&GitRef> = refs.iter().map(|found| &found.reference).collect();
-        let gone: Vec<GitRef> = match &watched.known {
-            Some(known) => known.keys().filter(|reference| !there.contains(reference)).cloned().collect(),
-            None => self.entries_without(repo, &there).await?,
+        let at_forge: HashSet<&GitRef> = refs.iter().map(|found| &found.reference).collect();
+        let gone: Vec<GitRef> = match &state.known {
+            Some(known) => known.keys().filter(|reference| !at_forge.contains(reference)).cloned().collect(),
+            None => self.heads_missing_at_forge(repo, &at_forge).await?,
         };
         for reference in gone {
             let head = self.ledger.heads.get(&head_key(repo.id, reference.as_str())).await?;
             if let Some(head) = &head
-                && !watched.suspects.is_ripe(&reference, &(None, head.revision), pace.settle, Instant::now())
+                && !state.debouncer.is_stable(
+                    &reference,
+                    &(None, head.revision),
+                    timing.debounce,
+                    Instant::now(),
+                )
             {
-                // Kept in mind, so that it is looked at again.
-                watched.known.get_or_insert_default().insert(reference, head.value.after.clone());
+                // Kept as known, so that the next poll checks it again.
+                state.known.get_or_insert_default().insert(reference, head.value.after.clone());
                 continue;
             }
             if head.is_some() {
                 self.deliveries.remove_ref(reference.as_str(), repo).await?;
             }
-            watched.suspects.clear(&reference);
-            watched.known.get_or_insert_default().remove(&reference);
+            state.debouncer.clear(&reference);
+            state.known.get_or_insert_default().remove(&reference);
         }
         Ok(())
     }
 
-    /// Branches and tags that we have entries of and the forge does not have.
-    async fn entries_without(&self, repo: &Repo, there: &HashSet<&GitRef>) -> Result<Vec<GitRef>, ApiError> {
+    /// Branches and tags that have an entry but do not exist at the forge.
+    async fn heads_missing_at_forge(
+        &self,
+        repo: &Repo,
+        at_forge: &HashSet<&GitRef>,
+    ) -> Result<Vec<GitRef>, ApiError> {
         let keys: HashSet<String> =
-            there.iter().map(|reference| head_key(repo.id, reference.as_str())).collect();
+            at_forge.iter().map(|reference| head_key(repo.id, reference.as_str())).collect();
         let mut gone = Vec::new();
         for key in self.ledger.heads.subjects_under(&format!("{}.", repo.id)).await? {
             if !keys.contains(&key)
                 && let Some(head) = self.ledger.heads.get(&key).await?
-                // A pull request's is neither; older entries do not tell.
+                // Heads of pull requests are skipped; older entries have no ref name.
                 && let Some(reference) = head.value.reference.as_ref().and_then(|name| name.get()?.as_git_ref().cloned())
             {
                 gone.push(reference);
@@ -186,18 +208,18 @@ impl RefPoll {
         Ok(gone)
     }
 
-    /// Refs that have been new for long enough.
+    /// New and changed refs that have been stable for long enough.
     async fn new_refs(
         &self,
         repo: &Repo,
         refs: Vec<RemoteRef>,
-        watched: &mut Watched,
-        pace: Pace,
-    ) -> Result<Vec<New>, ApiError> {
+        state: &mut PollState,
+        timing: PollTiming,
+    ) -> Result<Vec<NewRef>, ApiError> {
         let mut new = Vec::new();
-        let mut known = watched.known.take().unwrap_or_default();
-        // Of a repository with more refs than may be known, those that are not known are left alone.
-        let entered: Option<HashSet<String>> = match refs.len() as u64 > MAX_REFS {
+        let mut known = state.known.take().unwrap_or_default();
+        // In a repository with more refs than the limit, refs without an entry are ignored.
+        let recorded: Option<HashSet<String>> = match refs.len() as u64 > MAX_REFS {
             true => {
                 Some(self.ledger.heads.subjects_under(&format!("{}.", repo.id)).await?.into_iter().collect())
             }
@@ -205,50 +227,50 @@ impl RefPoll {
         };
         for found in refs {
             if known.get(&found.reference) == Some(&found.id) {
-                watched.suspects.clear(&found.reference);
+                state.debouncer.clear(&found.reference);
                 continue;
             }
             let key = head_key(repo.id, found.reference.as_str());
-            if entered.as_ref().is_some_and(|entered| !entered.contains(&key)) {
+            if recorded.as_ref().is_some_and(|recorded| !recorded.contains(&key)) {
                 continue;
             }
             let head = self.ledger.heads.get(&key).await?;
             let revision = head.as_ref().map_or(0, |head| head.revision);
             if head.is_some_and(|head| head.value.after == found.id) {
-                watched.suspects.clear(&found.reference);
+                state.debouncer.clear(&found.reference);
                 known.insert(found.reference, found.id);
                 continue;
             }
             let difference = (Some(found.id.clone()), revision);
-            if watched.suspects.is_ripe(&found.reference, &difference, pace.settle, Instant::now()) {
-                new.push(New { found, revision });
+            if state.debouncer.is_stable(&found.reference, &difference, timing.debounce, Instant::now()) {
+                new.push(NewRef { found, revision });
             }
         }
-        watched.known = Some(known);
+        state.known = Some(known);
         Ok(new)
     }
 
-    /// Takes what is new as a push, where the registration makes jobs of such; else it is noted. Tells
+    /// Submits a synthetic push where the trigger rules make a job of it; else only records the ref. Returns
     /// whether a job was made.
-    async fn make_up(
+    async fn submit_synthetic_push(
         &self,
         repo: &Repo,
         found: &RemoteRef,
         revision: u64,
-        import: bool,
+        new_refs: NewRefs,
     ) -> Result<bool, ApiError> {
         let push = push(repo, found)?;
-        // A tag that was moved is no new tag.
+        // A moved tag is not a new tag.
         let is_new = revision == 0 || found.reference.tag().is_none();
         let incoming = Incoming::Push(push);
         let makes_a_job = matches!(trigger_rules::judge(Some(repo), &incoming, None), Judgement::Run(_));
-        if import || !is_new || !makes_a_job {
+        if new_refs == NewRefs::Import || !is_new || !makes_a_job {
             let moved = Moved::seen_at_forge(found.reference.as_str(), &found.id, revision);
             self.deliveries.move_head(&moved, repo, None).await?;
             return Ok(false);
         }
         let reference = hex::encode(Sha256::digest(found.reference.as_str().as_bytes()));
-        // A branch that was removed and is there again is another push.
+        // A branch that was deleted and created again is another push.
         let since = self.ledger.heads.last_revision(&head_key(repo.id, found.reference.as_str())).await?;
         let delivery_id = format!("heads-{since}-{}-{}", &reference[..16], found.id);
         let arrival = Arrival {
@@ -263,14 +285,14 @@ impl RefPoll {
         self.metrics.delivery(taken.verdict);
         let made = taken.verdict == Verdict::Accepted;
         if made {
-            self.metrics.made_up();
-            tracing::info!(repo = %repo.id, delivery = taken.key, "a push was made up for: its delivery never came");
+            self.metrics.synthetic_push();
+            tracing::info!(repo = %repo.id, delivery = taken.key, "synthetic push submitted");
         }
         Ok(made)
     }
 }
 
-/// What a delivery would have said, as far as it can be known.
+/// The push event that a delivery would have carried, as far as it can be derived.
 fn push(repo: &Repo, found: &RemoteRef) -> Result<Push, ApiError> {
     let clone_url = repo.url.get().cloned().ok_or(ApiError::NotFound("repository"))?;
     let (owner, name) = clone_url.owner_and_name().unwrap_or_default();
@@ -302,11 +324,11 @@ mod tests {
 
     #[test]
     fn a_repository_that_cannot_be_reached_is_left_alone_longer_and_longer() {
-        let mut watched = Watched::new(Instant::now());
+        let mut state = PollState::new(Instant::now());
         let mut pauses = Vec::new();
         for _ in 0..6 {
-            watched.after_failure(Duration::from_secs(300));
-            pauses.push(watched.next.duration_since(Instant::now()).as_secs_f64().round());
+            state.after_failure(Duration::from_secs(300));
+            pauses.push(state.next.duration_since(Instant::now()).as_secs_f64().round());
         }
         assert_eq!(pauses, [300.0, 600.0, 1200.0, 2400.0, 3600.0, 3600.0]);
     }

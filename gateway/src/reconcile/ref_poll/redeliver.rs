@@ -1,6 +1,6 @@
-//! Deliveries to the GitHub App's webhook that failed are asked for again.
+//! Requests redelivery of failed deliveries to the GitHub App's webhook.
 //!
-//! They come back to `/webhooks/github` under the same delivery id, so that taking one twice is nothing.
+//! They arrive at `/webhooks/github` under the same delivery id, so that receiving one twice is harmless.
 
 use std::collections::HashSet;
 
@@ -12,23 +12,23 @@ use hooks::{
 use crate::{error::ApiError, reconcile::ref_poll::RefPoll, repos::installation::GithubApp};
 
 impl RefPoll {
-    /// Trouble of GitHub's ends this round alone: the next asks again. What it refuses to deliver once more
-    /// goes into `refused`, and comes after all others from then on.
+    /// An error of GitHub ends this round alone: the next one retries. A delivery that it refuses to resend
+    /// goes into `refused`, and is tried after all others from then on.
     pub(super) async fn redeliver_failed(&self, refused: &mut HashSet<u64>) -> Result<(), ApiError> {
         let Some(app) = self.app.as_deref().map(GithubApp::api) else {
             return Ok(());
         };
         let asking = async {
-            for attempt in in_turn(to_redeliver(&app.attempts().await?), refused) {
+            for attempt in redelivery_order(to_redeliver(&app.attempts().await?), refused) {
                 match app.redeliver(attempt).await {
                     Ok(()) => {
                         self.metrics.redelivered();
-                        tracing::info!(attempt, "a delivery that failed was asked for again");
+                        tracing::info!(attempt, "redelivery requested");
                     }
                     Err(error) => {
-                        let reason = about_one(error)?;
+                        let reason = refusal_reason(error)?;
                         refused.insert(attempt);
-                        tracing::warn!(attempt, reason, "a delivery that failed will not be sent again");
+                        tracing::warn!(attempt, reason, "redelivery refused");
                     }
                 }
             }
@@ -36,22 +36,22 @@ impl RefPoll {
         };
         if let Err(error) = asking.await {
             let error = anyhow::Error::from(error);
-            tracing::warn!(error = format!("{error:#}"), "failed deliveries cannot be asked for");
+            tracing::warn!(error = format!("{error:#}"), "listing failed deliveries failed");
         }
         Ok(())
     }
 }
 
-/// What this round asks for, in this order. What is not there any more is forgotten.
-fn in_turn(mut failed: Vec<u64>, refused: &mut HashSet<u64>) -> Vec<u64> {
+/// The redeliveries that this round requests, in order. Refusals that are not listed any more are dropped.
+fn redelivery_order(mut failed: Vec<u64>, refused: &mut HashSet<u64>) -> Vec<u64> {
     refused.retain(|attempt| failed.contains(attempt));
     failed.sort_by_key(|attempt| refused.contains(attempt));
     failed.truncate(MAX_AT_ONCE);
     failed
 }
 
-/// What GitHub says against one attempt; any other error would be the same for the next one.
-fn about_one(error: AppError) -> Result<String, AppError> {
+/// Why GitHub refused one attempt; any other error would be the same for the next one.
+fn refusal_reason(error: AppError) -> Result<String, AppError> {
     match error {
         AppError::Forge(StatusError::Refused { reason }) => Ok(reason),
         error @ (AppError::Forge(
@@ -76,8 +76,8 @@ mod tests {
     #[test]
     fn what_was_refused_comes_last_and_keeps_no_other_from_its_turn() {
         let mut refused: HashSet<u64> = (1..=60).chain([99]).collect();
-        assert_eq!(in_turn((1..=62).collect(), &mut refused)[..4], [61, 62, 1, 2]);
-        assert_eq!(in_turn((1..=62).collect(), &mut refused).len(), MAX_AT_ONCE);
+        assert_eq!(redelivery_order((1..=62).collect(), &mut refused)[..4], [61, 62, 1, 2]);
+        assert_eq!(redelivery_order((1..=62).collect(), &mut refused).len(), MAX_AT_ONCE);
         assert!(!refused.contains(&99), "it is too old by now");
     }
 
@@ -86,6 +86,6 @@ mod tests {
     #[test_case(StatusError::Retry { reason: String::new() } => false ; "out of reach")]
     #[test_case(StatusError::Unauthorized { reason: String::new() } => false ; "the proof is not taken")]
     fn goes_on_after(error: StatusError) -> bool {
-        about_one(error.into()).is_ok()
+        refusal_reason(error.into()).is_ok()
     }
 }

@@ -1,4 +1,4 @@
-//! One look at one commit: what the leader says is in doubt is asked of the forge, or told again.
+//! Checks one commit's status at the forge, and reposts it where necessary.
 
 use std::time::{Duration, Instant};
 
@@ -11,119 +11,120 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::ApiError,
-    metrics::Compared,
-    reconcile::status_check::{StatusCheck, schedule::Pauses},
-    repos::credentials::{NotGranted, Speaks},
+    metrics::CheckOutcome,
+    reconcile::status_check::{StatusCheck, cooldowns::HostCooldowns},
+    repos::credentials::{NotGranted, StatusAccess},
 };
 
-/// How often what a forge shows is put right; then somebody else keeps writing there.
-const MAX_DIFFERENCES: u32 = 3;
+/// How often a differing status is reposted; beyond that another client keeps overwriting it.
+const MAX_REPOSTS: u32 = 3;
 
-/// Which look at the same posted state this is.
+/// Which check of the same posted state this is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Which {
-    /// A while after it was posted.
+pub(super) enum CheckPass {
+    /// Shortly after it was posted.
     First,
-    /// Long after, when the forge may have acted on something late.
+    /// Much later, in case the forge processed a request late.
     Second,
 }
 
-/// What came of a look.
+/// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Look {
-    /// There is nothing in doubt any more.
-    Over,
-    /// The forge shows it, and is to be asked once more.
-    Shown,
-    /// The posters are told to say it again.
-    ToldAgain,
-    /// The forge could not be asked; it may have said for how long.
-    NotYet(Option<Duration>),
+pub(super) enum CheckResult {
+    /// Nothing is left to check.
+    Done,
+    /// The forge shows the posted status, and is checked once more later.
+    Verified,
+    /// The status was queued to be posted again.
+    Reposted,
+    /// The forge could not be asked; it may have said when to retry.
+    Retry(Option<Duration>),
 }
 
-/// Looks at the commit under `key`.
-pub(super) async fn look(
+/// Checks the commit under `key`.
+pub(super) async fn check(
     service: &StatusCheck,
-    pauses: &Pauses,
+    cooldowns: &HostCooldowns,
     key: &str,
-    which: Which,
-) -> Result<Look, ApiError> {
+    pass: CheckPass,
+) -> Result<CheckResult, ApiError> {
     let Some(entry) = service.ledger.commits.get(key).await? else {
         service.index.forget_commit(key)?;
-        return Ok(Look::Over);
+        return Ok(CheckResult::Done);
     };
     let commit = &entry.value;
     if commit.is_claimed() {
-        return Ok(Look::NotYet(None));
+        return Ok(CheckResult::Retry(None));
     }
     if commit.final_state_was_rejected() {
-        return say_again(service, &entry, RepostReason::Rejected, Compared::Refused).await;
+        return repost(service, &entry, RepostReason::Rejected, CheckOutcome::Refused).await;
     }
     let Some(posted) = commit.last_posted().filter(|_| commit.awaits_verification()) else {
-        return Ok(Look::Over);
+        return Ok(CheckResult::Done);
     };
     let Some(repo) = service.ledger.repos.get(&commit.repo().to_string()).await? else {
-        settle(service, &entry).await?;
-        return Ok(Look::Over);
+        mark_verified(service, &entry).await?;
+        return Ok(CheckResult::Done);
     };
-    match ask(service, pauses, &repo.value, commit, posted).await {
-        Ok(true) if commit.issues().unanswered && which == Which::First => {
-            service.metrics.compared(Compared::Same);
-            Ok(Look::Shown)
+    match is_shown_at_forge(service, cooldowns, &repo.value, commit, posted).await {
+        Ok(true) if commit.issues().unanswered && pass == CheckPass::First => {
+            service.metrics.status_checked(CheckOutcome::Same);
+            Ok(CheckResult::Verified)
         }
         Ok(true) => {
-            service.metrics.compared(Compared::Same);
-            settle(service, &entry).await?;
-            Ok(Look::Over)
+            service.metrics.status_checked(CheckOutcome::Same);
+            mark_verified(service, &entry).await?;
+            Ok(CheckResult::Done)
         }
-        Ok(false) if commit.issues().differences < MAX_DIFFERENCES => {
-            tracing::warn!(repo = %commit.repo(), sha = commit.sha().short(), "the forge shows another status; it is told again");
-            say_again(service, &entry, RepostReason::Differs, Compared::Differs).await
+        Ok(false) if commit.issues().differences < MAX_REPOSTS => {
+            tracing::warn!(repo = %commit.repo(), sha = commit.sha().short(), "status differs at forge, reposting");
+            repost(service, &entry, RepostReason::Differs, CheckOutcome::Differs).await
         }
         Ok(false) => {
-            tracing::warn!(repo = %commit.repo(), sha = commit.sha().short(), "the forge shows another status again and again; it is left so");
-            service.metrics.compared(Compared::Differs);
-            settle(service, &entry).await?;
-            Ok(Look::Over)
+            tracing::warn!(repo = %commit.repo(), sha = commit.sha().short(), "status differs at forge, giving up");
+            service.metrics.status_checked(CheckOutcome::Differs);
+            mark_verified(service, &entry).await?;
+            Ok(CheckResult::Done)
         }
-        Err(Unseen::Later(wait)) => {
-            service.metrics.compared(Compared::Unreadable);
-            Ok(Look::NotYet(wait))
+        Err(CheckError::Retryable(wait)) => {
+            service.metrics.status_checked(CheckOutcome::Unreadable);
+            Ok(CheckResult::Retry(wait))
         }
-        Err(Unseen::Never(reason)) => {
-            tracing::info!(repo = %commit.repo(), sha = commit.sha().short(), reason, "what the forge shows cannot be read");
-            service.metrics.compared(Compared::Unreadable);
-            settle(service, &entry).await?;
-            Ok(Look::Over)
+        Err(CheckError::Permanent(reason)) => {
+            tracing::info!(repo = %commit.repo(), sha = commit.sha().short(), reason, "status not readable at forge");
+            service.metrics.status_checked(CheckOutcome::Unreadable);
+            mark_verified(service, &entry).await?;
+            Ok(CheckResult::Done)
         }
     }
 }
 
-/// Why nothing was seen.
-enum Unseen {
-    /// Another try may do better.
-    Later(Option<Duration>),
-    /// It cannot be read at all.
-    Never(String),
+/// Why a status could not be read.
+enum CheckError {
+    /// A retry may succeed.
+    Retryable(Option<Duration>),
+    /// It can never be read.
+    Permanent(String),
 }
 
-/// Whether the forge shows what was posted. A token that it does not take is replaced once.
-async fn ask(
+/// Whether the forge shows what was posted. A rejected token is replaced once.
+async fn is_shown_at_forge(
     service: &StatusCheck,
-    pauses: &Pauses,
+    cooldowns: &HostCooldowns,
     repo: &Repo,
     commit: &CommitStatus,
     posted: &Posted,
-) -> Result<bool, Unseen> {
+) -> Result<bool, CheckError> {
     let mut stale = None;
     loop {
-        let speaks = service.registrations.speaks(repo, stale.as_deref()).await.map_err(|not| match not {
-            NotGranted::Refused(reason) => Unseen::Never(reason.to_owned()),
-            NotGranted::Unavailable(_) => Unseen::Later(None),
-        })?;
-        let Speaks { forge, api, owner, name, credential } = speaks;
-        if let Some(left) = pauses.left(&api, Instant::now()) {
-            return Err(Unseen::Later(Some(left)));
+        let status_access =
+            service.registrations.status_access(repo, stale.as_deref()).await.map_err(|not| match not {
+                NotGranted::Refused(reason) => CheckError::Permanent(reason.to_owned()),
+                NotGranted::Unavailable(_) => CheckError::Retryable(None),
+            })?;
+        let StatusAccess { forge, api, owner, name, credential } = status_access;
+        if let Some(remaining) = cooldowns.remaining(&api, Instant::now()) {
+            return Err(CheckError::Retryable(Some(remaining)));
         }
         let target = Target { forge, api, token: credential.token };
         let place =
@@ -142,19 +143,21 @@ async fn ask(
                 continue;
             }
             Err(StatusError::RetryAfter { wait, .. }) => {
-                pauses.add(&target.api, wait, Instant::now());
-                Err(Unseen::Later(Some(wait)))
+                cooldowns.add(&target.api, wait, Instant::now());
+                Err(CheckError::Retryable(Some(wait)))
             }
-            Err(StatusError::Retry { .. } | StatusError::Unauthorized { .. }) => Err(Unseen::Later(None)),
+            Err(StatusError::Retry { .. } | StatusError::Unauthorized { .. }) => {
+                Err(CheckError::Retryable(None))
+            }
             Err(error @ (StatusError::Refused { .. } | StatusError::Moved { .. })) => {
-                Err(Unseen::Never(error.to_string()))
+                Err(CheckError::Permanent(error.to_string()))
             }
         };
     }
 }
 
-/// Nothing is in doubt any more, unless the entry has changed.
-async fn settle(service: &StatusCheck, seen: &Entry<CommitStatus>) -> Result<(), BucketError> {
+/// Marks the status as verified, unless the entry has changed.
+async fn mark_verified(service: &StatusCheck, seen: &Entry<CommitStatus>) -> Result<(), BucketError> {
     let verified = |now: &Entry<CommitStatus>| {
         if now.revision == seen.revision { now.value.verified() } else { None }
     };
@@ -162,19 +165,19 @@ async fn settle(service: &StatusCheck, seen: &Entry<CommitStatus>) -> Result<(),
     Ok(())
 }
 
-/// Tells the posters to say the end again, unless the entry has changed. When they are not told because
-/// of a crash, the reconciler finds that the end is not at the forge.
-async fn say_again(
+/// Queues the final status again, unless the entry has changed. After a crash in between, the reconciler
+/// finds that it is not posted.
+async fn repost(
     service: &StatusCheck,
     seen: &Entry<CommitStatus>,
     reason: RepostReason,
-    compared: Compared,
-) -> Result<Look, ApiError> {
+    outcome: CheckOutcome,
+) -> Result<CheckResult, ApiError> {
     let repost = |now: &Entry<CommitStatus>| {
         if now.revision == seen.revision { now.value.repost(reason) } else { None }
     };
     service.ledger.commits.change(&seen.key, repost).await?;
     service.ledger.publish_status(&seen.key).await?;
-    service.metrics.compared(compared);
-    Ok(Look::ToldAgain)
+    service.metrics.status_checked(outcome);
+    Ok(CheckResult::Reposted)
 }

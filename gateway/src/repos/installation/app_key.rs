@@ -1,14 +1,17 @@
-//! The file of the GitHub App's key: read at the start, and refused when strangers may read it.
+//! Reads the GitHub App's key file at start-up; a file that is readable by others is rejected.
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path};
 
 use jobs::Secret;
 
-/// Permission bits of those who are neither owner nor of the group; a secret that an orchestrator
-/// mounts is often its group's.
+/// Permission bits for users outside of the group; a secret that an orchestrator mounts is often readable by
+/// its group.
 const OTHERS: u32 = 0o007;
 
-/// The key, or in a sentence what is wrong with the file.
+/// Reads the key.
+///
+/// # Errors
+/// One sentence about what is wrong with the file.
 pub(crate) fn read(path: &Path) -> Result<Secret, String> {
     let shown = path.display();
     let cannot = |error: std::io::Error| format!("cannot read {shown}: {error}");

@@ -1,9 +1,8 @@
 //! `installation` and `installation_repositories`: the App was installed, changed or removed.
 //!
-//! Whose installations are accepted is decided here: those of the App's owner and of the accounts in
-//! `GITFAAS_GITHUB_ACCOUNTS`; every other is held until an admin approves it. An installation that was
-//! accepted once is known by its owner's record. GitHub out of reach is never an error: then what the
-//! event itself says counts, and the reason tells so.
+//! Accepted installations are those of the App's owner and of the accounts in `GITFAAS_GITHUB_ACCOUNTS`;
+//! every other awaits the approval of an admin. An installation that was accepted once has an owner record.
+//! An unreachable GitHub is never an error: then the event's own list counts, and the reason says so.
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hooks::{
@@ -16,57 +15,57 @@ use crate::{
     error::ApiError,
     repos::{
         Registrations,
-        installation::{GITHUB, GithubApp, is_refusal, repositories::Brought},
+        installation::{GITHUB, GithubApp, is_refusal, repositories::RegisterOutcome},
     },
 };
 
 /// The provider of the identities of installations.
 const PROVIDER: &str = "github-installation";
 /// Repositories registered at once: each is a few writes.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT: usize = 16;
 
-/// What was decided, and a sentence for the ledger.
+/// The verdict on a delivery, and its reason for the ledger.
 pub(crate) type Decision = (Verdict, String);
 
-/// What an event says, of either kind.
-struct Told<'a> {
+/// The content of an event of either kind.
+struct InstallationChange<'a> {
     id: u64,
     account: &'a Account,
     app_id: Option<u64>,
-    what: What<'a>,
+    kind: ChangeKind<'a>,
 }
 
-enum What<'a> {
-    /// It is there; the event's list may be cut.
-    There(&'a [InstalledRepository]),
-    /// It is gone.
-    Gone(&'a [InstalledRepository]),
-    /// It may do nothing for now.
+enum ChangeKind<'a> {
+    /// It was installed; the event's list may be incomplete.
+    Installed(&'a [InstalledRepository]),
+    /// It was uninstalled.
+    Uninstalled(&'a [InstalledRepository]),
+    /// It was suspended.
     Suspended,
-    /// Some came, some went.
-    Changed { added: &'a [InstalledRepository], removed: &'a [InstalledRepository] },
+    /// Repositories were added and removed.
+    RepositoriesChanged { added: &'a [InstalledRepository], removed: &'a [InstalledRepository] },
 }
 
-impl<'a> Told<'a> {
+impl<'a> InstallationChange<'a> {
     fn of(event: &'a Incoming) -> Option<Self> {
         match event {
             Incoming::Installation(event) => Some(Self {
                 id: event.id,
                 account: &event.account,
                 app_id: event.app_id,
-                what: match event.action {
+                kind: match event.action {
                     InstallationAction::Created
                     | InstallationAction::Unsuspended
-                    | InstallationAction::PermissionsAccepted => What::There(&event.repositories),
-                    InstallationAction::Deleted => What::Gone(&event.repositories),
-                    InstallationAction::Suspended => What::Suspended,
+                    | InstallationAction::PermissionsAccepted => ChangeKind::Installed(&event.repositories),
+                    InstallationAction::Deleted => ChangeKind::Uninstalled(&event.repositories),
+                    InstallationAction::Suspended => ChangeKind::Suspended,
                 },
             }),
             Incoming::InstallationRepositories(event) => Some(Self {
                 id: event.id,
                 account: &event.account,
                 app_id: event.app_id,
-                what: What::Changed { added: &event.added, removed: &event.removed },
+                kind: ChangeKind::RepositoriesChanged { added: &event.added, removed: &event.removed },
             }),
             Incoming::Push(_)
             | Incoming::Ping
@@ -77,81 +76,81 @@ impl<'a> Told<'a> {
     }
 }
 
-/// Whether somebody approved this delivery.
+/// Whether this delivery was approved.
 pub(crate) fn is_approved(delivery: &Delivery) -> bool {
     delivery.approval.installation.is_some()
 }
 
 /// Whether an event is about an installation of the App.
 pub(crate) fn is_of_installation(event: &Incoming) -> bool {
-    Told::of(event).is_some()
+    InstallationChange::of(event).is_some()
 }
 
 impl Registrations {
-    /// Does what an installation's event says. Only the App's own hook is believed: whoever has the
-    /// secret of a repository's hook can sign anything.
-    pub(crate) async fn take_installation(
+    /// Applies an installation event. Only the App's own webhook is trusted: the secret of a repository's
+    /// webhook is known to its owner, who could sign anything.
+    pub(crate) async fn apply_installation_event(
         &self,
         delivery: &Delivery,
         event: &Incoming,
     ) -> Result<Decision, ApiError> {
-        let Some(told) = Told::of(event).filter(|_| delivery.hook == GITHUB) else {
+        let Some(change) = InstallationChange::of(event).filter(|_| delivery.hook == GITHUB) else {
             return Ok(ignored("installations are told to the App's own hook"));
         };
         let Some(app) = &self.app else { return Ok(ignored("no GitHub App is configured")) };
-        if told.app_id.is_some_and(|id| id != app.id()) {
+        if change.app_id.is_some_and(|id| id != app.id()) {
             return Ok(ignored("an installation of another App"));
         }
-        match told.what {
-            What::Gone(listed) => {
-                app.forget(told.id);
-                let count = self.take_all_away(told.id, listed).await?;
+        match change.kind {
+            ChangeKind::Uninstalled(listed) => {
+                app.forget(change.id);
+                let count = self.remove_all(change.id, listed).await?;
                 Ok(accepted(format!("unregistered {}", repositories(count))))
             }
-            What::Suspended => {
-                app.forget(told.id);
-                let lent = self.lent_to(told.id, &[]).await?;
-                let count = lent.len();
-                for entry in lent {
-                    self.silence(entry).await?;
+            ChangeKind::Suspended => {
+                app.forget(change.id);
+                let registrations = self.registrations_of_installation(change.id, &[]).await?;
+                let count = registrations.len();
+                for entry in registrations {
+                    self.stop_reporting(entry).await?;
                 }
                 Ok(accepted(format!("suspended: {} no status any more", posting(count))))
             }
-            What::There(listed) => match self.is_accepted(app, delivery, &told).await? {
+            ChangeKind::Installed(listed) => match self.is_accepted(app, delivery, &change).await? {
                 Err(held) => Ok(held),
-                Ok(()) => self.bring_listed(app, &told, listed).await,
+                Ok(()) => self.register_listed(app, &change, listed).await,
             },
-            What::Changed { added, removed } => {
-                let gone = self.take_some_away(told.id, removed).await?;
+            ChangeKind::RepositoriesChanged { added, removed } => {
+                let gone = self.remove_listed(change.id, removed).await?;
                 if added.is_empty() && !removed.is_empty() {
                     return Ok(accepted(format!("unregistered {}", repositories(gone))));
                 }
-                match self.is_accepted(app, delivery, &told).await? {
+                match self.is_accepted(app, delivery, &change).await? {
                     Err(held) => Ok(held),
-                    // Switched to all repositories: the event need not name them.
-                    Ok(()) if added.is_empty() => self.bring_listed(app, &told, added).await,
-                    Ok(()) => self.bring_all(&told, added.to_vec(), "").await,
+                    // Switched to all repositories: the event may not list them.
+                    Ok(()) if added.is_empty() => self.register_listed(app, &change, added).await,
+                    Ok(()) => self.register_all(&change, added.to_vec(), "").await,
                 }
             }
         }
     }
 
-    /// Whether this installation's account may bring repositories; else the verdict to be held.
+    /// Whether this installation's account is accepted; else the verdict that it awaits approval.
     async fn is_accepted(
         &self,
         app: &GithubApp,
         delivery: &Delivery,
-        told: &Told<'_>,
+        change: &InstallationChange<'_>,
     ) -> Result<Result<(), Decision>, ApiError> {
-        let login = &told.account.login;
+        let login = &change.account.login;
         let listed = self.github.accounts.iter().any(|known| known.eq_ignore_ascii_case(login));
         if listed || is_approved(delivery) {
             return Ok(Ok(()));
         }
-        if self.ledger.accounts.find(PROVIDER, &told.id.to_string()).await?.is_some() {
+        if self.ledger.accounts.find(PROVIDER, &change.id.to_string()).await?.is_some() {
             return Ok(Ok(()));
         }
-        let unknown = match app.is_owners(told.account).await {
+        let unknown = match app.is_owners(change.account).await {
             Ok(true) => return Ok(Ok(())),
             Ok(false) => String::new(),
             Err(error) => format!("; GitHub does not tell whose the App is: {error}"),
@@ -160,14 +159,14 @@ impl Registrations {
         Ok(Err((Verdict::Held, reason)))
     }
 
-    /// Registers all that GitHub says it is installed on, else what the event lists.
-    async fn bring_listed(
+    /// Registers all repositories of the installation that GitHub lists, else those of the event.
+    async fn register_listed(
         &self,
         app: &GithubApp,
-        told: &Told<'_>,
+        change: &InstallationChange<'_>,
         listed: &[InstalledRepository],
     ) -> Result<Decision, ApiError> {
-        let (all, but) = match app.repositories(told.id).await {
+        let (all, but) = match app.repositories(change.id).await {
             Ok(all) => (all, String::new()),
             Err(error) if is_refusal(&error) => {
                 return Ok((Verdict::Ignored, format!("the installation is gone or suspended: {error}")));
@@ -176,34 +175,34 @@ impl Registrations {
                 (listed.to_vec(), format!("; GitHub does not list them, these are the event's: {error}"))
             }
         };
-        self.bring_all(told, all, &but).await
+        self.register_all(change, all, &but).await
     }
 
-    async fn bring_all(
+    async fn register_all(
         &self,
-        told: &Told<'_>,
+        change: &InstallationChange<'_>,
         list: Vec<InstalledRepository>,
         but: &str,
     ) -> Result<Decision, ApiError> {
-        let (id, login) = (told.id, told.account.login.as_str());
+        let (id, login) = (change.id, change.account.login.as_str());
         let owner =
             match self.budgets.owner(PROVIDER, &id.to_string(), login, OwnerKind::Installation).await? {
                 Ok(owner) => owner.value.id,
                 Err(full) => return Ok((Verdict::Refused, full.to_string())),
             };
-        let brought: Vec<Brought> = stream::iter(list)
-            .map(|item| async move { self.bring(id, owner, &item).await })
-            .buffer_unordered(AT_ONCE)
+        let results: Vec<RegisterOutcome> = stream::iter(list)
+            .map(|item| async move { self.register_installed(id, owner, &item).await })
+            .buffer_unordered(MAX_CONCURRENT)
             .try_collect()
             .await?;
-        let registered = brought.iter().filter(|brought| **brought == Brought::Registered).count();
+        let registered = results.iter().filter(|outcome| **outcome == RegisterOutcome::Registered).count();
         tracing::info!(
             installation = id,
             account = login,
             registered,
-            "an installation brought repositories"
+            "installation repositories registered"
         );
-        let too_many = brought.iter().filter(|brought| **brought == Brought::TooMany).count();
+        let too_many = results.iter().filter(|outcome| **outcome == RegisterOutcome::LimitReached).count();
         let left = match too_many {
             0 => String::new(),
             count => format!("; {count} more are over the installation's limit of repositories"),
@@ -211,30 +210,26 @@ impl Registrations {
         Ok(accepted(format!("registered {}{left}{but}", repositories(registered))))
     }
 
-    async fn take_all_away(
-        &self,
-        installation: u64,
-        listed: &[InstalledRepository],
-    ) -> Result<usize, ApiError> {
-        let lent = self.lent_to(installation, listed).await?;
-        let count = lent.len();
-        for entry in lent {
-            self.take_away(entry).await?;
+    async fn remove_all(&self, installation: u64, listed: &[InstalledRepository]) -> Result<usize, ApiError> {
+        let registrations = self.registrations_of_installation(installation, listed).await?;
+        let count = registrations.len();
+        for entry in registrations {
+            self.remove_installed(entry).await?;
         }
-        tracing::info!(installation, count, "an installation took repositories away");
+        tracing::info!(installation, count, "installation repositories unregistered");
         Ok(count)
     }
 
-    async fn take_some_away(
+    async fn remove_listed(
         &self,
         installation: u64,
         removed: &[InstalledRepository],
     ) -> Result<usize, ApiError> {
-        let mut lent = self.lent_to(installation, removed).await?;
-        lent.retain(|entry| removed.iter().any(|item| entry.value.forge_id == Some(item.forge_id)));
-        let count = lent.len();
-        for entry in lent {
-            self.take_away(entry).await?;
+        let mut registrations = self.registrations_of_installation(installation, removed).await?;
+        registrations.retain(|entry| removed.iter().any(|item| entry.value.forge_id == Some(item.forge_id)));
+        let count = registrations.len();
+        for entry in registrations {
+            self.remove_installed(entry).await?;
         }
         Ok(count)
     }

@@ -1,8 +1,7 @@
-//! Acting as the operator's GitHub App: whose it is, what its installations bring, and the tokens
-//! that are lent for them.
+//! The operator's GitHub App: its owner, the repositories of its installations, and installation tokens.
 //!
-//! The App's key stays in this process. What a worker gets is a token for one repository and one
-//! right; see [`crate::grants`].
+//! The App's key never leaves this process. A worker receives a token for one repository and one permission;
+//! see [`crate::grants`].
 
 use std::path::Path;
 
@@ -24,24 +23,24 @@ use hooks::{
 };
 use jobs::Secret;
 use sha2::{Digest as _, Sha256};
-use tokens::{For, Tokens};
+use tokens::{TokenCache, TokenKey};
 use tokio::sync::OnceCell;
 
-/// A delivery is answered within 5 s, so what is asked of GitHub meanwhile has less.
-const PATIENCE: Duration = Duration::from_secs(3);
+/// Timeout of a request to GitHub: a delivery is answered within 5 s.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The hook's name in the ledger of what comes to `/webhooks/github`.
+/// The name of the webhook `/webhooks/github` in the ledger.
 pub(crate) const GITHUB: &str = "github";
 
-/// The App, and what is known of it.
+/// The App, with its cached owner and tokens.
 pub(crate) struct GithubApp {
     app: App,
     owner: OnceCell<Account>,
-    tokens: Tokens,
+    tokens: TokenCache,
 }
 
 impl GithubApp {
-    /// The App that is configured.
+    /// The configured App.
     pub(crate) fn open(
         github: &Github,
         clone_allow: &Allow,
@@ -51,10 +50,10 @@ impl GithubApp {
         let api = github.api_url.clone();
         let reached = clone_allow.clone().unguarded();
         let app = App::new(app.id, &app.key, api, &reached, ca_bundle)?;
-        Ok(Some(Self { app, owner: OnceCell::new(), tokens: Tokens::default() }))
+        Ok(Some(Self { app, owner: OnceCell::new(), tokens: TokenCache::default() }))
     }
 
-    /// What GitHub is asked as the App.
+    /// The client that authenticates as the App.
     pub(crate) fn api(&self) -> &App {
         &self.app
     }
@@ -63,8 +62,8 @@ impl GithubApp {
         self.app.id()
     }
 
-    /// A token of an installation for one repository and right, kept until shortly before it ends.
-    /// `refused` is the SHA-256 of one that GitHub did not take, in hex: it is not lent again.
+    /// A token of an installation for one repository and permission, cached until shortly before it expires.
+    /// `refused` is the SHA-256 of one that GitHub rejected, in hex: it is not used again.
     pub(crate) async fn token(
         &self,
         installation: u64,
@@ -72,42 +71,42 @@ impl GithubApp {
         right: Right,
         refused: Option<&str>,
     ) -> Result<Secret, AppError> {
-        let of = For { installation, repository, right };
+        let of = TokenKey { installation, repository, right };
         if let Some(refused) = refused {
             self.tokens.forget(of, |token| digest(token) == refused).await;
         }
         self.tokens.get(of, self.app.token(installation, repository, right)).await
     }
 
-    /// Tokens of this installation are not lent any more.
+    /// Drops the cached tokens of this installation.
     pub(crate) fn forget(&self, installation: u64) {
         self.tokens.forget_installation(installation);
     }
 
-    /// Whether the account is the one that made the App; asked of GitHub once.
+    /// Whether the account owns the App; GitHub is asked once.
     pub(crate) async fn is_owners(&self, account: &Account) -> Result<bool, AppError> {
-        let owner = in_time(self.owner.get_or_try_init(|| self.app.owner())).await?;
+        let owner = with_timeout(self.owner.get_or_try_init(|| self.app.owner())).await?;
         Ok(owner.id == account.id)
     }
 
     /// Every repository of an installation.
     pub(crate) async fn repositories(&self, installation: u64) -> Result<Vec<InstalledRepository>, AppError> {
-        in_time(self.app.repositories(installation)).await
+        with_timeout(self.app.repositories(installation)).await
     }
 
-    /// Where the App is installed on a repository.
+    /// The installation of the App on a repository.
     pub(crate) async fn installed_on(
         &self,
         owner: &str,
         name: &str,
     ) -> Result<Option<InstalledOn>, AppError> {
-        in_time(self.app.installed_on(owner, name)).await
+        with_timeout(self.app.installed_on(owner, name)).await
     }
 }
 
-async fn in_time<T>(asking: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
-    tokio::time::timeout(PATIENCE, asking).await.unwrap_or_else(|_| {
-        let reason = format!("GitHub did not answer within {} s", PATIENCE.as_secs());
+async fn with_timeout<T>(asking: impl Future<Output = Result<T, AppError>>) -> Result<T, AppError> {
+    tokio::time::timeout(REQUEST_TIMEOUT, asking).await.unwrap_or_else(|_| {
+        let reason = format!("GitHub did not answer within {} s", REQUEST_TIMEOUT.as_secs());
         Err(StatusError::Retry { reason }.into())
     })
 }
@@ -116,7 +115,7 @@ fn digest(token: &Secret) -> String {
     hex::encode(Sha256::digest(token.expose().as_bytes()))
 }
 
-/// Whether GitHub said no, as opposed to nothing: the installation is gone, or suspended.
+/// Whether GitHub refused, as opposed to not answering: the installation is gone, or suspended.
 pub(crate) fn is_refusal(error: &AppError) -> bool {
     match error {
         AppError::Forge(StatusError::Refused { .. }) => true,

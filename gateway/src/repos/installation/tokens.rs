@@ -1,92 +1,92 @@
-//! Installation tokens, kept until shortly before they end.
+//! A cache of installation tokens, until shortly before they expire.
 //!
-//! GitHub gives a token for an hour and counts how many it gave: one is minted at a time for one
-//! repository and right, and whoever asks meanwhile waits for it.
+//! GitHub issues a token for an hour and limits how many: one is minted at a time for one repository and
+//! permission, and concurrent requests for the same one wait for it.
 
-use std::{
-    collections::HashMap,
-    future::Future,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
 
 use hooks::app::{AppError, InstallationToken, Right};
 use jobs::Secret;
+use parking_lot::Mutex;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
-/// A token that ends sooner is not lent any more: a clone has this long.
-const SPARE: Duration = Duration::from_secs(600);
-/// Entries above which those that ended are thrown out.
-const MANY: usize = 1024;
+/// A token that expires sooner is not used any more: a clone may take this long.
+const EXPIRY_MARGIN: Duration = Duration::from_secs(600);
+/// Number of entries above which expired ones are pruned.
+const PRUNE_ABOVE: usize = 1024;
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) struct For {
+pub(crate) struct TokenKey {
     pub(crate) installation: u64,
     pub(crate) repository: u64,
     pub(crate) right: Right,
 }
 
 #[derive(Debug)]
-struct Kept {
+struct CachedToken {
     token: Secret,
     until: Instant,
 }
 
-type Place = Arc<AsyncMutex<Option<Kept>>>;
+type Slot = Arc<AsyncMutex<Option<CachedToken>>>;
 
 /// The tokens of all installations.
 #[derive(Debug, Default)]
-pub(crate) struct Tokens {
-    kept: Mutex<HashMap<For, Place>>,
+pub(crate) struct TokenCache {
+    cached: Mutex<HashMap<TokenKey, Slot>>,
 }
 
-impl Tokens {
-    /// The token that is kept, else a fresh one from `mint`.
+impl TokenCache {
+    /// The cached token, else a new one from `mint`.
     pub(crate) async fn get(
         &self,
-        of: For,
+        of: TokenKey,
         mint: impl Future<Output = Result<InstallationToken, AppError>>,
     ) -> Result<Secret, AppError> {
-        let place = self.place(of);
-        let mut kept = place.lock().await;
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.until > Instant::now()) {
-            return Ok(kept.token.clone());
+        let slot = self.slot(of);
+        let mut cached = slot.lock().await;
+        if let Some(cached) = cached.as_ref().filter(|cached| cached.until > Instant::now()) {
+            return Ok(cached.token.clone());
         }
         let asked_at = Instant::now();
         let InstallationToken { token, lifetime, .. } = mint.await?;
-        *kept = Some(Kept { token: token.clone(), until: asked_at + lifetime.saturating_sub(SPARE) });
+        *cached = Some(CachedToken {
+            token: token.clone(),
+            until: asked_at + lifetime.saturating_sub(EXPIRY_MARGIN),
+        });
         Ok(token)
     }
 
-    /// Throws away a token that GitHub did not take, unless a newer one is there already.
-    pub(crate) async fn forget(&self, of: For, refused: impl Fn(&Secret) -> bool) {
-        let place = self.place(of);
-        let mut kept = place.lock().await;
-        if kept.as_ref().is_some_and(|kept| refused(&kept.token)) {
-            *kept = None;
+    /// Drops a token that GitHub rejected, unless a newer one is cached already.
+    pub(crate) async fn forget(&self, of: TokenKey, refused: impl Fn(&Secret) -> bool) {
+        let slot = self.slot(of);
+        let mut cached = slot.lock().await;
+        if cached.as_ref().is_some_and(|cached| refused(&cached.token)) {
+            *cached = None;
         }
     }
 
-    /// Throws away all tokens of an installation that is gone or suspended.
+    /// Drops all tokens of an installation that was removed or suspended.
     pub(crate) fn forget_installation(&self, installation: u64) {
         self.all().retain(|of, _| of.installation != installation);
     }
 
-    fn place(&self, of: For) -> Place {
+    fn slot(&self, of: TokenKey) -> Slot {
         let mut all = self.all();
-        if all.len() >= MANY {
+        if all.len() >= PRUNE_ABOVE {
             let now = Instant::now();
-            // One that is locked is being used.
-            all.retain(|_, place| {
-                place.try_lock().map_or(true, |kept| kept.as_ref().is_some_and(|kept| kept.until > now))
+            // A locked slot is in use.
+            all.retain(|_, slot| {
+                slot.try_lock()
+                    .map_or(true, |cached| cached.as_ref().is_some_and(|cached| cached.until > now))
             });
         }
         Arc::clone(all.entry(of).or_default())
     }
 
-    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<For, Place>> {
-        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    fn all(&self) -> parking_lot::MutexGuard<'_, HashMap<TokenKey, Slot>> {
+        self.cached.lock()
     }
 }
 
@@ -98,7 +98,7 @@ mod tests {
 
     use super::*;
 
-    const OF: For = For { installation: 1, repository: 2, right: Right::ReadContents };
+    const OF: TokenKey = TokenKey { installation: 1, repository: 2, right: Right::ReadContents };
 
     #[derive(Default)]
     struct Mint(AtomicU32);
@@ -115,7 +115,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_token_is_minted_once_and_anew_shortly_before_it_ends() {
-        let (tokens, mint) = (Tokens::default(), Mint::default());
+        let (tokens, mint) = (TokenCache::default(), Mint::default());
         let all = join_all((0..20).map(|_| tokens.get(OF, mint.mint()))).await;
         assert!(all.iter().all(|token| token.as_ref().unwrap().expose() == "ghs_0"));
         tokio::time::advance(Duration::from_secs(3600 - 601)).await;
@@ -126,8 +126,8 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_was_refused_is_minted_anew_once() {
-        let (tokens, mint) = (Tokens::default(), Mint::default());
-        let other = For { right: Right::WriteChecks, ..OF };
+        let (tokens, mint) = (TokenCache::default(), Mint::default());
+        let other = TokenKey { right: Right::WriteChecks, ..OF };
         for of in [OF, other] {
             tokens.get(of, mint.mint()).await.unwrap();
         }
@@ -142,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_not_given_is_asked_for_again() {
-        let (tokens, mint) = (Tokens::default(), Mint::default());
+        let (tokens, mint) = (TokenCache::default(), Mint::default());
         let refused =
             async { Err(AppError::Forge(hooks::status::StatusError::Retry { reason: "x".into() })) };
         assert!(tokens.get(OF, refused).await.is_err());

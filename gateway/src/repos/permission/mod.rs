@@ -1,165 +1,177 @@
-//! Whether a registration may post: its forge is asked, with that registration's own credential.
+//! Verifies that a registration may report statuses: asks its forge, with the registration's own credential.
 //!
-//! "Not found", an error and no answer prove nothing: such a registration runs jobs and posts nothing. It is
-//! asked about again with longer and longer waits ([`retry`]), and at its next delivery. What a registrant
-//! says or signs is never asked for and never believed. Whether a token may also write statuses, only
-//! writing shows; see [`crate::repos::problems`].
-
-use crate::repos::Registrations;
+//! "Not found", an error and a missing answer are not a confirmation: such a registration runs jobs and
+//! reports nothing. The check is retried with exponential back-off ([`retry`]), and at the next delivery.
+//! What a registrant claims or signs is never accepted as evidence. Whether a token may also write statuses
+//! shows only when one is posted; see [`crate::repos::problems`].
 
 mod retry;
 
+use std::time::Duration;
+
 use hooks::forge_api::ForgeError;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use jobs::{ProblemKind, Repo, Unproved, bucket::Entry};
-pub(crate) use retry::{Retries, rank};
+pub(crate) use retry::{PermissionRetries, rank};
 
-use crate::{error::ApiError, repos::forge_webhook::ASKED_FOR};
+use crate::{
+    backoff,
+    error::ApiError,
+    repos::{Registrations, forge_webhook::FORGE_TIMEOUT},
+};
 
-/// After the first question without a yes the forge is asked again this late: most outages are short, and
-/// whoever mends a token at the forge waits for it.
-const FIRST_WAIT: SignedDuration = SignedDuration::from_secs(60);
-/// The wait doubles up to this: a registration that is never confirmed costs its forge a request an hour.
-const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(3600);
+/// Delay before the first retry: most outages are short, and an owner who has just replaced a token at the
+/// forge is waiting for it.
+const FIRST_RETRY: Duration = Duration::from_secs(60);
+/// The delay doubles up to this: a registration that is never confirmed costs its forge a request an hour.
+const MAX_RETRY: Duration = Duration::from_secs(3600);
 
-/// What the forge says about a registration.
+/// What the forge says about a registration's permission to push.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Proof {
+pub(crate) enum Permission {
     /// This credential may push there, or is the App's that is installed there.
-    Given,
-    /// It may not, or the forge does not know the repository; one sentence.
+    Granted,
+    /// The credential may not, or the forge does not know the repository; one sentence.
     Denied(String),
-    /// Nothing; one sentence.
-    Silent(String),
-    /// There is nothing to ask with.
+    /// The forge gave no answer; one sentence.
+    Unknown(String),
+    /// There is no credential to ask with.
     NoCredential,
 }
 
-impl Proof {
-    /// What the forge said against it.
+impl Permission {
+    /// The reason for a denial.
     pub(crate) fn denial(&self) -> Option<&str> {
         match self {
             Self::Denied(why) => Some(why),
-            Self::Given | Self::Silent(_) | Self::NoCredential => None,
+            Self::Granted | Self::Unknown(_) | Self::NoCredential => None,
         }
     }
 }
 
-/// What stands in a registration's record until it is decided whether it posts: a crash in between is made
-/// up for by the next question.
-pub(crate) fn undecided() -> Unproved {
-    let again_at = Timestamp::now() + FIRST_WAIT;
+/// The state of a registration's record until the permission is known: after a crash in between, the next
+/// retry completes it.
+pub(crate) fn permission_pending() -> Unproved {
+    let again_at = Timestamp::now() + FIRST_RETRY;
     Unproved { reason: "the forge is being asked whether it may".to_owned(), tries: 0, again_at }
 }
 
-/// The same after another question without a yes.
-fn still_unproved(before: Option<&Unproved>, reason: &str, now: Timestamp) -> Unproved {
+/// The same after another check without a confirmation.
+fn permission_retry(before: Option<&Unproved>, reason: &str, now: Timestamp) -> Unproved {
     let tries = before.map_or(0, |before| before.tries).saturating_add(1);
-    let doubled = FIRST_WAIT.checked_mul(1 << (tries - 1).min(16)).unwrap_or(LONGEST_WAIT);
-    Unproved { reason: reason.to_owned(), tries, again_at: now + doubled.min(LONGEST_WAIT) }
+    let delay = backoff::delay(FIRST_RETRY, tries, MAX_RETRY);
+    Unproved { reason: reason.to_owned(), tries, again_at: now + delay }
 }
 
-/// A registration with what was learned about it: `asked` is the one that the question was about.
-pub(crate) fn with_answer(repo: &Repo, asked: &Repo, proof: &Proof) -> Repo {
+/// A registration with the result of a check; `checked` is the copy that was checked.
+pub(crate) fn with_permission(repo: &Repo, checked: &Repo, permission: &Permission) -> Repo {
     let now = Timestamp::now();
-    let learned = Repo { forge_id: asked.forge_id, installation: asked.installation, ..repo.clone() };
-    match proof {
-        Proof::Given => {
-            Repo { unproved: Some(undecided()), ..learned.with_problem(ProblemKind::Token, None, now) }
-        }
-        Proof::Denied(why) => Repo {
+    let learned = Repo { forge_id: checked.forge_id, installation: checked.installation, ..repo.clone() };
+    match permission {
+        Permission::Granted => Repo {
+            unproved: Some(permission_pending()),
+            ..learned.with_problem(ProblemKind::Token, None, now)
+        },
+        Permission::Denied(why) => Repo {
             posts: false,
-            unproved: Some(still_unproved(repo.unproved.as_ref(), why, now)),
+            unproved: Some(permission_retry(repo.unproved.as_ref(), why, now)),
             ..learned.with_problem(ProblemKind::Token, Some(why), now)
         },
-        Proof::Silent(why) => {
-            Repo { posts: false, unproved: Some(still_unproved(repo.unproved.as_ref(), why, now)), ..learned }
-        }
-        Proof::NoCredential => {
+        Permission::Unknown(why) => Repo {
+            posts: false,
+            unproved: Some(permission_retry(repo.unproved.as_ref(), why, now)),
+            ..learned
+        },
+        Permission::NoCredential => {
             Repo { posts: false, unproved: None, ..learned.with_problem(ProblemKind::Token, None, now) }
         }
     }
 }
 
-/// Whether the forge would be asked the same about both.
-fn is_same_question(one: &Repo, other: &Repo) -> bool {
-    let question = |repo: &Repo| {
+/// Whether a check of either would ask the forge the same.
+fn is_same_permission_check(one: &Repo, other: &Repo) -> bool {
+    let inputs = |repo: &Repo| {
         let Repo { url, forge, api_url, sealed_token, operator_credential, installation, .. } = repo.clone();
         (url, forge, api_url, sealed_token, operator_credential, installation)
     };
-    question(one) == question(other)
+    inputs(one) == inputs(other)
 }
 
 impl Registrations {
-    /// Asks the forge, in [`ASKED_FOR`] and a few times a minute at most, and notes in `repo` what it says of
-    /// the repository.
-    pub(crate) async fn ask_for_proof(&self, repo: &mut Repo) -> Proof {
-        if !self.may_be_asked_about(repo) {
-            return Proof::NoCredential;
+    /// Asks the forge, within [`FORGE_TIMEOUT`] and a few times a minute at most, and records in `repo` the
+    /// repository's id there.
+    pub(crate) async fn check_permission(&self, repo: &mut Repo) -> Permission {
+        if !self.can_check_permission(repo) {
+            return Permission::NoCredential;
         }
         if !self.limits.allows_forge_query(repo.id) {
-            return Proof::Silent("the forge was asked too often within a minute".to_owned());
+            return Permission::Unknown("the forge was asked too often within a minute".to_owned());
         }
         let id = repo.id;
-        let asking = tokio::time::timeout(ASKED_FOR, self.question(repo));
-        let proof = asking.await.unwrap_or_else(|_| {
-            Proof::Silent(format!("the forge did not answer within {} s", ASKED_FOR.as_secs()))
+        let checking = tokio::time::timeout(FORGE_TIMEOUT, self.query_permission(repo));
+        let permission = checking.await.unwrap_or_else(|_| {
+            Permission::Unknown(format!("the forge did not answer within {} s", FORGE_TIMEOUT.as_secs()))
         });
-        match &proof {
-            Proof::Given => {}
-            Proof::Denied(reason) | Proof::Silent(reason) => {
-                tracing::info!(repo = %id, reason, "right to post not confirmed by the forge");
+        match &permission {
+            Permission::Granted => {}
+            Permission::Denied(reason) | Permission::Unknown(reason) => {
+                tracing::info!(repo = %id, reason, "permission not confirmed by the forge");
             }
-            Proof::NoCredential => {}
+            Permission::NoCredential => {}
         }
-        proof
+        permission
     }
 
-    /// Whether there is anything to ask: a credential, or the number of a repository without one.
-    fn may_be_asked_about(&self, repo: &Repo) -> bool {
+    /// Whether there is anything to ask: with a credential, or for the forge id of a repository without one.
+    fn can_check_permission(&self, repo: &Repo) -> bool {
         let may_get_one = repo.operator_credential && self.app.is_some();
         self.has_credential(repo) || may_get_one || repo.forge_id.is_none()
     }
 
-    async fn question(&self, repo: &mut Repo) -> Proof {
-        let unknown = self.look_for_installation(repo).await.err();
+    async fn query_permission(&self, repo: &mut Repo) -> Permission {
+        let unknown = self.detect_installation(repo).await.err();
         if !self.has_credential(repo) {
-            if let (None, Some(Ok(found))) = (repo.forge_id, self.look_up_anyway(repo).await) {
+            if let (None, Some(Ok(found))) = (repo.forge_id, self.find_at_forge_or_public(repo).await) {
                 repo.forge_id = Some(found.id);
             }
-            return unknown.map_or(Proof::NoCredential, Proof::Silent);
+            return unknown.map_or(Permission::NoCredential, Permission::Unknown);
         }
-        match self.look_up(repo).await {
+        match self.find_at_forge(repo).await {
             Some(Ok(found)) => {
                 repo.forge_id = Some(found.id);
-                // An installation pushes nothing; its right to post is its own.
+                // An installation does not push; its permission to write checks is its own.
                 match found.may_push {
-                    _ if repo.installation.is_some() && repo.sealed_token.is_none() => Proof::Given,
-                    Some(true) => Proof::Given,
-                    Some(false) => {
-                        Proof::Denied("the token may not push there, and so posts no statuses".to_owned())
+                    _ if repo.installation.is_some() && repo.sealed_token.is_none() => Permission::Granted,
+                    Some(true) => Permission::Granted,
+                    Some(false) => Permission::Denied(
+                        "the token may not push there, and so posts no statuses".to_owned(),
+                    ),
+                    None => {
+                        Permission::Denied("the forge does not say that the token may push there".to_owned())
                     }
-                    None => Proof::Denied("the forge does not say that the token may push there".to_owned()),
                 }
             }
             Some(Err(error)) => match error {
                 ForgeError::Unavailable { .. } | ForgeError::Refused { .. } => {
-                    Proof::Silent(error.to_string())
+                    Permission::Unknown(error.to_string())
                 }
                 ForgeError::Unauthorized { .. }
                 | ForgeError::Forbidden { .. }
                 | ForgeError::NotFound { .. }
-                | ForgeError::Moved { .. } => Proof::Denied(error.to_string()),
+                | ForgeError::Moved { .. } => Permission::Denied(error.to_string()),
             },
-            None => Proof::Silent("the forge cannot be asked with this credential at the moment".to_owned()),
+            None => {
+                Permission::Unknown("the forge cannot be asked with this credential at the moment".to_owned())
+            }
         }
     }
 
-    /// Where the operator's credential may be used: the App's installation lends its tokens, if there is one.
+    /// Where the operator's credential may be used: the App's installation provides the tokens, if there is
+    /// one.
     ///
     /// # Errors
-    /// GitHub does not tell; one sentence.
-    async fn look_for_installation(&self, repo: &mut Repo) -> Result<(), String> {
+    /// GitHub did not answer; one sentence.
+    async fn detect_installation(&self, repo: &mut Repo) -> Result<(), String> {
         let Some(url) = repo.url.get() else { return Ok(()) };
         let Some(app) = self.app.as_ref().filter(|_| repo.operator_credential) else { return Ok(()) };
         let Some((owner, name)) = url.owner_and_name().filter(|_| url.authority() == self.github.authority())
@@ -177,64 +189,67 @@ impl Registrations {
                 Ok(())
             }
             Err(error) => {
-                tracing::info!(repo = %repo.id, %error, "GitHub does not tell about the installation");
+                tracing::info!(repo = %repo.id, %error, "installation lookup failed");
                 Err(error.to_string())
             }
         }
     }
 
-    /// Asks the forge about a registration, and decides by its answer whether it posts. One that posts keeps
-    /// its place while the forge is silent: its right was confirmed before.
-    pub(crate) async fn prove(&self, entry: Entry<Repo>) -> Result<Entry<Repo>, ApiError> {
+    /// Checks a registration's permission, and decides by the result whether it reports statuses. A status
+    /// owner stays so while the forge does not answer: its permission was confirmed before.
+    pub(crate) async fn verify_permission(&self, entry: Entry<Repo>) -> Result<Entry<Repo>, ApiError> {
         if entry.value.is_removing() {
             return Ok(entry);
         }
-        let mut asked = entry.value.clone();
-        let proof = self.ask_for_proof(&mut asked).await;
-        if entry.value.posts && matches!(proof, Proof::Silent(_)) {
+        let mut checked = entry.value.clone();
+        let permission = self.check_permission(&mut checked).await;
+        if entry.value.posts && matches!(permission, Permission::Unknown(_)) {
             return Ok(entry);
         }
-        self.take_answer(entry, &asked, &proof).await
+        self.apply_permission(entry, &checked, &permission).await
     }
 
-    /// Decides by what the forge said whether a registration posts, unless it was changed meanwhile.
-    pub(crate) async fn take_answer(
+    /// Decides by the result of a check whether a registration reports statuses, unless it was changed
+    /// meanwhile.
+    pub(crate) async fn apply_permission(
         &self,
         before: Entry<Repo>,
-        asked: &Repo,
-        proof: &Proof,
+        checked: &Repo,
+        permission: &Permission,
     ) -> Result<Entry<Repo>, ApiError> {
-        let answered = |now: &Entry<Repo>| {
-            let next = with_answer(&now.value, asked, proof);
-            (is_same_question(&now.value, &before.value) && next != now.value).then_some(next)
+        let updated = |now: &Entry<Repo>| {
+            let next = with_permission(&now.value, checked, permission);
+            (is_same_permission_check(&now.value, &before.value) && next != now.value).then_some(next)
         };
-        let entry = self.ledger.repos.change(&before.key, answered).await?;
+        let entry = self.ledger.repos.change(&before.key, updated).await?;
         let entry = entry.ok_or(ApiError::NotFound("repository"))?;
         self.repos.note(entry.clone());
-        self.act_on(before, entry, proof).await
+        self.apply_to_status_owner(before, entry, permission).await
     }
 
-    /// What follows from an answer that is written down: a place is taken, or left to others.
-    pub(crate) async fn act_on(
+    /// Applies a recorded result to the status owner: this registration becomes it, or another one does.
+    pub(crate) async fn apply_to_status_owner(
         &self,
         before: Entry<Repo>,
         entry: Entry<Repo>,
-        proof: &Proof,
+        permission: &Permission,
     ) -> Result<Entry<Repo>, ApiError> {
         let is_another = before.value.forge_id != entry.value.forge_id;
-        let keeps = *proof == Proof::Given && !is_another;
-        if !keeps && self.leave_place(&before.value).await? {
-            self.let_another_post(&before.value).await?;
+        let keeps = *permission == Permission::Granted && !is_another;
+        if !keeps && self.release_status_owner(&before.value).await? {
+            self.elect_another_status_owner(&before.value).await?;
         }
-        match proof {
-            Proof::Given => self.settle(entry).await,
-            Proof::Denied(_) | Proof::Silent(_) | Proof::NoCredential => Ok(entry),
+        match permission {
+            Permission::Granted => self.elect_status_owner(entry).await,
+            Permission::Denied(_) | Permission::Unknown(_) | Permission::NoCredential => Ok(entry),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
+
     use super::*;
 
     #[test]
@@ -242,11 +257,11 @@ mod tests {
         let now = Timestamp::now();
         let mut unproved = None;
         for minutes in [1, 2, 4, 8, 16, 32, 60, 60] {
-            let next = still_unproved(unproved.as_ref(), "no", now);
+            let next = permission_retry(unproved.as_ref(), "no", now);
             assert_eq!(next.again_at, now + SignedDuration::from_mins(minutes));
             unproved = Some(next);
         }
         let many = Unproved { reason: String::new(), tries: u32::MAX, again_at: now };
-        assert_eq!(still_unproved(Some(&many), "no", now).again_at, now + LONGEST_WAIT);
+        assert_eq!(permission_retry(Some(&many), "no", now).again_at, now + MAX_RETRY);
     }
 }

@@ -1,9 +1,10 @@
-//! Asking again: registrations whose right the forge has not confirmed, and repositories of which a crash
-//! left nobody to post, or more than one.
+//! Retries permission checks, and repairs repositories which a crash left without a status owner, or with
 //!
-//! Whoever reconciles does this. What is due stands in the records, so that a restart forgets nothing. The
-//! questions run beside the rounds; an owner has one at a time, so that a forge which lets every request
-//! wait keeps nobody else's registrations waiting.
+//! several.
+//!
+//! The reconcile leader does this. Due times are stored in the records, so that a restart forgets nothing.
+//! Checks run beside the rounds; each owner has one at a time, so that a forge which delays every request
+//! does not delay the registrations of other owners.
 
 use std::{
     collections::HashMap,
@@ -17,97 +18,100 @@ use tokio::task::{Id, JoinSet};
 
 use crate::{
     error::ApiError,
-    repos::{Registrations, permission::LONGEST_WAIT, status_owner::is_refused},
+    repos::{Registrations, permission::MAX_RETRY, status_owner::is_rejected_by_forge},
 };
 
-/// Questions at once: each takes 3 s at most.
-const AT_ONCE: usize = 8;
-/// Between two looks for repositories of which nobody posts: a crash between two writes is rare.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+/// Concurrent checks: each takes 3 s at most.
+const MAX_CONCURRENT: usize = 8;
+/// Interval between two scans for repositories without exactly one status owner: a crash between two writes
+/// is rare.
+const SCAN_INTERVAL: Duration = Duration::from_secs(60);
 
-/// What one who reconciles has in hand.
-pub(crate) struct Retries {
+/// The permission checks of the reconcile leader.
+pub(crate) struct PermissionRetries {
     registrations: Arc<Registrations>,
-    asking: JoinSet<()>,
-    asked: HashMap<Id, UserId>,
-    /// Found by the last look, and not asked about yet.
-    undecided: Vec<Entry<Repo>>,
-    look_at: Instant,
+    checks: JoinSet<()>,
+    /// Owners with a running check, by its task.
+    owners: HashMap<Id, UserId>,
+    /// Found by the last scan, and not checked yet.
+    conflicts: Vec<Entry<Repo>>,
+    next_scan: Instant,
 }
 
-impl Retries {
+impl PermissionRetries {
     pub(crate) fn new(registrations: Arc<Registrations>) -> Self {
-        let (asked, undecided) = (HashMap::new(), Vec::new());
-        Self { registrations, asking: JoinSet::new(), asked, undecided, look_at: Instant::now() }
+        let (owners, conflicts) = (HashMap::new(), Vec::new());
+        Self { registrations, checks: JoinSet::new(), owners, conflicts, next_scan: Instant::now() }
     }
 
-    /// Begins the questions whose time has come.
+    /// Starts the checks that are due.
     pub(crate) fn round(&mut self) {
-        while let Some(done) = self.asking.try_join_next_with_id() {
+        while let Some(done) = self.checks.try_join_next_with_id() {
             let id = match done {
                 Ok((id, ())) => id,
                 Err(error) => {
-                    tracing::error!(%error, "question to a forge broke off");
+                    tracing::error!(%error, "permission check panicked");
                     error.id()
                 }
             };
-            self.asked.remove(&id);
+            self.owners.remove(&id);
         }
         let now = Timestamp::now();
         let mut due = self.registrations.repos.find(|repo| is_due(repo, now));
-        if self.look_at <= Instant::now() {
-            self.look_at = Instant::now() + LOOK_EVERY;
-            self.undecided = self.look_for_undecided();
+        if self.next_scan <= Instant::now() {
+            self.next_scan = Instant::now() + SCAN_INTERVAL;
+            self.conflicts = self.find_status_owner_conflicts();
         }
         due.sort_by_key(|entry| entry.value.unproved.as_ref().map(|unproved| unproved.again_at));
-        let found = std::mem::take(&mut self.undecided);
-        self.undecided = found.into_iter().filter(|entry| !self.begin(&entry.value)).collect();
+        let found = std::mem::take(&mut self.conflicts);
+        self.conflicts = found.into_iter().filter(|entry| !self.start_check(&entry.value)).collect();
         for entry in due {
-            self.begin(&entry.value);
+            self.start_check(&entry.value);
         }
     }
 
-    /// Begins a question, unless there are too many; tells whether it did.
-    fn begin(&mut self, repo: &Repo) -> bool {
-        if self.asking.len() >= AT_ONCE || self.asked.values().any(|busy| *busy == repo.owner) {
+    /// Starts a check, unless too many are running; returns whether it did.
+    fn start_check(&mut self, repo: &Repo) -> bool {
+        if self.checks.len() >= MAX_CONCURRENT || self.owners.values().any(|busy| *busy == repo.owner) {
             return false;
         }
         let (registrations, id) = (Arc::clone(&self.registrations), repo.id);
-        let task = self.asking.spawn(async move {
-            if let Err(error) = registrations.ask_again(id).await {
+        let task = self.checks.spawn(async move {
+            if let Err(error) = registrations.retry_permission(id).await {
                 let error: anyhow::Error = error.into();
-                tracing::warn!(repo = %id, error = format!("{error:#}"), "question to a forge not noted");
+                tracing::warn!(repo = %id, error = format!("{error:#}"), "permission check failed");
             }
         });
-        self.asked.insert(task.id(), repo.owner);
+        self.owners.insert(task.id(), repo.owner);
         true
     }
 
-    /// Registrations of repositories for which not exactly one posts although more could: all that post,
-    /// or the one that may first. With them those that post without a number: an older gateway let them,
+    /// Registrations of repositories that do not have exactly one status owner although they could: all
+    /// owners, or the first candidate. Also status owners without a forge id: an older gateway accepted them
     /// although the forge had not answered.
-    fn look_for_undecided(&self) -> Vec<Entry<Repo>> {
+    fn find_status_owner_conflicts(&self) -> Vec<Entry<Repo>> {
         let mut found = Vec::new();
-        let mut of_number: HashMap<(String, u64), Vec<Entry<Repo>>> = HashMap::new();
+        let mut by_id: HashMap<(String, u64), Vec<Entry<Repo>>> = HashMap::new();
         for entry in self
             .registrations
             .repos
             .find(|repo| !repo.is_removing() && self.registrations.has_credential(repo))
         {
-            let scope = self.registrations.number_scope(&entry.value);
+            let scope = self.registrations.id_scope(&entry.value);
             match scope.zip(entry.value.forge_id) {
-                Some(key) => of_number.entry(key).or_default().push(entry),
+                Some(key) => by_id.entry(key).or_default().push(entry),
                 None if entry.value.posts => found.push(entry),
                 None => {}
             }
         }
-        for registrations in of_number.into_values() {
+        for registrations in by_id.into_values() {
             let (posting, others): (Vec<_>, Vec<_>) =
                 registrations.into_iter().partition(|entry| entry.value.posts);
             match posting.len() {
                 0 => {
-                    let may =
-                        |entry: &&Entry<Repo>| entry.value.unproved.is_none() && !is_refused(&entry.value);
+                    let may = |entry: &&Entry<Repo>| {
+                        entry.value.unproved.is_none() && !is_rejected_by_forge(&entry.value)
+                    };
                     let first = others.iter().filter(may).min_by_key(|entry| rank(&entry.value));
                     found.extend(first.cloned());
                 }
@@ -119,23 +123,22 @@ impl Retries {
     }
 }
 
-/// Who comes first where several could post: an installation's, then the oldest.
+/// The order of candidates for status owner: an installation's registration first, then the oldest.
 pub(crate) fn rank(repo: &Repo) -> (bool, RepoId) {
     (repo.installation.is_none(), repo.id)
 }
 
-/// Whether it is time. A time that is further away than any wait was written by a clock that was wrong.
+/// Whether a retry is due. A due time further away than any delay was written by a wrong clock.
 fn is_due(repo: &Repo, now: Timestamp) -> bool {
-    let is_time = |at: Timestamp| at <= now || at > now + LONGEST_WAIT + LONGEST_WAIT;
+    let is_time = |at: Timestamp| at <= now || at > now + MAX_RETRY + MAX_RETRY;
     !repo.is_removing() && repo.unproved.as_ref().is_some_and(|unproved| is_time(unproved.again_at))
 }
 
 impl Registrations {
-    /// Asks about a registration once more, and makes the webhook that could not be made for want of an
-    /// answer.
-    async fn ask_again(&self, repo: RepoId) -> Result<(), ApiError> {
+    /// Repeats a permission check, and creates the webhook that could not be created before.
+    async fn retry_permission(&self, repo: RepoId) -> Result<(), ApiError> {
         let Some(entry) = self.ledger.repos.get(&repo.to_string()).await? else { return Ok(()) };
-        let entry = match self.prove(entry).await {
+        let entry = match self.verify_permission(entry).await {
             Ok(entry) => entry,
             // It was removed meanwhile.
             Err(ApiError::NotFound(_)) => return Ok(()),
@@ -145,13 +148,13 @@ impl Registrations {
         if entry.value.unproved.is_some() || !is_missing {
             return Ok(());
         }
-        let (told, webhook_id) = self.make_webhook(&entry.value).await?;
-        let noted = |now: &Entry<Repo>| {
+        let (webhook, webhook_id) = self.create_webhook(&entry.value).await?;
+        let recorded = |now: &Entry<Repo>| {
             let next = Repo { webhook_id: now.value.webhook_id.or(webhook_id), ..now.value.clone() };
-            let next = next.with_problem(ProblemKind::Webhook, told.problem(), Timestamp::now());
+            let next = next.with_problem(ProblemKind::Webhook, webhook.problem(), Timestamp::now());
             (next != now.value).then_some(next)
         };
-        if let Some(entry) = self.ledger.repos.change(&entry.key, noted).await? {
+        if let Some(entry) = self.ledger.repos.change(&entry.key, recorded).await? {
             self.repos.note(entry);
         }
         Ok(())

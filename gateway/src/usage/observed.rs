@@ -1,4 +1,4 @@
-//! What this gateway knows of an owner, and how current it is.
+//! The usage of an owner as this gateway observes it, and up to which positions.
 
 use std::collections::{HashMap, HashSet};
 
@@ -10,17 +10,17 @@ use tokio::time::Instant;
 
 use crate::{
     error::ApiError,
-    usage::{Budgets, HOLD_LIFE, holds::Known},
+    usage::{Budgets, RESERVATION_TTL, reservations::UsageView},
 };
 
-/// Field of the stored promises: up to which sequence of which bucket those that came were counted there and
-/// dropped here. Whoever has not seen that far would not count them at all.
-const COVERS: &str = "covers";
-/// Buckets that things which are promised lie in.
-const BUCKETS: [&str; 4] = [streams::JOBS_BUCKET, streams::REPOS, streams::TOKENS, streams::SECRETS];
+/// Field of the stored reservations: up to which sequence of each bucket used reservations were counted there
+/// and dropped here. A gateway that has not seen that far would not count them at all.
+const POSITIONS: &str = "covers";
+/// Buckets of the resources that are reserved.
+const RESERVED_BUCKETS: [&str; 4] = [streams::JOBS_BUCKET, streams::REPOS, streams::TOKENS, streams::SECRETS];
 
-/// What a gateway knows.
-pub(super) struct Ours<'a> {
+/// The usage of one owner, as this gateway observes it.
+pub(super) struct ObservedUsage<'a> {
     pub(super) budgets: &'a Budgets,
     pub(super) owner: UserId,
     pub(super) overrides: &'a Overrides,
@@ -29,15 +29,15 @@ pub(super) struct Ours<'a> {
     pub(super) now: Instant,
 }
 
-impl Ours<'_> {
-    /// Notes how far this gateway has seen.
-    pub(super) fn cover(&self, holds: &mut Holds) {
-        let seen: serde_json::Map<_, _> = BUCKETS
+impl ObservedUsage<'_> {
+    /// Records up to which positions this gateway has seen.
+    pub(super) fn record_positions(&self, holds: &mut Holds) {
+        let seen: serde_json::Map<_, _> = RESERVED_BUCKETS
             .iter()
             .filter_map(|bucket| Some(((*bucket).to_owned(), position(self.budgets, bucket).ok()?.into())))
             .collect();
         if !holds.holds.is_empty() {
-            holds.other.insert(COVERS.to_owned(), seen.into());
+            holds.other.insert(POSITIONS.to_owned(), seen.into());
         }
     }
 }
@@ -52,29 +52,31 @@ fn position(budgets: &Budgets, bucket: &str) -> Result<u64, ApiError> {
     })
 }
 
-/// Whether this gateway has seen as far as these promises cover.
-pub(super) fn is_covered(budgets: &Budgets, holds: &Holds) -> Result<bool, ApiError> {
-    let Some(covers) = holds.other.get(COVERS).and_then(serde_json::Value::as_object) else {
+/// Whether this gateway has seen the positions that these reservations were written at.
+pub(super) fn has_seen_positions(budgets: &Budgets, holds: &Holds) -> Result<bool, ApiError> {
+    let Some(positions) = holds.other.get(POSITIONS).and_then(serde_json::Value::as_object) else {
         return Ok(true);
     };
-    for (bucket, sequence) in covers {
-        if BUCKETS.contains(&bucket.as_str()) && position(budgets, bucket)? < sequence.as_u64().unwrap_or(0) {
+    for (bucket, sequence) in positions {
+        if RESERVED_BUCKETS.contains(&bucket.as_str())
+            && position(budgets, bucket)? < sequence.as_u64().unwrap_or(0)
+        {
             return Ok(false);
         }
     }
     Ok(true)
 }
 
-impl Known for Ours<'_> {
+impl UsageView for ObservedUsage<'_> {
     fn used(&self, of: Resource) -> u64 {
-        self.budgets.kept(self.owner, of)
+        self.budgets.used_by(self.owner, of)
     }
 
-    fn has(&self, id: &str, of: Resource) -> bool {
+    fn has_arrived(&self, id: &str, of: Resource) -> bool {
         self.budgets.revision_of(id, of).is_some()
     }
 
-    fn is_settled(&self, id: &str, of: Resource) -> bool {
+    fn is_seen_everywhere(&self, id: &str, of: Resource) -> bool {
         let Some((bucket, revision)) = self.budgets.revision_of(id, of) else { return true };
         position(self.budgets, bucket).is_ok_and(|seen| seen >= revision)
     }
@@ -83,14 +85,14 @@ impl Known for Ours<'_> {
         self.budgets.settings.limit(of, self.overrides)
     }
 
-    fn is_stale(&self, id: &str) -> bool {
+    fn has_expired(&self, id: &str) -> bool {
         self.released.contains(id)
-            || self.since.get(id).is_some_and(|since| self.now.duration_since(*since) >= HOLD_LIFE)
+            || self.since.get(id).is_some_and(|since| self.now.duration_since(*since) >= RESERVATION_TTL)
     }
 }
 
 impl Budgets {
-    /// Where a thing that was promised lies, and the revision of its newest write that is known here.
+    /// The bucket of a reserved thing, and the newest revision of it that was observed.
     fn revision_of(&self, id: &str, of: Resource) -> Option<(&'static str, u64)> {
         match of {
             Resource::Queued => {
@@ -100,7 +102,7 @@ impl Budgets {
             Resource::Repos => Some((streams::REPOS, self.repos.revision(id)?)),
             Resource::Tokens => Some((streams::TOKENS, self.tokens.revision(id)?)),
             Resource::Secrets => {
-                // One that takes another's place is there once a newer one than that is.
+                // A replacement has arrived once a revision newer than the replaced one was observed.
                 let (key, after) = id.split_once('#').unwrap_or((id, "0"));
                 let revision = self.secret_sizes.revision(key)?;
                 (revision > after.parse().ok()?).then_some((streams::SECRETS, revision))
@@ -113,10 +115,10 @@ impl Budgets {
         }
     }
 
-    /// How much of what is kept on purpose an owner has, as far as this gateway has seen.
-    pub(super) fn kept(&self, owner: UserId, of: Resource) -> u64 {
+    /// How much of a limited resource an owner uses, as observed by this gateway.
+    pub(super) fn used_by(&self, owner: UserId, of: Resource) -> u64 {
         match of {
-            Resource::Queued => self.index.waiting_of(owner).unwrap_or(u64::MAX),
+            Resource::Queued => self.index.pending_jobs_of(owner).unwrap_or(u64::MAX),
             Resource::Repos => self.repos.count(|repo| repo.owner == owner),
             Resource::Tokens => self.tokens.count(|token| token.user == owner),
             Resource::Secrets => {

@@ -1,5 +1,7 @@
-//! What a worker must show before it is granted anything for a job: a record that a gateway signed, of a
-//! job that goes on, in an attempt of the worker's own.
+//! Authorizes a worker's request for a job: the record must be signed by a gateway, the job must be running,
+//! and
+//!
+//! the attempt must be the worker's own.
 
 use std::time::Duration;
 
@@ -9,51 +11,51 @@ use jobs::{Doubt, Job, JobId, SecretEvent, State, WorkerName, bucket::Entry, rec
 use crate::{
     crypto::record_verifier::{CLOCK_SKEW, SignatureStatus},
     grants::Grants,
-    records::sentence,
+    records::rejection_reason,
     repos::credentials::{NotGranted, refused, unavailable},
 };
 
-/// Above every ceiling of fetching, preparing and running that makes sense: workers set theirs
-/// themselves, and a gateway does not read them. A day.
+/// Above every sensible limit of fetching, preparing and running: workers configure theirs, and a gateway
+/// does not read them. A day.
 const LONGEST_ATTEMPT: Duration = Duration::from_secs(24 * 3600);
-/// Why nothing is given of a job that was made before records were signed.
-const OLD: &str = "the job is older than the signing of records; make a new one";
-/// Why nothing is given for an id that no gateway made lately.
-const OUT_OF_TIME: &str = "the job's id is not of a time at which the job could still go on";
-/// Why nothing is given for a job that ended.
-const OVER: &str = "the job is over";
-/// Why nothing is given where a newer gateway may know better.
+/// Why nothing is granted for a job that was made before records were signed.
+const UNSIGNED: &str = "the job is older than the signing of records; make a new one";
+/// Why nothing is granted for an id that is too old, or of the future.
+const STALE_ID: &str = "the job's id is not of a time at which the job could still go on";
+/// Why nothing is granted for a job that ended.
+const FINISHED: &str = "the job is over";
+/// Why nothing is granted where only a newer gateway can decide.
 const NEWER: &str = "a newer gateway signed the job's record";
 
 impl Grants {
-    /// The job whose attempt is the asker's, and the event by which its secrets are chosen.
+    /// The job whose attempt is the worker's, and the event by which its secrets are chosen.
     pub(crate) async fn job_to_grant(
         &self,
         worker: &WorkerName,
         id: JobId,
         attempt: u32,
     ) -> Result<(Job, Option<SecretEvent>), NotGranted> {
-        let longest = longest_life(self.job_records.max_queue_time);
-        if !is_of_now(id.made_at(), Timestamp::now(), longest) {
-            return refused(OUT_OF_TIME);
+        let longest = max_job_age(self.job_records.max_queue_time);
+        if !is_recent(id.made_at(), Timestamp::now(), longest) {
+            return refused(STALE_ID);
         }
         let entry = self.ledger.job(id).await.map_err(unavailable)?;
-        // Its record may have been written again since, but an end stays one.
-        if self.job_records.index.is_over(id).map_err(unavailable)? {
-            return refused(OVER);
+        // Its record may have been rewritten since, but a final job stays final.
+        if self.job_records.index.was_final(id).map_err(unavailable)? {
+            return refused(FINISHED);
         }
-        let is_its = |entry: &Entry<Job>| {
+        let is_own_attempt = |entry: &Entry<Job>| {
             let job = &entry.value;
             job.state == State::Working && job.attempt == attempt && job.worker.as_ref() == Some(worker)
         };
-        let Some(entry) = entry.filter(is_its) else {
+        let Some(entry) = entry.filter(is_own_attempt) else {
             return refused("this attempt is not the asker's");
         };
         let event = self.event_to_grant(&entry).await?;
         Ok((entry.value, event))
     }
 
-    /// The event that was signed. What is not believed ends here: another attempt would get nothing too.
+    /// The event that was signed. An unverified job ends here: another attempt would be refused too.
     async fn event_to_grant(&self, entry: &Entry<Job>) -> Result<Option<SecretEvent>, NotGranted> {
         match self.job_records.verifier.signature_status(entry) {
             // The commit decides what a worker runs with what it is given.
@@ -63,7 +65,7 @@ impl Grants {
                 Ok(signature.event)
             }
             SignatureStatus::Upgrading => self.job_records.event_of(&entry.value).await.map_err(unavailable),
-            SignatureStatus::Legacy => refused(OLD),
+            SignatureStatus::Legacy => refused(UNSIGNED),
             SignatureStatus::Rejected(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
             SignatureStatus::Signed(_) => self.end_for(entry, Doubt::Forged).await,
             SignatureStatus::Rejected(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
@@ -73,31 +75,31 @@ impl Grants {
     }
 
     async fn end_for<T>(&self, entry: &Entry<Job>, doubt: Doubt) -> Result<T, NotGranted> {
-        refused(self.job_records.end_doubted(entry, doubt).await.map_err(unavailable)?)
+        refused(self.job_records.end_unverified(entry, doubt).await.map_err(unavailable)?)
     }
 
-    /// The job whose status is to be posted: also long after its end, but never of a record that is not
-    /// signed.
+    /// The job whose status is to be posted: also long after its end, but never of an unsigned record.
     pub(crate) async fn job_to_post(&self, id: JobId) -> Result<Option<Job>, NotGranted> {
         let Some(entry) = self.ledger.job(id).await.map_err(unavailable)? else { return Ok(None) };
         match self.job_records.verifier.signature_status(&entry) {
             SignatureStatus::Signed(_) | SignatureStatus::Upgrading => Ok(Some(entry.value)),
-            SignatureStatus::Legacy => refused(OLD),
+            SignatureStatus::Legacy => refused(UNSIGNED),
             SignatureStatus::Rejected(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
             SignatureStatus::Rejected(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
                 self.job_records.verifier.reject_reason(&entry);
-                refused(sentence(doubt))
+                refused(rejection_reason(doubt))
             }
         }
     }
 }
 
-/// From its making to the start of its last attempt: each of them may have waited as long as a job may.
-fn longest_life(max_queue_time: Duration) -> Duration {
+/// The longest time from creation to the start of the last attempt: each attempt may have been queued for the
+/// longest time.
+fn max_job_age(max_queue_time: Duration) -> Duration {
     (max_queue_time + LONGEST_ATTEMPT) * MAX_ATTEMPTS
 }
 
-fn is_of_now(made_at: Option<Timestamp>, now: Timestamp, longest: Duration) -> bool {
+fn is_recent(made_at: Option<Timestamp>, now: Timestamp, longest: Duration) -> bool {
     let longest = SignedDuration::try_from(longest).unwrap_or(SignedDuration::MAX);
     made_at.is_some_and(|made_at| {
         let age = now.duration_since(made_at);
@@ -120,12 +122,12 @@ mod tests {
     #[test_case(-301 => false ; "of the future")]
     fn an_id_is_of_now_at_this_age(seconds: i64) -> bool {
         let now: Timestamp = "2026-01-31T12:00:00Z".parse().unwrap();
-        let longest = longest_life(Duration::from_secs(24 * 3600));
-        is_of_now(Some(now - SignedDuration::from_secs(seconds)), now, longest)
+        let longest = max_job_age(Duration::from_secs(24 * 3600));
+        is_recent(Some(now - SignedDuration::from_secs(seconds)), now, longest)
     }
 
     #[test]
     fn an_id_without_a_time_is_of_no_time() {
-        assert!(!is_of_now(None, Timestamp::now(), Duration::MAX));
+        assert!(!is_recent(None, Timestamp::now(), Duration::MAX));
     }
 }

@@ -1,5 +1,5 @@
-//! Sweeping: marks of deletion go once everybody has seen them, and rows of the index whose mark this gateway
-//! never saw. One gateway at a time purges, under the lock `marks`.
+//! Sweeps: purges tombstones once every gateway has seen them, and removes index rows whose tombstone this
+//! gateway missed. One gateway at a time purges, under the lock `marks`.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -16,45 +16,45 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{error::ApiError, usage::Budgets};
 
-/// Between two sweeps.
-const EVERY: Duration = Duration::from_secs(3600);
-/// Before the first: an outage is over then, and whoever follows is up to date.
-const FIRST: Duration = Duration::from_secs(120);
-/// A mark is kept for so long, for gateways that were away meanwhile. By the server's time and this gateway's
-/// clock: a difference only moves the time a little.
-pub(crate) const MARK_LIFE: SignedDuration = SignedDuration::from_hours(1);
+/// Interval between two sweeps.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(3600);
+/// Delay of the first sweep: after an outage all gateways are up to date by then.
+const FIRST_SWEEP: Duration = Duration::from_secs(120);
+/// How long tombstones are kept, for gateways that were disconnected meanwhile. By the server's time and this
+/// gateway's clock: a difference only shifts it a little.
+pub(crate) const TOMBSTONE_TTL: SignedDuration = SignedDuration::from_hours(1);
 
 /// Sweeps until `stop`.
-pub(crate) async fn sweep(budgets: Arc<Budgets>, stop: CancellationToken) {
+pub(crate) async fn run_sweep(budgets: Arc<Budgets>, stop: CancellationToken) {
     let mut lock = Lock::new(budgets.ledger.locks.clone(), "marks");
-    let mut next = Instant::now() + FIRST;
+    let mut next = Instant::now() + FIRST_SWEEP;
     while stop.run_until_cancelled(tokio::time::sleep(HEARTBEAT)).await.is_some() {
         if Instant::now() < next {
             continue;
         }
         let turn = async {
-            budgets.drop_rows_of_gone_jobs().await?;
+            budgets.remove_stale_job_rows().await?;
             if !lock.is_ours().await? {
                 return Ok(());
             }
-            let purged = budgets.purge_marks(MARK_LIFE).await;
+            let purged = budgets.purge_tombstones(TOMBSTONE_TTL).await;
             lock.give_up().await;
             if purged? > 0 {
-                tracing::debug!("marks of deletion were purged");
+                tracing::debug!("tombstones purged");
             }
             Ok::<_, ApiError>(())
         };
         if let Some(Err(error)) = stop.run_until_cancelled(turn).await {
             let error: anyhow::Error = error.into();
-            tracing::warn!(error = format!("{error:#}"), "a sweep broke off");
+            tracing::warn!(error = format!("{error:#}"), "sweep failed");
         }
-        next = Instant::now() + EVERY;
+        next = Instant::now() + SWEEP_INTERVAL;
     }
 }
 
 impl Budgets {
-    /// Purges marks of deletion that are older than `life` in every bucket that keeps them. Tells how many.
-    pub(crate) async fn purge_marks(&self, life: SignedDuration) -> Result<usize, ApiError> {
+    /// Purges tombstones that are older than `life` in every bucket that keeps them. Returns how many.
+    pub(crate) async fn purge_tombstones(&self, life: SignedDuration) -> Result<usize, ApiError> {
         let before = Timestamp::now() - life;
         let ledger = &self.ledger;
         let mut purged = purge(&ledger.repos, before).await?;
@@ -72,14 +72,14 @@ impl Budgets {
         Ok(purged)
     }
 
-    /// Drops from the index what is not in the ledger any more.
-    pub(crate) async fn drop_rows_of_gone_jobs(&self) -> Result<(), ApiError> {
+    /// Removes index rows of jobs that are not in the ledger any more.
+    pub(crate) async fn remove_stale_job_rows(&self) -> Result<(), ApiError> {
         let Some(before) = self.index.position(jobs::streams::JOBS_BUCKET)? else { return Ok(()) };
         let there = self.ledger.jobs.subjects().await?;
         let there: HashSet<JobId> = there.iter().filter_map(|key| key.parse().ok()).collect();
         let gone = self.index.retain_jobs(&there, before.sequence)?;
         if gone > 0 {
-            tracing::info!(gone, "jobs that are gone left the index");
+            tracing::info!(gone, "stale job rows removed");
         }
         Ok(())
     }

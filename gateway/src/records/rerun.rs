@@ -1,4 +1,4 @@
-//! A job once more: what was signed is copied, and nothing else.
+//! Reruns a job: copies what was signed, and nothing else.
 
 use jobs::{
     CommitSha, Job, JobId, NewJob, RepoId, SecretEvent, Stored, Trigger, bucket::Entry, head_key, push_key,
@@ -6,16 +6,16 @@ use jobs::{
 
 use crate::{crypto::record_verifier::SignatureStatus, error::ApiError, records::JobRecords};
 
-/// Why a job is not repeated.
+/// Why a job cannot be rerun.
 const UNSIGNED: &str =
     "the job was made before records were signed, so it cannot be repeated; make a new one";
 
 impl JobRecords {
-    /// A job once more, under a new name. Its paths are not filtered, but a stranger's commit stays one.
+    /// A new job that repeats this one. Its paths are not filtered, but an untrusted commit stays untrusted.
     ///
     /// # Errors
-    /// Nobody signed it: then what it says may be anybody's.
-    pub(crate) async fn again(&self, of: &Entry<Job>, id: JobId) -> Result<NewJob, ApiError> {
+    /// The record is not signed: its content cannot be trusted.
+    pub(crate) async fn rerun(&self, of: &Entry<Job>, id: JobId) -> Result<NewJob, ApiError> {
         let (event, sha) = match self.verifier.signature_status(of) {
             SignatureStatus::Signed(signature) => (signature.event, signature.sha),
             SignatureStatus::Upgrading => (self.event_of(&of.value).await?, of.value.sha.clone()),
@@ -23,25 +23,24 @@ impl JobRecords {
             SignatureStatus::Rejected(_) => return Err(ApiError::NotFound("job")),
         };
         let is_known = match (&sha, &of.value.sha, of.value.repo) {
-            // A worker says that this was the ref's commit. It may be a fork's, for all we know.
+            // A worker resolved the ref to this commit, which may come from a fork.
             (None, Some(found), Some(repo)) => {
-                self.has_seen(repo, of.value.reference.as_ref().map(Stored::as_str), found).await?
+                self.was_on_ref(repo, of.value.reference.as_ref().map(Stored::as_str), found).await?
             }
             (Some(_), _, _) | (None, None, _) | (None, Some(_), None) => true,
         };
-        let again = once_more(&of.value, id, event);
-        Ok(NewJob { untrusted: again.untrusted || !is_known, sha: sha.or(again.sha), ..again })
+        let rerun = copy_of(&of.value, id, event);
+        Ok(NewJob { untrusted: rerun.untrusted || !is_known, sha: sha.or(rerun.sha), ..rerun })
     }
 
-    /// Whether a forge told a gateway that this commit was on this branch or tag; without a ref, that it is
-    /// the newest of a branch.
-    async fn has_seen(
+    /// Whether a forge reported this commit on this branch or tag; without a ref, as the head of a branch.
+    async fn was_on_ref(
         &self,
         repo: RepoId,
         reference: Option<&str>,
         sha: &CommitSha,
     ) -> Result<bool, ApiError> {
-        let Some(reference) = reference else { return self.is_a_branchs_newest(repo, sha).await };
+        let Some(reference) = reference else { return self.is_branch_head(repo, sha).await };
         let full: Vec<String> = match reference.starts_with("refs/") {
             true => vec![reference.to_owned()],
             false => vec![format!("refs/heads/{reference}"), format!("refs/tags/{reference}")],
@@ -57,7 +56,7 @@ impl JobRecords {
         Ok(false)
     }
 
-    async fn is_a_branchs_newest(&self, repo: RepoId, sha: &CommitSha) -> Result<bool, ApiError> {
+    async fn is_branch_head(&self, repo: RepoId, sha: &CommitSha) -> Result<bool, ApiError> {
         for key in self.ledger.heads.subjects_under(&format!("{repo}.")).await? {
             if let Some(head) = self.ledger.heads.get(&key).await?
                 && head.value.after == *sha
@@ -70,7 +69,7 @@ impl JobRecords {
     }
 }
 
-fn once_more(of: &Job, id: JobId, event: Option<SecretEvent>) -> NewJob {
+fn copy_of(of: &Job, id: JobId, event: Option<SecretEvent>) -> NewJob {
     NewJob {
         id,
         owner: of.owner,

@@ -1,4 +1,4 @@
-//! What an owner takes up, of how much, and what frees it; as it is shown.
+//! The usage of an owner as the API shows it.
 
 use jobs::{
     UserId,
@@ -9,12 +9,12 @@ use jobs::{
 use crate::{error::ApiError, usage::Budgets};
 
 impl Budgets {
-    /// What an owner takes up of everything, counted now.
+    /// Usage and limit of every resource of an owner, counted now.
     pub(crate) fn usage_of(&self, owner: UserId) -> Result<Vec<Usage>, ApiError> {
-        let history = self.history_of(owner)?;
+        let history = self.history_usage(owner)?;
         let view = |resource: Resource| {
             let used = match resource.kind() {
-                Kind::Kept => self.kept(owner, resource),
+                Kind::Kept => self.used_by(owner, resource),
                 Kind::History => history.of(resource),
             };
             Usage::of(resource, used, self.limit_of(owner, resource))

@@ -1,16 +1,16 @@
-//! The end of what is not believed: no worker gets it again, and the record says why.
+//! Ends jobs whose record does not verify: no worker gets them again, and the record says why.
 //!
-//! The forge is told nothing of it, for which commit it is of is not known either.
+//! No status is posted, because the commit is not known either.
 
 use jobs::{Cause, Doubt, Job, JobId, LedgerError, Outcome, bucket::Entry};
 
 use crate::{crypto::record_verifier::SignatureStatus, error::ApiError, records::JobRecords};
 
-/// Of a record that went on after its end.
+/// The reason for a record that was reopened after its end.
 const REOPENED: &str = "the job's record was changed after its end, by something that is no gateway";
 
-/// What a record that is not believed ends with.
-pub(crate) fn sentence(doubt: Doubt) -> &'static str {
+/// The reason that an unverified record ends with.
+pub(crate) fn rejection_reason(doubt: Doubt) -> &'static str {
     match doubt {
         Doubt::Unsigned => {
             "the job's record is not signed: a gateway of an older version made it after the others were upgraded, or no gateway did"
@@ -21,18 +21,18 @@ pub(crate) fn sentence(doubt: Doubt) -> &'static str {
 }
 
 impl JobRecords {
-    /// Ends a record that is not believed, and tells why.
-    pub(crate) async fn end_doubted(
+    /// Ends an unverified record, and returns the reason.
+    pub(crate) async fn end_unverified(
         &self,
         entry: &Entry<Job>,
         doubt: Doubt,
     ) -> Result<&'static str, LedgerError> {
-        // Of a commit that was changed the record itself says nothing wrong, so it is counted here.
+        // A record whose commit was changed verifies by itself, so it is logged here.
         if self.verifier.reject_reason(entry).is_none() {
-            tracing::warn!(job.id = entry.key, "a job's commit is not the one that was signed");
+            tracing::warn!(job.id = entry.key, "job commit differs from signed commit");
         }
-        self.end_without_status(entry, sentence(doubt)).await?;
-        Ok(sentence(doubt))
+        self.end_without_status(entry, rejection_reason(doubt)).await?;
+        Ok(rejection_reason(doubt))
     }
 
     async fn end_without_status(&self, entry: &Entry<Job>, why: &str) -> Result<(), LedgerError> {
@@ -44,13 +44,16 @@ impl JobRecords {
         Ok(())
     }
 
-    /// Ends every open record that the index has in doubt; what the leader says now decides.
-    pub(crate) async fn end_all_doubted(&self) -> Result<(), ApiError> {
-        self.end_doubted_of(self.index.doubted()?).await
+    /// Ends every open record that the index has as unverified; the record is read again first.
+    pub(crate) async fn end_all_unverified(&self) -> Result<(), ApiError> {
+        self.end_unverified_of(self.index.unverified_jobs()?).await
     }
 
-    /// The same of these jobs; those that are believed and go on are left alone.
-    pub(crate) async fn end_doubted_of(&self, jobs: impl IntoIterator<Item = JobId>) -> Result<(), ApiError> {
+    /// The same for these jobs; verified open ones are left alone.
+    pub(crate) async fn end_unverified_of(
+        &self,
+        jobs: impl IntoIterator<Item = JobId>,
+    ) -> Result<(), ApiError> {
         for id in jobs {
             let Some(entry) = self.ledger.job(id).await? else {
                 self.index.forget_job(id)?;
@@ -61,14 +64,12 @@ impl JobRecords {
             }
             match self.verifier.signature_status(&entry) {
                 SignatureStatus::Rejected(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
-                    self.end_doubted(&entry, doubt).await?;
+                    self.end_unverified(&entry, doubt).await?;
                 }
-                // Those who understand it will see to it.
+                // A newer gateway handles it.
                 SignatureStatus::Rejected(Doubt::Newer) => {}
-                SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy
-                    if self.index.is_over(id)? =>
-                {
-                    tracing::warn!(job.id = %id, revision = entry.revision, "a job's record went on after its end");
+                SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy if self.index.was_final(id)? => {
+                    tracing::warn!(job.id = %id, revision = entry.revision, "job record reopened after its end");
                     self.end_without_status(&entry, REOPENED).await?;
                 }
                 SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy => {}

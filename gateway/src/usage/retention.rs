@@ -1,8 +1,8 @@
-//! History never refuses: over a limit the oldest of an owner's finished jobs go, with log and result, and the
-//! oldest of the owner's deliveries.
+//! Retention of history: over a limit the oldest of an owner's finished jobs are deleted, with log and
+//! result, and the oldest of the owner's deliveries.
 //!
-//! Any gateway does this, without a lock: two that do it at once remove the same. Who ended a job nudges, so
-//! that an owner is over the limit for a moment only.
+//! Every gateway does this, without a lock: two at once delete the same. The end of a job triggers it, so
+//! that an owner is over the limit only briefly.
 
 use std::{sync::Arc, time::Duration};
 
@@ -21,17 +21,17 @@ use crate::{
     usage::Budgets,
 };
 
-/// Between two looks at owners whose history grew: a reserve of every store is larger than what workers can
-/// write in this time.
+/// Interval between two passes over owners whose history grew: the reserve of every store is larger than what
+/// workers can write in this time.
 const PAUSE: Duration = Duration::from_secs(1);
-/// Every owner is looked at so often, for what this gateway was not told of.
-const ALL: Duration = Duration::from_secs(600);
-/// What is cleared goes below the limit by so much, in percent: not one by one with each new job.
+/// Interval of a pass over all owners, for changes that this gateway missed.
+const FULL_SCAN: Duration = Duration::from_secs(600);
+/// Deletion goes this far below the limit, in percent, so that it does not run with each new job.
 const BELOW_PERCENT: u64 = 5;
-/// Removed in one look at most; then others have their turn.
-const AT_ONCE: usize = 500;
+/// Deletions in one pass at most; then other owners have their turn.
+const BATCH_SIZE: usize = 500;
 
-/// What an owner's history takes up, in bytes; of jobs that run, the most that they may.
+/// The size of an owner's history, in bytes; running jobs count with the most that they may use.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct History {
     pub(crate) records: u64,
@@ -69,7 +69,7 @@ enum Removal {
 
 /// The jobs that go so that what is left takes up no more than `limits`, oldest first. Nothing goes of one
 /// that is within them.
-fn surplus(sizes: &[JobSize], limits: &History) -> Vec<JobId> {
+fn jobs_over_limit(sizes: &[JobSize], limits: &History) -> Vec<JobId> {
     let mut sum = History::default();
     sizes.iter().for_each(|size| sum.add(size));
     let is_over = |sum: &History, percent: u64| {
@@ -79,7 +79,7 @@ fn surplus(sizes: &[JobSize], limits: &History) -> Vec<JobId> {
     if !is_over(&sum, 100) {
         return Vec::new();
     }
-    let mut gone = Vec::new();
+    let mut deleted = Vec::new();
     for size in sizes.iter().filter(|size| size.is_final) {
         if !is_over(&sum, 100 - BELOW_PERCENT) {
             break;
@@ -87,14 +87,14 @@ fn surplus(sizes: &[JobSize], limits: &History) -> Vec<JobId> {
         sum.records -= size.record;
         sum.logs -= size.log;
         sum.results -= size.result;
-        gone.push(size.job);
+        deleted.push(size.job);
     }
-    gone
+    deleted
 }
 
 impl Budgets {
-    /// What an owner's history takes up, counted now.
-    pub(crate) fn history_of(&self, owner: UserId) -> Result<History, ApiError> {
+    /// The size of an owner's history, counted now.
+    pub(crate) fn history_usage(&self, owner: UserId) -> Result<History, ApiError> {
         let mut sum = History::default();
         self.index.job_sizes(owner)?.iter().for_each(|size| sum.add(size));
         let (sizes, now) = (self.index.delivery_sizes(owner)?, Timestamp::now());
@@ -102,14 +102,14 @@ impl Budgets {
         Ok(sum)
     }
 
-    /// The limit of an owner, as far as the mirror of users tells.
+    /// The limit of an owner, from the mirror of users.
     pub(crate) fn limit_of(&self, owner: UserId, resource: Resource) -> u64 {
         let overrides = self.users.get(&owner.to_string()).map(|user| user.value.limits).unwrap_or_default();
         self.settings.limit(resource, &overrides)
     }
 
-    /// Lets go what an owner has too much of. Tells how many jobs and deliveries went.
-    pub(crate) async fn clear_history(&self, owner: UserId) -> Result<(usize, usize), ApiError> {
+    /// Deletes what an owner has over the limits. Returns how many jobs and deliveries were deleted.
+    pub(crate) async fn apply_retention(&self, owner: UserId) -> Result<(usize, usize), ApiError> {
         let limit = |resource| self.limit_of(owner, resource);
         let limits = History {
             records: limit(Resource::Records),
@@ -118,28 +118,28 @@ impl Budgets {
             deliveries: limit(Resource::Deliveries),
         };
         let mut jobs = 0;
-        for id in surplus(&self.index.job_sizes(owner)?, &limits).into_iter().take(AT_ONCE) {
+        for id in jobs_over_limit(&self.index.job_sizes(owner)?, &limits).into_iter().take(BATCH_SIZE) {
             match self.ledger.job(id).await? {
                 Some(entry) if entry.value.owner == owner => {
-                    jobs += usize::from(self.forget_job(&entry).await?);
+                    jobs += usize::from(self.delete_job(&entry).await?);
                 }
-                // Somebody rewrote it: it is nobody's.
+                // The record was rewritten with another owner: it is left alone.
                 Some(_) => {}
                 None => self.index.forget_job(id)?,
             }
         }
-        let deliveries = self.clear_deliveries(owner, limits.deliveries).await?;
+        let deliveries = self.delete_old_deliveries(owner, limits.deliveries).await?;
         if jobs + deliveries > 0 {
-            tracing::info!(%owner, jobs, deliveries, "the oldest of an owner's history went");
-            self.metrics.cleared(jobs, deliveries);
+            tracing::info!(%owner, jobs, deliveries, "old history deleted");
+            self.metrics.history_deleted(jobs, deliveries);
         }
-        if jobs == AT_ONCE || deliveries == AT_ONCE {
+        if jobs == BATCH_SIZE || deliveries == BATCH_SIZE {
             self.index.changed.note(owner);
         }
         Ok((jobs, deliveries))
     }
 
-    async fn clear_deliveries(&self, owner: UserId, limit: u64) -> Result<usize, ApiError> {
+    async fn delete_old_deliveries(&self, owner: UserId, limit: u64) -> Result<usize, ApiError> {
         let now = Timestamp::now();
         let (expired, sizes): (Vec<_>, Vec<_>) =
             self.index.delivery_sizes(owner)?.into_iter().partition(|size| size.is_expired(now));
@@ -148,10 +148,10 @@ impl Budgets {
         if sum <= limit {
             return Ok(0);
         }
-        // What waits for an approval goes after everything else.
+        // Deliveries that await approval are deleted last.
         let (over, waiting): (Vec<_>, Vec<_>) = sizes.into_iter().partition(|size| size.is_final);
-        let mut gone = 0;
-        for size in over.into_iter().chain(waiting).take(AT_ONCE) {
+        let mut deleted = 0;
+        for size in over.into_iter().chain(waiting).take(BATCH_SIZE) {
             if sum <= limit / 100 * (100 - BELOW_PERCENT) {
                 break;
             }
@@ -163,7 +163,7 @@ impl Budgets {
             }
             self.index.forget_charged(&[size.key])?;
         }
-        Ok(gone)
+        Ok(deleted)
     }
 
     /// Removes a delivery or an idempotency key, unless it is still needed or was just written.
@@ -191,53 +191,52 @@ impl Budgets {
     }
 
     /// Removes a job that is over with all that is kept of it. One that is not over stays.
-    pub(crate) async fn forget_job(&self, entry: &Entry<jobs::Job>) -> Result<bool, ApiError> {
+    pub(crate) async fn delete_job(&self, entry: &Entry<jobs::Job>) -> Result<bool, ApiError> {
         let is_gone = self.ledger.forget(entry).await?;
         if is_gone {
             self.index.forget_job(entry.value.id)?;
             self.release(entry.value.owner, entry.value.id);
         }
-        Ok(is_gone)
+        Ok(is_deleted)
     }
 }
 
 impl Budgets {
-    /// Says who has more of what is kept on purpose than a limit allows, since it was made smaller: nothing of
-    /// it goes, and no more is taken.
-    fn name_who_is_over(&self) {
+    /// Logs owners over a limit that was lowered: nothing of theirs is deleted, and nothing more is accepted.
+    fn log_owners_over_limit(&self) {
         for owner in self.users.find(|_| true).iter().map(|user| user.value.id) {
             for of in Resource::ALL.into_iter().filter(|of| of.kind() == Kind::Kept) {
-                let (used, limit) = (self.kept(owner, of), self.limit_of(owner, of));
+                let (used, limit) = (self.used_by(owner, of), self.limit_of(owner, of));
                 if used > limit {
-                    tracing::warn!(%owner, resource = %of, used, limit, "an owner has more than its limit allows");
+                    tracing::warn!(%owner, resource = %of, used, limit, "owner over limit");
                 }
             }
         }
     }
 }
 
-/// Clears until `stop`.
-pub(crate) async fn clear(budgets: Arc<Budgets>, caught_up: CaughtUp, stop: CancellationToken) {
-    let mut all_at = Instant::now();
+/// Applies retention until `stop`.
+pub(crate) async fn run_retention(budgets: Arc<Budgets>, caught_up: CaughtUp, stop: CancellationToken) {
+    let mut full_scan_at = Instant::now();
     let turns = async {
         loop {
-            let _ = tokio::time::timeout_at(all_at, budgets.index.changed.nudge.notified()).await;
-            // What comes within this is one look.
+            let _ = tokio::time::timeout_at(full_scan_at, budgets.index.changed.notify.notified()).await;
+            // Changes within this pause share one pass.
             tokio::time::sleep(PAUSE).await;
             if !caught_up.is_complete() {
-                all_at = Instant::now() + PAUSE;
+                full_scan_at = Instant::now() + PAUSE;
                 continue;
             }
             let mut owners = budgets.index.changed.take();
-            if Instant::now() >= all_at {
+            if Instant::now() >= full_scan_at {
                 owners.extend(budgets.index.owners().unwrap_or_default());
-                budgets.name_who_is_over();
-                all_at = Instant::now() + ALL;
+                budgets.log_owners_over_limit();
+                full_scan_at = Instant::now() + FULL_SCAN;
             }
             for owner in owners {
-                if let Err(error) = budgets.clear_history(owner).await {
+                if let Err(error) = budgets.apply_retention(owner).await {
                     let error: anyhow::Error = error.into();
-                    tracing::warn!(%owner, error = format!("{error:#}"), "an owner's history was not cleared");
+                    tracing::warn!(%owner, error = format!("{error:#}"), "retention failed");
                     budgets.index.changed.note(owner);
                 }
             }
@@ -258,21 +257,21 @@ mod tests {
 
     #[test]
     fn what_is_within_the_limits_stays() {
-        assert!(surplus(&[job(true, 500, 1000, 0), job(true, 500, 0, 1000)], &LIMITS).is_empty());
+        assert!(jobs_over_limit(&[job(true, 500, 1000, 0), job(true, 500, 0, 1000)], &LIMITS).is_empty());
     }
 
     #[test]
     fn the_oldest_that_are_over_go_until_there_is_a_little_room() {
         let sizes =
             [job(false, 10, 600, 0), job(true, 10, 200, 0), job(true, 10, 100, 0), job(true, 10, 101, 0)];
-        assert_eq!(surplus(&sizes, &LIMITS), [sizes[1].job]);
+        assert_eq!(jobs_over_limit(&sizes, &LIMITS), [sizes[1].job]);
         let sizes = [job(true, 10, 10, 900), job(true, 900, 10, 90), job(true, 10, 10, 11)];
-        assert_eq!(surplus(&sizes, &LIMITS), [sizes[0].job]);
+        assert_eq!(jobs_over_limit(&sizes, &LIMITS), [sizes[0].job]);
     }
 
     #[test]
     fn jobs_that_run_keep_their_headroom_and_all_others_go() {
         let sizes = [job(false, 10, 2000, 0), job(true, 10, 1, 0), job(true, 10, 1, 0)];
-        assert_eq!(surplus(&sizes, &LIMITS).len(), 2);
+        assert_eq!(jobs_over_limit(&sizes, &LIMITS).len(), 2);
     }
 }
