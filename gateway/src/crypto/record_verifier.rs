@@ -42,7 +42,11 @@ pub(crate) struct RecordVerifier {
 }
 
 impl RecordVerifier {
-    pub(crate) fn new(key: RecordKey, mark: Option<SigningMark>, doubted: Family<RecordLabels, Counter>) -> Self {
+    pub(crate) fn new(
+        key: RecordKey,
+        mark: Option<SigningMark>,
+        doubted: Family<RecordLabels, Counter>,
+    ) -> Self {
         Self { key, mark: RwLock::new(mark), doubted }
     }
 

@@ -69,14 +69,14 @@ pub(crate) async fn deliveries(
     follow_until_stopped(&ledger, &index, streams::DELIVERIES, &bucket, apply, &caught_up, &stop).await;
 }
 
-/// Follows the bucket of idempotency keys into the index. Nobody waits for what lay there at the start.
+/// Follows the bucket of idempotency keys into the index. Nothing waits for it to catch up.
 pub(crate) async fn idempotency_keys(ledger: Ledger, index: Arc<Index>, stop: CancellationToken) {
-    let take: Take<IdempotencyKey> = {
+    let apply: Apply<IdempotencyKey> = {
         let index = Arc::clone(&index);
-        Arc::new(move |changes, at, sync| index.take_idempotency_keys(&changes, Some(&at), sync))
+        Arc::new(move |changes, at, durability| index.apply_idempotency_keys(&changes, Some(&at), durability))
     };
     let (bucket, (caught_up, _)) = (ledger.idempotency.clone(), watch::channel(false));
-    for_ever(&ledger, &index, streams::IDEMPOTENCY, &bucket, take, &caught_up, &stop).await;
+    follow_until_stopped(&ledger, &index, streams::IDEMPOTENCY, &bucket, apply, &caught_up, &stop).await;
 }
 
 /// Follows the bucket of commits into the index. Nothing waits for it to catch up.

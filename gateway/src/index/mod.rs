@@ -253,7 +253,7 @@ impl Index {
     }
 
     /// Takes changes of idempotency keys in.
-    pub(crate) fn take_idempotency_keys(
+    pub(crate) fn apply_idempotency_keys(
         &self,
         changes: &[Change<IdempotencyKey>],
         at: Option<&Position>,
@@ -263,7 +263,7 @@ impl Index {
         self.write(sync, at, |write| {
             changes.iter().try_for_each(|change| match change {
                 Change::Put(entry) => rows::put_idempotency_key(write, entry),
-                Change::Gone(key) => rows::remove_charge(write, &ChargedKey::IdempotencyKey(key.clone())),
+                Change::Deleted(key) => rows::remove_charge(write, &ChargedKey::IdempotencyKey(key.clone())),
             })
         })?;
         for change in changes {

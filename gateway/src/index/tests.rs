@@ -223,7 +223,7 @@ fn an_idempotency_key_is_charged_to_its_owner_for_a_day() {
             other: serde_json::Map::new(),
         };
         let entry = Entry { key: IdempotencyKey::key(owner, "k"), value, revision: 1, written_at: at };
-        index.take_idempotency_keys(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
+        index.apply_idempotency_keys(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
         index.delivery_sizes(owner).unwrap()
     };
     let first = Timestamp::now();
@@ -233,7 +233,7 @@ fn an_idempotency_key_is_charged_to_its_owner_for_a_day() {
     assert!(sizes[0].bytes > 200 && !sizes[0].is_expired(first) && sizes[0].is_expired(later));
     let sizes = put(later);
     assert_eq!((sizes.len(), sizes[0].is_expired(later)), (1, false), "it is used once more");
-    index.throw_away(jobs::streams::DELIVERIES).unwrap();
+    index.clear_bucket(jobs::streams::DELIVERIES).unwrap();
     assert_eq!(index.delivery_sizes(owner).unwrap(), sizes, "it came from another bucket");
     index.forget_charged(&[sizes[0].key.clone()]).unwrap();
     assert!(index.delivery_sizes(owner).unwrap().is_empty());

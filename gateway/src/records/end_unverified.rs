@@ -68,7 +68,9 @@ impl JobRecords {
                 }
                 // A newer gateway handles it.
                 SignatureStatus::Rejected(Doubt::Newer) => {}
-                SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy if self.index.was_final(id)? => {
+                SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy
+                    if self.index.was_final(id)? =>
+                {
                     tracing::warn!(job.id = %id, revision = entry.revision, "job record reopened after its end");
                     self.end_without_status(&entry, REOPENED).await?;
                 }

@@ -7,7 +7,7 @@ use jobs::{ProblemKind, Repo, api::RepoRequest, bucket::Entry};
 use crate::{
     auth::identity::Identity,
     error::ApiError,
-    jobs::{labels::check_given, submit::clone_url},
+    jobs::{labels::check_label_granted, submit::clone_url},
     repos::{
         Registrations,
         forge_kind::{ForgeHint, forge_of},
@@ -30,7 +30,7 @@ impl Registrations {
         let given_forge = request.forge.map(request::forge);
         // An unchanged label is accepted, even where the caller could not choose it.
         if let Some(label) = request.label.as_ref().filter(|label| **label != entry.value.label) {
-            check_given(caller, label)?;
+            check_label_granted(caller, label)?;
         }
         let url = entry.value.url.get().cloned().ok_or(ApiError::NotFound("repository"))?;
         if let Some(wanted) = request.url.as_deref()

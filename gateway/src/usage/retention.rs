@@ -157,7 +157,7 @@ impl Budgets {
             }
             sum -= size.bytes;
             match self.remove_charged(&size.key).await? {
-                Removal::Removed => gone += 1,
+                Removal::Removed => deleted += 1,
                 Removal::WasGone => {}
                 Removal::Stays => continue,
             }
@@ -197,7 +197,7 @@ impl Budgets {
             self.index.forget_job(entry.value.id)?;
             self.release(entry.value.owner, entry.value.id);
         }
-        Ok(is_deleted)
+        Ok(is_gone)
     }
 }
 
