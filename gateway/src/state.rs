@@ -23,7 +23,7 @@ use crate::{
     auth::{bearer_tokens::BearerTokens, identity::Access, last_used::LastUsed, tokens::ApiTokens},
     config::Config,
     crypto::{keyring::Keyring, record_key, record_verifier::RecordVerifier, sealed::SecretSize},
-    deliveries::{Deliveries, rejected::LastRejected},
+    deliveries::{Deliveries, rejected::RejectedDeliveries},
     grants::Grants,
     http::rate_limit::Limits,
     index::{
@@ -215,7 +215,7 @@ impl Gateway {
             repos: Arc::clone(&repos),
             metrics: Arc::clone(&metrics),
             limits: Arc::clone(&limits),
-            rejected: LastRejected::default(),
+            rejected: RejectedDeliveries::default(),
             registrations: Arc::clone(&registrations),
             jobs: Arc::clone(&jobs),
             job_records: Arc::clone(&job_records),

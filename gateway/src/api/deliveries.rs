@@ -73,7 +73,7 @@ pub(crate) async fn get(
     State(deliveries): State<Arc<Deliveries>>,
     Path(id): Path<String>,
 ) -> Result<Json<api::Delivery>, ApiError> {
-    let entry = deliveries.decidable(&caller, &id).await?;
+    let entry = deliveries.find_decidable(&caller, &id).await?;
     Ok(Json(view::delivery(&entry)))
 }
 
@@ -83,7 +83,7 @@ pub(crate) async fn replay(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    let entry = gateway.deliveries.decidable(&caller, &id).await?;
+    let entry = gateway.deliveries.find_decidable(&caller, &id).await?;
     let key = match entry.value.repo {
         Some(repo) => {
             let found = gateway.access.repo(&repo.to_string()).await?;
@@ -105,7 +105,7 @@ pub(crate) async fn approve(
     Path(id): Path<String>,
     JsonBody(approval): JsonBody<ApproveDelivery>,
 ) -> Result<Response, ApiError> {
-    let held = deliveries.decidable(&caller, &id).await?;
-    let done = deliveries.approve_for(&caller, held, approval.sha.as_ref()).await?;
+    let held = deliveries.find_decidable(&caller, &id).await?;
+    let done = deliveries.approve(&caller, held, approval.sha.as_ref()).await?;
     Ok((StatusCode::ACCEPTED, Json(view::delivery(&done))).into_response())
 }

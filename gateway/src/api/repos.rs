@@ -123,16 +123,16 @@ fn shown_repo(gateway: &Gateway, caller: &Identity, repo: &Repo) -> api::Repo {
         posts_reason: gateway.registrations.why_not_reporting(repo, Some(caller)),
         ..view::repo(repo, &gateway.public_url)
     };
-    if let Some(unbelieved) = gateway.deliveries.rejected.unbelieved(repo.id) {
+    if let Some(rejected) = gateway.deliveries.rejected.summary(repo.id) {
         view.problems.push(api::Problem {
             about: ProblemAbout::Signature.into(),
             message: format!(
                 "{} deliveries were not believed, the last at {}: {}",
-                unbelieved.count,
-                unbelieved.last_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
-                unbelieved.reason
+                rejected.count,
+                rejected.last_at.strftime("%Y-%m-%d %H:%M:%S UTC"),
+                rejected.reason
             ),
-            since: unbelieved.first_at,
+            since: rejected.first_at,
             fix: FIX_SECRET.to_owned(),
         });
     }

@@ -20,9 +20,9 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     crypto::sealed::webhook_secret_context,
     deliveries::{
-        ingest::{Arrival, Taken},
+        ingest::{DeliveryOutcome, ReceivedDelivery},
         rejected::Hook,
-        routing::named,
+        routing::repository_of,
     },
     error::ApiError,
     extract,
@@ -49,8 +49,8 @@ pub(crate) async fn github(
     let told = within_patience(async {
         let arrival = arrival(GITHUB, Forge::Github, &headers, &verified);
         let repo = match &arrival.incoming {
-            Ok(incoming) => match named(incoming) {
-                Some(repository) => gateway.deliveries.of_github(incoming, repository).await?,
+            Ok(incoming) => match repository_of(incoming) {
+                Some(repository) => gateway.deliveries.find_github_repo(incoming, repository).await?,
                 None => None,
             },
             Err(_) => None,
@@ -58,7 +58,7 @@ pub(crate) async fn github(
         if let Some(repo) = &repo {
             gateway.limits.check_delivery(repo.id)?;
         }
-        gateway.deliveries.take(arrival, repo).await
+        gateway.deliveries.ingest(arrival, repo).await
     });
     answer(&gateway, told.await?)
 }
@@ -74,7 +74,7 @@ pub(crate) async fn of_repo(
     let Some(repo) = found.map(|entry| entry.value) else {
         // The name is from outside: only what could be an id is kept.
         let hook: String = id.chars().filter(char::is_ascii_graphic).take(40).collect();
-        return Err(gateway.deliveries.refuse(
+        return Err(gateway.deliveries.reject_unverified(
             Hook::Other(&hook),
             "unknown repository",
             ApiError::NotFound("repository"),
@@ -88,11 +88,11 @@ pub(crate) async fn of_repo(
         .map_err(|error| ApiError::Internal(error.into()))?;
     let body = bounded(&gateway, hook, &headers, body).await?;
     let verified = signed(&gateway, hook, forge, &secret, &headers, &body)?;
-    gateway.deliveries.rejected.believed(repo.id);
+    gateway.deliveries.rejected.clear_count(repo.id);
     gateway.limits.check_delivery(repo.id)?;
     let arrival = arrival(&hook.to_string(), forge, &headers, &verified);
     let told = within_patience(async {
-        let repo = match arrival.incoming.as_ref().ok().and_then(named) {
+        let repo = match arrival.incoming.as_ref().ok().and_then(repository_of) {
             // One question for each delivery: a forge that is slow has had its time then.
             Some(_) if repo.unproved.is_some() => gateway.registrations.reverify_permission(repo).await?,
             Some(repository) => {
@@ -100,7 +100,7 @@ pub(crate) async fn of_repo(
             }
             None => repo,
         };
-        gateway.deliveries.take(arrival, Some(repo)).await
+        gateway.deliveries.ingest(arrival, Some(repo)).await
     });
     answer(&gateway, told.await?)
 }
@@ -133,7 +133,7 @@ async fn bounded(
     };
     match read {
         Err(error @ ApiError::TooLarge(_)) => {
-            Err(gateway.deliveries.refuse(hook, "larger than 25 MiB", error))
+            Err(gateway.deliveries.reject_unverified(hook, "larger than 25 MiB", error))
         }
         read => read,
     }
@@ -154,18 +154,18 @@ fn signed<'a>(
 ) -> Result<Verified<'a>, ApiError> {
     verify::verify_headers(forge, secret, headers, body).map_err(|why| {
         let error = ApiError::Unauthorized("the delivery is not signed with this webhook's secret");
-        gateway.deliveries.refuse(hook, &why.to_string(), error)
+        gateway.deliveries.reject_unverified(hook, &why.to_string(), error)
     })
 }
 
-fn arrival(hook: &str, forge: Forge, headers: &HeaderMap, verified: &Verified<'_>) -> Arrival {
+fn arrival(hook: &str, forge: Forge, headers: &HeaderMap, verified: &Verified<'_>) -> ReceivedDelivery {
     let digest = hex::encode(Sha256::digest(verified.raw()));
     let event = incoming::event(forge, headers);
     let parsed = match &event {
         Ok(event) => incoming::parse(forge, event, verified),
         Err(_) => Err(Malformed::NoEvent),
     };
-    Arrival {
+    ReceivedDelivery {
         hook: hook.to_owned(),
         delivery_id: incoming::delivery_id(forge, headers).unwrap_or(&digest).to_owned(),
         digest,
@@ -175,22 +175,22 @@ fn arrival(hook: &str, forge: Forge, headers: &HeaderMap, verified: &Verified<'_
     }
 }
 
-fn answer(gateway: &Gateway, taken: Taken) -> Result<Response, ApiError> {
-    gateway.metrics.delivery(taken.verdict);
-    let status = match taken.verdict {
+fn answer(gateway: &Gateway, outcome: DeliveryOutcome) -> Result<Response, ApiError> {
+    gateway.metrics.delivery(outcome.verdict);
+    let status = match outcome.verdict {
         Verdict::Accepted | Verdict::Duplicate => StatusCode::ACCEPTED,
         Verdict::Ignored | Verdict::Held => StatusCode::OK,
         // A full queue is no fault of the delivery.
-        Verdict::Refused if !taken.jobs.is_empty() => StatusCode::ACCEPTED,
-        Verdict::Refused if taken.malformed => StatusCode::BAD_REQUEST,
+        Verdict::Refused if !outcome.jobs.is_empty() => StatusCode::ACCEPTED,
+        Verdict::Refused if outcome.malformed => StatusCode::BAD_REQUEST,
         Verdict::Refused => StatusCode::FORBIDDEN,
     };
-    let jobs = (!taken.jobs.is_empty()).then_some(taken.jobs);
-    let verdict = taken.verdict.into();
+    let jobs = (!outcome.jobs.is_empty()).then_some(outcome.jobs);
+    let verdict = outcome.verdict.into();
     let answer = DeliveryReceipt {
-        delivery: taken.key,
+        delivery: outcome.key,
         verdict,
-        reason: taken.reason.map(|reason| reason.to_string()),
+        reason: outcome.reason.map(|reason| reason.to_string()),
         jobs,
     };
     Ok((status, Json(answer)).into_response())

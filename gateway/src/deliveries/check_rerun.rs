@@ -1,7 +1,7 @@
-//! "Re-run" beside a check: the newest job of that commit once more.
+//! A check was requested again: the newest job of that commit is repeated.
 //!
-//! GitHub tells the App that made the check, and only our own App's checks are ours. Which job a check
-//! stands for now, `commits` tells: the check that was clicked may show an older one.
+//! GitHub notifies the App that created the check, and only checks of the configured App count. `commits` says which
+//! job a check stands for now: the check that was clicked may show an older one.
 
 use hooks::incoming::Rerequested;
 use jobs::{
@@ -10,26 +10,26 @@ use jobs::{
 };
 
 use crate::{
-    deliveries::{Deliveries, create_job::Decided},
+    deliveries::{Deliveries, create_job::Resolution},
     error::ApiError,
 };
 
-/// Every context that a check of ours has.
+/// Every context that our checks have.
 const CONTEXTS: [&str; 3] = ["gitfaas/push", "gitfaas/tag", "gitfaas/pull-request"];
 
 impl Deliveries {
-    /// Writes into a new entry which jobs are to be repeated.
+    /// Plans which jobs are to be repeated.
     pub(super) async fn plan_reruns(
         &self,
         delivery: &mut Delivery,
-        asked: &Rerequested,
+        rerequested: &Rerequested,
         repo: &Repo,
     ) -> Result<(), ApiError> {
         let mut originals = Vec::new();
-        for context in self.contexts(asked, repo).await? {
-            let key = commit_key(repo.id, &asked.sha, &context);
+        for context in self.contexts(rerequested, repo).await? {
+            let key = commit_key(repo.id, &rerequested.sha, &context);
             if let Some(commit) = self.ledger.commits.get(&key).await?
-                && self.job_of_commit(commit.value.job(), repo, &asked.sha).await?.is_some()
+                && self.find_job_of_commit(commit.value.job(), repo, &rerequested.sha).await?.is_some()
             {
                 originals.push(commit.value.job());
             }
@@ -44,20 +44,21 @@ impl Deliveries {
         Ok(())
     }
 
-    /// Which of the commit's checks are meant: one, or all of a suite.
-    async fn contexts(&self, asked: &Rerequested, repo: &Repo) -> Result<Vec<String>, ApiError> {
-        if let Some(external_id) = &asked.external_id {
+    /// The contexts that were requested again: one check, or all of a suite.
+    async fn contexts(&self, rerequested: &Rerequested, repo: &Repo) -> Result<Vec<String>, ApiError> {
+        if let Some(external_id) = &rerequested.external_id {
             let Ok(job) = external_id.parse::<JobId>() else { return Ok(Vec::new()) };
-            let found = self.job_of_commit(job, repo, &asked.sha).await?;
+            let found = self.find_job_of_commit(job, repo, &rerequested.sha).await?;
             return Ok(found.and_then(|entry| entry.value.context).into_iter().collect());
         }
-        let meant = |context: &&str| asked.check_run.is_none() || asked.name.as_deref() == Some(*context);
+        let meant =
+            |context: &&str| rerequested.check_run.is_none() || rerequested.name.as_deref() == Some(*context);
         Ok(CONTEXTS.iter().filter(|context| meant(context)).map(|context| (*context).to_owned()).collect())
     }
 
-    /// A job, where it is of this commit. Workers write the entries of commits that name it, so that is held
-    /// against what was signed.
-    async fn job_of_commit(
+    /// A job, if it is of this commit. Workers write the commit entries that name it, so it is checked against its
+    /// signed record.
+    async fn find_job_of_commit(
         &self,
         job: JobId,
         repo: &Repo,
@@ -67,9 +68,9 @@ impl Deliveries {
         Ok(found.filter(|entry| entry.value.repo == Some(repo.id) && entry.value.sha.as_ref() == Some(sha)))
     }
 
-    pub(super) async fn run_reruns(&self, delivery: &Delivery) -> Result<Decided, ApiError> {
+    pub(super) async fn run_reruns(&self, delivery: &Delivery) -> Result<Resolution, ApiError> {
         let originals = delivery.plan.reruns.as_ref().and_then(StoredJson::get).unwrap_or_default();
-        let mut all = Decided::because(Verdict::Ignored, DeliveryReason::NoJobOfCommit);
+        let mut all = Resolution::new(Verdict::Ignored, DeliveryReason::NoJobOfCommit);
         for (id, original) in delivery.jobs.iter().zip(originals) {
             let Some(of) = self.ledger.job(original).await? else { continue };
             if let Err(ApiError::Forbidden(why)) = self.jobs.recheck_label(&of.value).await {
@@ -82,13 +83,13 @@ impl Deliveries {
                     all.reason = Some(why.into());
                     continue;
                 }
-                // It is not believed.
+                // Its signature is not valid.
                 Err(ApiError::NotFound(_)) => continue,
                 Err(error) => return Err(error),
             };
-            let made = self.make(delivery, new, None).await?;
-            all.jobs.extend(made.jobs);
-            (all.verdict, all.reason) = (made.verdict, made.reason);
+            let resolution = self.create_job(delivery, new, None).await?;
+            all.jobs.extend(resolution.jobs);
+            (all.verdict, all.reason) = (resolution.verdict, resolution.reason);
         }
         Ok(all)
     }

@@ -1,21 +1,21 @@
-//! The steps from a planned job to one that waits, the same for pushes, pull requests and reruns.
+//! Creates and queues a planned job: the same steps for pushes, pull requests and re-runs.
 
 use jobs::{Cause, Delivery, DeliveryReason, JobId, NewJob, Outcome, Repo, Verdict};
 
 use crate::{
-    deliveries::{Deliveries, ref_heads::Moved},
+    deliveries::{Deliveries, ref_heads::RefUpdate},
     error::ApiError,
 };
 
-/// What the last step writes into the entry.
-pub(super) struct Decided {
+/// What the last step writes into the delivery.
+pub(super) struct Resolution {
     pub(super) verdict: Verdict,
     pub(super) reason: Option<DeliveryReason>,
     pub(super) jobs: Vec<JobId>,
 }
 
-impl Decided {
-    pub(super) fn because(verdict: Verdict, reason: DeliveryReason) -> Self {
+impl Resolution {
+    pub(super) fn new(verdict: Verdict, reason: DeliveryReason) -> Self {
         Self { verdict, reason: Some(reason), jobs: Vec::new() }
     }
 
@@ -25,13 +25,13 @@ impl Decided {
 }
 
 impl Deliveries {
-    /// Record, `heads`, and then queue and status; a full queue ends the job at once.
-    pub(super) async fn make(
+    /// Writes the record and the head, then queue and status; a full queue ends the job at once.
+    pub(super) async fn create_job(
         &self,
         delivery: &Delivery,
         new: NewJob,
-        moved: Option<(&Moved, &Repo)>,
-    ) -> Result<Decided, ApiError> {
+        update: Option<(&RefUpdate, &Repo)>,
+    ) -> Result<Resolution, ApiError> {
         let job = new.id;
         let is_full = delivery.reason == Some(DeliveryReason::QueueFull);
         let recording = async {
@@ -43,11 +43,11 @@ impl Deliveries {
                 false => self.ledger.record(new).await?,
             })
         };
-        let entry = match moved {
-            Some((moved, repo)) => {
-                // The head is read beside; it is written once the record is.
-                let (entry, head) = tokio::try_join!(recording, self.head(moved, repo))?;
-                self.move_head_from(head, moved, repo, Some(job).filter(|_| !is_full)).await?;
+        let entry = match update {
+            Some((update, repo)) => {
+                // The head is read concurrently; it is written once the record is.
+                let (entry, head) = tokio::try_join!(recording, self.head(update, repo))?;
+                self.update_head_from(head, update, repo, Some(job).filter(|_| !is_full)).await?;
                 entry
             }
             None => recording.await?,
@@ -55,20 +55,20 @@ impl Deliveries {
         if is_full {
             self.job_records.note(&entry).await;
             self.ledger.mark_status_dirty(&entry).await?;
-            return Ok(Decided {
+            return Ok(Resolution {
                 jobs: vec![job],
-                ..Decided::because(Verdict::Refused, DeliveryReason::QueueFull)
+                ..Resolution::new(Verdict::Refused, DeliveryReason::QueueFull)
             });
         }
         // A record that was there already may have been changed since.
         if let Some(entry) = self.job_records.verified(entry) {
             self.ledger.announce(&entry).await?;
         }
-        Ok(Decided { verdict: Verdict::Accepted, reason: None, jobs: vec![job] })
+        Ok(Resolution { verdict: Verdict::Accepted, reason: None, jobs: vec![job] })
     }
 }
 
-/// The job that this delivery's job repeats, when it is a replay.
+/// The job that this delivery's job repeats, if it is a replay.
 pub(super) fn rerun_of(delivery: &Delivery) -> Option<JobId> {
     delivery.plan.rerun_of.as_ref()?.get()
 }

@@ -1,45 +1,41 @@
-//! Taking what a forge tells: from a signed delivery to jobs, in steps that can each be done again.
+//! Records a delivery and the jobs that it will create, then carries it out, in steps that can each be repeated.
 //!
-//! The order is that of the design: entry in `deliveries` (with the ids of the jobs it will make),
-//! `pushes`, record, `heads`, `commits` and STATUSES, message in JOBS, verdict into the entry. A
-//! crash between any two leaves an entry without a verdict, which whoever meets it finishes.
-//! `heads` comes before the message in JOBS: a worker that has the job looks there. A push that is
-//! filtered has its verdict from the start, so there `heads` comes before the entry.
+//! The order: entry in `deliveries` (with the ids of the jobs to be created), `pushes`, record, `heads`, `commits`
+//! and STATUSES, message in JOBS, verdict into the entry. A crash between any two leaves an entry without a
+//! verdict, which whoever meets it finishes. `heads` comes before the message in JOBS: a worker that has the job
+//! looks there. A push that is ignored has its verdict from the start, so there `heads` comes before the entry.
 
 use hooks::Incoming;
 use jobs::{
     Delivery, DeliveryApproval, DeliveryPlan, DeliveryReason, JobId, Repo, Verdict,
-    audit::{Action, By, Log},
     bucket::{BucketError, Entry},
 };
 use serde_json::Map;
 
-pub(crate) use crate::deliveries::{
-    ref_heads::Moved,
-    trigger_rules::{Judgement, judge},
-};
 use crate::{
-    audit::Actor,
-    deliveries::{Deliveries, create_job::Decided},
+    deliveries::{
+        Deliveries,
+        trigger_rules::{TriggerDecision, decide},
+    },
     error::ApiError,
 };
 
-/// A signed delivery, or a push that was made up for.
-pub(crate) struct Arrival {
+/// A signed delivery, or the synthetic push of the ref poll.
+pub(crate) struct ReceivedDelivery {
     pub(crate) hook: String,
     pub(crate) delivery_id: String,
     /// SHA-256 of the body: its id where the forge's cannot be used.
     pub(crate) digest: String,
     pub(crate) event: String,
-    /// What it says, or why it cannot be understood.
+    /// The event, or why the payload is malformed.
     pub(crate) incoming: Result<Incoming, String>,
-    /// Of a push that was made up for: the revision of the head it was compared with, 0 for none.
+    /// Of a synthetic push: the revision of the ref head that it was compared with, 0 for none.
     pub(crate) head_revision: Option<u64>,
 }
 
-/// What was decided.
+/// What was decided about a delivery, and done.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Taken {
+pub(crate) struct DeliveryOutcome {
     pub(crate) key: String,
     pub(crate) verdict: Verdict,
     pub(crate) reason: Option<DeliveryReason>,
@@ -48,82 +44,66 @@ pub(crate) struct Taken {
 }
 
 impl Deliveries {
-    /// Notes what became of an installation of the GitHub App.
-    pub(crate) async fn audit_installation(&self, event: &Incoming, verdict: Verdict, reason: &str) {
-        let id = match event {
-            Incoming::Installation(event) => event.id,
-            Incoming::InstallationRepositories(event) => event.id,
-            Incoming::Push(_)
-            | Incoming::PullRequest(_)
-            | Incoming::Rerequested(_)
-            | Incoming::Ping
-            | Incoming::Ignored(_) => return,
-        };
-        // Nothing was changed otherwise.
-        if verdict == Verdict::Accepted {
-            let forge = Actor { user: None, by: Some(By::Forge), log: Log::Users };
-            self.audit.write_with(forge, Action::InstallationChanged, id, Some(reason.to_owned())).await;
-        }
-    }
-}
-
-impl Deliveries {
-    /// Takes a signed delivery, once.
-    pub(crate) async fn take(&self, arrival: Arrival, repo: Option<Repo>) -> Result<Taken, ApiError> {
+    /// Records and carries out a signed delivery, once.
+    pub(crate) async fn ingest(
+        &self,
+        received: ReceivedDelivery,
+        repo: Option<Repo>,
+    ) -> Result<DeliveryOutcome, ApiError> {
         self.capacity.check_capacity()?;
-        let (judgement, malformed) = match &arrival.incoming {
-            Ok(incoming) => (judge(repo.as_ref(), incoming, self.app_id()), false),
-            Err(why) => (Judgement::Refused(why.as_str().into()), true),
+        let (decision, malformed) = match &received.incoming {
+            Ok(incoming) => (decide(repo.as_ref(), incoming, self.app_id()), false),
+            Err(why) => (TriggerDecision::Rejected(why.as_str().into()), true),
         };
         let plan = DeliveryPlan {
-            head_revision: arrival.head_revision.map(|revision| (&revision).into()),
+            head_revision: received.head_revision.map(|revision| (&revision).into()),
             ..DeliveryPlan::default()
         };
         let mut delivery = Delivery {
-            hook: arrival.hook,
-            delivery_id: arrival.delivery_id,
-            event: arrival.event,
+            hook: received.hook,
+            delivery_id: received.delivery_id,
+            event: received.event,
             owner: repo.as_ref().map(|repo| repo.owner),
             repo: repo.as_ref().map(|repo| repo.id),
             jobs: Vec::new(),
             verdict: None,
             reason: None,
-            incoming: arrival.incoming.as_ref().ok().map(Into::into),
+            incoming: received.incoming.as_ref().ok().map(Into::into),
             received_at: None,
             replay_of: None,
             plan,
             approval: DeliveryApproval::default(),
             other: Map::new(),
         };
-        self.plan(&mut delivery, judgement, arrival.incoming.as_ref().ok(), repo.as_ref()).await?;
+        self.plan(&mut delivery, decision, received.incoming.as_ref().ok(), repo.as_ref()).await?;
         let planned = delivery.jobs.clone();
-        let taken = self.enter_and_finish(delivery, arrival.digest, repo.as_ref()).await?;
-        self.release_besides(repo.as_ref(), &planned, &taken.jobs);
-        Ok(Taken { malformed, ..taken })
+        let outcome = self.record_and_finish(delivery, received.digest, repo.as_ref()).await?;
+        self.release_unused(repo.as_ref(), &planned, &outcome.jobs);
+        Ok(DeliveryOutcome { malformed, ..outcome })
     }
 
-    /// Gives back place for jobs that were planned and not made: the same push made one before.
-    fn release_besides(&self, repo: Option<&Repo>, planned: &[JobId], made: &[JobId]) {
+    /// Releases the queue places of jobs that were planned and not created: the event has one already.
+    fn release_unused(&self, repo: Option<&Repo>, planned: &[JobId], created: &[JobId]) {
         let Some(repo) = repo else { return };
-        for job in planned.iter().filter(|job| !made.contains(job)) {
+        for job in planned.iter().filter(|job| !created.contains(job)) {
             self.budgets.release(repo.owner, job);
         }
     }
 
-    async fn enter_and_finish(
+    async fn record_and_finish(
         &self,
         mut delivery: Delivery,
         digest: String,
         repo: Option<&Repo>,
-    ) -> Result<Taken, ApiError> {
+    ) -> Result<DeliveryOutcome, ApiError> {
         let mut digest = Some(digest);
         loop {
             let key = Delivery::key(&delivery.hook, &delivery.delivery_id);
-            self.move_head_of_filtered(&key, &delivery, repo).await?;
-            let entry = match self.enter(&key, &delivery).await? {
-                Entered::Now(entry) | Entered::Before(entry) => entry,
-                // The delivery id is not signed: another's must not stand in this one's way.
-                Entered::AnotherContent => match digest.take() {
+            self.update_head_of_ignored(&key, &delivery, repo).await?;
+            let entry = match self.record(&key, &delivery).await? {
+                Recorded::New(entry) | Recorded::Existing(entry) => entry,
+                // The delivery id is not signed: an id that was used for another body must not suppress this one.
+                Recorded::OtherContent => match digest.take() {
                     Some(digest) => {
                         delivery.delivery_id = digest;
                         continue;
@@ -132,84 +112,44 @@ impl Deliveries {
                 },
             };
             let entry = self.finish_delivery(entry, repo).await?;
-            return Ok(taken(&entry));
+            return Ok(outcome_of(&entry));
         }
     }
 
-    /// Judges what was kept of a delivery anew, without the content rule, and makes new jobs.
-    pub(crate) async fn replay(&self, of: &Entry<Delivery>, repo: &Repo) -> Result<Taken, ApiError> {
-        self.capacity.check_capacity()?;
-        let kept = of
-            .value
-            .incoming
-            .clone()
-            .ok_or_else(|| ApiError::Conflict("nothing of it was kept".to_owned()))?;
-        let incoming: Incoming = kept
-            .get()
-            .ok_or_else(|| ApiError::Internal(anyhow::anyhow!("the stored event is not understood")))?;
-        let mut delivery = Delivery {
-            delivery_id: format!("replay-{}", JobId::new()),
-            jobs: Vec::new(),
-            verdict: None,
-            reason: None,
-            incoming: Some(kept),
-            received_at: None,
-            replay_of: Some(of.key.clone()),
-            owner: Some(repo.owner),
-            plan: DeliveryPlan { rerun_of: of.value.jobs.first().map(Into::into), ..DeliveryPlan::default() },
-            approval: DeliveryApproval::default(),
-            other: Map::new(),
-            ..of.value.clone()
-        };
-        let judgement = match judge(Some(repo), &incoming, self.app_id()) {
-            Judgement::Removed => Judgement::Ignored(DeliveryReason::RefRemoved),
-            other => other,
-        };
-        self.plan(&mut delivery, judgement, Some(&incoming), Some(repo)).await?;
-        // Whoever asks for a replay is told, and nothing of it is stored.
-        if delivery.reason == Some(DeliveryReason::QueueFull) {
-            return Err(ApiError::TooMany(DeliveryReason::QueueFull.to_string()));
-        }
-        let key = Delivery::key(&delivery.hook, &delivery.delivery_id);
-        self.ledger.deliveries.create(&key, &delivery).await?;
-        let entry = self.ledger.deliveries.get(&key).await?.ok_or(ApiError::NotFound("delivery"))?;
-        Ok(taken(&self.finish_delivery(entry, Some(repo)).await?))
-    }
-
-    /// The App whose checks are ours.
+    /// The configured GitHub App.
     pub(crate) fn app_id(&self) -> Option<u64> {
         self.github.app.as_ref().map(|app| app.id)
     }
 
-    /// Writes into a new entry what will be done: a verdict, or the jobs to be made.
-    async fn plan(
+    /// Plans a new entry: a verdict, or the jobs to be created.
+    pub(super) async fn plan(
         &self,
         delivery: &mut Delivery,
-        judgement: Judgement,
+        decision: TriggerDecision,
         incoming: Option<&Incoming>,
         repo: Option<&Repo>,
     ) -> Result<(), ApiError> {
-        match judgement {
-            Judgement::Ignored(why) => {
+        match decision {
+            TriggerDecision::Ignored(why) => {
                 delivery.verdict = Some(Verdict::Ignored);
                 delivery.reason = Some(why);
             }
-            Judgement::Refused(why) => {
+            TriggerDecision::Rejected(why) => {
                 delivery.verdict = Some(Verdict::Refused);
                 delivery.reason = Some(why);
             }
             // No job: what is to be done follows from the event alone.
-            Judgement::Removed | Judgement::Hold | Judgement::Installation => {}
-            Judgement::Run(_) => delivery.jobs = vec![JobId::new()],
-            Judgement::Rerun => {
-                if let (Some(Incoming::Rerequested(asked)), Some(repo)) = (incoming, repo) {
-                    self.plan_reruns(delivery, asked, repo).await?;
+            TriggerDecision::RefDeleted | TriggerDecision::Hold | TriggerDecision::Installation => {}
+            TriggerDecision::Run(_) => delivery.jobs = vec![JobId::new()],
+            TriggerDecision::Rerun => {
+                if let (Some(Incoming::Rerequested(rerequested)), Some(repo)) = (incoming, repo) {
+                    self.plan_reruns(delivery, rerequested, repo).await?;
                 }
             }
         }
         // What is skipped never waits.
         let is_skipped = match (incoming, repo) {
-            (Some(Incoming::Push(push)), Some(repo)) => crate::deliveries::push::skips(repo, push),
+            (Some(Incoming::Push(push)), Some(repo)) => crate::deliveries::push::is_skipped_job(repo, push),
             (_, _) => false,
         };
         if let Some(repo) = repo
@@ -221,24 +161,24 @@ impl Deliveries {
         Ok(())
     }
 
-    /// Creates the entry. What was ignored or refused before is judged anew: dedupe on accepted, not on
-    /// seen.
-    async fn enter(&self, key: &str, delivery: &Delivery) -> Result<Entered, ApiError> {
+    /// Creates the entry. A delivery that was ignored or refused before is decided again: deduplication is by
+    /// acceptance, not by receipt.
+    async fn record(&self, key: &str, delivery: &Delivery) -> Result<Recorded, ApiError> {
         loop {
             match self.ledger.deliveries.create(key, delivery).await {
-                Ok(revision) => return Ok(Entered::Now(Entry::fresh(key, delivery.clone(), revision))),
+                Ok(revision) => return Ok(Recorded::New(Entry::fresh(key, delivery.clone(), revision))),
                 Err(BucketError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
             let Some(found) = self.ledger.deliveries.get(key).await? else { continue };
-            let judged_anew = match found.value.verdict {
+            let is_decided_again = match found.value.verdict {
                 Some(Verdict::Ignored | Verdict::Refused) => true,
                 Some(Verdict::Accepted | Verdict::Duplicate | Verdict::Held) | None => false,
             };
-            if !judged_anew {
+            if !is_decided_again {
                 return Ok(match found.value.incoming == delivery.incoming {
-                    true => Entered::Before(found),
-                    false => Entered::AnotherContent,
+                    true => Recorded::Existing(found),
+                    false => Recorded::OtherContent,
                 });
             }
             let mut other = found.value.other.clone();
@@ -253,7 +193,7 @@ impl Deliveries {
             match self.ledger.deliveries.update(key, &again, found.revision).await {
                 Ok(_) => {
                     if let Some(entry) = self.ledger.deliveries.get(key).await? {
-                        return Ok(Entered::Before(entry));
+                        return Ok(Recorded::Existing(entry));
                     }
                 }
                 Err(BucketError::Conflict { .. }) => {}
@@ -261,55 +201,20 @@ impl Deliveries {
             }
         }
     }
-
-    /// Does what an entry without a verdict says; one with a verdict is returned as it is.
-    pub(crate) async fn finish_delivery(
-        &self,
-        entry: Entry<Delivery>,
-        repo: Option<&Repo>,
-    ) -> Result<Entry<Delivery>, ApiError> {
-        if entry.value.verdict.is_some() {
-            return Ok(entry);
-        }
-        let decided = match (entry.value.event(), repo) {
-            (Some(Incoming::Push(push)), Some(repo)) => self.run_push(&entry.value, &push, repo).await?,
-            (Some(Incoming::PullRequest(pull)), Some(repo)) => {
-                self.run_pull(&entry.value, &pull, repo).await?
-            }
-            (Some(event @ (Incoming::Installation(_) | Incoming::InstallationRepositories(_))), None) => {
-                let (verdict, reason) =
-                    self.registrations.apply_installation_event(&entry.value, &event).await?;
-                self.audit_installation(&event, verdict, &reason).await;
-                Decided::because(verdict, reason.into())
-            }
-            (Some(Incoming::Rerequested(_)), Some(_)) => self.run_reruns(&entry.value).await?,
-            // The registration was removed in between, or a newer gateway wrote this.
-            (Some(_) | None, _) => {
-                Decided::because(Verdict::Ignored, DeliveryReason::RepositoryNotRegistered)
-            }
-        };
-        let with_verdict = |now: &Entry<Delivery>| {
-            now.value.verdict.is_none().then(|| Delivery {
-                verdict: Some(decided.verdict),
-                reason: decided.reason.clone(),
-                jobs: decided.jobs.clone(),
-                received_at: now.value.received_at.or_else(|| now.time()),
-                ..now.value.clone()
-            })
-        };
-        let written = self.ledger.deliveries.change_from(entry, with_verdict).await?;
-        written.ok_or(ApiError::NotFound("delivery"))
-    }
 }
 
-enum Entered {
-    Now(Entry<Delivery>),
-    Before(Entry<Delivery>),
-    AnotherContent,
+/// What is in the ledger under the key of a delivery.
+enum Recorded {
+    /// This write created it.
+    New(Entry<Delivery>),
+    /// It was there, or was decided again.
+    Existing(Entry<Delivery>),
+    /// The id was used for another body.
+    OtherContent,
 }
 
-fn taken(entry: &Entry<Delivery>) -> Taken {
-    Taken {
+pub(super) fn outcome_of(entry: &Entry<Delivery>) -> DeliveryOutcome {
+    DeliveryOutcome {
         key: entry.key.clone(),
         verdict: entry.value.verdict.unwrap_or(Verdict::Accepted),
         reason: entry.value.reason.clone(),

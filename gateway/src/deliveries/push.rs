@@ -1,4 +1,4 @@
-//! A push: one job, unless the same push made one before. One of a merge queue is a pull request's.
+//! A push: one job, unless the same push created one before. A push of a merge queue counts as a pull request.
 
 use std::collections::VecDeque;
 
@@ -11,15 +11,15 @@ use jobs::{
 use crate::{
     deliveries::{
         Deliveries,
-        approval_status::PULL_REQUEST,
-        create_job::{Decided, rerun_of},
-        ref_heads::Moved,
+        approval::status::PULL_REQUEST,
+        create_job::{Resolution, rerun_of},
+        ref_heads::RefUpdate,
     },
     error::ApiError,
     repos::forge_kind::forge_of,
 };
 
-/// The context of pushes to branches.
+/// The status context of pushes to branches.
 pub(super) const PUSH: &str = "gitfaas/push";
 
 impl Deliveries {
@@ -28,50 +28,55 @@ impl Deliveries {
         delivery: &Delivery,
         push: &Push,
         repo: &Repo,
-    ) -> Result<Decided, ApiError> {
-        let over = delivery.plan.head_revision.as_ref().and_then(StoredJson::get);
-        let moved = Moved::of_push(push).map(|moved| Moved { over, ..moved });
-        let (Some(moved), Some(job)) = (moved, delivery.jobs.first().copied()) else {
+    ) -> Result<Resolution, ApiError> {
+        let replaces = delivery.plan.head_revision.as_ref().and_then(StoredJson::get);
+        let update = RefUpdate::of_push(push).map(|update| RefUpdate { replaces, ..update });
+        let (Some(update), Some(job)) = (update, delivery.jobs.first().copied()) else {
             self.remove_ref(push.reference.as_str(), repo).await?;
-            return Ok(Decided::because(Verdict::Ignored, DeliveryReason::RefRemoved));
+            return Ok(Resolution::new(Verdict::Ignored, DeliveryReason::RefRemoved));
         };
         if delivery.replay_of.is_none()
-            && let Some(earlier) = self.seen_before(&moved, repo, job).await?
+            && let Some(earlier) = self.find_duplicate_or_record(&update, repo, job).await?
         {
             if push.synthetic {
-                self.move_head(&moved, repo, Some(earlier)).await?;
+                self.update_head(&update, repo, Some(earlier)).await?;
             }
-            return Ok(Decided::duplicate_of(earlier));
+            return Ok(Resolution::duplicate_of(earlier));
         }
         let new = new_job(delivery, push, repo, job);
-        if skips(repo, push) {
-            return self.make_skipped(new, &moved, repo).await;
+        if is_skipped_job(repo, push) {
+            return self.create_skipped_job(new, &update, repo).await;
         }
         let same_as = match (&new.sha, new.trigger) {
-            (Some(sha), Trigger::Push) => self.twin(repo, sha, PULL_REQUEST).await?,
+            (Some(sha), Trigger::Push) => self.equivalent_job(repo, sha, PULL_REQUEST).await?,
             (Some(_) | None, _) => None,
         };
-        self.make(delivery, NewJob { same_as, ..new }, Some((&moved, repo))).await
+        self.create_job(delivery, NewJob { same_as, ..new }, Some((&update, repo))).await
     }
 
-    /// A job that ends before it begins, because the commit says so; the older one of its ref goes on.
-    async fn make_skipped(&self, new: NewJob, moved: &Moved, repo: &Repo) -> Result<Decided, ApiError> {
+    /// A job that ends before it begins, because the commit asks for no run; the previous job of the ref goes on.
+    async fn create_skipped_job(
+        &self,
+        new: NewJob,
+        update: &RefUpdate,
+        repo: &Repo,
+    ) -> Result<Resolution, ApiError> {
         let job = new.id;
         let entry = self
             .ledger
             .record_ended(new, &Outcome::Skipped { why: DeliveryReason::SkippedByCommit.to_string() })
             .await?;
         self.job_records.note(&entry).await;
-        self.move_head(moved, repo, None).await?;
+        self.update_head(update, repo, None).await?;
         self.ledger.mark_status_dirty(&entry).await?;
-        Ok(Decided {
+        Ok(Resolution {
             jobs: vec![job],
-            ..Decided::because(Verdict::Accepted, DeliveryReason::SkippedByCommit)
+            ..Resolution::new(Verdict::Accepted, DeliveryReason::SkippedByCommit)
         })
     }
 
-    /// The job of the same commit that may answer for one of the other event.
-    pub(super) async fn twin(
+    /// The job of the same commit under `context` whose result counts for the other event too.
+    pub(super) async fn equivalent_job(
         &self,
         repo: &Repo,
         sha: &CommitSha,
@@ -84,7 +89,7 @@ impl Deliveries {
         let Some(commit) = self.ledger.commits.get(&commit_key(repo.id, sha, context)).await? else {
             return Ok(None);
         };
-        // Workers write entries of commits too: which job one names is held against what was signed.
+        // Workers write commit entries too: the job that one names is checked against its signed record.
         let Some(entry) = self.job_records.record(commit.value.job()).await? else { return Ok(None) };
         let job = &entry.value;
         if job.repo != Some(repo.id) || job.sha.as_ref() != Some(sha) {
@@ -103,14 +108,13 @@ impl Deliveries {
     }
 }
 
-/// Whether a push only leaves a job that was skipped. What waits in a merge queue is never skipped: it
-/// would merge untested.
-pub(super) fn skips(repo: &Repo, push: &Push) -> bool {
-    push.asks_to_skip() && queue_target(repo, push).is_none()
+/// Whether a push only creates a skipped job. Pushes of a merge queue are never skipped: they would merge untested.
+pub(super) fn is_skipped_job(repo: &Repo, push: &Push) -> bool {
+    push.asks_to_skip() && merge_queue_branch(repo, push).is_none()
 }
 
-/// The branch that a push of GitHub's merge queue wants to get into.
-pub(super) fn queue_target<'a>(repo: &Repo, push: &'a Push) -> Option<&'a str> {
+/// The target branch of a push of GitHub's merge queue.
+pub(super) fn merge_queue_branch<'a>(repo: &Repo, push: &'a Push) -> Option<&'a str> {
     match forge_of(repo) {
         Forge::Github => merge_queue_target(push.reference.branch()?),
         Forge::Gitea | Forge::Gitlab | Forge::Plain => None,
@@ -118,9 +122,9 @@ pub(super) fn queue_target<'a>(repo: &Repo, push: &'a Push) -> Option<&'a str> {
 }
 
 fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
-    let (trigger, mut contexts) = match queue_target(repo, push) {
-        // Forks' code may be inside: it gets what a pull request gets. It answers for whatever a required
-        // check may be asked for.
+    let (trigger, mut contexts) = match merge_queue_branch(repo, push) {
+        // It may contain code of forks, so it has the rights of a pull request. It reports every context that a
+        // required check may name.
         Some(_) => {
             let asked = [(RepoEvent::Push, PUSH), (RepoEvent::PullRequest, PULL_REQUEST)];
             let contexts = asked.into_iter().filter(|(event, _)| repo.events.contains(event));

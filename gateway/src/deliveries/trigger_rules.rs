@@ -1,7 +1,7 @@
-//! What a registration says about an event, before there is a job.
+//! Trigger rules: what a registration says about an event, before there is a job.
 //!
-//! Branches, tags, events and `[skip ci]` are decided here; what the manifest says, only a worker
-//! knows. Nothing here does I/O.
+//! Events, branches, tags and `[skip ci]` are decided here; the rules of the manifest are applied by workers.
+//! Nothing here does I/O.
 
 use hooks::{
     Incoming, Push,
@@ -9,20 +9,20 @@ use hooks::{
 };
 use jobs::{DeliveryReason, Forks, Repo, RepoEvent, SkipCi, Trigger};
 
-use crate::deliveries::{push::queue_target, routing::named};
+use crate::deliveries::{push::merge_queue_branch, routing::repository_of};
 
-/// What a delivery means for a registration.
+/// What an event triggers in a registration.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Judgement {
-    /// Nothing to do, and why. A push that is filtered still moves its ref.
+pub(crate) enum TriggerDecision {
+    /// Nothing, and why. A push that is filtered still updates the ref's head.
     Ignored(DeliveryReason),
-    /// Not ours, and why.
-    Refused(DeliveryReason),
-    /// A ref was removed, or a pull request closed.
-    Removed,
+    /// The payload cannot be accepted, and why.
+    Rejected(DeliveryReason),
+    /// A ref was deleted, or a pull request closed.
+    RefDeleted,
     /// No job before an owner approves.
     Hold,
-    /// The newest jobs of a commit once more.
+    /// The newest jobs of a commit are repeated.
     Rerun,
     /// The App was installed, changed or removed; see [`crate::repos::installation`].
     Installation,
@@ -30,37 +30,39 @@ pub(crate) enum Judgement {
     Run(Trigger),
 }
 
-/// What the registration says about an event. `app` is the configured GitHub App.
-pub(crate) fn judge(repo: Option<&Repo>, incoming: &Incoming, app: Option<u64>) -> Judgement {
-    if let (Some(repository), Some(repo)) = (named(incoming), repo)
-        && !is_of(repo, repository)
+/// Decides what an event triggers. `app` is the configured GitHub App.
+pub(crate) fn decide(repo: Option<&Repo>, incoming: &Incoming, app: Option<u64>) -> TriggerDecision {
+    if let (Some(repository), Some(repo)) = (repository_of(incoming), repo)
+        && !is_same_repository(repo, repository)
     {
-        return Judgement::Refused(DeliveryReason::OtherRepository);
+        return TriggerDecision::Rejected(DeliveryReason::OtherRepository);
     }
-    let unknown = || Judgement::Ignored(DeliveryReason::RepositoryNotRegistered);
+    let unknown = || TriggerDecision::Ignored(DeliveryReason::RepositoryNotRegistered);
     match incoming {
-        Incoming::Ping => Judgement::Ignored(DeliveryReason::Ping),
-        Incoming::Ignored(why) => Judgement::Ignored(why.as_str().into()),
-        Incoming::Push(push) => repo.map_or_else(unknown, |repo| of_push(repo, push)),
-        Incoming::PullRequest(pull) => repo.map_or_else(unknown, |repo| of_pull(repo, pull)),
-        Incoming::Rerequested(asked) => repo.map_or_else(unknown, |_| of_rerequest(asked, app)),
+        Incoming::Ping => TriggerDecision::Ignored(DeliveryReason::Ping),
+        Incoming::Ignored(why) => TriggerDecision::Ignored(why.as_str().into()),
+        Incoming::Push(push) => repo.map_or_else(unknown, |repo| decide_push(repo, push)),
+        Incoming::PullRequest(pull) => repo.map_or_else(unknown, |repo| decide_pull_request(repo, pull)),
+        Incoming::Rerequested(rerequested) => {
+            repo.map_or_else(unknown, |_| decide_rerequest(rerequested, app))
+        }
         Incoming::Installation(_) | Incoming::InstallationRepositories(_) => match repo {
-            Some(_) => Judgement::Ignored(DeliveryReason::InstallationAtRepositoryHook),
-            None => Judgement::Installation,
+            Some(_) => TriggerDecision::Ignored(DeliveryReason::InstallationAtRepositoryHook),
+            None => TriggerDecision::Installation,
         },
     }
 }
 
-fn of_push(repo: &Repo, push: &Push) -> Judgement {
+fn decide_push(repo: &Repo, push: &Push) -> TriggerDecision {
     if push.is_deletion() {
-        return Judgement::Removed;
+        return TriggerDecision::RefDeleted;
     }
-    if let Some(target) = queue_target(repo, push) {
+    if let Some(target) = merge_queue_branch(repo, push) {
         let makes_jobs = [RepoEvent::Push, RepoEvent::PullRequest].iter().any(|of| repo.events.contains(of));
         return match (makes_jobs, repo.branches.lets_through(target)) {
-            (false, _) => Judgement::Ignored(DeliveryReason::MergeQueueMakesNoJobs),
-            (true, false) => Judgement::Ignored(DeliveryReason::MergeQueueBranchFiltered),
-            (true, true) => Judgement::Run(Trigger::PullRequest),
+            (false, _) => TriggerDecision::Ignored(DeliveryReason::MergeQueueMakesNoJobs),
+            (true, false) => TriggerDecision::Ignored(DeliveryReason::MergeQueueBranchFiltered),
+            (true, true) => TriggerDecision::Run(Trigger::PullRequest),
         };
     }
     let (event, trigger) = match push.reference.branch() {
@@ -68,56 +70,58 @@ fn of_push(repo: &Repo, push: &Push) -> Judgement {
         None => (RepoEvent::Tag, Trigger::Tag),
     };
     if !repo.events.contains(&event) {
-        return Judgement::Ignored(match event {
+        return TriggerDecision::Ignored(match event {
             RepoEvent::Tag => DeliveryReason::TagsMakeNoJobs,
             RepoEvent::Push | RepoEvent::PullRequest => DeliveryReason::BranchesMakeNoJobs,
         });
     }
     if push.reference.branch().is_some_and(|branch| !repo.branches.lets_through(branch)) {
-        return Judgement::Ignored(DeliveryReason::BranchFiltered);
+        return TriggerDecision::Ignored(DeliveryReason::BranchFiltered);
     }
     if push.asks_to_skip() {
         match repo.skip_ci {
-            // It makes a job that ends at once.
+            // It creates a job that ends at once.
             SkipCi::Status if repo.posts => {}
-            SkipCi::Status | SkipCi::Silent => return Judgement::Ignored(DeliveryReason::SkippedByMessage),
+            SkipCi::Status | SkipCi::Silent => {
+                return TriggerDecision::Ignored(DeliveryReason::SkippedByMessage);
+            }
         }
     }
-    Judgement::Run(trigger)
+    TriggerDecision::Run(trigger)
 }
 
-/// `branches` is about the branch that a pull request wants to get into.
-fn of_pull(repo: &Repo, pull: &PullRequest) -> Judgement {
+/// The filter `branches` applies to the base branch.
+fn decide_pull_request(repo: &Repo, pull: &PullRequest) -> TriggerDecision {
     match pull.action {
-        PullRequestAction::Closed => return Judgement::Removed,
+        PullRequestAction::Closed => return TriggerDecision::RefDeleted,
         PullRequestAction::Opened
         | PullRequestAction::Reopened
         | PullRequestAction::Synchronized
         | PullRequestAction::ReadyForReview => {}
     }
     if !repo.events.contains(&RepoEvent::PullRequest) {
-        return Judgement::Ignored(DeliveryReason::PullRequestsMakeNoJobs);
+        return TriggerDecision::Ignored(DeliveryReason::PullRequestsMakeNoJobs);
     }
     if !repo.branches.lets_through(&pull.base_branch) {
-        return Judgement::Ignored(DeliveryReason::BranchFiltered);
+        return TriggerDecision::Ignored(DeliveryReason::BranchFiltered);
     }
     match (pull.from_fork, repo.forks) {
-        (false, _) | (true, Forks::Run) => Judgement::Run(Trigger::PullRequest),
-        (true, Forks::Approve) => Judgement::Hold,
-        (true, Forks::Never) => Judgement::Ignored(DeliveryReason::ForksMakeNoJobs),
+        (false, _) | (true, Forks::Run) => TriggerDecision::Run(Trigger::PullRequest),
+        (true, Forks::Approve) => TriggerDecision::Hold,
+        (true, Forks::Never) => TriggerDecision::Ignored(DeliveryReason::ForksMakeNoJobs),
     }
 }
 
-fn of_rerequest(asked: &Rerequested, app: Option<u64>) -> Judgement {
-    match (asked.app_id, app) {
-        (Some(asked), Some(ours)) if asked == ours => Judgement::Rerun,
-        (Some(_) | None, _) => Judgement::Ignored(DeliveryReason::CheckOfOtherApp),
+fn decide_rerequest(rerequested: &Rerequested, app: Option<u64>) -> TriggerDecision {
+    match (rerequested.app_id, app) {
+        (Some(asked), Some(ours)) if asked == ours => TriggerDecision::Rerun,
+        (Some(_) | None, _) => TriggerDecision::Ignored(DeliveryReason::CheckOfOtherApp),
     }
 }
 
-/// Whether a payload speaks of the registered repository: by the forge's number where both have one
-/// (it survives renaming), else by the URL.
-fn is_of(repo: &Repo, named: &hooks::incoming::Repository) -> bool {
+/// Whether a payload is about the registered repository: by the forge's id where both have one (it survives
+/// renames), else by the URL.
+fn is_same_repository(repo: &Repo, named: &hooks::incoming::Repository) -> bool {
     let same_number = repo.forge_id.is_some() && repo.forge_id == named.forge_id;
     let url = repo.url.get();
     same_number || url.is_some_and(|url| url.same_repository(&named.clone_url))
@@ -189,32 +193,32 @@ mod tests {
         }
     }
 
-    #[test_case(push("refs/heads/main") => Judgement::Run(Trigger::Push) ; "a branch")]
-    #[test_case(push("refs/heads/dev") => Judgement::Ignored("the branch is filtered".into()) ; "another branch")]
-    #[test_case(push("refs/tags/v1") => Judgement::Ignored("pushes of tags make no jobs here".into()) ; "a tag")]
-    #[test_case(Push { skip_ci: true, ..push("refs/heads/main") } => Judgement::Ignored("the commit message says so".into()) ; "skip")]
-    #[test_case(Push { after: None, ..push("refs/heads/main") } => Judgement::Removed ; "a removed branch")]
-    fn pushes(push: Push) -> Judgement {
-        judge(Some(&repo()), &Incoming::Push(push), None)
+    #[test_case(push("refs/heads/main") => TriggerDecision::Run(Trigger::Push) ; "a branch")]
+    #[test_case(push("refs/heads/dev") => TriggerDecision::Ignored("the branch is filtered".into()) ; "another branch")]
+    #[test_case(push("refs/tags/v1") => TriggerDecision::Ignored("pushes of tags make no jobs here".into()) ; "a tag")]
+    #[test_case(Push { skip_ci: true, ..push("refs/heads/main") } => TriggerDecision::Ignored("the commit message says so".into()) ; "skip")]
+    #[test_case(Push { after: None, ..push("refs/heads/main") } => TriggerDecision::RefDeleted ; "a removed branch")]
+    fn pushes(push: Push) -> TriggerDecision {
+        decide(Some(&repo()), &Incoming::Push(push), None)
     }
 
-    #[test_case(true, SkipCi::Status => Judgement::Run(Trigger::Push) ; "shown as skipped")]
-    #[test_case(true, SkipCi::Silent => Judgement::Ignored("the commit message says so".into()) ; "nothing is posted")]
-    #[test_case(false, SkipCi::Status => Judgement::Ignored("the commit message says so".into()) ; "nobody to post it")]
-    fn commits_that_ask_for_no_run(posts: bool, skip_ci: SkipCi) -> Judgement {
+    #[test_case(true, SkipCi::Status => TriggerDecision::Run(Trigger::Push) ; "shown as skipped")]
+    #[test_case(true, SkipCi::Silent => TriggerDecision::Ignored("the commit message says so".into()) ; "nothing is posted")]
+    #[test_case(false, SkipCi::Status => TriggerDecision::Ignored("the commit message says so".into()) ; "nobody to post it")]
+    fn commits_that_ask_for_no_run(posts: bool, skip_ci: SkipCi) -> TriggerDecision {
         let repo = Repo { posts, skip_ci, ..repo() };
         let push = Push { skip_ci: true, ..push("refs/heads/main") };
-        judge(Some(&repo), &Incoming::Push(push), None)
+        decide(Some(&repo), &Incoming::Push(push), None)
     }
 
-    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::Push] => Judgement::Run(Trigger::PullRequest) ; "its target passes")]
-    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::PullRequest] => Judgement::Run(Trigger::PullRequest) ; "pull requests alone")]
-    #[test_case("refs/heads/gh-readonly-queue/dev/pr-5-abc", vec![RepoEvent::Push] => Judgement::Ignored("the branch that the merge queue is of is filtered".into()) ; "its target does not")]
-    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::Tag] => Judgement::Ignored("neither pushes to branches nor pull requests make jobs here".into()) ; "neither makes jobs")]
-    fn merge_queues(reference: &str, events: Vec<RepoEvent>) -> Judgement {
+    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::Push] => TriggerDecision::Run(Trigger::PullRequest) ; "its target passes")]
+    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::PullRequest] => TriggerDecision::Run(Trigger::PullRequest) ; "pull requests alone")]
+    #[test_case("refs/heads/gh-readonly-queue/dev/pr-5-abc", vec![RepoEvent::Push] => TriggerDecision::Ignored("the branch that the merge queue is of is filtered".into()) ; "its target does not")]
+    #[test_case("refs/heads/gh-readonly-queue/main/pr-5-abc", vec![RepoEvent::Tag] => TriggerDecision::Ignored("neither pushes to branches nor pull requests make jobs here".into()) ; "neither makes jobs")]
+    fn merge_queues(reference: &str, events: Vec<RepoEvent>) -> TriggerDecision {
         let repo = Repo { forge: hooks::Forge::Github.into(), events, ..repo() };
         let push = Push { skip_ci: true, ..push(reference) };
-        judge(Some(&repo), &Incoming::Push(push), None)
+        decide(Some(&repo), &Incoming::Push(push), None)
     }
 
     #[test_case(Some(7), "https://git.example.com/b/renamed" => true ; "renamed")]
@@ -225,7 +229,7 @@ mod tests {
         let mut push = push("refs/heads/main");
         push.repository.forge_id = forge_id;
         push.repository.clone_url = url.parse().unwrap();
-        judge(Some(&repo()), &Incoming::Push(push), None) == Judgement::Run(Trigger::Push)
+        decide(Some(&repo()), &Incoming::Push(push), None) == TriggerDecision::Run(Trigger::Push)
     }
 
     fn pull(change: impl FnOnce(&mut PullRequest)) -> Incoming {
@@ -248,25 +252,28 @@ mod tests {
         Incoming::PullRequest(pull)
     }
 
-    #[test_case(false, "main", Forks::Never => Judgement::Run(Trigger::PullRequest) ; "of the repository itself")]
-    #[test_case(true, "main", Forks::Approve => Judgement::Hold ; "from a fork")]
-    #[test_case(true, "main", Forks::Run => Judgement::Run(Trigger::PullRequest) ; "from a fork, trusted")]
-    #[test_case(true, "main", Forks::Never => Judgement::Ignored("pull requests from forks make no jobs here".into()) ; "from a fork, never")]
-    #[test_case(false, "dev", Forks::Run => Judgement::Ignored("the branch is filtered".into()) ; "into another branch")]
-    fn pulls(from_fork: bool, base: &str, forks: Forks) -> Judgement {
+    #[test_case(false, "main", Forks::Never => TriggerDecision::Run(Trigger::PullRequest) ; "of the repository itself")]
+    #[test_case(true, "main", Forks::Approve => TriggerDecision::Hold ; "from a fork")]
+    #[test_case(true, "main", Forks::Run => TriggerDecision::Run(Trigger::PullRequest) ; "from a fork, trusted")]
+    #[test_case(true, "main", Forks::Never => TriggerDecision::Ignored("pull requests from forks make no jobs here".into()) ; "from a fork, never")]
+    #[test_case(false, "dev", Forks::Run => TriggerDecision::Ignored("the branch is filtered".into()) ; "into another branch")]
+    fn pulls(from_fork: bool, base: &str, forks: Forks) -> TriggerDecision {
         let repo = Repo { events: vec![RepoEvent::PullRequest], forks, ..repo() };
         let pull = pull(|pull| (pull.from_fork, pull.base_branch) = (from_fork, base.to_owned()));
-        judge(Some(&repo), &pull, None)
+        decide(Some(&repo), &pull, None)
     }
 
     #[test]
     fn a_closed_pull_request_is_forgotten_also_where_none_makes_jobs() {
         let closed = pull(|pull| pull.action = PullRequestAction::Closed);
-        assert_eq!(judge(Some(&repo()), &closed, None), Judgement::Removed);
-        assert_eq!(judge(None, &closed, None), Judgement::Ignored("the repository is not registered".into()));
+        assert_eq!(decide(Some(&repo()), &closed, None), TriggerDecision::RefDeleted);
         assert_eq!(
-            judge(Some(&repo()), &pull(|_| {}), None),
-            Judgement::Ignored("pull requests make no jobs here".into())
+            decide(None, &closed, None),
+            TriggerDecision::Ignored("the repository is not registered".into())
+        );
+        assert_eq!(
+            decide(Some(&repo()), &pull(|_| {}), None),
+            TriggerDecision::Ignored("pull requests make no jobs here".into())
         );
     }
 
@@ -285,6 +292,6 @@ mod tests {
             sender: None,
             installation: None,
         };
-        judge(Some(&repo()), &Incoming::Rerequested(asked), app) == Judgement::Rerun
+        decide(Some(&repo()), &Incoming::Rerequested(asked), app) == TriggerDecision::Rerun
     }
 }

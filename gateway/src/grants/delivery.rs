@@ -4,7 +4,7 @@ use hooks::{Incoming, incoming::PullRequest};
 use jobs::{Delivery, Repo, Verdict, bucket::BucketError, grants::DeliveryGrant};
 
 use crate::{
-    deliveries::approval_status::PULL_REQUEST,
+    deliveries::approval::status::PULL_REQUEST,
     grants::{Grants, status_grant},
     repos::credentials::{NotGranted, refused, unavailable},
 };

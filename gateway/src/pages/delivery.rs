@@ -22,7 +22,7 @@ use crate::{
         identity::Identity,
         rights::{JobsRead, JobsWrite, SessionCaller},
     },
-    deliveries::approval::is_key,
+    deliveries::approval::is_delivery_key,
     error::ApiError,
     html::{PageError, html, on_page::OnPage},
     pages::show::second,
@@ -124,7 +124,7 @@ fn origin(delivery: &Delivery) -> Origin {
 
 /// Where one goes after signing in. The path comes from outside; only an id goes into the form.
 fn page_of(id: &str) -> String {
-    if is_key(id) { format!("/deliveries/{id}") } else { "/".to_owned() }
+    if is_delivery_key(id) { format!("/deliveries/{id}") } else { "/".to_owned() }
 }
 
 async fn page(
@@ -154,7 +154,7 @@ pub(crate) async fn show(
     Path(id): Path<String>,
 ) -> Result<Response, PageError> {
     let shown = async {
-        let entry = gateway.deliveries.decidable(&caller, &id).await?;
+        let entry = gateway.deliveries.find_decidable(&caller, &id).await?;
         page(&gateway, &caller.cookie, &caller, &entry, StatusCode::OK, "").await
     };
     shown.await.map_err(PageError::at(&gateway.login, page_of(&id)))
@@ -194,13 +194,13 @@ pub(crate) async fn approve(
     form: FormCaller<JobsWrite, Approval>,
 ) -> Result<Response, PageError> {
     let approved = async {
-        let held = gateway.deliveries.decidable(&form, &id).await?;
+        let held = gateway.deliveries.find_decidable(&form, &id).await?;
         let sha = form.fields.commit()?;
-        match gateway.deliveries.approve_for(&form, held, sha.as_ref()).await {
+        match gateway.deliveries.approve(&form, held, sha.as_ref()).await {
             Ok(done) => Ok(Redirect::to(&leads_to(&done)).into_response()),
             Err(error) => {
                 let (status, message) = error.into_page();
-                let now = gateway.deliveries.decidable(&form, &id).await?;
+                let now = gateway.deliveries.find_decidable(&form, &id).await?;
                 page(&gateway, &form.cookie, &form, &now, status, &message).await
             }
         }

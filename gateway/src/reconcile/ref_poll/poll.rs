@@ -18,8 +18,9 @@ use sha2::{Digest as _, Sha256};
 use crate::{
     backoff,
     deliveries::{
-        ingest::{Arrival, Judgement, Moved},
-        trigger_rules,
+        ingest::ReceivedDelivery,
+        ref_heads::RefUpdate,
+        trigger_rules::{self, TriggerDecision},
     },
     error::ApiError,
     reconcile::ref_poll::{MAX_INTERVAL, PollSummary, PollTiming, RefPoll, debounce::Debouncer},
@@ -263,17 +264,18 @@ impl RefPoll {
         // A moved tag is not a new tag.
         let is_new = revision == 0 || found.reference.tag().is_none();
         let incoming = Incoming::Push(push);
-        let makes_a_job = matches!(trigger_rules::judge(Some(repo), &incoming, None), Judgement::Run(_));
+        let makes_a_job =
+            matches!(trigger_rules::decide(Some(repo), &incoming, None), TriggerDecision::Run(_));
         if new_refs == NewRefs::Import || !is_new || !makes_a_job {
-            let moved = Moved::seen_at_forge(found.reference.as_str(), &found.id, revision);
-            self.deliveries.move_head(&moved, repo, None).await?;
+            let update = RefUpdate::found_by_poll(found.reference.as_str(), &found.id, revision);
+            self.deliveries.update_head(&update, repo, None).await?;
             return Ok(false);
         }
         let reference = hex::encode(Sha256::digest(found.reference.as_str().as_bytes()));
         // A branch that was deleted and created again is another push.
         let since = self.ledger.heads.last_revision(&head_key(repo.id, found.reference.as_str())).await?;
         let delivery_id = format!("heads-{since}-{}-{}", &reference[..16], found.id);
-        let arrival = Arrival {
+        let received = ReceivedDelivery {
             hook: repo.id.to_string(),
             digest: hex::encode(Sha256::digest(delivery_id.as_bytes())),
             delivery_id,
@@ -281,7 +283,7 @@ impl RefPoll {
             incoming: Ok(incoming),
             head_revision: Some(revision),
         };
-        let taken = self.deliveries.take(arrival, Some(repo.clone())).await?;
+        let taken = self.deliveries.ingest(received, Some(repo.clone())).await?;
         self.metrics.delivery(taken.verdict);
         let made = taken.verdict == Verdict::Accepted;
         if made {

@@ -1,6 +1,7 @@
-//! An owner lets a held pull request run, at the commit that he looked at.
+//! Approval of a held pull request by an owner, for the commit that the owner reviewed.
 //!
-//! The approval names a commit, and a newer one voids it: what runs is never what came after the look.
+//! The approval names a commit, and a newer one invalidates it: what runs is never a commit that came after the
+//! review.
 
 use hooks::incoming::PullRequest;
 use jobs::{CommitApproval, CommitSha, Delivery, DeliveryReason, JobId, Verdict, bucket::Entry};
@@ -8,13 +9,13 @@ use jobs::{CommitApproval, CommitSha, Delivery, DeliveryReason, JobId, Verdict, 
 use crate::{auth::identity::Identity, deliveries::Deliveries, error::ApiError};
 
 /// Whether this delivery was approved.
-pub(super) fn is_in(delivery: &Delivery) -> bool {
+pub(crate) fn is_approved(delivery: &Delivery) -> bool {
     delivery.approval.commit.is_some()
 }
 
 impl Deliveries {
-    /// Makes the job of a held pull request; approving twice is the same job.
-    pub(crate) async fn approve_pull(
+    /// Creates the job of a held pull request; approving twice is the same job.
+    pub(crate) async fn approve_pull_request(
         &self,
         caller: &Identity,
         entry: Entry<Delivery>,
@@ -29,7 +30,7 @@ impl Deliveries {
         if *sha != pull.head_sha {
             return conflict(format!("this delivery is of commit {}, not of {sha}", pull.head_sha));
         }
-        match (entry.value.verdict, is_in(&entry.value)) {
+        match (entry.value.verdict, is_approved(&entry.value)) {
             (Some(Verdict::Accepted | Verdict::Duplicate), true) => return Ok(entry),
             // Refused: the queue was full then.
             (Some(Verdict::Held), _) | (Some(Verdict::Refused) | None, true) => {}
@@ -39,11 +40,11 @@ impl Deliveries {
                 false,
             ) => return conflict("this delivery is not held".to_owned()),
         }
-        match self.newest(&pull.reference(), &repo).await? {
-            Some(newest) if newest == *sha => {}
-            Some(newest) => {
+        match self.head_commit(&pull.reference(), &repo).await? {
+            Some(head) if head == *sha => {}
+            Some(head) => {
                 return conflict(format!(
-                    "{}: {newest}; approve the delivery that brought it",
+                    "{}: {head}; approve the delivery that brought it",
                     DeliveryReason::Outdated
                 ));
             }
@@ -54,7 +55,7 @@ impl Deliveries {
         let approved = |now: &Entry<Delivery>| {
             let waits = match now.value.verdict {
                 Some(Verdict::Held) => true,
-                Some(Verdict::Refused) => is_in(&now.value),
+                Some(Verdict::Refused) => is_approved(&now.value),
                 Some(Verdict::Accepted | Verdict::Duplicate | Verdict::Ignored) | None => false,
             };
             waits.then(|| {
@@ -68,7 +69,7 @@ impl Deliveries {
         let changed = self.ledger.deliveries.change(&entry.key, approved).await?;
         let entry = changed.ok_or(ApiError::NotFound("delivery"))?;
         let done = self.finish_delivery(entry, Some(&repo)).await?;
-        tracing::info!(delivery = done.key, user = %caller.user.id, %sha, "a pull request was approved");
+        tracing::info!(delivery = done.key, user = %caller.user.id, %sha, "pull request approved");
         match done.value.verdict {
             Some(Verdict::Ignored) => {
                 conflict(done.value.reason.map(|reason| reason.to_string()).unwrap_or_default())

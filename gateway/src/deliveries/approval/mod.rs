@@ -1,7 +1,10 @@
-//! Deliveries that wait for somebody's word.
+//! Approval of held deliveries.
 //!
-//! An approval takes the verdict `held` away and notes who gave it; then the delivery is finished like
-//! any other without a verdict, also after a crash in between.
+//! An approval replaces the verdict `held` by the approver; then the delivery is finished like any other without a
+//! verdict, also after a crash in between.
+
+pub(crate) mod pull_request;
+pub(crate) mod status;
 
 use hooks::Incoming;
 use jobs::{CommitSha, Delivery, Verdict, audit::Action, bucket::Entry};
@@ -9,29 +12,33 @@ use jobs::{CommitSha, Delivery, Verdict, audit::Action, bucket::Entry};
 use crate::{auth::identity::Identity, deliveries::Deliveries, error::ApiError};
 
 /// Whether this could be the id of a delivery.
-pub(crate) fn is_key(id: &str) -> bool {
+pub(crate) fn is_delivery_key(id: &str) -> bool {
     id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 impl Deliveries {
-    /// A delivery that the caller may decide about: one to a repository that he owns; one that belongs to
-    /// no repository is an admin's.
-    pub(crate) async fn decidable(&self, caller: &Identity, id: &str) -> Result<Entry<Delivery>, ApiError> {
+    /// A delivery that the caller may decide about: of a repository that the caller owns; one without a repository
+    /// is for admins.
+    pub(crate) async fn find_decidable(
+        &self,
+        caller: &Identity,
+        id: &str,
+    ) -> Result<Entry<Delivery>, ApiError> {
         let missing = || ApiError::NotFound("delivery");
-        let entry = if is_key(id) { self.ledger.deliveries.get(id).await? } else { None };
+        let entry = if is_delivery_key(id) { self.ledger.deliveries.get(id).await? } else { None };
         let entry = entry.ok_or_else(missing)?;
-        let his = match entry.value.repo {
+        let is_allowed = match entry.value.repo {
             Some(repo) => {
                 let repo = self.ledger.repos.get(&repo.to_string()).await?;
                 repo.is_some_and(|repo| caller.owns(&repo.value))
             }
             None => caller.is_admin(),
         };
-        if his { Ok(entry) } else { Err(missing()) }
+        if is_allowed { Ok(entry) } else { Err(missing()) }
     }
 
-    /// Lets a held delivery do what it says. `sha` names the commit that is approved, where one is.
-    pub(crate) async fn approve_held(
+    /// Carries out a held delivery. `sha` names the approved commit of a pull request.
+    pub(crate) async fn apply_approval(
         &self,
         caller: &Identity,
         delivery: Entry<Delivery>,
@@ -47,16 +54,16 @@ impl Deliveries {
                 }
             }
             Some(Incoming::PullRequest(pull)) => {
-                return self.approve_pull(caller, delivery, &pull, sha).await;
+                return self.approve_pull_request(caller, delivery, &pull, sha).await;
             }
             Some(Incoming::Push(_) | Incoming::Ping | Incoming::Rerequested(_) | Incoming::Ignored(_))
             | None => return Err(not_held()),
         }
-        let approved = self.note_approval(caller, &delivery).await?;
+        let approved = self.record_approval(caller, &delivery).await?;
         self.finish_delivery(approved, None).await
     }
 
-    async fn note_approval(
+    async fn record_approval(
         &self,
         caller: &Identity,
         delivery: &Entry<Delivery>,
@@ -72,7 +79,7 @@ impl Deliveries {
         };
         approved.approval.installation = Some((&caller.user.id).into());
         self.ledger.deliveries.update(&delivery.key, &approved, delivery.revision).await?;
-        tracing::info!(delivery = delivery.key, user = %caller.user.id, "a delivery was approved");
+        tracing::info!(delivery = delivery.key, user = %caller.user.id, "delivery approved");
         let written = self.ledger.deliveries.get(&delivery.key).await?;
         written.ok_or(ApiError::NotFound("delivery"))
     }
@@ -83,14 +90,14 @@ fn not_held() -> ApiError {
 }
 
 impl Deliveries {
-    /// Lets a held delivery run at somebody's wish.
-    pub(crate) async fn approve_for(
+    /// Approves a held delivery and writes the audit event.
+    pub(crate) async fn approve(
         &self,
         caller: &Identity,
         held: Entry<Delivery>,
         sha: Option<&CommitSha>,
     ) -> Result<Entry<Delivery>, ApiError> {
-        let done = self.approve_held(caller, held, sha).await?;
+        let done = self.apply_approval(caller, held, sha).await?;
         self.audit
             .write_with(caller, Action::DeliveryApproved, &done.key, sha.map(ToString::to_string))
             .await;
