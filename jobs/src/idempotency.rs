@@ -30,7 +30,7 @@ impl IdempotencyKey {
         format!("{owner}.{}", hex::encode(Sha256::digest(key.as_bytes())))
     }
 
-    /// Where programs before version 0.2 stored it, in `deliveries`. Read until no such entry can be younger
+    /// Where older programs stored it, in `deliveries`. Read until no such entry can be younger
     /// than [`LIFE`].
     pub fn key_among_deliveries(owner: UserId, key: &str) -> String {
         format!("idempotency.{}", Self::key(owner, key))
