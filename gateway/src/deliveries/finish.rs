@@ -29,7 +29,8 @@ impl Deliveries {
                 self.run_pull_request(&entry.value, &pull, repo).await?
             }
             (Some(event @ (Incoming::Installation(_) | Incoming::InstallationRepositories(_))), None) => {
-                let (verdict, reason) = self.registrations.apply_installation_event(&entry.value, &event).await?;
+                let (verdict, reason) =
+                    self.registrations.apply_installation_event(&entry.value, &event).await?;
                 self.audit_installation(&event, verdict, &reason).await;
                 Resolution::new(verdict, reason.into())
             }

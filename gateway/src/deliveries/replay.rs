@@ -21,7 +21,7 @@ impl Deliveries {
         of: &Entry<Delivery>,
         repo: &Repo,
     ) -> Result<DeliveryOutcome, ApiError> {
-        self.capacity.check_room()?;
+        self.capacity.check_capacity()?;
         let kept = of
             .value
             .incoming
