@@ -227,7 +227,8 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
     vec![
         bucket(JOBS_BUCKET, settings.keep_jobs, size(stores.records)),
         bucket(DELIVERIES, MONTH, size(stores.deliveries)),
-        bucket(IDEMPOTENCY, idempotency::LIFE.unsigned_abs(), BUCKET_BYTES),
+        // An owner may have as much of them as of deliveries, with which they are counted.
+        bucket(IDEMPOTENCY, idempotency::LIFE.unsigned_abs(), size(stores.deliveries)),
         bucket(PUSHES, MONTH, size(stores.refs)),
         bucket(HEADS, forever, size(stores.refs)),
         bucket(COMMITS, settings.keep_jobs, size(stores.refs)),
