@@ -44,7 +44,7 @@ pub use crypto::{
     rekey::{Rekeyed, make_key, rekey},
 };
 pub use reconcile::ref_poll::PollSummary;
-pub use routes::{app, endpoints};
+pub use routes::{app, endpoints, openapi_json};
 pub use serve::{Running, open, serve};
 pub use state::Gateway;
 pub use usage::Settings as OwnerLimits;

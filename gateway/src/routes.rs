@@ -3,17 +3,20 @@
 use std::sync::Arc;
 
 use axum::{
-    Router,
+    Extension, Router,
     handler::Handler,
     middleware::from_fn_with_state,
     routing::{MethodFilter, MethodRouter, on},
 };
 use http::Method;
+use utoipa::openapi::{PathItem, Paths, RefOr, schema::Schema};
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::{
     api::{
-        audit, deliveries, events, health, job_output, jobs, metrics, openapi, published, repos, secrets,
-        sign_in, tokens, usage, webhooks,
+        audit, deliveries, events, health, job_output, jobs, metrics,
+        openapi::{self, Description},
+        published, repos, secrets, sign_in, tokens, usage, webhooks,
     },
     auth::rights::Right,
     extract::{KnownParameters, reject_unknown_parameters},
@@ -23,42 +26,89 @@ use crate::{
     state::Gateway,
 };
 
-/// A route: its method and path, and who answers.
+/// A route: its method and path, who answers, and what `/openapi.json` says of it.
 pub(crate) struct Route {
     pub(crate) method: Method,
-    pub(crate) path: &'static str,
+    pub(crate) path: String,
     answer: MethodRouter<Gateway>,
+    /// `None` of a page.
+    described: Option<(Schemas, Paths)>,
 }
+
+type Schemas = Vec<(String, RefOr<Schema>)>;
 
 impl Route {
     /// A route whose handler says in its first argument who may call it.
-    fn of<H, T>(method: Method, path: &'static str, handler: H) -> Self
+    fn of<H, T>(_: H, described: UtoipaMethodRouter<Gateway>) -> Self
     where
         H: Handler<T, Gateway>,
         T: BeginsWithRight + 'static,
     {
-        Self::public(method, path, handler)
-    }
-
-    /// A form of a page, whose last argument says who may send it: it reads the body.
-    fn form<H, T>(method: Method, path: &'static str, handler: H) -> Self
-    where
-        H: Handler<T, Gateway>,
-        T: EndsWithRight + 'static,
-    {
-        Self::public(method, path, handler)
+        Self::public(described)
     }
 
     /// A route for everybody, or one that proves in its own way who asks: webhooks by their signature, a
     /// sign-in by what the provider says, a refresh token by itself.
-    fn public<H, T>(method: Method, path: &'static str, handler: H) -> Self
+    fn public((schemas, paths, answer): UtoipaMethodRouter<Gateway>) -> Self {
+        let (path, item) = paths.paths.first_key_value().expect("a handler is described with its path");
+        let method = method_of(item);
+        Self { method, path: path.clone(), answer, described: Some((schemas, paths)) }
+    }
+
+    /// A page, whose handler says in its first argument who may see it. Pages are not described.
+    fn page<H, T>(method: Method, path: &str, handler: H) -> Self
+    where
+        H: Handler<T, Gateway>,
+        T: BeginsWithRight + 'static,
+    {
+        Self::public_page(method, path, handler)
+    }
+
+    /// A form of a page, whose last argument says who may send it: it reads the body.
+    fn form<H, T>(method: Method, path: &str, handler: H) -> Self
+    where
+        H: Handler<T, Gateway>,
+        T: EndsWithRight + 'static,
+    {
+        Self::public_page(method, path, handler)
+    }
+
+    /// A page for everybody, or one where a token comes in the form.
+    fn public_page<H, T>(method: Method, path: &str, handler: H) -> Self
     where
         H: Handler<T, Gateway>,
         T: 'static,
     {
         let filter = MethodFilter::try_from(method.clone()).expect("a method that axum routes");
-        Self { method, path, answer: on(filter, handler) }
+        Self { method, path: path.to_owned(), answer: on(filter, handler), described: None }
     }
+}
+
+/// The one method that a handler is described with.
+fn method_of(item: &PathItem) -> Method {
+    let described = [
+        (Method::GET, &item.get),
+        (Method::POST, &item.post),
+        (Method::PUT, &item.put),
+        (Method::PATCH, &item.patch),
+        (Method::DELETE, &item.delete),
+    ];
+    let found = described.into_iter().find(|(_, operation)| operation.is_some());
+    found.expect("a handler is described with a method of the API").0
+}
+
+/// A handler that begins with a right, with its description.
+macro_rules! of {
+    ($handler:path) => {
+        Route::of($handler, utoipa_axum::routes!($handler))
+    };
+}
+
+/// A handler for everybody, with its description.
+macro_rules! public {
+    ($handler:path) => {
+        Route::public(utoipa_axum::routes!($handler))
+    };
 }
 
 /// The arguments of a handler of which the first is a [`Right`].
@@ -84,92 +134,107 @@ macro_rules! end_with_right {
 
 end_with_right! { (A) (A B) (A B C) (A B C D) }
 
-/// Every route there is. `openapi.json` describes those below `/api/v1` and the published interface;
-/// a test holds the two together.
+/// Every route there is: what for programs is described at the handler, method and path included.
 pub(crate) fn routes() -> Vec<Route> {
     vec![
-        Route::of(Method::POST, "/job/send-job", published::send_job),
-        Route::of(Method::GET, "/job/job-status", published::job_status),
-        Route::of(Method::GET, "/job/result", published::result),
-        Route::of(Method::GET, "/job/list-jobs", published::list_jobs),
-        Route::of(Method::GET, "/observer/stats", published::stats),
-        Route::public(Method::GET, "/oauth/authorize", sign_in::authorize::authorize),
-        Route::public(Method::GET, "/oauth/callback", sign_in::callback::callback),
-        Route::public(Method::POST, "/oauth/device", sign_in::device_grant::begin),
-        Route::public(Method::POST, "/oauth/token", sign_in::device_grant::token),
-        Route::public(Method::POST, "/api/v1/auth/refresh", sign_in::account::refresh),
-        Route::public(Method::POST, "/api/v1/auth/logout", sign_in::account::logout),
-        Route::of(Method::GET, "/api/v1/whoami", sign_in::account::whoami),
-        Route::of(Method::POST, "/api/v1/jobs", jobs::submit),
-        Route::of(Method::GET, "/api/v1/jobs", jobs::list),
-        Route::of(Method::GET, "/api/v1/jobs/{id}", jobs::get),
-        Route::of(Method::DELETE, "/api/v1/jobs/{id}", jobs::remove),
-        Route::of(Method::GET, "/api/v1/jobs/{id}/result", job_output::result),
-        Route::of(Method::GET, "/api/v1/jobs/{id}/log", job_output::log),
-        Route::of(Method::GET, "/api/v1/jobs/{id}/events", events::events),
-        Route::of(Method::POST, "/api/v1/jobs/{id}/cancel", jobs::cancel),
-        Route::of(Method::POST, "/api/v1/jobs/{id}/rerun", jobs::rerun),
-        Route::of(Method::POST, "/api/v1/repos", repos::add),
-        Route::of(Method::GET, "/api/v1/repos", repos::list),
-        Route::of(Method::GET, "/api/v1/repos/{id}", repos::get),
-        Route::of(Method::PATCH, "/api/v1/repos/{id}", repos::change),
-        Route::of(Method::DELETE, "/api/v1/repos/{id}", repos::remove),
-        Route::of(Method::GET, "/api/v1/repos/{id}/secrets", secrets::list),
-        Route::of(Method::PUT, "/api/v1/repos/{id}/secrets/{name}", secrets::set),
-        Route::of(Method::DELETE, "/api/v1/repos/{id}/secrets/{name}", secrets::remove),
-        Route::of(Method::GET, "/api/v1/deliveries", deliveries::list),
-        Route::of(Method::GET, "/api/v1/deliveries/{id}", deliveries::get),
-        Route::of(Method::POST, "/api/v1/deliveries/{id}/replay", deliveries::replay),
-        Route::of(Method::POST, "/api/v1/deliveries/{id}/approve", deliveries::approve),
-        Route::of(Method::POST, "/api/v1/tokens", tokens::make),
-        Route::of(Method::GET, "/api/v1/tokens", tokens::list),
-        Route::of(Method::DELETE, "/api/v1/tokens/{id}", tokens::revoke),
-        Route::of(Method::GET, "/api/v1/usage", usage::show),
-        Route::of(Method::GET, "/api/v1/stats", health::stats),
-        Route::of(Method::GET, "/api/v1/audit", audit::list),
-        Route::public(Method::POST, "/webhooks/github", webhooks::github),
-        Route::public(Method::POST, "/webhooks/{id}", webhooks::of_repo),
-        Route::public(Method::GET, "/openapi.json", openapi::openapi),
-        Route::public(Method::GET, "/schema/faas-manifest.json", openapi::manifest_schema),
-        Route::public(Method::GET, "/healthz", health::healthz),
-        Route::public(Method::GET, "/readyz", health::readyz),
-        Route::public(Method::GET, "/metrics", metrics::metrics),
-        Route::of(Method::GET, "/", pages::home),
-        Route::of(Method::GET, "/jobs/{id}", pages::job),
+        of!(published::send_job),
+        of!(published::job_status),
+        of!(published::result),
+        of!(published::list_jobs),
+        of!(published::stats),
+        public!(sign_in::authorize::authorize),
+        public!(sign_in::callback::callback),
+        public!(sign_in::device_grant::begin),
+        public!(sign_in::device_grant::token),
+        public!(sign_in::account::refresh),
+        public!(sign_in::account::logout),
+        of!(sign_in::account::whoami),
+        of!(jobs::submit),
+        of!(jobs::list),
+        of!(jobs::get),
+        of!(jobs::remove),
+        of!(job_output::result),
+        of!(job_output::log),
+        of!(events::events),
+        of!(jobs::cancel),
+        of!(jobs::rerun),
+        of!(repos::add),
+        of!(repos::list),
+        of!(repos::get),
+        of!(repos::change),
+        of!(repos::remove),
+        of!(secrets::list),
+        of!(secrets::set),
+        of!(secrets::remove),
+        of!(deliveries::list),
+        of!(deliveries::get),
+        of!(deliveries::replay),
+        of!(deliveries::approve),
+        of!(tokens::make),
+        of!(tokens::list),
+        of!(tokens::revoke),
+        of!(usage::show),
+        of!(health::stats),
+        of!(audit::list),
+        public!(webhooks::github),
+        public!(webhooks::of_repo),
+        public!(openapi::openapi),
+        public!(openapi::manifest_schema),
+        public!(health::healthz),
+        public!(health::readyz),
+        public!(metrics::metrics),
+        Route::page(Method::GET, "/", pages::home),
+        Route::page(Method::GET, "/jobs/{id}", pages::job),
         Route::form(Method::POST, "/jobs/{id}/cancel", pages::cancel),
         Route::form(Method::POST, "/jobs/{id}/rerun", pages::rerun),
-        Route::of(Method::GET, "/deliveries/{id}", pages::delivery::show),
+        Route::page(Method::GET, "/deliveries/{id}", pages::delivery::show),
         Route::form(Method::POST, "/deliveries/{id}/approve", pages::delivery::approve),
-        Route::of(Method::GET, "/tokens", pages::tokens::show),
+        Route::page(Method::GET, "/tokens", pages::tokens::show),
         Route::form(Method::POST, "/tokens", pages::tokens::make),
         Route::form(Method::POST, "/tokens/{id}/revoke", pages::tokens::revoke),
-        Route::of(Method::GET, "/device", sign_in::device_page::show),
+        Route::page(Method::GET, "/device", sign_in::device_page::show),
         Route::form(Method::POST, "/device", sign_in::device_page::answer),
         Route::form(Method::POST, "/link", sign_in::link::link),
-        Route::public(Method::POST, "/login", pages::login),
-        Route::public(Method::POST, "/logout", pages::logout),
-        Route::public(Method::GET, "/assets/{name}", pages::asset),
+        Route::public_page(Method::POST, "/login", pages::login),
+        Route::public_page(Method::POST, "/logout", pages::logout),
+        Route::public_page(Method::GET, "/assets/{name}", pages::asset),
     ]
 }
 
 /// Method and path of every route, for tests that must know them all.
-pub fn endpoints() -> Vec<(Method, &'static str)> {
+pub fn endpoints() -> Vec<(Method, String)> {
     routes().into_iter().map(|route| (route.method, route.path)).collect()
+}
+
+/// `/openapi.json`, as every gateway of this version publishes it.
+pub fn openapi_json() -> String {
+    description(&routes())
+}
+
+/// `/openapi.json`: what the handlers of these routes say of themselves.
+fn description(routes: &[Route]) -> String {
+    let mut described = OpenApiRouter::<Gateway>::with_openapi(openapi::preamble());
+    for (schemas, paths) in routes.iter().filter_map(|route| route.described.clone()) {
+        described = described.routes((schemas, paths, MethodRouter::new()));
+    }
+    described.to_openapi().to_pretty_json().expect("a description is JSON")
 }
 
 /// Everything that a gateway answers, with all that holds for every route.
 pub fn app(gateway: Gateway) -> Router {
     let mut router = Router::new();
-    let known = KnownParameters::of(&openapi::document());
-    for Route { method, path, mut answer } in routes() {
-        if let Some(names) = known.checked(&method, path) {
+    let routes = routes();
+    let description = description(&routes);
+    let known = KnownParameters::of(&serde_json::from_str(&description).expect("a description is JSON"));
+    for Route { method, path, mut answer, .. } in routes {
+        if let Some(names) = known.checked(&method, &path) {
             answer = answer.layer(from_fn_with_state(names, reject_unknown_parameters));
         }
         // Published paths and all others are the same with and without a slash at their end.
         if path.len() > 1 && !path.ends_with('}') {
             router = router.route(&format!("{path}/"), answer.clone());
         }
-        router = router.route(path, answer);
+        router = router.route(&path, answer);
     }
     let edge = LayerState {
         limits: Arc::clone(&gateway.limits),
@@ -180,6 +245,39 @@ pub fn app(gateway: Gateway) -> Router {
     let router = router
         .fallback(published::no_such_path)
         .method_not_allowed_fallback(published::no_such_method)
-        .with_state(gateway);
+        .with_state(gateway)
+        .layer(Extension(Description(description.into())));
     layered(router, edge)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A changed snapshot is a changed API: it is reviewed as such.
+    #[test]
+    fn the_description_of_the_api() {
+        insta::assert_snapshot!("openapi", openapi_json());
+    }
+
+    #[test]
+    fn every_reference_leads_somewhere() {
+        let document: Value = serde_json::from_str(&openapi_json()).unwrap();
+        let mut rest = vec![&document];
+        while let Some(value) = rest.pop() {
+            match value {
+                Value::Object(fields) => {
+                    if let Some(Value::String(reference)) = fields.get("$ref") {
+                        let pointer = reference.strip_prefix('#').unwrap();
+                        assert!(document.pointer(pointer).is_some(), "{reference}");
+                    }
+                    rest.extend(fields.values());
+                }
+                Value::Array(items) => rest.extend(items),
+                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+            }
+        }
+    }
 }

@@ -6,12 +6,15 @@ use async_nats::jetstream::stream::{RawMessageErrorKind, Stream};
 use axum::{Json, extract::State};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use jobs::{api::AuditEvent, audit::Action, streams};
-use serde::Deserialize;
+use jobs::{
+    api::{self, AuditEvent, ListAudit, Page},
+    streams,
+};
 use serde_json::{Map, Value};
 
 use crate::{
-    api::{jobs::PAGE, view::List},
+    api::jobs::PAGE,
+    api::responses::{BadRequest, WithScope},
     audit::AuditLog,
     auth::rights::AdminReader,
     error::ApiError,
@@ -25,27 +28,6 @@ const READ_AT_ONCE: usize = 32;
 const MAX_LOOKED_AT: usize = 2000;
 /// The logs, and what the ids of their entries begin with.
 const LOGS: [(&str, &str); 2] = [(streams::AUDIT, ""), (streams::AUDIT_ADMIN, "a")];
-
-/// Which of the logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Which {
-    Users,
-    Admins,
-}
-
-/// What is asked for.
-#[derive(Deserialize)]
-pub(crate) struct Asked {
-    limit: Option<usize>,
-    cursor: Option<String>,
-    log: Option<Which>,
-    action: Option<Action>,
-    /// An id or an address.
-    user: Option<String>,
-    /// The target, or what it begins with.
-    target: Option<String>,
-}
 
 /// Where the next page begins in each log: the sequences that come first, 0 for none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +77,7 @@ impl Log {
 
     /// Where the next page begins in this log.
     fn position(&self) -> u64 {
-        let unread = self.read.front().and_then(|deed| deed.id.trim_start_matches('a').parse().ok());
+        let unread = self.read.front().and_then(|event| event.id.trim_start_matches('a').parse().ok());
         unread.unwrap_or(if self.next >= self.first { self.next } else { 0 })
     }
 }
@@ -109,37 +91,47 @@ fn view(prefix: &str, message: &async_nats::jetstream::message::StreamMessage) -
     serde_json::from_value(Value::Object(fields)).ok()
 }
 
-/// `GET /api/v1/audit`: for admins.
+/// Who did what, newest first; for admins.
+#[utoipa::path(
+    get, path = "/api/v1/audit", tag = "api", operation_id = "audit",
+    params(ListAudit),
+    responses(
+        (status = 200, description = "A page.", body = Page<AuditEvent>),
+        WithScope,
+        BadRequest,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn list(
     _: AdminReader,
     State(gateway): State<Gateway>,
-    Query(asked): Query<Asked>,
-) -> Result<Json<List<AuditEvent>>, ApiError> {
+    Query(params): Query<ListAudit>,
+) -> Result<Json<Page<AuditEvent>>, ApiError> {
     let wrong = || ApiError::BadRequest("cursor: none of this list".to_owned());
-    let cursor = asked.cursor.as_deref().map(|text| Cursor::read(text).ok_or_else(wrong)).transpose()?;
-    let mut logs = gateway.audit.logs(asked.log, cursor).await?;
-    let users: Option<Vec<String>> = asked.user.as_ref().map(|named| {
+    let cursor = params.cursor.as_deref().map(|text| Cursor::read(text).ok_or_else(wrong)).transpose()?;
+    let mut logs = gateway.audit.logs(params.log, cursor).await?;
+    let users: Option<Vec<String>> = params.user.as_ref().map(|named| {
         let found = gateway.users.find(|user| user.email == *named);
         found.iter().map(|user| user.value.id.to_string()).chain([named.clone()]).collect()
     });
     let is_wanted = |event: &AuditEvent| {
         let user = event.user.map(|id| id.to_string()).unwrap_or_default();
-        asked.action.is_none_or(|action| event.action == action)
+        params.action.is_none_or(|action| event.action == action)
             && users.as_ref().is_none_or(|users| users.contains(&user))
-            && asked.target.as_ref().is_none_or(|target| event.target.starts_with(target.as_str()))
+            && params.target.as_ref().is_none_or(|target| event.target.starts_with(target.as_str()))
     };
-    let limit = asked.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let limit = params.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
     let mut items = Vec::new();
     for _ in 0..MAX_LOOKED_AT {
         for log in &mut logs {
             log.fill().await?;
         }
-        let newest = logs.iter_mut().max_by_key(|log| log.read.front().map(|deed| deed.at));
-        let Some(mut deed) = newest.and_then(|log| log.read.pop_front()) else { break };
-        if is_wanted(&deed) {
-            let user = deed.user.and_then(|id| gateway.users.get(&id.to_string()));
-            deed.email = user.map(|user| user.value.email);
-            items.push(deed);
+        let newest = logs.iter_mut().max_by_key(|log| log.read.front().map(|event| event.at));
+        let Some(mut event) = newest.and_then(|log| log.read.pop_front()) else { break };
+        if is_wanted(&event) {
+            let user = event.user.and_then(|id| gateway.users.get(&id.to_string()));
+            event.email = user.map(|user| user.value.email);
+            items.push(event);
         }
         if items.len() == limit {
             break;
@@ -148,17 +140,17 @@ pub(crate) async fn list(
     let [users, admins] = [0, 1]
         .map(|which: usize| logs.iter().find(|log| log.prefix == LOGS[which].1).map_or(0, Log::position));
     let next = (users + admins > 0).then(|| format!("{users}-{admins}"));
-    Ok(Json(List { items, next }))
+    Ok(Json(Page { items, next }))
 }
 
 impl AuditLog {
-    async fn logs(&self, which: Option<Which>, cursor: Option<Cursor>) -> Result<Vec<Log>, ApiError> {
+    async fn logs(&self, which: Option<api::AuditLog>, cursor: Option<Cursor>) -> Result<Vec<Log>, ApiError> {
         let mut logs = Vec::new();
         for (index, (name, prefix)) in LOGS.into_iter().enumerate() {
             let is_asked = match which {
                 None => true,
-                Some(Which::Users) => name == streams::AUDIT,
-                Some(Which::Admins) => name == streams::AUDIT_ADMIN,
+                Some(api::AuditLog::Users) => name == streams::AUDIT,
+                Some(api::AuditLog::Admins) => name == streams::AUDIT_ADMIN,
             };
             if !is_asked {
                 continue;

@@ -11,13 +11,13 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::StatusCode;
 use jobs::{
     Delivery, Verdict,
-    api::{self, ApproveDelivery, Deliveries as DeliveryList},
+    api::{self, ApproveDelivery, ListDeliveries},
     audit::Action,
     bucket::Entry,
 };
-use serde::Deserialize;
 
 use crate::{
+    api::responses::{BadRequest, NotFound, WithBody, WithScope},
     api::{jobs::PAGE, view},
     auth::rights::{Caller, JobsRead, JobsWrite, Reader},
     deliveries::Deliveries,
@@ -30,21 +30,24 @@ use crate::{
 /// Entries read at once for a list.
 const READ_AT_ONCE: usize = 32;
 
-/// Of `GET /api/v1/deliveries`.
-#[derive(Deserialize)]
-pub(crate) struct Asked {
-    repo: Option<String>,
-    limit: Option<usize>,
-    cursor: Option<String>,
-}
-
-/// `GET /api/v1/deliveries`: newest first.
+/// Signed deliveries, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/deliveries", tag = "api", operation_id = "listDeliveries",
+    params(ListDeliveries),
+    responses(
+        (status = 200, description = "A page.", body = api::Deliveries),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn list(
     caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
-    Query(asked): Query<Asked>,
-) -> Result<Json<DeliveryList>, ApiError> {
-    let filter = match &asked.repo {
+    Query(params): Query<ListDeliveries>,
+) -> Result<Json<api::Deliveries>, ApiError> {
+    let filter = match &params.repo {
         Some(repo) => DeliveryFilter::Repos(vec![gateway.access.owned_repo(&caller, repo).await?.value.id]),
         None if caller.is_admin() => DeliveryFilter::Everyone,
         None => {
@@ -52,8 +55,8 @@ pub(crate) async fn list(
             DeliveryFilter::Repos(repos.into_iter().map(|entry| entry.value.id).collect())
         }
     };
-    let limit = asked.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
-    let keys = gateway.index.deliveries(&filter, asked.cursor.as_deref(), limit)?;
+    let limit = params.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let keys = gateway.index.deliveries(&filter, params.cursor.as_deref(), limit)?;
     let next = keys.last().cloned().filter(|_| keys.len() == limit);
     let bucket = &gateway.ledger.deliveries;
     let read = stream::iter(keys).map(|key| async move { bucket.get(&key).await }).buffered(READ_AT_ONCE);
@@ -64,10 +67,21 @@ pub(crate) async fn list(
             Some(gateway.deliveries.rejected.of(repos)).filter(|refused| !refused.is_empty())
         }
     };
-    Ok(Json(DeliveryList { items: found.iter().flatten().map(view::delivery).collect(), next, unsigned }))
+    Ok(Json(api::Deliveries { items: found.iter().flatten().map(view::delivery).collect(), next, unsigned }))
 }
 
-/// `GET /api/v1/deliveries/{id}`: for those who may decide about it.
+/// A delivery, for those who may decide about it.
+#[utoipa::path(
+    get, path = "/api/v1/deliveries/{id}", tag = "api", operation_id = "getDelivery",
+    params(("id" = String, Path, description = "The delivery.")),
+    responses(
+        (status = 200, description = "The delivery.", body = api::Delivery),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn get(
     caller: Reader<JobsRead>,
     State(deliveries): State<Arc<Deliveries>>,
@@ -77,7 +91,19 @@ pub(crate) async fn get(
     Ok(Json(view::delivery(&entry)))
 }
 
-/// `POST /api/v1/deliveries/{id}/replay`
+/// Judge a kept delivery anew.
+#[utoipa::path(
+    post, path = "/api/v1/deliveries/{id}/replay", tag = "api", operation_id = "replayDelivery",
+    params(("id" = String, Path, description = "The delivery.")),
+    responses(
+        (status = 202, description = "The new delivery.", body = api::Delivery),
+        (status = 409, description = "Nothing of it was kept.", body = api::Error),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn replay(
     caller: Caller<JobsWrite>,
     State(gateway): State<Gateway>,
@@ -98,7 +124,20 @@ pub(crate) async fn replay(
     Ok((StatusCode::ACCEPTED, Json(view::delivery(&written))).into_response())
 }
 
-/// `POST /api/v1/deliveries/{id}/approve`
+/// Let a held delivery run: a pull request at this commit, or an installation of the GitHub App (admins; no commit).
+#[utoipa::path(
+    post, path = "/api/v1/deliveries/{id}/approve", tag = "api", operation_id = "approveDelivery",
+    params(("id" = String, Path, description = "The delivery.")),
+    request_body = ApproveDelivery,
+    responses(
+        (status = 202, description = "The delivery.", body = api::Delivery),
+        (status = 409, description = "It is not held, another commit is named, or a newer one is known.", body = api::Error),
+        WithScope,
+        WithBody,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn approve(
     caller: Caller<JobsWrite>,
     State(deliveries): State<Arc<Deliveries>>,

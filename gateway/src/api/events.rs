@@ -15,16 +15,15 @@ use futures_util::Stream;
 use http::HeaderMap;
 use jobs::{
     Job,
-    api::LogEvent,
+    api::{self, FollowJob, LogEvent},
     bucket::Entry,
     log::{LogChunk, LogReader},
 };
-use serde::Deserialize;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
-    api::view::JobView,
+    api::responses::{BadRequest, NotFound, WithScope},
     auth::{access_watch::JobAccess, rights::ReadJob},
     error::ApiError,
     extract::Query,
@@ -39,20 +38,24 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Events that wait for a slow client; then the reading of the log waits too.
 const AHEAD: usize = 16;
 
-/// Of `GET /api/v1/jobs/{id}/events`.
-#[derive(Deserialize)]
-pub(crate) struct Asked {
-    /// As `Last-Event-ID`, which a page cannot send with its first request.
-    from: Option<String>,
-}
-
 type Sender = mpsc::Sender<Result<Event, Infallible>>;
 
-/// `GET /api/v1/jobs/{id}/events`
+/// Live log and state, as server-sent events `log` and `state`.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}/events", tag = "api", operation_id = "followJob",
+    params(("id" = String, Path, description = "The job."), ("Last-Event-ID" = Option<String>, Header, description = "`<attempt>.<offset>`: go on there."), ("from" = Option<String>, Query, description = "As Last-Event-ID.")),
+    responses(
+        (status = 200, description = "Ends after the final state.", body = String, content_type = "text/event-stream"),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = []), ("link" = [])),
+)]
 pub(crate) async fn events(
     ReadJob { entry, access, .. }: ReadJob,
     State(gateway): State<Gateway>,
-    Query(asked): Query<Asked>,
+    Query(params): Query<FollowJob>,
     headers: HeaderMap,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, ApiError> {
     let whose = match &access {
@@ -61,7 +64,8 @@ pub(crate) async fn events(
     };
     let open = gateway.limits.acquire_stream(whose)?;
     let last = headers.get("last-event-id").and_then(|id| id.to_str().ok());
-    let resumed = last.or(asked.from.as_deref()).and_then(resume);
+    // A page cannot send the header with its first request.
+    let resumed = last.or(params.from.as_deref()).and_then(resume);
     let (sender, receiver) = mpsc::channel(AHEAD);
     tokio::spawn(async move {
         let _open = open;
@@ -165,7 +169,7 @@ impl Teller<'_> {
     }
 
     async fn state(&self, entry: &Entry<Job>) {
-        let event = Event::default().event("state").json_data(JobView::from(entry));
+        let event = Event::default().event("state").json_data(api::Job::from(entry));
         let _ = self.sender.send(Ok(event.expect("a job is JSON"))).await;
     }
 }

@@ -11,6 +11,7 @@ use http::StatusCode;
 use jobs::{Ledger, api::Stats, streams};
 
 use crate::{
+    api::responses::WithScope,
     auth::rights::{JobsRead, Reader},
     error::ApiError,
     index::Index,
@@ -20,12 +21,25 @@ use crate::{
 /// Whoever asks whether we are ready waits no longer than this.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// `GET /healthz`: the process lives.
+/// The process lives.
+#[utoipa::path(
+    get, path = "/healthz", tag = "operation", operation_id = "healthz",
+    responses(
+        (status = 200, description = "It does.", body = String, content_type = "text/plain"),
+    ),
+)]
 pub(crate) async fn healthz() -> &'static str {
     "ok\n"
 }
 
-/// `GET /readyz`: NATS answers, its buckets take writes, and lists are complete.
+/// NATS answers, its buckets take writes, and lists are complete.
+#[utoipa::path(
+    get, path = "/readyz", tag = "operation", operation_id = "readyz",
+    responses(
+        (status = 200, description = "Ready.", body = String, content_type = "text/plain"),
+        (status = 503, description = "Not ready, and why.", body = String, content_type = "text/plain"),
+    ),
+)]
 pub(crate) async fn readyz(State(gateway): State<Gateway>) -> Response {
     let asked = tokio::time::timeout(PATIENCE, gateway.not_ready()).await;
     match asked.unwrap_or_else(|_| Some("nats does not answer".to_owned())) {
@@ -52,7 +66,15 @@ impl Gateway {
     }
 }
 
-/// `GET /api/v1/stats`: how the service is doing; for admins.
+/// How the service is doing; for admins.
+#[utoipa::path(
+    get, path = "/api/v1/stats", tag = "api", operation_id = "getStats",
+    responses(
+        (status = 200, description = "Counts.", body = Stats),
+        WithScope,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn stats(
     caller: Reader<JobsRead>,
     State(index): State<Arc<Index>>,

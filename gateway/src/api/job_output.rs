@@ -8,16 +8,28 @@ use axum::{
 };
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode, header};
-use jobs::{Job, Ledger};
+use jobs::{Job, Ledger, api};
 
 use crate::{
+    api::responses::{BadRequest, NotFound, WithScope},
     auth::{identity::Access, rights::ReadJob},
     error::ApiError,
     http::connections::SendGuard,
     state::Gateway,
 };
 
-/// `GET /api/v1/jobs/{id}/result`
+/// The result, byte for byte.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}/result", tag = "api", operation_id = "getResult",
+    params(("id" = String, Path, description = "The job.")),
+    responses(
+        (status = 200, description = "Standard output of the run.", content((String = "text/plain"), (Vec<u8> = "application/octet-stream"))),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = []), ("link" = [])),
+)]
 pub(crate) async fn result(
     ReadJob { entry, access: job_access, .. }: ReadJob,
     State(access): State<Arc<Access>>,
@@ -31,7 +43,20 @@ pub(crate) async fn result(
     Ok(counting(strange(&headers, bytes), counted))
 }
 
-/// `GET /api/v1/jobs/{id}/log`: what there is so far.
+/// The log so far.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}/log", tag = "api", operation_id = "getLog",
+    params(("id" = String, Path, description = "The job."), ("Range" = Option<String>, Header, description = "By bytes.")),
+    responses(
+        (status = 200, description = "The log.", body = String, content_type = "text/plain"),
+        (status = 206, description = "The range.", body = String, content_type = "text/plain", headers(("Content-Range" = String, description = "Which bytes, of how many."))),
+        (status = 416, description = "The range lies outside.", body = api::Error, headers(("Content-Range" = String, description = "How many bytes there are."))),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = []), ("link" = [])),
+)]
 pub(crate) async fn log(
     ReadJob { entry, access, .. }: ReadJob,
     State(gateway): State<Gateway>,

@@ -9,11 +9,16 @@ use axum::{
 };
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{HeaderMap, StatusCode, header};
-use jobs::{Job, JobId, accounts::Scope, audit::Action, bucket::Entry};
-use serde::Deserialize;
+use jobs::{
+    Job, JobId,
+    accounts::Scope,
+    api::{self, ListJobs, Page, SubmitJob, WaitForJob},
+    audit::Action,
+    bucket::Entry,
+};
 
 use crate::{
-    api::view::{JobView, List},
+    api::responses::{BadRequest, NotFound, WithBody, WithScope},
     audit::AuditLog,
     auth::{
         access_watch::JobAccess,
@@ -23,7 +28,7 @@ use crate::{
     extract::{JsonBody, Query},
     http::{credentials::presented_token, layers::MAX_WAIT_S},
     index::JobFilter,
-    jobs::{Jobs, submit::Call},
+    jobs::Jobs,
     repos::Registrations,
     state::Gateway,
     usage::Budgets,
@@ -36,19 +41,27 @@ pub(crate) const PAGE: (usize, usize) = (50, 200);
 /// Records read at once for a list.
 const READ_AT_ONCE: usize = 32;
 
-/// Of `POST /api/v1/jobs`.
-#[derive(Deserialize)]
-pub(crate) struct Waiting {
-    wait: Option<u64>,
-}
-
-/// `POST /api/v1/jobs`
+/// Submit a job.
+#[utoipa::path(
+    post, path = "/api/v1/jobs", tag = "api", operation_id = "submitJob",
+    params(WaitForJob, ("Idempotency-Key" = Option<String>, Header, description = "For 24 h and one user the same key is the same job: 1 to 255 bytes.")),
+    request_body = SubmitJob,
+    responses(
+        (status = 200, description = "The finished job, with `wait`.", body = api::Job, headers(("Location" = String, description = "The job."))),
+        (status = 202, description = "The job so far.", body = api::Job, headers(("Location" = String, description = "The job."))),
+        (status = 422, description = "The Idempotency-Key was used for another request.", body = api::Error),
+        WithScope,
+        WithBody,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn submit(
     caller: Caller<AnyScope>,
     State(gateway): State<Gateway>,
-    Query(Waiting { wait }): Query<Waiting>,
+    Query(WaitForJob { wait }): Query<WaitForJob>,
     headers: HeaderMap,
-    JsonBody(call): JsonBody<Call>,
+    JsonBody(call): JsonBody<SubmitJob>,
 ) -> Result<Response, ApiError> {
     let key = headers.get("idempotency-key");
     let key = key.map(|key| key.to_str()).transpose();
@@ -69,7 +82,7 @@ pub(crate) async fn submit(
     let done = wait.is_some() && entry.value.state.is_final();
     let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = format!("/api/v1/jobs/{}", entry.value.id);
-    Ok((status, [(header::LOCATION, location)], Json(JobView::from(&entry))).into_response())
+    Ok((status, [(header::LOCATION, location)], Json(api::Job::from(&entry))).into_response())
 }
 
 /// The record once it is final, or as it is when `wait` is over.
@@ -92,31 +105,33 @@ async fn ended(gateway: &Gateway, mut entry: Entry<Job>, wait: Duration) -> Resu
     Ok(entry)
 }
 
-/// Of `GET /api/v1/jobs`.
-#[derive(Deserialize)]
-pub(crate) struct Asked {
-    state: Option<jobs::State>,
-    repo: Option<String>,
-    limit: Option<usize>,
-    cursor: Option<JobId>,
-}
-
-/// `GET /api/v1/jobs`
+/// Jobs, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/jobs", tag = "api", operation_id = "listJobs",
+    params(ListJobs),
+    responses(
+        (status = 200, description = "A page.", body = Page<api::Job>),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn list(
     caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
-    Query(asked): Query<Asked>,
-) -> Result<Json<List<JobView>>, ApiError> {
+    Query(params): Query<ListJobs>,
+) -> Result<Json<Page<api::Job>>, ApiError> {
     let mut filter = gateway.access.visible_jobs(&caller);
-    if let Some(repo) = &asked.repo {
+    if let Some(repo) = &params.repo {
         let repo = gateway.access.visible_repo(&caller, repo).await?.value.id;
         filter = JobFilter { repos: vec![repo], ..JobFilter::default() };
     }
-    filter.state = asked.state;
-    let limit = asked.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
-    let (entries, next) = page(&gateway, &filter, asked.cursor, limit).await?;
-    let items = entries.iter().map(JobView::from).collect();
-    Ok(Json(List { items, next: next.map(|id| id.to_string()) }))
+    filter.state = params.state;
+    let limit = params.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
+    let (entries, next) = page(&gateway, &filter, params.cursor, limit).await?;
+    let items = entries.iter().map(api::Job::from).collect();
+    Ok(Json(Page { items, next: next.map(|id| id.to_string()) }))
 }
 
 /// A page of records, and the cursor of the next.
@@ -147,25 +162,58 @@ pub(crate) async fn page(
     Ok((entries, next))
 }
 
-/// `GET /api/v1/jobs/{id}`
+/// A job.
+#[utoipa::path(
+    get, path = "/api/v1/jobs/{id}", tag = "api", operation_id = "getJob",
+    params(("id" = String, Path, description = "The job.")),
+    responses(
+        (status = 200, description = "The job.", body = api::Job),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = []), ("link" = [])),
+)]
 pub(crate) async fn get(
     ReadJob { entry, .. }: ReadJob,
     State(registrations): State<Arc<Registrations>>,
-) -> Result<Json<JobView>, ApiError> {
+) -> Result<Json<api::Job>, ApiError> {
     let status = registrations.status_view(&entry).await?;
-    Ok(Json(JobView { status, ..JobView::from(&entry) }))
+    Ok(Json(api::Job { status, ..api::Job::from(&entry) }))
 }
 
-/// `POST /api/v1/jobs/{id}/cancel`: of one that is over already, the record as it is.
+/// End a job; one that is over stays as it is.
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/cancel", tag = "api", operation_id = "cancelJob",
+    params(("id" = String, Path, description = "The job.")),
+    responses(
+        (status = 200, description = "The job.", body = api::Job),
+        (status = 409, description = "It was changed in between.", body = api::Error),
+        WithScope,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn cancel(
     OwnJob { caller, entry }: OwnJob,
     State(jobs): State<Arc<Jobs>>,
-) -> Result<Json<JobView>, ApiError> {
+) -> Result<Json<api::Job>, ApiError> {
     let ended = jobs.cancel_for(&caller, entry.value.id).await?;
-    Ok(Json(JobView::from(&ended)))
+    Ok(Json(api::Job::from(&ended)))
 }
 
-/// `DELETE /api/v1/jobs/{id}`: record, log and result of one that is over.
+/// Removes a job that is over: its record, log and result.
+#[utoipa::path(
+    delete, path = "/api/v1/jobs/{id}", tag = "api", operation_id = "removeJob",
+    params(("id" = String, Path, format = Uuid, description = "The job.")),
+    responses(
+        (status = 204, description = "It is gone."),
+        (status = 409, description = "The job is not over.", body = api::Error),
+        WithScope,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn remove(
     OwnJob { caller, entry }: OwnJob,
     State(audit): State<AuditLog>,
@@ -178,12 +226,24 @@ pub(crate) async fn remove(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `POST /api/v1/jobs/{id}/rerun`
+/// Run a job again, as a new one.
+#[utoipa::path(
+    post, path = "/api/v1/jobs/{id}/rerun", tag = "api", operation_id = "rerunJob",
+    params(("id" = String, Path, description = "The job.")),
+    responses(
+        (status = 202, description = "The new job.", body = api::Job, headers(("Location" = String, description = "The job."))),
+        (status = 409, description = "The repository is being removed, or the job is from before records were signed.", body = api::Error),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn rerun(
     OwnJob { caller, entry }: OwnJob,
     State(jobs): State<Arc<Jobs>>,
 ) -> Result<Response, ApiError> {
     let entry = jobs.rerun_for(&caller, &entry).await?;
     let location = format!("/api/v1/jobs/{}", entry.value.id);
-    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(JobView::from(&entry))).into_response())
+    Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(api::Job::from(&entry))).into_response())
 }

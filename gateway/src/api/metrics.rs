@@ -8,9 +8,16 @@ use axum::{
 };
 use http::header;
 
-use crate::{error::ApiError, index::Index, metrics::Metrics};
+use crate::{api::responses::AnyRequest, error::ApiError, index::Index, metrics::Metrics};
 
-/// `GET /metrics`
+/// OpenMetrics.
+#[utoipa::path(
+    get, path = "/metrics", tag = "operation", operation_id = "metrics",
+    responses(
+        (status = 200, description = "As asked.", body = String, content_type = "application/openmetrics-text"),
+        AnyRequest,
+    ),
+)]
 pub(crate) async fn metrics(
     State(index): State<Arc<Index>>,
     State(metrics): State<Arc<Metrics>>,

@@ -10,6 +10,7 @@ pub(crate) mod metrics;
 pub(crate) mod openapi;
 pub(crate) mod published;
 pub(crate) mod repos;
+mod responses;
 pub(crate) mod secrets;
 pub(crate) mod sign_in;
 pub(crate) mod tokens;

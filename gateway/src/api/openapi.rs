@@ -1,70 +1,78 @@
 //! `/openapi.json` and the manifest's schema, as they are published.
+//!
+//! The description comes from the handlers and the types of the API; [`crate::routes`] puts it together
+//! from the same list that the router is made of.
 
-use axum::response::{IntoResponse, Response};
+use std::collections::BTreeMap;
+
+use axum::{
+    Extension,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
 use http::header;
 use jobs::manifest::MANIFEST_SCHEMA;
-use serde_json::Value;
+use utoipa::openapi::{
+    ComponentsBuilder, InfoBuilder, License, OpenApi, OpenApiBuilder,
+    security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme},
+    tag::TagBuilder,
+};
 
-/// OpenAPI 3.1, written by hand and held to the list of routes by a test.
-pub(crate) const OPENAPI: &str = include_str!("openapi.json");
+use crate::api::responses::{self, AnyRequest};
 
-/// The document, parsed.
-pub(crate) fn document() -> Value {
-    serde_json::from_str(OPENAPI).expect("a test reads it")
+/// The description of the API as bytes; cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Description(pub(crate) Bytes);
+
+/// What of the description no route says: what the API is, how callers prove who they are, what many
+/// operations answer.
+pub(crate) fn preamble() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("gitfaas")
+        .version("1")
+        .description(Some("Functions as a service, straight from git."))
+        .license(Some({
+            let mut license = License::new("Apache-2.0");
+            license.identifier = Some("Apache-2.0".to_owned());
+            license
+        }));
+    let published = "The published interface: kept byte for byte.";
+    let tag = |name: &str| TagBuilder::new().name(name);
+    let tags = [
+        tag("api").build(),
+        tag("published").description(Some(published)).build(),
+        tag("webhooks").build(),
+        tag("operation").build(),
+    ];
+    let link = ApiKeyValue::with_description("key", "The key of a status's link; opens that job alone.");
+    let mut components = ComponentsBuilder::new()
+        .security_scheme(
+            "bearer",
+            SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).build()),
+        )
+        .security_scheme("link", SecurityScheme::ApiKey(ApiKey::Query(link)));
+    for (name, response) in responses::shared() {
+        components = components.response(name, response);
+    }
+    let components =
+        components.schemas_from_iter(responses::schemas().into_iter().collect::<BTreeMap<_, _>>());
+    OpenApiBuilder::new().info(info).tags(Some(tags)).components(Some(components.build())).build()
 }
 
-/// `GET /openapi.json`
-pub(crate) async fn openapi() -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], OPENAPI).into_response()
+/// This document.
+#[utoipa::path(
+    get, path = "/openapi.json", tag = "operation", operation_id = "getOpenapi",
+    responses((status = 200, description = "As asked.", body = Object, content_type = "application/json"), AnyRequest),
+)]
+pub(crate) async fn openapi(Extension(Description(json)): Extension<Description>) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], json).into_response()
 }
 
-/// `GET /schema/faas-manifest.json`
+/// JSON Schema of the manifest.
+#[utoipa::path(
+    get, path = "/schema/faas-manifest.json", tag = "operation", operation_id = "getManifestSchema",
+    responses((status = 200, description = "As asked.", body = Object, content_type = "application/schema+json"), AnyRequest),
+)]
 pub(crate) async fn manifest_schema() -> Response {
     ([(header::CONTENT_TYPE, "application/schema+json")], MANIFEST_SCHEMA).into_response()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn every_route_for_programs_is_described_and_every_description_is_a_route() {
-        let document = document();
-        let mut described = BTreeSet::new();
-        for (path, methods) in document["paths"].as_object().unwrap() {
-            for method in methods.as_object().unwrap().keys().filter(|key| *key != "parameters") {
-                described.insert(format!("{} {path}", method.to_uppercase()));
-            }
-        }
-        let for_people = ["/", "/login", "/logout", "/device", "/link", "/tokens", "/tokens/{id}/revoke"];
-        let of_people = ["/jobs/", "/deliveries/", "/assets/"];
-        let routes: BTreeSet<String> = crate::routes::routes()
-            .iter()
-            .filter(|route| !for_people.contains(&route.path))
-            .filter(|route| !of_people.iter().any(|beginning| route.path.starts_with(beginning)))
-            .map(|route| format!("{} {}", route.method, route.path))
-            .collect();
-        assert_eq!(routes, described);
-    }
-
-    #[test]
-    fn every_reference_leads_somewhere() {
-        let document = document();
-        let mut rest = vec![&document];
-        while let Some(value) = rest.pop() {
-            match value {
-                Value::Object(fields) => {
-                    if let Some(Value::String(reference)) = fields.get("$ref") {
-                        let pointer = reference.strip_prefix('#').unwrap();
-                        assert!(document.pointer(pointer).is_some(), "{reference}");
-                    }
-                    rest.extend(fields.values());
-                }
-                Value::Array(items) => rest.extend(items),
-                Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-            }
-        }
-    }
 }

@@ -16,12 +16,16 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::{Method, StatusCode, header, request::Parts};
 use jobs::{
     Job,
-    api::published::{Averages, ListedJob, SentData, SentJob},
+    api::{
+        SubmitJob,
+        published::{self, Averages, ListedJob, NamedJob, SendJob, SentData, SentJob, StatsRequest},
+    },
     bucket::Entry,
 };
 use serde_json::{Map, Value};
 
 use crate::{
+    api::responses::{PublishedBody, PublishedRequest},
     auth::{
         identity::Identity,
         rights::{AnyScope, Caller, JobsRead, Right},
@@ -31,10 +35,7 @@ use crate::{
     extract::{read, without_byte_order_mark},
     http::{MAX_BODY_BYTES, client_ip},
     index::{Index, JobFilter},
-    jobs::{
-        Jobs,
-        submit::{Call, clone_url},
-    },
+    jobs::{Jobs, submit::clone_url},
     records::JobRecords,
     state::Gateway,
 };
@@ -91,7 +92,18 @@ where
     }
 }
 
-/// `POST /job/send-job`
+/// Submit a job.
+#[utoipa::path(
+    post, path = "/job/send-job", tag = "published", operation_id = "sendJob",
+    params(("URL" = Option<String>, Query, description = "Or in a JSON body."), ("name" = Option<String>, Query, description = "Or in a JSON body.")),
+    request_body = Option<SendJob>,
+    responses(
+        (status = 200, description = "Queued.", body = SentJob),
+        PublishedRequest,
+        PublishedBody,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn send_job(
     AsPublished(caller): AsPublished<Caller<AnyScope>>,
     State(jobs): State<Arc<Jobs>>,
@@ -100,7 +112,11 @@ pub(crate) async fn send_job(
 ) -> Result<Response, Published> {
     let fields = fields(query.as_deref(), body).await?;
     let url = needed(&fields, "URL")?;
-    let call = Call { repo: clone_url(&url)?.to_string(), name: text(&fields, "name")?, ..Call::default() };
+    let call = SubmitJob {
+        repo: clone_url(&url)?.to_string(),
+        name: text(&fields, "name")?,
+        ..SubmitJob::default()
+    };
     let job = jobs.call(&caller, &call, None).await?.value.id;
     Ok(Json(SentJob {
         message: format!("job added to the queue, with ID = {job}"),
@@ -120,7 +136,19 @@ async fn named_job(
     gateway.access.visible_job(caller, &needed(&fields, "jobID")?).await
 }
 
-/// `GET /job/job-status/`
+/// State of a job, as text.
+#[utoipa::path(
+    get, path = "/job/job-status", tag = "published", operation_id = "jobStatus",
+    params(("jobID" = Option<String>, Query, description = "Or in a JSON body.")),
+    request_body = Option<NamedJob>,
+    responses(
+        (status = 200, description = "`pending`, `working`, `error` or `finish`.", body = String, content_type = "text/plain"),
+        PublishedRequest,
+        PublishedBody,
+        (status = 404, description = "There is none, or the caller may not know of it.", body = published::Error),
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn job_status(
     AsPublished(caller): AsPublished<Caller<JobsRead>>,
     State(gateway): State<Gateway>,
@@ -130,7 +158,19 @@ pub(crate) async fn job_status(
     Ok(named_job(&gateway, &caller, query.as_deref(), body).await?.value.state.as_str())
 }
 
-/// `GET /job/result/`
+/// Standard output of a job; of a failed one why it failed.
+#[utoipa::path(
+    get, path = "/job/result", tag = "published", operation_id = "jobResult",
+    params(("jobID" = Option<String>, Query, description = "Or in a JSON body.")),
+    request_body = Option<NamedJob>,
+    responses(
+        (status = 200, description = "The output.", body = String, content_type = "text/plain"),
+        PublishedRequest,
+        PublishedBody,
+        (status = 404, description = "There is none, or the caller may not know of it.", body = published::Error),
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn result(
     AsPublished(caller): AsPublished<Caller<JobsRead>>,
     State(gateway): State<Gateway>,
@@ -187,7 +227,15 @@ fn listed(job: &Job, email: &str) -> ListedJob {
     }
 }
 
-/// `GET /job/list-jobs`
+/// The caller's newest 1,000 jobs.
+#[utoipa::path(
+    get, path = "/job/list-jobs", tag = "published", operation_id = "listJobsPublished",
+    responses(
+        (status = 200, description = "The jobs.", body = Vec<ListedJob>),
+        PublishedRequest,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn list_jobs(
     AsPublished(caller): AsPublished<Caller<JobsRead>>,
     State(index): State<Arc<Index>>,
@@ -202,7 +250,18 @@ pub(crate) async fn list_jobs(
     Ok(Json(list).into_response())
 }
 
-/// `GET /observer/stats`: what the observer last wrote.
+/// Averages since the first job.
+#[utoipa::path(
+    get, path = "/observer/stats", tag = "published", operation_id = "observerStats",
+    params(("secret" = Option<String>, Query, description = "Or in a JSON body.")),
+    request_body = Option<StatsRequest>,
+    responses(
+        (status = 200, description = "Per minute, and seconds.", body = Averages),
+        PublishedRequest,
+        PublishedBody,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn stats(
     AsPublished(caller): AsPublished<Caller<AnyScope>>,
     State(gateway): State<Gateway>,

@@ -10,13 +10,21 @@ use axum::{
 use http::StatusCode;
 use jobs::{
     Repo,
-    api::{self, OpenEnum, OtherRegistration, ProblemAbout, RemovedRepo, RepoRequest, ShownRepo},
+    api::{self, OpenEnum, OtherRegistration, Page, ProblemAbout, RemovedRepo, RepoRequest, ShownRepo},
     audit::Action,
     bucket::Entry,
 };
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        Ref, RefOr,
+        schema::{AllOfBuilder, ObjectBuilder, Schema},
+    },
+};
 
 use crate::{
-    api::view::{self, List},
+    api::responses::{BadRequest, NotFound, WithBody, WithScope},
+    api::view,
     audit::AuditLog,
     auth::{
         identity::{Access, Identity},
@@ -33,7 +41,36 @@ use crate::{
     state::Gateway,
 };
 
-/// `POST /api/v1/repos`
+/// A new registration: like a change, with its URL.
+struct NewRepo;
+
+impl PartialSchema for NewRepo {
+    fn schema() -> RefOr<Schema> {
+        let request = Ref::from_schema_name(api::RepoRequest::name());
+        AllOfBuilder::new().item(request).item(ObjectBuilder::new().required("url")).into()
+    }
+}
+
+impl ToSchema for NewRepo {
+    fn schemas(schemas: &mut Vec<(String, RefOr<Schema>)>) {
+        schemas.push((api::RepoRequest::name().into_owned(), api::RepoRequest::schema()));
+        api::RepoRequest::schemas(schemas);
+    }
+}
+
+/// Register a repository.
+#[utoipa::path(
+    post, path = "/api/v1/repos", tag = "api", operation_id = "addRepo",
+    request_body = NewRepo,
+    responses(
+        (status = 201, description = "The registration, with its secret.", body = api::Repo),
+        (status = 409, description = "Another request registered it at the same time.", body = api::Error),
+        (status = 422, description = "The forge refuses the token, and `token_must_work` was asked for: code `token_refused`. Nothing is registered.", body = api::Error),
+        WithScope,
+        WithBody,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn add(
     caller: Caller<Repos>,
     State(gateway): State<Gateway>,
@@ -50,18 +87,37 @@ pub(crate) async fn add(
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
 
-/// `GET /api/v1/repos`: newest first.
+/// Registrations, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/repos", tag = "api", operation_id = "listRepos",
+    responses(
+        (status = 200, description = "All of them.", body = Page<ShownRepo>),
+        WithScope,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn list(
     caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
-) -> Result<Json<List<ShownRepo>>, ApiError> {
+) -> Result<Json<Page<ShownRepo>>, ApiError> {
     let mut found = gateway.repos.find(|repo| caller.can_view(repo));
     found.sort_by_key(|entry| std::cmp::Reverse(entry.value.id));
     let items = found.iter().map(|entry| shown_to(&gateway, &caller, &entry.value)).collect();
-    Ok(Json(List { items, next: None }))
+    Ok(Json(Page::whole(items)))
 }
 
-/// `GET /api/v1/repos/{id}`
+/// A registration; to its viewers only which one it is.
+#[utoipa::path(
+    get, path = "/api/v1/repos/{id}", tag = "api", operation_id = "getRepo",
+    params(("id" = String, Path, description = "The repository.")),
+    responses(
+        (status = 200, description = "The registration.", body = ShownRepo),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn get(
     caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
@@ -71,7 +127,20 @@ pub(crate) async fn get(
     Ok(Json(shown_to(&gateway, &caller, &entry.value)))
 }
 
-/// `PATCH /api/v1/repos/{id}`
+/// Change a registration; what is absent stays.
+#[utoipa::path(
+    patch, path = "/api/v1/repos/{id}", tag = "api", operation_id = "changeRepo",
+    params(("id" = String, Path, description = "The repository.")),
+    request_body = api::RepoRequest,
+    responses(
+        (status = 200, description = "The registration.", body = api::Repo),
+        (status = 409, description = "Changed in between.", body = api::Error),
+        WithScope,
+        WithBody,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn change(
     OwnedRepo { caller, entry }: OwnedRepo,
     State(gateway): State<Gateway>,
@@ -84,8 +153,23 @@ pub(crate) async fn change(
     Ok(Json(api::Repo { webhook, ..shown_repo(&gateway, &caller, &entry.value) }))
 }
 
-/// `DELETE /api/v1/repos/{id}`: its jobs stay, its hook is unknown from now on. The webhook that was made
-/// for it at the forge is removed there. 202 while the forge is still to be told of jobs that were cancelled.
+/// Remove a registration; its jobs stay.
+///
+/// Its webhook is unknown from then on; one that was made for it at the forge is removed there.
+#[utoipa::path(
+    delete, path = "/api/v1/repos/{id}", tag = "api", operation_id = "removeRepo",
+    params(("id" = String, Path, description = "The repository.")),
+    responses(
+        (status = 200, description = "Removed; `webhook`: what became of the webhook that was made at the forge.", body = RemovedRepo),
+        (status = 202, description = "It goes once its open jobs are cancelled and the forge was told, after 10 minutes at most: `removing` and `cancelled`.", body = RemovedRepo),
+        (status = 204, description = "Removed; no webhook was made for it at the forge."),
+        (status = 409, description = "Changed in between.", body = api::Error),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn remove(
     caller: Caller<Repos>,
     State(access): State<Arc<Access>>,

@@ -15,14 +15,17 @@ use axum::{
 use http::StatusCode;
 use jobs::{
     Secret, SecretEvent,
-    api::{self, OpenEnum},
+    api::{self, OpenEnum, Page, SetSecret},
     audit::Action,
     bucket::Entry,
 };
-use serde::Deserialize;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{ObjectBuilder, RefOr, Type, schema::Schema},
+};
 
 use crate::{
-    api::view::List,
+    api::responses::{BadRequest, NotFound, WithBody, WithScope},
     audit::AuditLog,
     auth::rights::OwnedRepo,
     crypto::{keyring::Keyring, sealed::SealedSecret},
@@ -40,13 +43,6 @@ const MAX_VALUE_BYTES: usize = 48 * 1024;
 fn shown(name: &str, entry: &Entry<SealedSecret>) -> api::Secret {
     let events = entry.value.events.iter().copied().map(OpenEnum::Known).collect();
     api::Secret { name: name.to_owned(), events, updated_at: entry.written_at }
-}
-
-/// Of `PUT /api/v1/repos/{id}/secrets/{name}`.
-#[derive(Deserialize)]
-pub(crate) struct Wish {
-    /// Separated by commas.
-    events: Option<String>,
 }
 
 fn events(text: &str) -> Result<Vec<SecretEvent>, ApiError> {
@@ -74,14 +70,39 @@ fn value(bytes: &[u8]) -> Result<Secret, ApiError> {
     text.parse().map_err(wrong)
 }
 
-/// `PUT /api/v1/repos/{id}/secrets/{name}`: the body is the value, byte for byte.
+/// The value of a secret.
+struct SecretValue;
+
+impl PartialSchema for SecretValue {
+    fn schema() -> RefOr<Schema> {
+        ObjectBuilder::new().schema_type(Type::String).max_length(Some(MAX_VALUE_BYTES)).into()
+    }
+}
+
+impl ToSchema for SecretValue {}
+
+/// Store a secret; the body is the value, byte for byte.
+#[utoipa::path(
+    put, path = "/api/v1/repos/{id}/secrets/{name}", tag = "api", operation_id = "setSecret",
+    params(("id" = String, Path, description = "The repository."), ("name" = String, Path, description = "The name of the variable."), SetSecret),
+    request_body(content = SecretValue, content_type = "text/plain", description = "The value: UTF-8 without NUL, 48 KiB at most."),
+    responses(
+        (status = 200, description = "Changed.", body = api::Secret),
+        (status = 201, description = "New.", body = api::Secret),
+        (status = 409, description = "Changed in between.", body = api::Error),
+        WithScope,
+        WithBody,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn set(
     OwnedRepo { caller, entry }: OwnedRepo,
     State(audit): State<AuditLog>,
     State(keys): State<Arc<Keyring>>,
     State(secret_store): State<Arc<SecretStore>>,
     Path((_, name)): Path<(String, String)>,
-    Query(wish): Query<Wish>,
+    Query(params): Query<SetSecret>,
     body: Body,
 ) -> Result<Response, ApiError> {
     let repo = entry.value;
@@ -92,22 +113,32 @@ pub(crate) async fn set(
         );
         return Err(ApiError::BadRequest(sentence));
     }
-    let wished = wish.events.as_deref().map(events).transpose()?;
+    let given = params.events.as_deref().map(events).transpose()?;
     let value = value(&read(body, MAX_VALUE_BYTES).await?)?;
     let key = key(repo.id, &name);
     let sealed = keys.seal(&key, &value);
-    let (entry, is_new) = secret_store.store_secret(&repo, &key, sealed, wished).await?;
+    let (entry, is_new) = secret_store.store_secret(&repo, &key, sealed, given).await?;
     tracing::info!(repo = %repo.id, name, user = %caller.user.id, "a secret was set");
     audit.write(&caller, Action::SecretSet, &key).await;
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
     Ok((status, Json(shown(&name, &entry))).into_response())
 }
 
-/// `GET /api/v1/repos/{id}/secrets`: by name.
+/// Secrets of a repository, by name; never their values.
+#[utoipa::path(
+    get, path = "/api/v1/repos/{id}/secrets", tag = "api", operation_id = "listSecrets",
+    params(("id" = String, Path, description = "The repository.")),
+    responses(
+        (status = 200, description = "All of them.", body = Page<api::Secret>),
+        WithScope,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn list(
     OwnedRepo { entry, .. }: OwnedRepo,
     State(secret_store): State<Arc<SecretStore>>,
-) -> Result<Json<List<api::Secret>>, ApiError> {
+) -> Result<Json<Page<api::Secret>>, ApiError> {
     let repo = entry.value.id;
     let mut items = Vec::new();
     for key in secret_store.secret_keys(repo).await? {
@@ -118,10 +149,22 @@ pub(crate) async fn list(
         }
     }
     items.sort_by(|one, other| one.name.cmp(&other.name));
-    Ok(Json(List { items, next: None }))
+    Ok(Json(Page::whole(items)))
 }
 
-/// `DELETE /api/v1/repos/{id}/secrets/{name}`
+/// Remove a secret.
+#[utoipa::path(
+    delete, path = "/api/v1/repos/{id}/secrets/{name}", tag = "api", operation_id = "removeSecret",
+    params(("id" = String, Path, description = "The repository."), ("name" = String, Path, description = "The name of the variable.")),
+    responses(
+        (status = 204, description = "Removed."),
+        (status = 409, description = "Changed in between.", body = api::Error),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn remove(
     OwnedRepo { caller, entry }: OwnedRepo,
     State(audit): State<AuditLog>,

@@ -12,10 +12,10 @@ use axum::{
 };
 use http::StatusCode;
 
-use jobs::api::NewToken;
+use jobs::api::{self, NewToken, Page, Token};
 
 use crate::{
-    api::view::{List, TokenView},
+    api::responses::{BadRequest, NotFound, WithBody, WithScope, WithToken},
     auth::{
         rights::{AnyScope, Caller},
         tokens::ApiTokens,
@@ -24,27 +24,59 @@ use crate::{
     extract::JsonBody,
 };
 
-/// `POST /api/v1/tokens`
+/// Make an API token.
+#[utoipa::path(
+    post, path = "/api/v1/tokens", tag = "api", operation_id = "makeToken",
+    request_body = NewToken,
+    responses(
+        (status = 201, description = "The token, with its text.", body = Token),
+        WithScope,
+        WithBody,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn make(
     caller: Caller<AnyScope>,
     State(api_tokens): State<Arc<ApiTokens>>,
     JsonBody(wishes): JsonBody<NewToken>,
 ) -> Result<Response, ApiError> {
     let (record, text) = api_tokens.make_token(&caller, wishes).await?;
-    let view = TokenView { token: Some(text.expose().to_owned()), ..TokenView::from(&record) };
+    let view = Token { token: Some(text.expose().to_owned()), ..Token::from(&record) };
     Ok((StatusCode::CREATED, Json(view)).into_response())
 }
 
-/// `GET /api/v1/tokens`: newest first.
+/// The caller's tokens, newest first.
+#[utoipa::path(
+    get, path = "/api/v1/tokens", tag = "api", operation_id = "listTokens",
+    responses(
+        (status = 200, description = "All of them.", body = Page<Token>),
+        WithToken,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn list(
     caller: Caller<AnyScope>,
     State(api_tokens): State<Arc<ApiTokens>>,
-) -> Result<Json<List<TokenView>>, ApiError> {
-    let items = api_tokens.tokens_of(&caller).iter().map(TokenView::from).collect();
-    Ok(Json(List { items, next: None }))
+) -> Result<Json<Page<Token>>, ApiError> {
+    let items = api_tokens.tokens_of(&caller).iter().map(Token::from).collect();
+    Ok(Json(Page::whole(items)))
 }
 
-/// `DELETE /api/v1/tokens/{id}`: it is refused with the next request, at every gateway.
+/// Revoke a token, and those that it made.
+///
+/// It is refused with the next request, at every gateway.
+#[utoipa::path(
+    delete, path = "/api/v1/tokens/{id}", tag = "api", operation_id = "revokeToken",
+    params(("id" = String, Path, description = "The token.")),
+    responses(
+        (status = 204, description = "Revoked."),
+        (status = 409, description = "Changed in between.", body = api::Error),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn revoke(
     caller: Caller<AnyScope>,
     State(api_tokens): State<Arc<ApiTokens>>,

@@ -1,30 +1,34 @@
 //! `/api/v1/usage`: what an owner takes up, of how much, and what frees it.
 
 use axum::{Json, extract::State};
-use serde::Deserialize;
+use jobs::api::{Page, ShowUsage, Usage};
 
 use crate::{
-    api::view::List,
+    api::responses::{BadRequest, NotFound, WithScope},
     auth::rights::{JobsRead, Reader},
     error::ApiError,
     extract::Query,
     state::Gateway,
 };
 
-/// Of `GET /api/v1/usage`.
-#[derive(Deserialize)]
-pub(crate) struct Asked {
-    /// An owner's id or address; for admins.
-    user: Option<String>,
-}
-
-/// `GET /api/v1/usage`
+/// What the caller takes up of each limit, and what frees it; of another owner for admins.
+#[utoipa::path(
+    get, path = "/api/v1/usage", tag = "api", operation_id = "usage",
+    params(ShowUsage),
+    responses(
+        (status = 200, description = "Each limit.", body = Page<Usage>),
+        WithScope,
+        BadRequest,
+        NotFound,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn show(
     caller: Reader<JobsRead>,
     State(gateway): State<Gateway>,
-    Query(asked): Query<Asked>,
-) -> Result<Json<List<jobs::api::Usage>>, ApiError> {
-    let owner = match asked.user {
+    Query(params): Query<ShowUsage>,
+) -> Result<Json<Page<Usage>>, ApiError> {
+    let owner = match params.user {
         None => caller.user.id,
         Some(_) if !caller.is_admin() => {
             return Err(ApiError::Forbidden("an admin's token is needed".to_owned()));
@@ -34,5 +38,5 @@ pub(crate) async fn show(
             found.first().map(|user| user.value.id).ok_or(ApiError::NotFound("user"))?
         }
     };
-    Ok(Json(List { items: gateway.budgets.usage_of(owner)?, next: None }))
+    Ok(Json(Page::whole(gateway.budgets.usage_of(owner)?)))
 }

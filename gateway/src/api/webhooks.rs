@@ -14,10 +14,16 @@ use axum::{
 use bytes::Bytes;
 use hooks::{Forge, incoming, incoming::Malformed, verify, verify::Verified};
 use http::{HeaderMap, StatusCode, header};
-use jobs::{Secret, Verdict, api::DeliveryReceipt};
+use jobs::{
+    Secret, Verdict,
+    api::{self, DeliveryReceipt},
+};
+use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use utoipa::ToSchema;
 
 use crate::{
+    api::responses::{NotFound, WithBody, WithToken},
     crypto::sealed::webhook_secret_context,
     deliveries::{
         ingest::{DeliveryOutcome, ReceivedDelivery},
@@ -35,7 +41,30 @@ const MAX_DELIVERY_BYTES: usize = 25 << 20;
 /// A forge waits 10 s for an answer; NATS counts as silent before that.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// `POST /webhooks/github`
+/// Why a delivery is not taken: what was decided, or that the request is wrong.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+#[expect(dead_code, reason = "described, never made")]
+enum WebhookRefusal {
+    Decided(DeliveryReceipt),
+    Request(api::Error),
+}
+
+/// Deliveries of a GitHub App or an organisation's hook.
+#[utoipa::path(
+    post, path = "/webhooks/github", tag = "webhooks", operation_id = "githubWebhook",
+    request_body(content((Object = "application/json"), (Object = "application/x-www-form-urlencoded")), description = "What the forge sends, signed with the webhook's secret; 25 MiB at most."),
+    responses(
+        (status = 200, description = "Ignored or held.", body = DeliveryReceipt),
+        (status = 202, description = "Accepted, a duplicate, or refused by a full queue.", body = DeliveryReceipt),
+        WithToken,
+        WithBody,
+        NotFound,
+        (status = 400, description = "Not to be understood.", body = WebhookRefusal),
+        (status = 403, description = "Names another repository.", body = WebhookRefusal),
+        (status = 409, description = "Changed in between; deliver it again.", body = api::Error),
+    ),
+)]
 pub(crate) async fn github(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
@@ -63,7 +92,22 @@ pub(crate) async fn github(
     answer(&gateway, told.await?)
 }
 
-/// `POST /webhooks/{repo id}`
+/// Deliveries of one repository's hook.
+#[utoipa::path(
+    post, path = "/webhooks/{id}", tag = "webhooks", operation_id = "repoWebhook",
+    params(("id" = String, Path, description = "The repository.")),
+    request_body(content((Object = "application/json"), (Object = "application/x-www-form-urlencoded")), description = "What the forge sends, signed with the webhook's secret; 25 MiB at most."),
+    responses(
+        (status = 200, description = "Ignored or held.", body = DeliveryReceipt),
+        (status = 202, description = "Accepted, a duplicate, or refused by a full queue.", body = DeliveryReceipt),
+        WithToken,
+        WithBody,
+        NotFound,
+        (status = 400, description = "Not to be understood.", body = WebhookRefusal),
+        (status = 403, description = "Names another repository.", body = WebhookRefusal),
+        (status = 409, description = "Changed in between; deliver it again.", body = api::Error),
+    ),
+)]
 pub(crate) async fn of_repo(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,

@@ -1,15 +1,12 @@
 //! Idempotency keys: the same request made again is the same job.
 
 use jiff::Timestamp;
-use jobs::{IdempotencyKey, JobId, bucket::BucketError};
+use jobs::{IdempotencyKey, JobId, api::SubmitJob, bucket::BucketError};
+use serde::Serialize;
 use serde_json::Map;
 use sha2::{Digest as _, Sha256};
 
-use crate::{
-    auth::identity::Identity,
-    error::ApiError,
-    jobs::{Jobs, submit::Call},
-};
+use crate::{auth::identity::Identity, error::ApiError, jobs::Jobs};
 
 /// The longest idempotency key, in bytes; a UUID has 36.
 const MAX_KEY_BYTES: usize = 255;
@@ -28,14 +25,13 @@ impl Jobs {
         &self,
         caller: &Identity,
         key: &str,
-        call: &Call,
+        call: &SubmitJob,
         fresh: JobId,
     ) -> Result<KeyEntered, ApiError> {
         if key.is_empty() || key.len() > MAX_KEY_BYTES {
             return Err(ApiError::BadRequest(format!("Idempotency-Key: 1 to {MAX_KEY_BYTES} bytes")));
         }
-        let bytes = serde_json::to_vec(call).expect("a call is JSON");
-        let request = hex::encode(Sha256::digest(&bytes));
+        let request = digest(call);
         let owner = caller.user.id;
         let at = IdempotencyKey::key(owner, key);
         let entry = IdempotencyKey { owner, job: fresh, request, other: Map::new() };
@@ -84,4 +80,40 @@ fn same_request(found: &IdempotencyKey, asked: &IdempotencyKey, at: String) -> R
         return Err(ApiError::KeyReused);
     }
     Ok(KeyEntered { job: found.job, at, revision: None })
+}
+
+/// The digest of a request, as it is stored with its idempotency key.
+fn digest(call: &SubmitJob) -> String {
+    let SubmitJob { repo, reference, args, name, label } = call;
+    let digested = Digested {
+        repo,
+        reference: reference.as_deref(),
+        args: args.as_deref(),
+        name: name.as_deref(),
+        label: label.as_deref(),
+    };
+    hex::encode(Sha256::digest(serde_json::to_vec(&digested).expect("a call is JSON")))
+}
+
+/// What is digested of a request: its fields in this order, absent ones as null. Stored digests depend on it.
+#[derive(Serialize)]
+struct Digested<'a> {
+    repo: &'a str,
+    #[serde(rename = "ref")]
+    reference: Option<&'a str>,
+    args: Option<&'a [String]>,
+    name: Option<&'a str>,
+    label: Option<&'a str>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_digest_is_what_earlier_versions_stored() {
+        let call = SubmitJob { repo: "example.com/r".to_owned(), ..SubmitJob::default() };
+        let stored = br#"{"repo":"example.com/r","ref":null,"args":null,"name":null,"label":null}"#;
+        assert_eq!(digest(&call), hex::encode(Sha256::digest(stored)));
+    }
 }

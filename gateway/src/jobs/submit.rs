@@ -2,8 +2,8 @@
 
 use hooks::CloneUrl;
 use jobs::{
-    CommitSha, Job, JobId, Label, NewJob, RefName, Repo, RepoId, UserId, accounts::Scope, bucket::Entry,
-    usage::Resource,
+    CommitSha, Job, JobId, Label, NewJob, RefName, Repo, RepoId, UserId, accounts::Scope, api::SubmitJob,
+    bucket::Entry, usage::Resource,
 };
 
 use crate::{
@@ -20,27 +20,12 @@ const MAX_ARGS_BYTES: usize = 12 * 1024;
 /// The longest name of a job, in bytes; it is shown in lists.
 const MAX_NAME_BYTES: usize = 200;
 
-/// A caller's request for a job.
-#[derive(Debug, Clone, Default, serde::Deserialize, serde::Serialize)]
-pub(crate) struct Call {
-    /// A registered repository's id, or a URL.
-    pub(crate) repo: String,
-    #[serde(default, rename = "ref")]
-    pub(crate) reference: Option<String>,
-    #[serde(default)]
-    pub(crate) args: Option<Vec<String>>,
-    #[serde(default)]
-    pub(crate) name: Option<String>,
-    #[serde(default)]
-    pub(crate) label: Option<String>,
-}
-
 impl Jobs {
     /// Submits a call; a repeated one with the same idempotency key is the same job.
     pub(crate) async fn call(
         &self,
         caller: &Identity,
-        call: &Call,
+        call: &SubmitJob,
         idempotency_key: Option<&str>,
     ) -> Result<Entry<Job>, ApiError> {
         caller.require_scope(Scope::JobsWrite)?;
@@ -74,7 +59,7 @@ impl Jobs {
         self.check_queue(new).await
     }
 
-    async fn validate(&self, caller: &Identity, call: &Call) -> Result<NewJob, ApiError> {
+    async fn validate(&self, caller: &Identity, call: &SubmitJob) -> Result<NewJob, ApiError> {
         let repo = self.named_repo(caller, &call.repo).await?;
         let url = match &repo {
             Some(repo) => repo.url.clone(),

@@ -123,8 +123,10 @@ async fn who_claims_anothers_repository_sees_and_stops_nothing() {
             }
             let pages = ["/", "/jobs/{id}", "/deliveries/{id}", "/tokens", "/device"];
             let request = service.request(Method::GET, &path);
-            let request = match route {
-                _ if pages.contains(&route) => request.header("cookie", format!("gitfaas_session={b}")),
+            let request = match route.as_str() {
+                _ if pages.contains(&route.as_str()) => {
+                    request.header("cookie", format!("gitfaas_session={b}"))
+                }
                 _ if route.starts_with("/job/") => request.bearer_auth(&b).json(&json!({ "jobID": id })),
                 _ => request.bearer_auth(&b),
             };

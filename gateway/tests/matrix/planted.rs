@@ -109,7 +109,7 @@ async fn a_planted_secret_is_shown_to_its_worker_and_nobody_else() {
         if method == "DELETE" || route == "/logout" {
             continue;
         }
-        let about = match route {
+        let about = match route.as_str() {
             _ if route.contains("/deliveries/") => &delivery,
             _ if route.contains("/jobs/{id}") || route.starts_with("/job/") => &job,
             _ => id,
@@ -119,7 +119,7 @@ async fn a_planted_secret_is_shown_to_its_worker_and_nobody_else() {
                 seen += &put(SECRET).await;
                 continue;
             }
-            let response = scene.send(method.as_str(), route, about, scene.token(role)).await;
+            let response = scene.send(method.as_str(), &route, about, scene.token(role)).await;
             seen += &format!("{method} {route} {:?}\n", response.headers());
             seen += &response.text().await.unwrap();
         }

@@ -11,12 +11,13 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use jobs::{
     accounts::User,
-    api::{OpenEnum, RefreshRequest, WhoAmI},
+    api::{OpenEnum, RefreshRequest, SignedIn, WhoAmI},
     audit::Action,
     sessions::Refreshed,
 };
 
 use crate::{
+    api::responses::{WithBody, WithScope, WithToken},
     api::sign_in::answer::granted,
     audit::AuditLog,
     auth::{
@@ -30,7 +31,18 @@ use crate::{
     state::Gateway,
 };
 
-/// `POST /api/v1/auth/refresh`: a new bearer token, and the refresh token for the next time.
+/// A new bearer token.
+///
+/// The refresh token works once; one that comes again ends the sign-in.
+#[utoipa::path(
+    post, path = "/api/v1/auth/refresh", tag = "api", operation_id = "refresh",
+    request_body = RefreshRequest,
+    responses(
+        (status = 200, description = "The tokens to use from now on.", body = SignedIn),
+        WithToken,
+        WithBody,
+    ),
+)]
 pub(crate) async fn refresh(
     State(gateway): State<Gateway>,
     JsonBody(held): JsonBody<RefreshRequest>,
@@ -54,8 +66,19 @@ pub(crate) async fn refresh(
     }
 }
 
-/// `POST /api/v1/auth/logout`: ends the session of the refresh token in the body, which must be a good
-/// one, or of the bearer token. Every token of it is refused from then on.
+/// Ends the sign-in of the refresh token, or without a body that of the bearer token.
+///
+/// Every token of it is refused from then on.
+#[utoipa::path(
+    post, path = "/api/v1/auth/logout", tag = "api", operation_id = "logout",
+    request_body = Option<RefreshRequest>,
+    responses(
+        (status = 204, description = "Ended, everywhere."),
+        WithScope,
+        WithBody,
+    ),
+    security((), ("bearer" = [])),
+)]
 pub(crate) async fn logout(
     State(access): State<Arc<Access>>,
     State(audit): State<AuditLog>,
@@ -85,7 +108,15 @@ pub(crate) async fn logout(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// `GET /api/v1/whoami`: any token may ask.
+/// Who the token belongs to.
+#[utoipa::path(
+    get, path = "/api/v1/whoami", tag = "api", operation_id = "whoami",
+    responses(
+        (status = 200, description = "The user.", body = WhoAmI),
+        WithToken,
+    ),
+    security(("bearer" = [])),
+)]
 pub(crate) async fn whoami(caller: Caller<AnyScope>) -> Result<Json<WhoAmI>, ApiError> {
     let scopes = caller.scopes().iter().copied().map(OpenEnum::Known).collect();
     let User { id, email, admin, labels, .. } = caller.identity.user;

@@ -5,9 +5,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, StatusCode, header};
+use jobs::api::published;
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::{
+    api::responses::SignIn,
     api::sign_in::answer::Failed,
     error::ApiError,
     extract::Query,
@@ -16,16 +19,30 @@ use crate::{
 };
 
 /// Of the query.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Wish {
+    /// `oidc` or `github`; the first configured one without it.
     provider: Option<String>,
-    /// Where to go afterwards, on this site.
+    /// Where to go afterwards: a path of this site.
     next: Option<String>,
-    /// Once began to link an account; a link of somebody else's must not.
+    // Once began to link an account; a link of somebody else's must not.
+    #[param(ignore)]
     link: Option<String>,
 }
 
-/// `GET /oauth/authorize`
+/// Begin to sign in.
+#[utoipa::path(
+    get, path = "/oauth/authorize", tag = "published", operation_id = "authorize",
+    params(Wish),
+    responses(
+        (status = 302, description = "To the identity provider.", headers(("Location" = String, description = "The provider."), ("Set-Cookie" = String, description = "What the provider is to send back."))),
+        SignIn,
+        (status = 400, description = "No such provider, or not a path of this site.", content((published::Error = "application/json"), (String = "text/html"))),
+        (status = 502, description = "The provider cannot be reached.", content((published::Error = "application/json"), (String = "text/html"))),
+        (status = 503, description = "Login is not configured, or nothing can be stored or read at the moment.", content((published::Error = "application/json"), (String = "text/html"))),
+    ),
+)]
 pub(crate) async fn authorize(
     State(gateway): State<Gateway>,
     headers: HeaderMap,

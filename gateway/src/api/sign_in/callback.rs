@@ -9,9 +9,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::{HeaderMap, HeaderValue, header};
+use jobs::api::{SignedIn, published};
 use serde::Deserialize;
+use utoipa::IntoParams;
 
 use crate::{
+    api::responses::SignIn,
     api::sign_in::answer::{Failed, welcome},
     error::ApiError,
     extract::Query,
@@ -27,17 +30,38 @@ use crate::{
 };
 
 /// What the provider put into the address.
-#[derive(Deserialize)]
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
 pub(crate) struct Came {
+    /// From the provider.
     code: Option<String>,
+    /// Ours, from the provider; good once, in the browser it was given to.
     state: Option<String>,
-    /// RFC 9207.
+    /// The provider's issuer (RFC 9207).
     iss: Option<String>,
+    /// Why the provider refused.
     error: Option<String>,
+    /// The same in words.
     error_description: Option<String>,
 }
 
-/// `GET /oauth/callback`
+/// End of signing in.
+#[utoipa::path(
+    get, path = "/oauth/callback", tag = "published", operation_id = "callback",
+    params(Came),
+    responses(
+        (status = 200, description = "The bearer token, good for an hour: a page with a session cookie for `text/html`, with a refresh token for `application/json`, else the bare token.", content((String = "text/html"), (SignedIn = "application/json"), (String = "text/plain"))),
+        (status = 303, description = "To the path that was asked for, with a session cookie.", headers(("Location" = String, description = "The path."), ("Set-Cookie" = String, description = "The session."))),
+        SignIn,
+        (status = 400, description = "Not begun in this browser, used before, refused by the provider, or not believed.", content((published::Error = "application/json"), (String = "text/html"))),
+        (status = 401, description = "The session that wanted to link an account has ended.", content((published::Error = "application/json"), (String = "text/html"))),
+        (status = 403, description = "No verified address, or not a user who may sign in.", content((published::Error = "application/json"), (String = "text/html"))),
+        (status = 409, description = "The account is linked to another user.", content((published::Error = "application/json"), (String = "text/html"))),
+        (status = 429, description = "Too many sign-ins of this address or account.", content((published::Error = "application/json"), (String = "text/html"))),
+        (status = 502, description = "The provider cannot be reached or understood.", content((published::Error = "application/json"), (String = "text/html"))),
+        (status = 503, description = "Login is not configured, or nothing can be stored or read at the moment.", content((published::Error = "application/json"), (String = "text/html"))),
+    ),
+)]
 pub(crate) async fn callback(
     State(gateway): State<Gateway>,
     headers: HeaderMap,

@@ -12,13 +12,14 @@ use http::StatusCode;
 use jiff::Timestamp;
 use jobs::{
     Secret,
-    api::{DeviceCode, DeviceError, DeviceErrorCode, DeviceToken, TokenType},
+    api::{DeviceCode, DeviceError, DeviceErrorCode, DeviceToken, TokenRequest, TokenType},
     audit::Action,
     bucket::Entry,
     sessions::{Holder, NewSession, PROGRAM_LIFE, Session},
 };
 
 use crate::{
+    api::responses::{SignIn, TokenError, WithBody},
     auth::bearer_tokens::scope_claim,
     error::ApiError,
     extract::{json, read, without_byte_order_mark},
@@ -45,7 +46,14 @@ async fn fields(body: Body) -> Result<HashMap<String, String>, ApiError> {
     Ok(url::form_urlencoded::parse(&bytes).into_owned().collect())
 }
 
-/// `POST /oauth/device`: anybody may ask; what he gets is worth nothing before a person says yes.
+/// A program begins to sign in with a code (RFC 8628).
+#[utoipa::path(
+    post, path = "/oauth/device", tag = "api", operation_id = "beginDevice",
+    responses(
+        (status = 200, description = "What to show, and how often to ask.", body = DeviceCode),
+        SignIn,
+    ),
+)]
 pub(crate) async fn begin(State(gateway): State<Gateway>) -> Result<Response, ApiError> {
     let slot = gateway.limits.check_device(client_ip::address())?;
     let begun = gateway.login.devices.begin(slot).await?;
@@ -109,7 +117,17 @@ impl IntoResponse for Refused {
     }
 }
 
-/// `POST /oauth/token`
+/// The tokens of a device code that was allowed (RFC 8628).
+#[utoipa::path(
+    post, path = "/oauth/token", tag = "api", operation_id = "deviceToken",
+    request_body(content((TokenRequest = "application/x-www-form-urlencoded"), (TokenRequest = "application/json"))),
+    responses(
+        (status = 200, description = "Signed in.", body = DeviceToken),
+        SignIn,
+        WithBody,
+        (status = 400, description = "Not (yet).", body = TokenError),
+    ),
+)]
 pub(crate) async fn token(State(gateway): State<Gateway>, body: Body) -> Result<Response, ApiError> {
     let fields = fields(body).await?;
     if fields.get("grant_type").is_none_or(|kind| kind != DEVICE_CODE) {

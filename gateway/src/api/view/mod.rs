@@ -4,5 +4,4 @@ mod delivery;
 mod repository;
 
 pub(crate) use delivery::delivery;
-pub(crate) use jobs::api::{Job as JobView, Page as List, Token as TokenView};
 pub(crate) use repository::{repo, viewed_repo};
