@@ -10,7 +10,7 @@ use http::header;
 
 use crate::{api::responses::AnyRequest, error::ApiError, index::Index, metrics::Metrics};
 
-/// OpenMetrics.
+/// `OpenMetrics`.
 #[utoipa::path(
     get, path = "/metrics", tag = "operation", operation_id = "metrics",
     responses(

@@ -15,8 +15,11 @@ use utoipa::{
     },
 };
 
+/// Name and description of a header.
+type Header = (&'static str, &'static str);
+
 /// Every shared response: name, description, schema of its body, header.
-const SHARED: [(&str, &str, &str, Option<(&str, &str)>); 14] = [
+const SHARED: [(&str, &str, &str, Option<Header>); 14] = [
     ("BadRequest", "The request is wrong.", "Error", None),
     ("Unauthorized", "No token, or one that is not valid.", "Error", CHALLENGE),
     ("Forbidden", "Not allowed.", "Error", None),
@@ -34,8 +37,8 @@ const SHARED: [(&str, &str, &str, Option<(&str, &str)>); 14] = [
 ];
 const TOO_FAST: &str = "Over a limit: too many requests of this user or address in a short time, or too much of what an owner may have. Any request may be answered so.";
 const UNAVAILABLE: &str = "Nothing can be stored or read at the moment; try again after Retry-After seconds.";
-const RETRY_AFTER: Option<(&str, &str)> = Some(("Retry-After", "Seconds."));
-const CHALLENGE: Option<(&str, &str)> = Some(("WWW-Authenticate", "The scheme: `Bearer`."));
+const RETRY_AFTER: Option<Header> = Some(("Retry-After", "Seconds."));
+const CHALLENGE: Option<Header> = Some(("WWW-Authenticate", "The scheme: `Bearer`."));
 
 /// The shared responses by their names.
 pub(super) fn shared() -> impl Iterator<Item = (&'static str, Response)> {
