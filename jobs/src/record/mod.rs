@@ -1,6 +1,6 @@
 //! The record of a job: its fields, its first state, and what follows from them alone.
 //!
-//! The moves of its state are in [`transitions`], what the server's clock tells in [`server_times`]. A record
+//! The moves of its state are in `transitions`, what the server's clock tells in `server_times`. A record
 //! is written by compare-and-set alone ([`crate::bucket`]) and never again after its final
 //! state. Fields are added, never changed or reused; what a newer program added is kept in `other`
 //! and written back.
