@@ -155,8 +155,6 @@ impl Index {
             _ => {
                 write.delete_table(DELIVERIES)?;
                 write.delete_table(BY_TIME)?;
-                write.delete_table(DELIVERY_SORT_KEYS)?;
-                write.delete_table(DELIVERIES_BY_OWNER)?;
                 write.delete_table(UNFINISHED)?;
                 rows::remove_charges(&write, rows::ChargedKey::is_idempotency_key)?;
             }
