@@ -21,7 +21,7 @@ use crate::error::ApiError;
 pub(crate) struct KnownParameters(BTreeMap<(String, String), Arc<[String]>>);
 
 impl KnownParameters {
-    /// Reads them from an OpenAPI document.
+    /// Reads them from an OpenAPI document: the parameters, and the keys by which a caller may prove a right.
     pub(crate) fn of(document: &Value) -> Self {
         let mut known = BTreeMap::new();
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
@@ -34,7 +34,14 @@ impl KnownParameters {
                     let is_in_query = parameter["in"] == "query";
                     parameter["name"].as_str().filter(|_| is_in_query).map(str::to_owned)
                 });
-                known.insert((method.to_uppercase(), path.clone()), names.collect());
+                let schemes = operation["security"].as_array().into_iter().flatten();
+                let schemes = schemes.filter_map(Value::as_object).flat_map(|needed| needed.keys());
+                let of_schemes = schemes.filter_map(|scheme| {
+                    let scheme = &document["components"]["securitySchemes"][scheme];
+                    let is_in_query = scheme["in"] == "query";
+                    scheme["name"].as_str().filter(|_| is_in_query).map(str::to_owned)
+                });
+                known.insert((method.to_uppercase(), path.clone()), names.chain(of_schemes).collect());
             }
         }
         Self(known)
@@ -97,12 +104,19 @@ mod tests {
             "paths": {
                 "/api/v1/jobs": {
                     "parameters": [{"name": "key", "in": "query"}],
-                    "get": {"parameters": [{"$ref": "#/components/parameters/Limit"}, {"name": "h", "in": "header"}]},
+                    "get": {"parameters": [{"$ref": "#/components/parameters/Limit"}, {"name": "h", "in": "header"}],
+                            "security": [{"bearer": []}, {"link": []}]},
                 },
             },
-            "components": {"parameters": {"Limit": {"name": "limit", "in": "query"}}},
+            "components": {
+                "parameters": {"Limit": {"name": "limit", "in": "query"}},
+                "securitySchemes": {
+                    "bearer": {"type": "http", "scheme": "bearer"},
+                    "link": {"type": "apiKey", "in": "query", "name": "of_link"},
+                },
+            },
         }));
-        assert_eq!(*known.checked(&Method::GET, "/api/v1/jobs").unwrap(), ["key", "limit"]);
+        assert_eq!(*known.checked(&Method::GET, "/api/v1/jobs").unwrap(), ["key", "limit", "of_link"]);
         assert!(known.checked(&Method::GET, "/api/v1/whoami").unwrap().is_empty());
         assert_eq!(known.checked(&Method::GET, "/job/result"), None);
     }
