@@ -6,7 +6,7 @@ mod github;
 mod support;
 
 use futures_util::future::join_all;
-use github::{APP_ID, Github, Lost};
+use github::{APP_ID, FailedDelivery, Github};
 use jobs::{
     CommitStatus, Delivery, Job, JobId, Verdict,
     bucket::Entry,
@@ -184,12 +184,12 @@ async fn a_token_is_lent_until_shortly_before_its_end_and_never_after_it_was_ref
         tokens.push(job_grant(&service, &job, None).await.clone.unwrap().token);
     }
     assert_ne!(tokens[0], tokens[1]);
-    assert_eq!((&tokens[1], github.lent()), (&tokens[2], 2));
+    assert_eq!((&tokens[1], github.repository_tokens()), (&tokens[2], 2));
     let fresh = job_grant(&service, &job, Some(&tokens[1])).await.clone.unwrap().token;
     assert_ne!(fresh, tokens[1]);
     // Whoever is late with the same complaint gets the fresh one.
     assert_eq!(job_grant(&service, &job, Some(&tokens[1])).await.clone.unwrap().token, fresh);
-    assert_eq!(github.lent(), 3);
+    assert_eq!(github.repository_tokens(), 3);
 }
 
 #[tokio::test]
@@ -442,13 +442,13 @@ async fn a_repository_that_an_admin_registers_gets_the_tokens_of_its_installatio
 #[tokio::test]
 async fn a_lost_delivery_is_asked_for_again_although_an_older_one_is_refused() {
     let github = Github::start().await;
-    let lost = |guid, once_more| Lost { guid, once_more };
-    github.known().lost =
+    let lost = |guid, redelivery_status| FailedDelivery { guid, redelivery_status };
+    github.known().failed_deliveries =
         vec![lost("too-late", StatusCode::UNPROCESSABLE_ENTITY), lost("the-push", StatusCode::ACCEPTED)];
     github.install(12, &[(99, "acme/pi")]);
     let service = service(&github, &[]).await;
     told(&service, "installation", "1", &installation(12, ACME, "created", &[])).await;
-    tokio::time::timeout(PATIENCE, github.is_asked_again(2)).await.unwrap();
-    assert_eq!(github.known().asked_again, [1, 2]);
+    tokio::time::timeout(PATIENCE, github.is_asked_to_redeliver(2)).await.unwrap();
+    assert_eq!(github.known().redeliveries, [1, 2]);
     job_of(&service, "the-push", &push(&github, 12, (99, "acme/pi"), "0", "a")).await;
 }

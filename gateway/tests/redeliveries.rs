@@ -6,7 +6,7 @@ mod github;
 mod support;
 
 use futures_util::StreamExt as _;
-use github::{Github, Lost};
+use github::{FailedDelivery, Github};
 use jobs::{bucket::from_watch, lock::Holder};
 use reqwest::StatusCode;
 use support::{PATIENCE, Service};
@@ -18,11 +18,12 @@ const BEATS: usize = 3;
 #[tokio::test]
 async fn of_two_gateways_one_asks_for_a_lost_delivery_and_the_other_once_that_one_stopped() {
     let github = Github::start().await;
-    github.known().lost = vec![Lost { guid: "the-push", once_more: StatusCode::ACCEPTED }];
+    github.known().failed_deliveries =
+        vec![FailedDelivery { guid: "the-push", redelivery_status: StatusCode::ACCEPTED }];
     let variables = github.variables();
     let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let holder = Service::with(&variables).await;
-    tokio::time::timeout(PATIENCE, github.is_asked_again(1)).await.unwrap();
+    tokio::time::timeout(PATIENCE, github.is_asked_to_redeliver(1)).await.unwrap();
 
     let other = holder.another_with(&variables).await;
     let first = other.ledger.locks.get("missed").await.unwrap().expect("it is held").value.process;
@@ -41,11 +42,11 @@ async fn of_two_gateways_one_asks_for_a_lost_delivery_and_the_other_once_that_on
         }
     };
     tokio::time::timeout(PATIENCE, renewed).await.expect("the lock is renewed");
-    assert_eq!(github.known().asked_again, [1]);
+    assert_eq!(github.known().redeliveries, [1]);
 
     holder.stopped().await;
-    tokio::time::timeout(PATIENCE, github.is_asked(2)).await.expect("the other goes on");
-    assert_eq!(github.known().asked_again, [1, 1]);
+    tokio::time::timeout(PATIENCE, github.is_asked_times(2)).await.expect("the other goes on");
+    assert_eq!(github.known().redeliveries, [1, 1]);
     let now = other.ledger.locks.get("missed").await.unwrap().expect("it is held again").value.process;
     assert_ne!(now, first);
 }

@@ -131,10 +131,10 @@ async fn an_owner_lets_the_commit_run_that_the_page_shows() {
 
     let admin = scene.service.admin().await;
     let log = scene.service.get("/api/v1/audit", &admin).answers(StatusCode::OK).await;
-    let deed = log["items"].as_array().unwrap().iter().find(|deed| deed["action"] == "delivery_approved");
-    let deed = deed.unwrap();
-    assert_eq!((&deed["detail"], &deed["email"]), (&json!(sha), &json!("owner@example.com")));
-    assert_eq!(deed["target"].as_str().unwrap(), path.strip_prefix("/deliveries/").unwrap());
+    let event = log["items"].as_array().unwrap().iter().find(|event| event["action"] == "delivery_approved");
+    let event = event.unwrap();
+    assert_eq!((&event["detail"], &event["email"]), (&json!(sha), &json!("owner@example.com")));
+    assert_eq!(event["target"].as_str().unwrap(), path.strip_prefix("/deliveries/").unwrap());
 }
 
 #[tokio::test]

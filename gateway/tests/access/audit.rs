@@ -9,7 +9,7 @@ use crate::{
 };
 
 fn actions(list: &Value) -> Vec<&str> {
-    list["items"].as_array().unwrap().iter().map(|deed| deed["action"].as_str().unwrap()).collect()
+    list["items"].as_array().unwrap().iter().map(|event| event["action"].as_str().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -79,7 +79,7 @@ async fn the_log_is_read_page_by_page_and_a_refused_deed_is_not_in_it() {
         let page =
             service.get(&format!("/api/v1/audit?limit=2{cursor}"), &admin).answers(StatusCode::OK).await;
         ids.extend(
-            page["items"].as_array().unwrap().iter().map(|deed| deed["id"].as_str().unwrap().to_owned()),
+            page["items"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned()),
         );
         let Some(next) = page["next"].as_str() else { break };
         cursor = format!("&cursor={next}");
@@ -99,7 +99,7 @@ async fn admins_deeds_lie_apart_and_the_list_can_be_filtered() {
     let list = async |query: &str| {
         let page = service.get(&format!("/api/v1/audit?{query}"), &admin).answers(StatusCode::OK).await;
         let ids =
-            page["items"].as_array().unwrap().iter().map(|deed| deed["id"].as_str().unwrap().to_owned());
+            page["items"].as_array().unwrap().iter().map(|event| event["id"].as_str().unwrap().to_owned());
         ids.collect::<Vec<_>>()
     };
     assert_eq!(list("").await, ["3", "2", "a1", "1"], "by time, whichever log");

@@ -86,9 +86,9 @@ async fn everything_sealed_is_sealed_anew_while_gateways_run() {
     let grant = granted(&fresh, before, &["ONE"]).await;
     assert_eq!(grant.secrets.len(), 1, "what was signed under the old one is believed");
     fresh.finish(claim, b"").await;
-    let deeds = fresh.ledger.js.get_stream(jobs::streams::AUDIT_ADMIN).await.unwrap();
+    let events = fresh.ledger.js.get_stream(jobs::streams::AUDIT_ADMIN).await.unwrap();
     let subject = jobs::streams::audit_admin(&Action::MasterKeyChanged.word());
-    assert!(deeds.get_last_raw_message_by_subject(&subject).await.is_ok());
+    assert!(events.get_last_raw_message_by_subject(&subject).await.is_ok());
 }
 
 #[tokio::test]

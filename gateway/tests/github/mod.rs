@@ -1,4 +1,4 @@
-//! A GitHub for one test: it believes the App's proof alone, mints tokens that it remembers, and knows
+//! A fake GitHub for one test: it authenticates the App, mints tokens that it remembers, and has
 //! installations, repositories and webhooks. The same repositories are Gitea's and GitLab's ([`repositories`]).
 
 #![expect(dead_code, reason = "each test file uses some of it")]
@@ -45,15 +45,15 @@ pub(crate) struct Minted {
 
 /// One delivery to the App's webhook that failed.
 #[derive(Debug, Clone)]
-pub(crate) struct Lost {
+pub(crate) struct FailedDelivery {
     pub(crate) guid: &'static str,
-    /// Answers to whoever wants it once more.
-    pub(crate) once_more: StatusCode,
+    /// The answer to a request for its redelivery.
+    pub(crate) redelivery_status: StatusCode,
 }
 
-/// What the double knows.
+/// The data of the forge.
 #[derive(Default)]
-pub(crate) struct Known {
+pub(crate) struct ForgeData {
     /// Installations, and their repositories: number and full name.
     pub(crate) installations: HashMap<u64, Vec<(u64, String)>>,
     pub(crate) suspended: HashSet<u64>,
@@ -66,9 +66,9 @@ pub(crate) struct Known {
     /// How often it was asked whose the App is.
     pub(crate) asked_for_owner: usize,
     /// What the App's webhook was sent and when it failed; the id of each try is its place, from 1.
-    pub(crate) lost: Vec<Lost>,
-    /// Tries that were asked for once more, in order.
-    pub(crate) asked_again: Vec<u64>,
+    pub(crate) failed_deliveries: Vec<FailedDelivery>,
+    /// Attempts whose redelivery was requested, in order.
+    pub(crate) redeliveries: Vec<u64>,
     /// Whether every request is answered with 502.
     pub(crate) is_down: bool,
     /// Every request is answered so late.
@@ -80,13 +80,13 @@ pub(crate) struct Known {
     /// The events of every request for a webhook, in order.
     pub(crate) subscribed: Vec<Value>,
     /// Whether it is too old to know merge queues.
-    pub(crate) knows_no_queues: bool,
+    pub(crate) lacks_merge_queues: bool,
 }
 
-struct Desk {
+struct FakeForge {
     public_key: &'static str,
-    known: Mutex<Known>,
-    asked_again: Notify,
+    known: Mutex<ForgeData>,
+    redeliveries: Notify,
 }
 
 /// The App's key: made once for all tests of a file, because it takes a second.
@@ -107,7 +107,7 @@ fn key() -> &'static (String, String) {
 /// A GitHub that answers on a port of its own.
 pub(crate) struct Github {
     pub(crate) url: String,
-    desk: Arc<Desk>,
+    forge: Arc<FakeForge>,
     folder: TempDir,
     serving: JoinHandle<()>,
 }
@@ -125,7 +125,7 @@ impl Github {
         let path = folder.path().join("app.pem");
         std::fs::write(&path, private).unwrap();
         std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
-        let desk = Arc::new(Desk { public_key, known: Mutex::default(), asked_again: Notify::new() });
+        let forge = Arc::new(FakeForge { public_key, known: Mutex::default(), redeliveries: Notify::new() });
         let app = Router::new()
             .route("/app", get(owner))
             .route("/app/installations/{id}/access_tokens", post(mint))
@@ -136,15 +136,15 @@ impl Github {
             .route("/repos/{owner}/{name}/hooks", post(make_webhook))
             .route("/repos/{owner}/{name}/hooks/{id}", delete(remove_webhook))
             .merge(repositories::routes())
-            .layer(from_fn_with_state(Arc::clone(&desk), unless_down))
-            .with_state(Arc::clone(&desk));
+            .layer(from_fn_with_state(Arc::clone(&forge), unless_down))
+            .with_state(Arc::clone(&forge));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { url, desk, folder, serving }
+        Self { url, forge, folder, serving }
     }
 
-    /// What a gateway must be told to be this GitHub's App.
+    /// The settings of a gateway that is this GitHub's App.
     pub(crate) fn variables(&self) -> Vec<(&'static str, String)> {
         let key_file = self.folder.path().join("app.pem").to_str().unwrap().to_owned();
         vec![
@@ -155,21 +155,21 @@ impl Github {
         ]
     }
 
-    pub(crate) fn known(&self) -> MutexGuard<'_, Known> {
-        self.desk.known.lock().unwrap()
+    pub(crate) fn known(&self) -> MutexGuard<'_, ForgeData> {
+        self.forge.known.lock().unwrap()
     }
 
-    /// Returns once it was asked for this try of a delivery once more.
-    pub(crate) async fn is_asked_again(&self, attempt: u64) {
-        while !self.known().asked_again.contains(&attempt) {
-            self.desk.asked_again.notified().await;
+    /// Returns once the redelivery of this attempt was requested.
+    pub(crate) async fn is_asked_to_redeliver(&self, attempt: u64) {
+        while !self.known().redeliveries.contains(&attempt) {
+            self.forge.redeliveries.notified().await;
         }
     }
 
-    /// Returns once it was asked for so many tries once more.
-    pub(crate) async fn is_asked(&self, times: usize) {
-        while self.known().asked_again.len() < times {
-            self.desk.asked_again.notified().await;
+    /// Returns once so many redeliveries were requested.
+    pub(crate) async fn is_asked_times(&self, times: usize) {
+        while self.known().redeliveries.len() < times {
+            self.forge.redeliveries.notified().await;
         }
     }
 
@@ -179,7 +179,7 @@ impl Github {
         self.known().installations.insert(installation, repositories);
     }
 
-    /// The token with which somebody does something, as it was minted.
+    /// A token as it was minted.
     pub(crate) fn behind(&self, token: &str) -> Minted {
         let found = self.known().minted.iter().find(|minted| minted.token == token).cloned();
         found.unwrap_or_else(|| panic!("{token} was not minted here"))
@@ -191,7 +191,7 @@ impl Github {
     }
 
     /// Tokens that were minted for single repositories so far.
-    pub(crate) fn lent(&self) -> usize {
+    pub(crate) fn repository_tokens(&self) -> usize {
         self.known().minted.iter().filter(|minted| !minted.repositories.is_empty()).count()
     }
 }
@@ -212,12 +212,12 @@ fn may_do_all(token: &str) -> bool {
     token.starts_with(ADMIN_TOKEN)
 }
 
-fn said(status: StatusCode, message: &str) -> Response {
+fn error_response(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "message": message }))).into_response()
 }
 
-impl Desk {
-    fn known(&self) -> MutexGuard<'_, Known> {
+impl FakeForge {
+    fn known(&self) -> MutexGuard<'_, ForgeData> {
         self.known.lock().unwrap()
     }
 
@@ -253,46 +253,46 @@ impl Desk {
     }
 }
 
-type At = State<Arc<Desk>>;
+type ForgeState = State<Arc<FakeForge>>;
 
-async fn unless_down(State(desk): At, request: Request, next: Next) -> Response {
-    if desk.known().is_down {
+async fn unless_down(State(forge): ForgeState, request: Request, next: Next) -> Response {
+    if forge.known().is_down {
         return StatusCode::BAD_GATEWAY.into_response();
     }
-    let slow = desk.known().slow;
+    let slow = forge.known().slow;
     if let Some(late) = slow {
         tokio::time::sleep(late).await;
     }
     next.run(request).await
 }
 
-async fn owner(State(desk): At, headers: HeaderMap) -> Response {
-    if !desk.is_app(&headers) {
-        return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
+async fn owner(State(forge): ForgeState, headers: HeaderMap) -> Response {
+    if !forge.is_app(&headers) {
+        return error_response(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
     }
-    desk.known().asked_for_owner += 1;
+    forge.known().asked_for_owner += 1;
     Json(json!({ "id": APP_ID, "owner": { "id": 5, "login": "acme" } })).into_response()
 }
 
 async fn mint(
-    State(desk): At,
+    State(forge): ForgeState,
     Path(installation): Path<u64>,
     headers: HeaderMap,
     Json(asked): Json<Value>,
 ) -> Response {
-    if !desk.is_app(&headers) {
-        return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
+    if !forge.is_app(&headers) {
+        return error_response(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
     }
-    let mut known = desk.known();
+    let mut known = forge.known();
     if known.suspended.contains(&installation) {
-        return said(StatusCode::FORBIDDEN, "This installation has been suspended");
+        return error_response(StatusCode::FORBIDDEN, "This installation has been suspended");
     }
     let Some(all) = known.installations.get(&installation) else {
-        return said(StatusCode::NOT_FOUND, "Not Found");
+        return error_response(StatusCode::NOT_FOUND, "Not Found");
     };
     let wanted: Vec<u64> = serde_json::from_value(asked["repository_ids"].clone()).unwrap_or_default();
     if !wanted.iter().all(|id| all.iter().any(|(known, _)| known == id)) {
-        return said(
+        return error_response(
             StatusCode::UNPROCESSABLE_ENTITY,
             "There is at least one repository that does not exist",
         );
@@ -305,12 +305,12 @@ async fn mint(
     (StatusCode::CREATED, Json(json!({ "token": token, "expires_at": ends }))).into_response()
 }
 
-async fn deliveries(State(desk): At, headers: HeaderMap) -> Response {
-    if !desk.is_app(&headers) {
-        return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
+async fn deliveries(State(forge): ForgeState, headers: HeaderMap) -> Response {
+    if !forge.is_app(&headers) {
+        return error_response(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
     }
-    let known = desk.known();
-    let tries = known.lost.iter().enumerate().rev().map(|(place, lost)| {
+    let known = forge.known();
+    let tries = known.failed_deliveries.iter().enumerate().rev().map(|(place, lost)| {
         let id = place + 1;
         json!({ "id": id, "guid": lost.guid, "delivered_at": format!("2026-01-02T03:04:{id:02}Z"),
                 "redelivery": false, "status": "Service Unavailable", "status_code": 503, "event": "push" })
@@ -318,21 +318,25 @@ async fn deliveries(State(desk): At, headers: HeaderMap) -> Response {
     Json(tries.collect::<Vec<_>>()).into_response()
 }
 
-async fn deliver_again(State(desk): At, Path(attempt): Path<u64>, headers: HeaderMap) -> Response {
-    if !desk.is_app(&headers) {
-        return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
+async fn deliver_again(State(forge): ForgeState, Path(attempt): Path<u64>, headers: HeaderMap) -> Response {
+    if !forge.is_app(&headers) {
+        return error_response(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
     }
-    let mut known = desk.known();
+    let mut known = forge.known();
     let index = usize::try_from(attempt - 1).unwrap();
-    known.asked_again.push(attempt);
-    let answer = known.lost[index].once_more;
-    desk.asked_again.notify_one();
+    known.redeliveries.push(attempt);
+    let answer = known.failed_deliveries[index].redelivery_status;
+    forge.redeliveries.notify_one();
     (answer, Json(json!({}))).into_response()
 }
 
-async fn list(State(desk): At, Query(page): Query<HashMap<String, usize>>, headers: HeaderMap) -> Response {
-    let Some(seen) = desk.seen_by(&headers) else {
-        return said(StatusCode::UNAUTHORIZED, "Bad credentials");
+async fn list(
+    State(forge): ForgeState,
+    Query(page): Query<HashMap<String, usize>>,
+    headers: HeaderMap,
+) -> Response {
+    let Some(seen) = forge.seen_by(&headers) else {
+        return error_response(StatusCode::UNAUTHORIZED, "Bad credentials");
     };
     let (size, number) = (page["per_page"], page["page"]);
     let described: Vec<Value> =
@@ -342,33 +346,33 @@ async fn list(State(desk): At, Query(page): Query<HashMap<String, usize>>, heade
 }
 
 async fn installed_on(
-    State(desk): At,
+    State(forge): ForgeState,
     Path((owner, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
-    if !desk.is_app(&headers) {
-        return said(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
+    if !forge.is_app(&headers) {
+        return error_response(StatusCode::UNAUTHORIZED, "A JSON web token could not be decoded");
     }
-    let known = desk.known();
+    let known = forge.known();
     let full_name = format!("{owner}/{name}");
     let has = |all: &[(u64, String)]| all.iter().any(|(_, name)| *name == full_name);
     match known.installations.iter().find(|(_, all)| has(all)) {
         Some((id, _)) => Json(json!({ "id": id })).into_response(),
-        None => said(StatusCode::NOT_FOUND, "Not Found"),
+        None => error_response(StatusCode::NOT_FOUND, "Not Found"),
     }
 }
 
-async fn make_webhook(State(desk): At, headers: HeaderMap, Json(body): Json<Value>) -> Response {
+async fn make_webhook(State(forge): ForgeState, headers: HeaderMap, Json(body): Json<Value>) -> Response {
     if !may_do_all(credential(&headers)) {
-        return said(StatusCode::FORBIDDEN, "Resource not accessible by personal access token");
+        return error_response(StatusCode::FORBIDDEN, "Resource not accessible by personal access token");
     }
     let secret = body["config"]["secret"].as_str().unwrap_or_default();
     assert!(secret.len() >= 32 && body["config"]["content_type"] == "json", "{body}");
-    let mut known = desk.known();
+    let mut known = forge.known();
     known.subscribed.push(body["events"].clone());
-    if known.knows_no_queues && body["events"].to_string().contains("merge_group") {
+    if known.lacks_merge_queues && body["events"].to_string().contains("merge_group") {
         let message = "Validation Failed: `merge_group` is not an event of this webhook";
-        return said(StatusCode::UNPROCESSABLE_ENTITY, message);
+        return error_response(StatusCode::UNPROCESSABLE_ENTITY, message);
     }
     let id = 500 + known.webhooks.len() as u64;
     known.webhooks.insert(id, body["config"]["url"].as_str().unwrap().to_owned());
@@ -376,15 +380,15 @@ async fn make_webhook(State(desk): At, headers: HeaderMap, Json(body): Json<Valu
 }
 
 async fn remove_webhook(
-    State(desk): At,
+    State(forge): ForgeState,
     Path((_, _, id)): Path<(String, String, u64)>,
     headers: HeaderMap,
 ) -> Response {
     if !may_do_all(credential(&headers)) {
-        return said(StatusCode::FORBIDDEN, "Resource not accessible by personal access token");
+        return error_response(StatusCode::FORBIDDEN, "Resource not accessible by personal access token");
     }
-    match desk.known().webhooks.remove(&id) {
+    match forge.known().webhooks.remove(&id) {
         Some(_) => StatusCode::NO_CONTENT.into_response(),
-        None => said(StatusCode::NOT_FOUND, "Not Found"),
+        None => error_response(StatusCode::NOT_FOUND, "Not Found"),
     }
 }

@@ -11,14 +11,14 @@ use axum::{
 use http::{HeaderMap, StatusCode};
 use serde_json::json;
 
-use super::{At, Desk, READER_TOKEN, credential, make_webhook, said};
+use super::{FakeForge, ForgeState, READER_TOKEN, credential, error_response, make_webhook};
 
 /// The number that a user's file claims to be of.
 pub(crate) const CLAIMED: u64 = 77;
 /// Where users' files lie, as at Gitea.
 pub(crate) const FILES: &str = "/b/x/raw/branch/main";
 
-pub(super) fn routes() -> Router<Arc<Desk>> {
+pub(super) fn routes() -> Router<Arc<FakeForge>> {
     Router::new()
         .route("/repos/{owner}/{name}", get(repository))
         .route("/api/v1/repos/{owner}/{name}", get(repository))
@@ -29,29 +29,29 @@ pub(super) fn routes() -> Router<Arc<Desk>> {
 }
 
 async fn repository(
-    State(desk): At,
+    State(forge): ForgeState,
     Path((owner, name)): Path<(String, String)>,
     headers: HeaderMap,
 ) -> Response {
     let full_name = format!("{owner}/{name}");
-    let id = match desk.look_up(&headers, &full_name) {
+    let id = match forge.look_up(&headers, &full_name) {
         Ok(id) => id,
-        Err((status, message)) => return said(status, message),
+        Err((status, message)) => return error_response(status, message),
     };
     let mut found = json!({ "id": id, "full_name": full_name });
     let token = credential(&headers);
     if !token.is_empty() {
-        found["permissions"] = json!({ "push": desk.may_push(token) });
+        found["permissions"] = json!({ "push": forge.may_push(token) });
     }
     Json(found).into_response()
 }
 
-impl Desk {
+impl FakeForge {
     fn may_push(&self, token: &str) -> bool {
         token != READER_TOKEN && !self.known().readers.contains(token)
     }
 
-    /// The number of a repository that whoever asks sees.
+    /// The number of a repository that the caller sees.
     fn look_up(&self, headers: &HeaderMap, full_name: &str) -> Result<u64, (StatusCode, &'static str)> {
         self.known().asked_about += 1;
         // Every repository is public here.
@@ -64,12 +64,12 @@ impl Desk {
     }
 }
 
-async fn project(State(desk): At, Path(path): Path<String>, headers: HeaderMap) -> Response {
-    let id = match desk.look_up(&headers, &path) {
+async fn project(State(forge): ForgeState, Path(path): Path<String>, headers: HeaderMap) -> Response {
+    let id = match forge.look_up(&headers, &path) {
         Ok(id) => id,
-        Err((status, message)) => return said(status, message),
+        Err((status, message)) => return error_response(status, message),
     };
-    let level = if desk.may_push(credential(&headers)) { 30 } else { 20 };
+    let level = if forge.may_push(credential(&headers)) { 30 } else { 20 };
     let mut found = json!({ "id": id, "path_with_namespace": path });
     if !credential(&headers).is_empty() {
         found["permissions"] = json!({ "project_access": { "access_level": level }, "group_access": null });

@@ -12,7 +12,7 @@ use crate::{
     support::{PATIENCE, Service},
 };
 
-/// What it accepts when a person looks.
+/// The `Accept` header of a browser.
 pub(crate) const HTML: &str = "text/html,application/xhtml+xml,*/*;q=0.8";
 
 pub(crate) struct Browser {

@@ -1,11 +1,11 @@
-//! A program signs in with a code that a person says yes to.
+//! A program signs in with a code that a user approves.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
     browser::Browser,
-    double::Double,
+    fake_provider::FakeProvider,
     service,
     support::{Answered as _, Service},
 };
@@ -32,8 +32,8 @@ async fn say(browser: &mut Browser, begun: &Value, answer: &str) -> crate::brows
 
 #[tokio::test]
 async fn a_yes_in_the_browser_signs_the_program_in_once() {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
     let other = service.another().await;
     let begun = begin(&service).await;
     assert_eq!((&begun["interval"], &begun["expires_in"]), (&json!(5), &json!(900)));

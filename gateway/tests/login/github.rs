@@ -1,4 +1,4 @@
-//! GitHub's OAuth: answers in its own dialect, a person from its API.
+//! GitHub's OAuth: answers in its own format, the account from its API.
 
 use std::{
     collections::HashMap,
@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 
 use crate::{
     browser::{Browser, Page},
-    double::Double,
+    fake_provider::FakeProvider,
     real::nothing_is_stored,
     service,
     support::{Answered as _, Service},
@@ -125,18 +125,18 @@ async fn membership(Path(org): Path<String>) -> Result<Json<Value>, Status> {
 }
 
 /// A gateway with both providers.
-async fn both(github: &Github, double: &Double, more: &[(&str, &str)]) -> Service {
+async fn both(github: &Github, fake: &FakeProvider, more: &[(&str, &str)]) -> Service {
     let mut variables = github.variables().to_vec();
     variables.extend(more);
-    service(&double.issuer, &variables).await
+    service(&fake.issuer, &variables).await
 }
 
 const BEGIN: &str = "/oauth/authorize?provider=github";
 
 #[tokio::test]
 async fn somebody_signs_in_with_github_in_either_dialect_and_is_the_number_of_his_account() {
-    let (github, double) = (Github::start().await, Double::start().await);
-    let service = both(&github, &double, &[]).await;
+    let (github, fake) = (Github::start().await, FakeProvider::start().await);
+    let service = both(&github, &fake, &[]).await;
     let mut ids = Vec::new();
     for dialect in [Does::Json, Does::Form] {
         github.does(dialect);
@@ -149,7 +149,7 @@ async fn somebody_signs_in_with_github_in_either_dialect_and_is_the_number_of_hi
     let authority = github.url.strip_prefix("http://").unwrap();
     let found = service.ledger.accounts.find(authority, "4242").await.unwrap().unwrap();
     assert_eq!(json!(found.value.id), ids[0]);
-    // The same address at another provider is somebody else until he links the two.
+    // The same address at another provider is another user until the owner links the two.
     let token = Browser::reading(&service, "*/*").visit("/oauth/authorize").await.text;
     let who = service.get("/api/v1/whoami", &token).answers(StatusCode::OK).await;
     assert_ne!(who["id"], ids[0]);
@@ -157,8 +157,8 @@ async fn somebody_signs_in_with_github_in_either_dialect_and_is_the_number_of_hi
 
 #[tokio::test]
 async fn an_address_at_github_takes_no_user_over_that_an_operator_made() {
-    let (github, double) = (Github::start().await, Double::start().await);
-    let service = both(&github, &double, &[]).await;
+    let (github, fake) = (Github::start().await, FakeProvider::start().await);
+    let service = both(&github, &fake, &[]).await;
     service.user("ada@example.com").await;
     let made = service.ledger.accounts.find(jobs::accounts::OPERATOR, "ada@example.com").await.unwrap();
     let token = Browser::reading(&service, "*/*").visit(BEGIN).await.text;
@@ -168,8 +168,8 @@ async fn an_address_at_github_takes_no_user_over_that_an_operator_made() {
 
 #[tokio::test]
 async fn errors_with_status_200_are_sentences_and_nothing_is_stored() {
-    let (github, double) = (Github::start().await, Double::start().await);
-    let service = both(&github, &double, &[]).await;
+    let (github, fake) = (Github::start().await, FakeProvider::start().await);
+    let service = both(&github, &fake, &[]).await;
     for (does, sentence) in [
         (Does::ErrorAsForm, "does not accept the code any more; begin again"),
         (Does::ErrorAsJson, "refused: Wrong client. (incorrect_client_credentials)"),
@@ -184,13 +184,13 @@ async fn errors_with_status_200_are_sentences_and_nothing_is_stored() {
 
 #[tokio::test]
 async fn members_of_an_organisation_are_let_in_and_invited_ones_are_not() {
-    let (github, double) = (Github::start().await, Double::start().await);
+    let (github, fake) = (Github::start().await, FakeProvider::start().await);
     for (allow, status) in [
         ("github:org/Ours", StatusCode::OK),
         ("github:org/invited", StatusCode::FORBIDDEN),
         ("github:org/others", StatusCode::FORBIDDEN),
     ] {
-        let service = both(&github, &double, &[("GITFAAS_LOGIN_ALLOW", allow)]).await;
+        let service = both(&github, &fake, &[("GITFAAS_LOGIN_ALLOW", allow)]).await;
         let page = Browser::new(&service).visit(BEGIN).await;
         assert_eq!(page.status, status, "{allow}: {}", page.text);
     }
@@ -210,8 +210,8 @@ async fn link(browser: &mut Browser) -> Page {
 
 #[tokio::test]
 async fn an_address_or_a_form_of_another_site_links_nothing() {
-    let (github, double) = (Github::start().await, Double::start().await);
-    let service = both(&github, &double, &[]).await;
+    let (github, fake) = (Github::start().await, FakeProvider::start().await);
+    let service = both(&github, &fake, &[]).await;
     let mut browser = Browser::new(&service);
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
     let page = browser.visit(&format!("{BEGIN}&link=1")).await;
@@ -242,8 +242,8 @@ async fn an_address_or_a_form_of_another_site_links_nothing() {
 
 #[tokio::test]
 async fn a_further_account_is_linked_while_signed_in_and_then_leads_to_the_same_user() {
-    let (github, double) = (Github::start().await, Double::start().await);
-    let service = both(&github, &double, &[]).await;
+    let (github, fake) = (Github::start().await, FakeProvider::start().await);
+    let service = both(&github, &fake, &[]).await;
     let mut browser = Browser::new(&service);
     assert_eq!(browser.post("/link", &[("provider", "github")]).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
@@ -265,8 +265,8 @@ async fn a_further_account_is_linked_while_signed_in_and_then_leads_to_the_same_
 
 #[tokio::test]
 async fn a_linked_account_lets_nobody_in_whose_own_address_is_not_on_the_list() {
-    let (github, double) = (Github::start().await, Double::start().await);
-    let service = both(&github, &double, &[("GITFAAS_LOGIN_ALLOW", "@example.com")]).await;
+    let (github, fake) = (Github::start().await, FakeProvider::start().await);
+    let service = both(&github, &fake, &[("GITFAAS_LOGIN_ALLOW", "@example.com")]).await;
     let mut browser = Browser::new(&service);
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
     github.does(Does::AnotherAddress);
@@ -283,9 +283,9 @@ async fn a_linked_account_lets_nobody_in_whose_own_address_is_not_on_the_list() 
 
 #[tokio::test]
 async fn a_member_of_an_organisation_goes_on_while_the_list_has_it() {
-    let (github, double) = (Github::start().await, Double::start().await);
+    let (github, fake) = (Github::start().await, FakeProvider::start().await);
     let list = |list: &'static str| [("GITFAAS_LOGIN_ALLOW", list)];
-    let service = both(&github, &double, &list("github:org/ours")).await;
+    let service = both(&github, &fake, &list("github:org/ours")).await;
     let page = Browser::reading(&service, "application/json").visit(BEGIN).await;
     let mut held: Value = serde_json::from_str(&page.text).unwrap();
     for (now, status) in [("github:org/Ours", StatusCode::OK), ("@example.com", StatusCode::UNAUTHORIZED)] {

@@ -5,44 +5,44 @@ use test_case::test_case;
 
 use crate::{
     browser::{Browser, location},
-    double::{Double, Lie, Names},
+    fake_provider::{FakeProvider, KeyIds, Tamper},
     real::nothing_is_stored,
     service,
     support::Answered as _,
 };
 
-#[test_case(Lie::Signature, "the signature of the id_token is wrong" ; "wrong signature")]
-#[test_case(Lie::Issuer, "the id_token is of another issuer" ; "wrong issuer")]
-#[test_case(Lie::Audience, "the id_token is for another service" ; "wrong audience")]
-#[test_case(Lie::Expired, "the id_token has expired" ; "expired")]
-#[test_case(Lie::NoAlgorithm, "the id_token is signed with none, which is not accepted" ; "no algorithm")]
-#[test_case(Lie::PublicKeyAsSecret, "the id_token is signed with HS256, which is not accepted" ; "public key as secret")]
-#[test_case(Lie::Nonce, "the id_token belongs to another sign-in" ; "swapped nonce")]
-#[test_case(Lie::Unverified, "has no verified e-mail address of yours" ; "unverified address")]
+#[test_case(Tamper::Signature, "the signature of the id_token is wrong" ; "wrong signature")]
+#[test_case(Tamper::Issuer, "the id_token is of another issuer" ; "wrong issuer")]
+#[test_case(Tamper::Audience, "the id_token is for another service" ; "wrong audience")]
+#[test_case(Tamper::Expired, "the id_token has expired" ; "expired")]
+#[test_case(Tamper::NoAlgorithm, "the id_token is signed with none, which is not accepted" ; "no algorithm")]
+#[test_case(Tamper::PublicKeyAsSecret, "the id_token is signed with HS256, which is not accepted" ; "public key as secret")]
+#[test_case(Tamper::Nonce, "the id_token belongs to another sign-in" ; "swapped nonce")]
+#[test_case(Tamper::Unverified, "has no verified e-mail address of yours" ; "unverified address")]
 #[tokio::test]
-async fn a_token_that_lies_is_refused(lie: Lie, sentence: &str) {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
-    double.lies(lie);
+async fn a_token_that_lies_is_refused(lie: Tamper, sentence: &str) {
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
+    fake.lies(lie);
     let mut browser = Browser::new(&service);
     let page = browser.visit("/oauth/authorize").await;
-    let status = if lie == Lie::Unverified { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
+    let status = if lie == Tamper::Unverified { StatusCode::FORBIDDEN } else { StatusCode::BAD_REQUEST };
     assert_eq!(page.status, status, "{}", page.text);
     assert!(page.text.contains(sentence), "{}", page.text);
     assert_eq!(browser.cookie("gitfaas_session"), None);
     nothing_is_stored(&service).await;
 
-    double.lies(Lie::Nothing);
+    fake.lies(Tamper::Nothing);
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
 }
 
 #[tokio::test]
 async fn an_address_that_would_become_another_one_when_it_is_shown_lets_nobody_in() {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[("GITFAAS_LOGIN_ALLOW", "@example.com")]).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[("GITFAAS_LOGIN_ALLOW", "@example.com")]).await;
     let long = format!("{}@example.com@evil.example", "x".repeat(188));
     for odd in ["ada@example.co\u{0}m", "\nada@example.com", &long] {
-        double.moves_to(odd);
+        fake.moves_to(odd);
         let page = Browser::new(&service).visit("/oauth/authorize").await;
         assert_eq!(page.status, StatusCode::FORBIDDEN, "{}", page.text);
         assert!(page.text.contains("too long, or cannot be printed"), "{}", page.text);
@@ -52,44 +52,44 @@ async fn an_address_that_would_become_another_one_when_it_is_shown_lets_nobody_i
 
 #[tokio::test]
 async fn a_provider_may_change_its_keys_and_is_asked_once_a_minute_at_most() {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
     let mut browser = Browser::new(&service);
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
-    assert_eq!(double.keys_fetched(), 1);
-    double.changes_its_key();
+    assert_eq!(fake.keys_fetched(), 1);
+    fake.changes_its_key();
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
-    assert_eq!(double.keys_fetched(), 2);
-    double.changes_its_key();
+    assert_eq!(fake.keys_fetched(), 2);
+    fake.changes_its_key();
     let page = browser.visit("/oauth/authorize").await;
     assert!(page.text.contains("a key that the provider does not publish"), "{}", page.text);
-    assert_eq!(double.keys_fetched(), 2);
+    assert_eq!(fake.keys_fetched(), 2);
 }
 
-#[test_case(Names::Reused ; "an old name for a new key")]
-#[test_case(Names::None ; "no names")]
+#[test_case(KeyIds::Reused ; "an old name for a new key")]
+#[test_case(KeyIds::None ; "no names")]
 #[tokio::test]
-async fn a_provider_may_change_its_key_without_a_new_name(names: Names) {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
-    double.names_its_keys(names);
+async fn a_provider_may_change_its_key_without_a_new_name(key_ids: KeyIds) {
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
+    fake.names_its_keys(key_ids);
     let mut browser = Browser::new(&service);
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
-    double.changes_its_key();
+    fake.changes_its_key();
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::OK);
-    assert_eq!(double.keys_fetched(), 2);
-    double.lies(Lie::Signature);
+    assert_eq!(fake.keys_fetched(), 2);
+    fake.lies(Tamper::Signature);
     let page = browser.visit("/oauth/authorize").await;
     assert!(page.text.contains("the signature of the id_token is wrong"), "{}", page.text);
-    assert_eq!(double.keys_fetched(), 2);
+    assert_eq!(fake.keys_fetched(), 2);
 }
 
 #[tokio::test]
 async fn a_sign_in_that_one_gateway_began_ends_at_another_and_at_one_alone() {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
-    let other = service.another_with(&crate::variables(&double.issuer)).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
+    let other = service.another_with(&crate::variables(&fake.issuer)).await;
     let mut browser = Browser::new(&service);
     let begun = browser.step("/oauth/authorize").await;
     let at_provider = browser.step(location(&begun).unwrap().as_str()).await;
@@ -108,8 +108,8 @@ async fn a_sign_in_that_one_gateway_began_ends_at_another_and_at_one_alone() {
 
 #[tokio::test]
 async fn an_answer_that_names_no_issuer_or_another_one_is_refused() {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
     for iss in ["", "&iss=https://evil.example"] {
         let mut browser = Browser::new(&service);
         let begun = browser.step("/oauth/authorize").await;
@@ -123,8 +123,8 @@ async fn an_answer_that_names_no_issuer_or_another_one_is_refused() {
 
 #[tokio::test]
 async fn a_provider_that_calls_itself_otherwise_or_is_away_lets_nobody_in() {
-    let double = Double::start().await;
-    let service = service(&format!("{}/", double.issuer), &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&format!("{}/", fake.issuer), &[]).await;
     let page = Browser::new(&service).visit("/oauth/authorize").await;
     assert_eq!(page.status, StatusCode::BAD_GATEWAY);
     assert!(page.text.contains("GITFAAS_OIDC_ISSUER must be the same"), "{}", page.text);
@@ -137,8 +137,8 @@ async fn a_provider_that_calls_itself_otherwise_or_is_away_lets_nobody_in() {
 
 #[tokio::test]
 async fn an_issuer_at_an_inner_address_is_asked_only_where_the_operator_allows_it() {
-    let double = Double::start().await;
-    let port = double.issuer.rsplit(':').next().unwrap();
+    let fake = FakeProvider::start().await;
+    let port = fake.issuer.rsplit(':').next().unwrap();
     let issuer = format!("http://localhost:{port}");
     // Plain http needs the name on the list; then its address need not be.
     let service = service(&issuer, &[("GITFAAS_CLONE_ALLOW", "localhost")]).await;

@@ -1,10 +1,10 @@
-//! Nobody fills the ledger by beginning to sign in.
+//! Sign-ins that are begun and abandoned do not fill the ledger.
 
 use reqwest::{Method, StatusCode, header};
 
-use crate::{browser::Browser, double::Double, support::Service};
+use crate::{browser::Browser, fake_provider::FakeProvider, support::Service};
 
-/// Somebody at this address begins.
+/// A client at this address begins a sign-in.
 async fn begins(service: &Service, address: &str) -> StatusCode {
     let request = service.request(Method::POST, "/oauth/device").header("x-forwarded-for", address);
     request.send().await.unwrap().status()
@@ -31,7 +31,7 @@ async fn however_many_addresses_begin_another_one_may() {
     assert_eq!(begins(&service, "192.0.2.251").await, StatusCode::OK);
 }
 
-/// What lies in the bucket of sign-ins under way.
+/// The bucket of sign-ins in progress.
 async fn stored(service: &Service) -> u64 {
     let store = service.ledger.js.get_key_value(jobs::streams::LOGINS).await.unwrap();
     store.status().await.unwrap().values()
@@ -50,8 +50,8 @@ async fn is_refused(service: &Service, address: &str, answer: &str) -> StatusCod
 
 #[tokio::test]
 async fn sign_ins_that_are_refused_leave_nothing_and_shut_it_for_nobody_else() {
-    let double = Double::start().await;
-    let service = crate::service(&double.issuer, &[("GITFAAS_TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let fake = FakeProvider::start().await;
+    let service = crate::service(&fake.issuer, &[("GITFAAS_TRUSTED_PROXIES", "127.0.0.1")]).await;
     let answers = ["error=access_denied", "code=made-up&iss=https://evil.example", ""];
     for n in 0..30 {
         let status = is_refused(&service, "192.0.2.1", answers[n % 3]).await;
@@ -68,8 +68,8 @@ async fn sign_ins_that_are_refused_leave_nothing_and_shut_it_for_nobody_else() {
 
 #[tokio::test]
 async fn one_account_signs_in_only_so_often() {
-    let double = Double::start().await;
-    let service = crate::service(&double.issuer, &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = crate::service(&fake.issuer, &[]).await;
     for _ in 0..20 {
         assert_eq!(Browser::new(&service).visit("/oauth/authorize").await.status, StatusCode::OK);
     }
@@ -80,16 +80,16 @@ async fn one_account_signs_in_only_so_often() {
 
 #[tokio::test]
 async fn who_only_begins_leaves_nothing_behind() {
-    let double = Double::start().await;
-    let service = crate::service(&double.issuer, &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = crate::service(&fake.issuer, &[]).await;
     Browser::new(&service).step("/oauth/authorize").await;
     assert_eq!(stored(&service).await, 0);
 }
 
 #[tokio::test]
 async fn who_is_one_owner_too_many_is_told_so_and_who_was_there_signs_in() {
-    let double = crate::double::Double::start().await;
-    let service = crate::service(&double.issuer, &[("GITFAAS_MAX_OWNERS", "2")]).await;
+    let fake = crate::fake_provider::FakeProvider::start().await;
+    let service = crate::service(&fake.issuer, &[("GITFAAS_MAX_OWNERS", "2")]).await;
     service.user("b@example.com").await;
     let admin = service.admin().await;
     // Both are known to the gateway once it can show what they take up.
@@ -104,6 +104,6 @@ async fn who_is_one_owner_too_many_is_told_so_and_who_was_there_signs_in() {
     assert_eq!(page.status, StatusCode::FORBIDDEN);
     assert!(page.text.contains("there are 2 owners, and 2 fit"), "{}", page.text);
     // One that an operator made is no new one.
-    double.moves_to("b@example.com");
+    fake.moves_to("b@example.com");
     assert_eq!(crate::browser::Browser::new(&service).visit("/oauth/authorize").await.status, StatusCode::OK);
 }

@@ -4,7 +4,7 @@
 mod browser;
 mod chromium;
 mod device;
-mod double;
+mod fake_provider;
 mod github;
 mod hostile;
 mod invited;
@@ -23,14 +23,14 @@ pub(crate) const PUBLIC: &str = "http://gitfaas.test";
 /// Where providers send browsers back to.
 pub(crate) const REDIRECT: &str = "http://gitfaas.test/oauth/callback";
 
-/// A gateway that lets people in who come from this issuer.
+/// A gateway with this issuer.
 pub(crate) async fn service(issuer: &str, more: &[(&str, &str)]) -> Service {
     let mut variables = variables(issuer).to_vec();
     variables.extend(more);
     Service::with(&variables).await
 }
 
-/// What such a gateway is told.
+/// The settings of such a gateway.
 pub(crate) fn variables(issuer: &str) -> [(&str, &str); 5] {
     [
         ("GITFAAS_PUBLIC_URL", PUBLIC),

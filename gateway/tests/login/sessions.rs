@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     browser::Browser,
-    double::Double,
+    fake_provider::FakeProvider,
     service,
     support::{Answered as _, Service},
 };
@@ -22,8 +22,8 @@ fn refresh(service: &Service, token: &Value) -> reqwest::RequestBuilder {
 
 #[tokio::test]
 async fn a_refresh_token_works_once_and_its_reuse_ends_the_whole_sign_in() {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
     let other = service.another().await;
     let first = program(&service).await;
     let second = refresh(&other, &first["refresh_token"]).answers(StatusCode::OK).await;
@@ -44,8 +44,8 @@ async fn a_refresh_token_works_once_and_its_reuse_ends_the_whole_sign_in() {
 
 #[tokio::test]
 async fn of_two_at_once_with_one_refresh_token_at_most_one_goes_on() {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
     let other = service.another().await;
     let first = program(&service).await;
     let (one, two) = tokio::join!(
@@ -59,8 +59,8 @@ async fn of_two_at_once_with_one_refresh_token_at_most_one_goes_on() {
 
 #[tokio::test]
 async fn who_signs_out_is_out_at_every_gateway() {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
     let other = service.another().await;
 
     let mut browser = Browser::new(&service);
@@ -95,14 +95,14 @@ async fn who_signs_out_is_out_at_every_gateway() {
 
 #[tokio::test]
 async fn the_list_is_asked_of_the_address_of_this_sign_in_and_again_at_every_refresh() {
-    let double = Double::start().await;
+    let fake = FakeProvider::start().await;
     let allow = |list: &'static str| [("GITFAAS_LOGIN_ALLOW", list)];
-    let service = service(&double.issuer, &allow("@example.com,@example.org")).await;
+    let service = service(&fake.issuer, &allow("@example.com,@example.org")).await;
     let first = program(&service).await;
     // The address on record, of the first sign-in, stays what it was.
-    double.moves_to("ada@example.org");
+    fake.moves_to("ada@example.org");
     let second = program(&service).await;
-    double.moves_to("ada@elsewhere.example");
+    fake.moves_to("ada@elsewhere.example");
     let mut browser = Browser::new(&service);
     assert_eq!(browser.visit("/oauth/authorize").await.status, StatusCode::FORBIDDEN);
 
@@ -115,8 +115,8 @@ async fn the_list_is_asked_of_the_address_of_this_sign_in_and_again_at_every_ref
 
 #[tokio::test]
 async fn a_live_stream_ends_with_its_sign_in() {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
     let other = service.another().await;
     let signed_in = program(&service).await;
     let token = signed_in["token"].as_str().unwrap();
@@ -131,8 +131,8 @@ async fn a_live_stream_ends_with_its_sign_in() {
 
 #[tokio::test]
 async fn an_api_token_is_still_taken_by_form_and_by_programs() {
-    let double = Double::start().await;
-    let service = service(&double.issuer, &[]).await;
+    let fake = FakeProvider::start().await;
+    let service = service(&fake.issuer, &[]).await;
     let token = service.user("ada@example.com").await;
     let mut browser = Browser::new(&service);
     let asked = browser.visit("/").await;

@@ -1,5 +1,5 @@
-//! Who may do what: every route of the gateway for everyone, as one table; what nobody is shown; and what one
-//! is not shown who claims another's repository.
+//! Authorization as one table: every route of the gateway for every role; what no role is shown; and what a
+//! claimant of another owner's repository is not shown.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 mod claims;
@@ -17,7 +17,7 @@ use scene::{Role, Scene};
 /// A row is a route, what it is about, and the status that each [`Role`] gets, in their order.
 ///
 /// `repo`, `job`, `delivery`, `secret` and `token` are the owner's and made anew for each request;
-/// `done` is his job that is over. Pages are asked with a cookie, everything else with a bearer token.
+/// `done` is the owner's job that is final. Pages are asked with a cookie, everything else with a bearer token.
 /// The claimant has registered the owner's repository too: without a token, with one that its forge does not
 /// take, and asks the webhooks with a signature of that registration's secret. After the admin come a token of a sign-in of the owner's, one that has expired, and one whose sign-in
 /// has ended. Of the last four columns each is a token of the owner's with one scope alone.

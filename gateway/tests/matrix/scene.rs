@@ -24,7 +24,7 @@ use crate::support::{Answered as _, PATIENCE, Service, push};
 /// Nobody answers there, and nobody is asked: the address is private.
 pub(crate) const URL: &str = "https://127.0.0.1/a/pi.git";
 
-/// Who asks. What follows the admin are the owner's: tokens of sign-ins, and API tokens with one scope each.
+/// The caller of a request. What follows the admin are the owner's: tokens of sign-ins, and API tokens with one scope each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Anonymous,
@@ -78,7 +78,7 @@ pub(crate) struct Scene {
     done: JobId,
     /// The secret of the claimant's registration.
     claim: String,
-    /// Every request comes from an address of its own, so that nobody is slowed down for others.
+    /// Every request comes from an address of its own, so that none is rate-limited for others.
     from: AtomicU32,
 }
 
@@ -207,7 +207,7 @@ impl Scene {
         self.service.submit(&self.owner, repo["id"].as_str().unwrap()).await.to_string()
     }
 
-    /// A push that the owner's repository was told of.
+    /// A push to the owner's repository.
     async fn delivery(&self) -> String {
         let repo = self.repo().await;
         let (id, secret) = (repo["id"].as_str().unwrap(), repo["secret"].as_str().unwrap());
@@ -259,7 +259,7 @@ impl Scene {
         word.unwrap_or_default().to_owned()
     }
 
-    /// Asks as somebody, and returns the status.
+    /// Sends a request with this role, and returns the status.
     pub(crate) async fn ask(&self, method: &str, path: &str, about: &str, role: Role) -> u16 {
         let id = self.thing(about).await;
         let fresh = match (role, path) {

@@ -63,9 +63,9 @@ async fn an_installation_displaces_a_tokens_place_and_gives_it_back_when_it_goes
     let why = "another registration of this repository posts, with the GitHub App that is installed there";
     assert_eq!((&view["posts"], &view["posts_reason"]), (&json!(false), &json!(why)));
     let audit = service.get("/api/v1/audit", &admin).answers(StatusCode::OK).await;
-    let deeds = audit["items"].as_array().unwrap();
-    let deed = deeds.iter().find(|deed| deed["action"] == "status_owner_changed").unwrap();
-    assert_eq!((&deed["target"], &deed["detail"]), (&apps["id"], &tokens["id"]));
+    let events = audit["items"].as_array().unwrap();
+    let event = events.iter().find(|event| event["action"] == "status_owner_changed").unwrap();
+    assert_eq!((&event["target"], &event["detail"]), (&apps["id"], &tokens["id"]));
     let job = job_of(&service, &pushed(&service, &github, "2", "a").await).await;
     assert_eq!((json!(job.repo), job.context.as_deref()), (apps["id"].clone(), Some("gitfaas/push")));
 

@@ -1,10 +1,10 @@
-//! A gateway on a real NATS server, and the words that the tests are told in.
+//! A gateway on a real NATS server, and the helpers of the tests.
 
 #![expect(dead_code, reason = "each test file uses some of it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
-pub(crate) mod forge;
-pub(crate) mod guarded;
+pub(crate) mod git_server;
+pub(crate) mod nats_permissions;
 
 use std::{
     collections::HashMap,
@@ -44,7 +44,7 @@ pub(crate) struct Nats {
     process: Mutex<Child>,
     port: String,
     folder: TempDir,
-    /// As whom a gateway connects, where the server asks.
+    /// The NATS user of a gateway, where the server authenticates.
     user: Option<&'static str>,
 }
 

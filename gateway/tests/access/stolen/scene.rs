@@ -1,4 +1,4 @@
-//! An owner, a stranger, and one who has a worker's credential and nothing else.
+//! An owner, another user, and an attacker with a worker's credential and nothing else.
 
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ use crate::{
 
 pub(super) const THIEF: &str = "worker-1";
 
-/// An owner with a repository and a secret, a stranger, and one who has the credential of `worker-1`.
+/// An owner with a repository and a secret, another user, and an attacker with the credential of `worker-1`.
 pub(super) struct Scene {
     pub(super) service: Service,
     pub(super) admin: String,
@@ -34,7 +34,7 @@ pub(super) struct Scene {
 
 impl Scene {
     pub(super) async fn start() -> Self {
-        let nats = Arc::new(Nats::guarded());
+        let nats = Arc::new(Nats::with_permissions());
         let data_dir = Arc::new(tempfile::tempdir().unwrap());
         let service = Service::on(Arc::clone(&nats), data_dir, &[]).await;
         let (admin, victim) = (service.admin().await, service.user("victim@example.com").await);

@@ -15,7 +15,7 @@ const PASSWORDS: [(&str, &str); 5] = [
 
 impl Nats {
     /// As in a deployment, where each role has a user of its own. Addresses and the cluster are left out.
-    pub(crate) fn guarded() -> Self {
+    pub(crate) fn with_permissions() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().join("deploy/nats.conf");
         let text = std::fs::read_to_string(file).unwrap();

@@ -1,4 +1,4 @@
-//! A git server that has whatever refs a test wants, and a second gateway that looks at them when told.
+//! A git server with the refs of a test, and a second gateway that polls them on demand.
 
 use std::{
     collections::BTreeMap,
@@ -16,7 +16,7 @@ use gateway::Running;
 use tokio_util::sync::CancellationToken;
 
 /// Answers `/info/refs` as version 0 of git's protocol does, for every path.
-pub(crate) struct Forge {
+pub(crate) struct GitServer {
     url: String,
     state: Arc<Mutex<Refs>>,
 }
@@ -27,7 +27,7 @@ struct Refs {
     down: bool,
 }
 
-impl Forge {
+impl GitServer {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -42,20 +42,20 @@ impl Forge {
     }
 
     /// A ref points to the commit of this digit from here on.
-    pub(crate) fn has(&self, reference: &str, digit: &str) {
+    pub(crate) fn set_ref(&self, reference: &str, digit: &str) {
         self.state.lock().unwrap().refs.insert(reference.to_owned(), digit.repeat(40));
     }
 
-    pub(crate) fn lacks(&self, reference: &str) {
+    pub(crate) fn remove_ref(&self, reference: &str) {
         self.state.lock().unwrap().refs.remove(reference);
     }
 
     /// Answers 500 from here on, or not any more.
-    pub(crate) fn breaks(&self) {
+    pub(crate) fn fail(&self) {
         self.state.lock().unwrap().down = true;
     }
 
-    pub(crate) fn works(&self) {
+    pub(crate) fn recover(&self) {
         self.state.lock().unwrap().down = false;
     }
 }
@@ -75,8 +75,8 @@ async fn advertise(State(state): State<Arc<Mutex<Refs>>>) -> Response {
 }
 
 impl super::Service {
-    /// Another gateway of the same installation that does not listen, to be told when to look.
-    pub(crate) async fn onlooker(&self) -> Onlooker {
+    /// Another gateway of the same installation that does not listen, and polls on demand.
+    pub(crate) async fn ref_poller(&self) -> RefPoller {
         let key = self.data_dir.path().join("master.key");
         let data_dir = tempfile::tempdir().unwrap();
         let table =
@@ -87,20 +87,20 @@ impl super::Service {
         let stop = CancellationToken::new();
         let running =
             gateway::open(config, self.nats.client().await, self.address, stop.clone()).await.unwrap();
-        Onlooker { running, _stop: stop.drop_guard(), _data_dir: data_dir }
+        RefPoller { running, _stop: stop.drop_guard(), _data_dir: data_dir }
     }
 }
 
-/// See [`super::Service::onlooker`].
-pub(crate) struct Onlooker {
+/// See [`super::Service::ref_poller`].
+pub(crate) struct RefPoller {
     running: Running,
     _stop: tokio_util::sync::DropGuard,
     _data_dir: tempfile::TempDir,
 }
 
-impl Onlooker {
-    /// Looks at every repository once: those looked at, those out of reach, and the pushes made up for.
-    pub(crate) async fn looks(&self) -> (usize, usize, usize) {
+impl RefPoller {
+    /// Polls every repository once: how many were polled, were unreachable, and got a synthetic push.
+    pub(crate) async fn poll(&self) -> (usize, usize, usize) {
         let summary = self.running.gateway.poll_refs().await.unwrap();
         (summary.polled, summary.unreachable, summary.synthetic_pushes)
     }

@@ -1,4 +1,4 @@
-//! A provider that signs whatever a test wants: no page, no person, and lies on request.
+//! A fake OpenID Connect provider that signs whatever a test needs, without a page, and tampers on request.
 
 use std::{
     collections::HashMap,
@@ -17,9 +17,9 @@ use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 
-/// How a token lies.
+/// How a token is tampered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lie {
+pub(crate) enum Tamper {
     Nothing,
     Signature,
     Issuer,
@@ -34,35 +34,35 @@ pub(crate) enum Lie {
 
 /// How a key is named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Names {
+pub(crate) enum KeyIds {
     Own,
     /// The same for every key.
     Reused,
     None,
 }
 
-pub(crate) struct Double {
+pub(crate) struct FakeProvider {
     pub(crate) issuer: String,
-    state: Arc<Mutex<Inside>>,
+    state: Arc<Mutex<ProviderState>>,
 }
 
-struct Inside {
+struct ProviderState {
     issuer: String,
-    lie: Lie,
+    lie: Tamper,
     /// Of the key that signs.
     seed: u8,
-    names: Names,
+    names: KeyIds,
     email: String,
     keys_fetched: usize,
     nonces: HashMap<String, String>,
 }
 
-impl Inside {
+impl ProviderState {
     fn kid(&self) -> Option<String> {
         match self.names {
-            Names::Own => Some(self.seed.to_string()),
-            Names::Reused => Some("the-key".to_owned()),
-            Names::None => None,
+            KeyIds::Own => Some(self.seed.to_string()),
+            KeyIds::Reused => Some("the-key".to_owned()),
+            KeyIds::None => None,
         }
     }
 }
@@ -73,15 +73,15 @@ fn pair(seed: u8) -> (EncodingKey, Vec<u8>) {
     (EncodingKey::from_ed_der(document.as_ref()), pair.public_key().as_ref().to_vec())
 }
 
-impl Double {
+impl FakeProvider {
     pub(crate) async fn start() -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let issuer = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(Mutex::new(Inside {
+        let state = Arc::new(Mutex::new(ProviderState {
             issuer: issuer.clone(),
-            lie: Lie::Nothing,
+            lie: Tamper::Nothing,
             seed: 1,
-            names: Names::Own,
+            names: KeyIds::Own,
             email: "ada@example.com".to_owned(),
             keys_fetched: 0,
             nonces: HashMap::new(),
@@ -96,11 +96,11 @@ impl Double {
         Self { issuer, state }
     }
 
-    pub(crate) fn lies(&self, lie: Lie) {
+    pub(crate) fn lies(&self, lie: Tamper) {
         self.state.lock().unwrap().lie = lie;
     }
 
-    /// The person's address from here on.
+    /// The user's address from here on.
     pub(crate) fn moves_to(&self, email: &str) {
         email.clone_into(&mut self.state.lock().unwrap().email);
     }
@@ -110,8 +110,8 @@ impl Double {
         self.state.lock().unwrap().seed += 1;
     }
 
-    pub(crate) fn names_its_keys(&self, names: Names) {
-        self.state.lock().unwrap().names = names;
+    pub(crate) fn names_its_keys(&self, key_ids: KeyIds) {
+        self.state.lock().unwrap().names = key_ids;
     }
 
     pub(crate) fn keys_fetched(&self) -> usize {
@@ -119,7 +119,7 @@ impl Double {
     }
 }
 
-type Shared = State<Arc<Mutex<Inside>>>;
+type Shared = State<Arc<Mutex<ProviderState>>>;
 
 async fn description(State(state): Shared) -> Json<Value> {
     let issuer = &state.lock().unwrap().issuer;
@@ -150,7 +150,7 @@ async fn keys(State(state): Shared) -> Json<Value> {
     if let Some(kid) = state.kid() {
         key["kid"] = kid.into();
     }
-    // Of a kind that nobody here knows, before the one that counts.
+    // Of an unknown type, before the one that counts.
     Json(json!({ "keys": [{ "kty": "AKP", "alg": "ML-DSA-44", "kid": "0", "pub": "" }, key] }))
 }
 
@@ -160,35 +160,35 @@ async fn token(State(state): Shared, Form(form): Form<HashMap<String, String>>) 
     assert!(form["code_verifier"].len() >= 43);
     let nonce = state.nonces.remove(&form["code"]).unwrap();
     let now = Timestamp::now().as_second();
-    let said = |lie: Lie, truth: Value, other: Value| if state.lie == lie { other } else { truth };
+    let said = |lie: Tamper, truth: Value, other: Value| if state.lie == lie { other } else { truth };
     let claims = json!({
-        "iss": said(Lie::Issuer, json!(state.issuer), json!(format!("{}/", state.issuer))),
+        "iss": said(Tamper::Issuer, json!(state.issuer), json!(format!("{}/", state.issuer))),
         "sub": "7",
-        "aud": said(Lie::Audience, json!("gitfaas"), json!("another")),
-        "exp": said(Lie::Expired, json!(now + 300), json!(now - 300)),
+        "aud": said(Tamper::Audience, json!("gitfaas"), json!("another")),
+        "exp": said(Tamper::Expired, json!(now + 300), json!(now - 300)),
         "iat": now,
-        "nonce": said(Lie::Nonce, json!(nonce), json!("of-another-sign-in")),
+        "nonce": said(Tamper::Nonce, json!(nonce), json!("of-another-sign-in")),
         "email": state.email,
-        "email_verified": state.lie != Lie::Unverified,
+        "email_verified": state.lie != Tamper::Unverified,
     });
     let kid = state.kid();
-    let (signing, public) = pair(if state.lie == Lie::Signature { 99 } else { state.seed });
+    let (signing, public) = pair(if state.lie == Tamper::Signature { 99 } else { state.seed });
     let id_token = match state.lie {
-        Lie::NoAlgorithm => {
+        Tamper::NoAlgorithm => {
             let header = BASE64_URL_SAFE_NO_PAD.encode(json!({ "alg": "none", "kid": kid }).to_string());
             format!("{header}.{}.", BASE64_URL_SAFE_NO_PAD.encode(claims.to_string()))
         }
-        Lie::PublicKeyAsSecret => {
+        Tamper::PublicKeyAsSecret => {
             let header = Header { kid, ..Header::new(Algorithm::HS256) };
             encode(&header, &claims, &EncodingKey::from_secret(&public)).unwrap()
         }
-        Lie::Nothing
-        | Lie::Signature
-        | Lie::Issuer
-        | Lie::Audience
-        | Lie::Expired
-        | Lie::Nonce
-        | Lie::Unverified => {
+        Tamper::Nothing
+        | Tamper::Signature
+        | Tamper::Issuer
+        | Tamper::Audience
+        | Tamper::Expired
+        | Tamper::Nonce
+        | Tamper::Unverified => {
             encode(&Header { kid, ..Header::new(Algorithm::EdDSA) }, &claims, &signing).unwrap()
         }
     };
