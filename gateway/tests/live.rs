@@ -20,7 +20,7 @@ use support::{Answered, PATIENCE, Service, push};
 
 const URL: &str = "https://example.com/a/pi.git";
 
-async fn events(request: reqwest::RequestBuilder) -> impl Stream<Item = Event> + Unpin {
+async fn events(request: support::described::RequestBuilder) -> impl Stream<Item = Event> + Unpin {
     let response = request.send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
     response.bytes_stream().eventsource().map(|event| event.unwrap())

@@ -400,7 +400,7 @@ async fn unknown_input_is_named_and_the_published_interface_ignores_it() {
         let request = service.request(Method::POST, path).bearer_auth(&token);
         request.body(body.to_owned())
     };
-    let message = async |request: reqwest::RequestBuilder| {
+    let message = async |request: support::described::RequestBuilder| {
         request.answers(StatusCode::BAD_REQUEST).await["error"]["message"].as_str().unwrap().to_owned()
     };
     assert_eq!(

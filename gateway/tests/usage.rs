@@ -78,7 +78,7 @@ async fn thirty_requests_at_once_make_no_more_tokens_repositories_or_secrets_tha
     ];
     let service = Service::with(&limits).await;
     let token = service.user("a@example.com").await;
-    let made = async |requests: Vec<reqwest::RequestBuilder>| {
+    let made = async |requests: Vec<support::described::RequestBuilder>| {
         let answers =
             join_all(requests.into_iter().map(|request| async { request.send().await.unwrap().status() }));
         let answers = answers.await;

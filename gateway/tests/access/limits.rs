@@ -1,7 +1,7 @@
 //! How much one may ask for, and that it helps nobody to ask for more.
 
 use futures_util::StreamExt as _;
-use reqwest::{Method, RequestBuilder, Response, StatusCode, header};
+use reqwest::{Method, Response, StatusCode, header};
 use serde_json::json;
 
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     support::{Answered as _, GITHUB_SECRET, Service},
 };
 
-async fn sent(request: RequestBuilder) -> Response {
+async fn sent(request: crate::support::described::RequestBuilder) -> Response {
     request.send().await.unwrap()
 }
 

@@ -1,7 +1,7 @@
 //! A secret is set by an owner, told to jobs that it is meant for, and to nobody else.
 
 use jobs::{Job, JobId, NewJob, Trigger};
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::{
@@ -22,7 +22,7 @@ impl<'a> Owned<'a> {
         Self { service, token, id }
     }
 
-    fn put(&self, name: &str, value: &str) -> RequestBuilder {
+    fn put(&self, name: &str, value: &str) -> crate::support::described::RequestBuilder {
         let path = format!("/api/v1/repos/{}/secrets/{name}", self.id);
         self.service.request(Method::PUT, &path).bearer_auth(&self.token).body(value.to_owned())
     }

@@ -9,7 +9,7 @@ use reqwest::{Method, RequestBuilder, Response, StatusCode, Url, header};
 
 use crate::{
     PUBLIC,
-    support::{PATIENCE, Service},
+    support::{PATIENCE, Service, described},
 };
 
 /// The `Accept` header of a browser.
@@ -84,7 +84,7 @@ impl Browser {
     /// One request, no redirect.
     pub(crate) async fn step(&mut self, url: &str) -> Response {
         let url = Url::parse(PUBLIC).unwrap().join(url).unwrap();
-        let response = self.request(Method::GET, &url).send().await.unwrap();
+        let response = sent(self.request(Method::GET, &url)).await;
         self.keep(&response);
         response
     }
@@ -97,7 +97,7 @@ impl Browser {
 
     /// A form that was filled in.
     pub(crate) async fn submit(&mut self, url: &Url, fields: &[(&str, &str)]) -> Page {
-        let response = self.request(Method::POST, url).form(fields).send().await.unwrap();
+        let response = sent(self.request(Method::POST, url).form(fields)).await;
         self.keep(&response);
         self.follow(response).await
     }
@@ -110,7 +110,7 @@ impl Browser {
 
     async fn follow(&mut self, mut response: Response) -> Page {
         while let Some(location) = location(&response) {
-            response = self.request(Method::GET, &location).send().await.unwrap();
+            response = sent(self.request(Method::GET, &location)).await;
             self.keep(&response);
         }
         let (status, url) = (response.status(), response.url().clone());
@@ -118,10 +118,23 @@ impl Browser {
     }
 }
 
+/// The answer; one of the gateway's is compared with its description.
+async fn sent(request: RequestBuilder) -> Response {
+    let gateway = Url::parse(PUBLIC).unwrap();
+    let (http, request) = request.build_split();
+    let request = request.unwrap();
+    let method = request.method().clone();
+    let response = http.execute(request).await.unwrap();
+    match response.url().host() == gateway.host() {
+        true => described::described(&method, response).await.unwrap(),
+        false => response,
+    }
+}
+
 /// One request without a browser, and no redirect.
-pub(crate) async fn once(request: RequestBuilder) -> Response {
+pub(crate) async fn once(request: described::RequestBuilder) -> Response {
     let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
-    http.execute(request.build().unwrap()).await.unwrap()
+    request.send_with(&http).await.unwrap()
 }
 
 /// Where a redirect leads.

@@ -16,7 +16,7 @@ async fn begin(service: &Service) -> Value {
     service.request(Method::POST, "/oauth/device").answers(StatusCode::OK).await
 }
 
-fn poll(service: &Service, begun: &Value) -> reqwest::RequestBuilder {
+fn poll(service: &Service, begun: &Value) -> crate::support::described::RequestBuilder {
     let form = [("grant_type", GRANT), ("device_code", begun["device_code"].as_str().unwrap())];
     service.request(Method::POST, "/oauth/token").form(&form)
 }

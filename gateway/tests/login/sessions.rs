@@ -16,7 +16,7 @@ async fn program(service: &Service) -> Value {
     serde_json::from_str(&page.text).unwrap()
 }
 
-fn refresh(service: &Service, token: &Value) -> reqwest::RequestBuilder {
+fn refresh(service: &Service, token: &Value) -> crate::support::described::RequestBuilder {
     service.request(Method::POST, "/api/v1/auth/refresh").json(&json!({ "refresh_token": token }))
 }
 

@@ -15,11 +15,11 @@ use jobs::{
     bucket::Entry,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
-use reqwest::{Client, Method, RequestBuilder, StatusCode, header, redirect::Policy};
+use reqwest::{Client, Method, StatusCode, header, redirect::Policy};
 use serde_json::{Value, json};
 use sha2::Sha256;
 
-use crate::support::{Answered as _, PATIENCE, Service, push};
+use crate::support::{Answered as _, PATIENCE, Service, described::RequestBuilder, push};
 
 /// Nobody answers there, and nobody is asked: the address is private.
 pub(crate) const URL: &str = "https://127.0.0.1/a/pi.git";
@@ -175,7 +175,7 @@ impl Scene {
         let from = Ipv4Addr::from(self.from.fetch_add(1, Ordering::Relaxed));
         let url = format!("http://{}{path}", self.service.address);
         let method: Method = method.parse().unwrap();
-        self.http.request(method, url).header("x-forwarded-for", from.to_string())
+        RequestBuilder::from(self.http.request(method, url)).header("x-forwarded-for", from.to_string())
     }
 
     pub(crate) fn token(&self, role: Role) -> Option<&str> {

@@ -16,7 +16,7 @@ use jobs::{
     Job, Repo,
     bucket::{Entry, from_watch},
 };
-use reqwest::{Method, RequestBuilder, StatusCode};
+use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use support::{Answered, PATIENCE, Service};
 
@@ -53,7 +53,7 @@ async fn seen(service: &Service, token: &str, repo: &Value) -> Value {
     service.get(&format!("/api/v1/repos/{}", id(repo)), token).answers(StatusCode::OK).await
 }
 
-fn patch(service: &Service, token: &str, repo: &Value, change: &Value) -> RequestBuilder {
+fn patch(service: &Service, token: &str, repo: &Value, change: &Value) -> support::described::RequestBuilder {
     let path = format!("/api/v1/repos/{}", id(repo));
     service.request(Method::PATCH, &path).bearer_auth(token).json(change)
 }
@@ -87,7 +87,12 @@ async fn until(service: &Service, repo: &Value, is_so: impl Fn(&Repo) -> bool) -
 }
 
 /// A push to `main`, as a forge of this kind tells of it and a registrant can sign it.
-fn push(service: &Service, github: &Github, repo: &Value, told: (u64, &str, &str)) -> RequestBuilder {
+fn push(
+    service: &Service,
+    github: &Github,
+    repo: &Value,
+    told: (u64, &str, &str),
+) -> support::described::RequestBuilder {
     let (number, name, after) = told;
     let secret = repo["secret"].as_str().unwrap();
     let url = format!("{}/{name}.git", github.url);

@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "each test file uses some of it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+pub(crate) mod described;
 pub(crate) mod git_server;
 pub(crate) mod nats_permissions;
 
@@ -17,6 +18,7 @@ use std::{
 };
 
 use async_nats::Client;
+use described::RequestBuilder;
 use gateway::Config;
 use jobs::{
     Claim, Job, JobId, Ledger, LogSource, Outcome, Phase, Repo, Secret,
@@ -237,15 +239,16 @@ impl Service {
         token
     }
 
-    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        self.http.request(method, format!("http://{}{path}", self.address)).timeout(PATIENCE)
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("http://{}{path}", self.address);
+        RequestBuilder::from(self.http.request(method, url).timeout(PATIENCE))
     }
 
-    pub(crate) fn get(&self, path: &str, token: &str) -> reqwest::RequestBuilder {
+    pub(crate) fn get(&self, path: &str, token: &str) -> RequestBuilder {
         self.request(Method::GET, path).bearer_auth(token)
     }
 
-    pub(crate) fn post(&self, path: &str, token: &str, body: &Value) -> reqwest::RequestBuilder {
+    pub(crate) fn post(&self, path: &str, token: &str, body: &Value) -> RequestBuilder {
         self.request(Method::POST, path).bearer_auth(token).json(body)
     }
 
@@ -303,7 +306,7 @@ impl Service {
         event: &str,
         id: &str,
         body: &str,
-    ) -> reqwest::RequestBuilder {
+    ) -> RequestBuilder {
         let secret: Secret = secret.parse().unwrap();
         self.request(Method::POST, &format!("/webhooks/{hook}"))
             .header("x-github-event", event)
@@ -348,7 +351,7 @@ pub(crate) trait Answered {
     async fn says(self, status: StatusCode) -> String;
 }
 
-impl Answered for reqwest::RequestBuilder {
+impl Answered for RequestBuilder {
     async fn answers(self, status: StatusCode) -> Value {
         let text = self.says(status).await;
         serde_json::from_str(&text).unwrap_or_else(|_| panic!("not JSON: {text}"))
