@@ -60,7 +60,7 @@ pub enum GrantReply {
     Delivery(DeliveryGrant),
     /// Not given, and why. Final: the same request will be refused again.
     Refused {
-        /// One sentence, shown to the user where it concerns him.
+        /// One sentence, shown to the user whom it concerns.
         reason: String,
     },
     /// Not given now; another try may do better.

@@ -69,7 +69,7 @@ pub enum Cause {
     Cancelled,
     /// A newer push of the same branch took its place.
     Superseded,
-    /// The owner's queue is full, or he may not call the repository any more.
+    /// The owner's queue is full, or the owner may not call the repository any more.
     Refused,
     /// Worker or container gone too often, or nobody took the job in time.
     Lost,

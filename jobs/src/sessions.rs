@@ -42,7 +42,7 @@ pub enum Holder {
 pub enum LetIn {
     /// An address that the provider verified.
     Address(String),
-    /// A GitHub organisation that he was a member of, in lower case.
+    /// A GitHub organisation that the user was a member of, in lower case.
     Org(String),
 }
 
@@ -59,7 +59,7 @@ pub struct Session {
     pub hash: String,
     /// What its tokens may be used for.
     pub scopes: Vec<Scope>,
-    /// How he proved who he is: an issuer's address, `github.com`, or `device`.
+    /// How the user signed in: an issuer's address, `github.com`, or `device`.
     pub provider: String,
     /// Absent where an API token began it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -86,9 +86,9 @@ pub struct NewSession<'a> {
     pub holder: Holder,
     /// What for.
     pub scopes: Vec<Scope>,
-    /// How he proved who he is.
+    /// How the user signed in.
     pub provider: &'a str,
-    /// What let him in.
+    /// What admitted the user.
     pub let_in: Option<LetIn>,
     /// For how long.
     pub life: SignedDuration,

@@ -357,7 +357,7 @@ mod tests {
     fn idempotency_keys_are_kept_for_a_day_in_a_bucket_of_their_own() {
         let all = all(&Settings::default());
         let keys = all.iter().find(|config| config.name == "KV_idempotency").unwrap();
-        assert_eq!((keys.max_age, keys.max_bytes), (Duration::from_secs(24 * 3600), 64 << 20));
+        assert_eq!((keys.max_age, keys.max_bytes), (Duration::from_secs(24 * 3600), 512 << 20));
     }
 
     #[test]

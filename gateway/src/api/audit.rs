@@ -13,8 +13,10 @@ use jobs::{
 use serde_json::{Map, Value};
 
 use crate::{
-    api::jobs::PAGE,
-    api::responses::{BadRequest, WithScope},
+    api::{
+        jobs::PAGE,
+        responses::{BadRequest, WithScope},
+    },
     audit::AuditLog,
     auth::rights::AdminReader,
     error::ApiError,

@@ -17,8 +17,11 @@ use jobs::{
 };
 
 use crate::{
-    api::responses::{BadRequest, NotFound, WithBody, WithScope},
-    api::{jobs::PAGE, view},
+    api::{
+        jobs::PAGE,
+        responses::{BadRequest, NotFound, WithBody, WithScope},
+        view,
+    },
     auth::rights::{Caller, JobsRead, JobsWrite, Reader},
     deliveries::Deliveries,
     error::ApiError,

@@ -23,8 +23,10 @@ use utoipa::{
 };
 
 use crate::{
-    api::responses::{BadRequest, NotFound, WithBody, WithScope},
-    api::view,
+    api::{
+        responses::{BadRequest, NotFound, WithBody, WithScope},
+        view,
+    },
     audit::AuditLog,
     auth::{
         identity::{Access, Identity},

@@ -11,7 +11,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use http::StatusCode;
-
 use jobs::api::{self, NewToken, Page, Token};
 
 use crate::{

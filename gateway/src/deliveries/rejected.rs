@@ -7,11 +7,11 @@ use std::{
     cmp::Reverse,
     collections::{HashMap, VecDeque},
     fmt,
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use jiff::Timestamp;
 use jobs::{RepoId, api::UnsignedDelivery};
+use parking_lot::Mutex;
 
 /// Kept of one repository's hook: enough for its owner to see what a wrongly configured forge sends.
 const KEPT_OF_REPO: usize = 20;
@@ -74,7 +74,7 @@ impl RejectedDeliveries {
     pub(crate) fn record(&self, hook: Hook<'_>, reason: &str) {
         let rejected =
             UnsignedDelivery { at: Timestamp::now(), hook: hook.to_string(), reason: reason.to_owned() };
-        let mut kept = self.lock();
+        let mut kept = self.0.lock();
         kept.noted += 1;
         let noted = (kept.noted, rejected);
         match hook {
@@ -85,32 +85,28 @@ impl RejectedDeliveries {
 
     /// Of every hook, newest first.
     pub(crate) fn all(&self) -> Vec<UnsignedDelivery> {
-        let kept = self.lock();
+        let kept = self.0.lock();
         newest_first(kept.of_repos.values().flat_map(|of| &of.last).chain(&kept.others))
     }
 
     /// Of the hooks of these repositories, newest first.
     pub(crate) fn of(&self, repos: &[RepoId]) -> Vec<UnsignedDelivery> {
-        let kept = self.lock();
+        let kept = self.0.lock();
         newest_first(repos.iter().filter_map(|repo| kept.of_repos.get(repo)).flat_map(|of| &of.last))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Kept> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl RejectedDeliveries {
     /// A delivery with a valid signature came: the ones before it are no problem any more.
     pub(crate) fn clear_count(&self, repo: RepoId) {
-        if let Some(of) = self.lock().of_repos.get_mut(&repo) {
+        if let Some(of) = self.0.lock().of_repos.get_mut(&repo) {
             of.count = 0;
         }
     }
 
     /// How many were rejected since the last valid one, and since when, also those that are not kept any more.
     pub(crate) fn summary(&self, repo: RepoId) -> Option<RejectedSummary> {
-        let kept = self.lock();
+        let kept = self.0.lock();
         let of = kept.of_repos.get(&repo).filter(|of| of.count > 0)?;
         let (_, last) = of.last.back()?;
         let (count, first_at) = (of.count, of.first_at);

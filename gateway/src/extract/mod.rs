@@ -20,18 +20,16 @@ use axum::{
     extract::{FromRequest, FromRequestParts},
     response::{IntoResponse as _, Response},
 };
+pub(crate) use body::{discard, read};
+use deserialize::{Deserializer, UnknownFields};
+use fault::Source;
 use http::{Request, request::Parts};
+use json::Json;
+pub(crate) use json::without_byte_order_mark;
+pub(crate) use parameters::{KnownParameters, reject_unknown_parameters};
 use serde::de::DeserializeOwned;
 
 use crate::{error::ApiError, http::MAX_BODY_BYTES};
-
-use deserialize::{Deserializer, UnknownFields};
-use fault::Source;
-use json::Json;
-
-pub(crate) use body::{discard, read};
-pub(crate) use json::without_byte_order_mark;
-pub(crate) use parameters::{KnownParameters, reject_unknown_parameters};
 
 /// A JSON body, whatever its content type is: clients of the published interface send none.
 pub(crate) struct JsonBody<T>(pub(crate) T);

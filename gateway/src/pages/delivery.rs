@@ -3,9 +3,6 @@
 //! The form carries the commit that the page shows, and an approval names its commit: what runs is
 //! what was looked at, whatever came in between.
 
-use crate::html::form::FormCaller;
-use crate::html::form::FormFields;
-
 use askama::Template;
 use axum::{
     extract::{Path, State},
@@ -24,7 +21,12 @@ use crate::{
     },
     deliveries::approval::is_delivery_key,
     error::ApiError,
-    html::{PageError, html, on_page::OnPage},
+    html::{
+        PageError,
+        form::{FormCaller, FormFields},
+        html,
+        on_page::OnPage,
+    },
     pages::show::second,
     state::Gateway,
 };

@@ -3,8 +3,6 @@
 //! A browser sends the session's cookie with whatever another site makes it send; so every write
 //! carries the session's word, which that site cannot know.
 
-use crate::html::form::FormCaller;
-
 use axum::{
     extract::{Path, State},
     response::{IntoResponse, Redirect, Response},
@@ -20,7 +18,7 @@ use crate::{
     extract::Form,
     html::{
         LoginPage, PageError,
-        form::{Word, checked, is_from_here},
+        form::{FormCaller, Word, checked, is_from_here},
         html,
         sign_in::{browser_cookie, cookie_of},
     },

@@ -3,9 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use jiff::Timestamp;
-use jobs::{Job, LogSource, bucket::Entry, units::show_duration};
-
-use jobs::api::JobStatus;
+use jobs::{Job, LogSource, api::JobStatus, bucket::Entry, units::show_duration};
 
 /// A job as a page shows it.
 pub(super) struct Shown {
@@ -141,10 +139,10 @@ impl Piece {
 
 #[cfg(test)]
 mod tests {
+    use jobs::api::StatusState;
     use test_case::test_case;
 
     use super::*;
-    use jobs::api::StatusState;
 
     fn status(state: StatusState, reason: Option<&str>, since: Option<&str>) -> JobStatus {
         let since = since.map(|since| since.parse().unwrap());

@@ -1,7 +1,5 @@
 //! `/tokens`: one's API tokens, a form that makes one, and a button that ends each.
 
-use crate::html::form::FormCaller;
-
 use std::sync::Arc;
 
 use askama::Template;
@@ -23,7 +21,12 @@ use crate::{
         tokens::ApiTokens,
     },
     error::ApiError,
-    html::{PageError, form::Word, html, on_page::OnPage},
+    html::{
+        PageError,
+        form::{FormCaller, Word},
+        html,
+        on_page::OnPage,
+    },
     login::Login,
     state::Gateway,
 };
@@ -106,7 +109,7 @@ fn scopes_of(caller: &Identity) -> Vec<(&'static str, &'static str)> {
     ALL_SCOPES.into_iter().filter(can_give).map(|scope| (scope.as_str(), means(scope))).collect()
 }
 
-/// The ends that the caller can give: none beyond his own token's.
+/// The ends that the caller can give: none beyond the end of the caller's own token.
 fn lives_of(caller: &Identity, now: Timestamp) -> Vec<(&'static str, String)> {
     let fits = |life: &str| match (caller.expires_at, jobs::units::duration(life)) {
         (Some(latest), Ok(life)) => now + life <= latest,

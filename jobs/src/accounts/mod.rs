@@ -193,7 +193,7 @@ impl Accounts {
     }
 
     /// Finds the user with this identity, or makes one. The user is written before the identity,
-    /// so that an identity never leads nowhere; of two that make him at once, the first stays.
+    /// so that an identity never leads nowhere; of two that are made at once, the first stays.
     ///
     /// # Errors
     /// NATS is away.
@@ -234,7 +234,7 @@ impl Accounts {
     }
 
     /// The user whom an operator made by hand for this address, if this identity is the one that takes
-    /// him over: the first that asks, once. Whoever asks must have had the address verified.
+    /// that user over: the first that asks, once. Whoever asks must have had the address verified.
     ///
     /// The operator's identity is marked before the new one is made, so that of two at once one wins,
     /// and who broke off in between gets the same answer again.

@@ -17,8 +17,10 @@ use jobs::{
 };
 
 use crate::{
-    api::responses::{WithBody, WithScope, WithToken},
-    api::sign_in::answer::granted,
+    api::{
+        responses::{WithBody, WithScope, WithToken},
+        sign_in::answer::granted,
+    },
     audit::AuditLog,
     auth::{
         identity::Access,

@@ -10,8 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
-    api::responses::SignIn,
-    api::sign_in::answer::Failed,
+    api::{responses::SignIn, sign_in::answer::Failed},
     error::ApiError,
     extract::Query,
     login::{attempt::Attempt, error::LoginError, return_path::return_path},

@@ -14,8 +14,10 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
-    api::responses::SignIn,
-    api::sign_in::answer::{Failed, welcome},
+    api::{
+        responses::SignIn,
+        sign_in::answer::{Failed, welcome},
+    },
     error::ApiError,
     extract::Query,
     http::{client_ip, credentials::session_cookie},

@@ -1,8 +1,5 @@
 //! The person's side: `/device`, where somebody who is signed in says yes or no to a code.
 
-use crate::html::form::FormCaller;
-use crate::html::form::FormFields;
-
 use std::sync::Arc;
 
 use axum::{
@@ -18,7 +15,13 @@ use crate::{
     auth::rights::{AnyScope, SessionCaller},
     crypto::keyring::Keyring,
     extract::Query,
-    html::{PageError, on_page::OnPage, sign_in, sign_in::DevicePage},
+    html::{
+        PageError,
+        form::{FormCaller, FormFields},
+        on_page::OnPage,
+        sign_in,
+        sign_in::DevicePage,
+    },
     http::rate_limit::Limits,
     login::{
         Login,

@@ -1,11 +1,8 @@
-//! `POST /link`: somebody who is signed in lets an account at a provider lead to his user as well.
+//! `POST /link`: links an account at a provider to the user who is signed in.
 //!
-//! That must be his own wish, for whoever has the account is him from then on: it begins with a form
+//! That must be the user's own wish, since the account signs in as that user from then on: it begins with a form
 //! that carries the session's word. The answer is a page that leads on and not a redirect, since our
 //! pages may send forms to ourselves only, and browsers hold a form's redirects to that.
-
-use crate::html::form::FormCaller;
-use crate::html::form::FormFields;
 
 use axum::{
     extract::State,
@@ -16,7 +13,11 @@ use serde::Deserialize;
 
 use crate::{
     auth::{identity::Identity, rights::AnyScope},
-    html::{PageError, sign_in},
+    html::{
+        PageError,
+        form::{FormCaller, FormFields},
+        sign_in,
+    },
     login::{attempt::Attempt, error::LoginError, linking::may_link},
     state::Gateway,
 };

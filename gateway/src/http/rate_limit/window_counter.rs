@@ -7,8 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::http::rate_limit::Slot;
 use parking_lot::Mutex;
+
+use crate::http::rate_limit::Slot;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -9,8 +9,9 @@ use std::{
     time::Instant,
 };
 
-use crate::http::rate_limit::Slot;
 use parking_lot::Mutex;
+
+use crate::http::rate_limit::Slot;
 
 /// Pending codes of one address: a class that signs in together has fewer.
 const MAX_PER_ADDRESS: usize = 100;
