@@ -79,7 +79,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         ],
     ),
     ("pages", &["api", "auth", "deliveries", "error", "extract", "html", "http", "login", "state"]),
-    ("routes", &["api", "auth", "extract", "http", "pages", "state"]),
+    ("routes", &["api", "auth", "extract", "html", "http", "pages", "state"]),
     (
         "background",
         &["crypto", "grants", "http", "index", "jobs", "reconcile", "records", "repos", "state", "usage"],

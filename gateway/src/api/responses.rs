@@ -106,10 +106,11 @@ macro_rules! sets {
 sets! {
     /// Of every route but those of monitoring.
     AnyRequest = "429" TooFast, "500" Internal, "503" Unavailable;
-    /// Of a route that needs a token.
-    WithToken = "401" Unauthorized, "429" TooFast, "500" Internal, "503" Unavailable;
+    /// Of a route that needs a token, and knows its parameters.
+    WithToken = "400" BadRequest, "401" Unauthorized, "429" TooFast, "500" Internal, "503" Unavailable;
     /// Of a route that needs a token with a scope, or a right besides it.
-    WithScope = "401" Unauthorized, "403" Forbidden, "429" TooFast, "500" Internal, "503" Unavailable;
+    WithScope = "400" BadRequest, "401" Unauthorized, "403" Forbidden, "429" TooFast, "500" Internal,
+        "503" Unavailable;
     /// Of a route that reads a body.
     WithBody = "400" BadRequest, "408" TooSlow, "413" TooLarge;
     /// Of a route with parameters that can be wrong.
