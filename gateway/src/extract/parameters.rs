@@ -18,33 +18,34 @@ use crate::error::ApiError;
 
 /// The query parameters of each endpoint, by method and path.
 #[derive(Debug)]
-pub(crate) struct KnownParameters(BTreeMap<(String, String), Arc<[String]>>);
+pub(crate) struct KnownParameters {
+    /// Those that an endpoint documents, with the credentials.
+    documented: BTreeMap<(String, String), Arc<[String]>>,
+    /// Credentials that travel in the query. They are known everywhere: where one opens nothing, the answer is
+    /// that of a caller without a right, not one about spelling.
+    credentials: Arc<[String]>,
+}
 
 impl KnownParameters {
-    /// Reads them from an OpenAPI document: the parameters, and the keys by which a caller may prove a right.
+    /// Reads them from an OpenAPI document: the parameters, and the security schemes whose key is in the query.
     pub(crate) fn of(document: &Value) -> Self {
-        let mut known = BTreeMap::new();
+        let schemes = document["components"]["securitySchemes"].as_object();
+        let credentials: Arc<[String]> =
+            schemes.into_iter().flat_map(|schemes| schemes.values()).filter_map(name_in_query).collect();
+        let mut documented = BTreeMap::new();
         for (path, item) in document["paths"].as_object().into_iter().flatten() {
             for (method, operation) in item.as_object().into_iter().flatten() {
                 let both = [&item["parameters"], &operation["parameters"]];
                 let parameters = both.into_iter().filter_map(Value::as_array).flatten();
                 let names = parameters.filter_map(|parameter| {
                     let reference = parameter["$ref"].as_str().and_then(|text| text.strip_prefix('#'));
-                    let parameter = reference.and_then(|to| document.pointer(to)).unwrap_or(parameter);
-                    let is_in_query = parameter["in"] == "query";
-                    parameter["name"].as_str().filter(|_| is_in_query).map(str::to_owned)
+                    name_in_query(reference.and_then(|to| document.pointer(to)).unwrap_or(parameter))
                 });
-                let schemes = operation["security"].as_array().into_iter().flatten();
-                let schemes = schemes.filter_map(Value::as_object).flat_map(|needed| needed.keys());
-                let of_schemes = schemes.filter_map(|scheme| {
-                    let scheme = &document["components"]["securitySchemes"][scheme];
-                    let is_in_query = scheme["in"] == "query";
-                    scheme["name"].as_str().filter(|_| is_in_query).map(str::to_owned)
-                });
-                known.insert((method.to_uppercase(), path.clone()), names.chain(of_schemes).collect());
+                let names = names.chain(credentials.iter().cloned()).collect();
+                documented.insert((method.to_uppercase(), path.clone()), names);
             }
         }
-        Self(known)
+        Self { documented, credentials }
     }
 
     /// The names that an endpoint knows, if unknown ones are rejected there: the published interface, pages
@@ -52,9 +53,14 @@ impl KnownParameters {
     pub(crate) fn checked(&self, method: &Method, path: &str) -> Option<Arc<[String]>> {
         path.starts_with("/api/v1/").then(|| {
             let key = (method.as_str().to_owned(), path.to_owned());
-            self.0.get(&key).cloned().unwrap_or_default()
+            self.documented.get(&key).unwrap_or(&self.credentials).clone()
         })
     }
+}
+
+/// The name of a parameter, or of a security scheme's key, if it is in the query.
+fn name_in_query(described: &Value) -> Option<String> {
+    (described["in"] == "query").then(|| described["name"].as_str().map(str::to_owned)).flatten()
 }
 
 /// The layer of one endpoint.
@@ -103,21 +109,21 @@ mod tests {
         let known = KnownParameters::of(&json!({
             "paths": {
                 "/api/v1/jobs": {
-                    "parameters": [{"name": "key", "in": "query"}],
+                    "parameters": [{"name": "state", "in": "query"}],
                     "get": {"parameters": [{"$ref": "#/components/parameters/Limit"}, {"name": "h", "in": "header"}],
-                            "security": [{"bearer": []}, {"link": []}]},
+                            "security": [{"bearer": []}]},
                 },
             },
             "components": {
                 "parameters": {"Limit": {"name": "limit", "in": "query"}},
                 "securitySchemes": {
                     "bearer": {"type": "http", "scheme": "bearer"},
-                    "link": {"type": "apiKey", "in": "query", "name": "of_link"},
+                    "link": {"type": "apiKey", "in": "query", "name": "key"},
                 },
             },
         }));
-        assert_eq!(*known.checked(&Method::GET, "/api/v1/jobs").unwrap(), ["key", "limit", "of_link"]);
-        assert!(known.checked(&Method::GET, "/api/v1/whoami").unwrap().is_empty());
+        assert_eq!(*known.checked(&Method::GET, "/api/v1/jobs").unwrap(), ["state", "limit", "key"]);
+        assert_eq!(*known.checked(&Method::GET, "/api/v1/whoami").unwrap(), ["key"]);
         assert_eq!(known.checked(&Method::GET, "/job/result"), None);
     }
 }
