@@ -2,7 +2,7 @@
 
 use jobs::{
     State,
-    api::{Job, JobStatus},
+    api::{ForgeStatus, Job},
 };
 
 use crate::{
@@ -86,7 +86,7 @@ pub(crate) fn lines(job: &Job) -> Vec<(&'static str, String)> {
 }
 
 /// What became of the commit's status, such as `posted`, or `refused since …: why; what mends it`.
-fn status(status: &JobStatus) -> String {
+fn status(status: &ForgeStatus) -> String {
     let since = status.since.map(|since| format!(" since {}", time(since))).unwrap_or_default();
     let reason = text(status.reason.as_deref()).map(|reason| format!(": {reason}")).unwrap_or_default();
     let fix = text(status.fix.as_deref()).map(|fix| format!("; {fix}")).unwrap_or_default();

@@ -43,7 +43,7 @@ async fn a_hundred_equal_deliveries_at_once_to_two_gateways_are_one_job() {
     let jobs = service.all_jobs().await;
     assert_eq!(jobs.len(), 1, "{jobs:?}");
     for answer in answers {
-        assert_eq!(answer["jobs"], json!([jobs[0].id]), "{answer}");
+        assert_eq!(answer["jobs"], json!([jobs[0].spec.id]), "{answer}");
     }
     let queue = service.ledger.js.get_stream(JOBS).await.unwrap().get_info().await.unwrap();
     assert_eq!(queue.state.messages, 1);

@@ -98,7 +98,8 @@ async fn asked(service: &Service, request: Value) -> GrantReply {
 
 async fn job_grant(service: &Service, job: &Job, refused: Option<&str>) -> JobGrant {
     let digest = refused.map(|token| hex::encode(Sha256::digest(token)));
-    let request = json!({ "kind": "job", "job": job.id, "attempt": 1, "secrets": [], "refused": digest });
+    let request =
+        json!({ "kind": "job", "job": job.spec.id, "attempt": 1, "secrets": [], "refused": digest });
     match asked(service, request).await {
         GrantReply::Job(grant) => grant,
         other => panic!("{other:?}"),
@@ -106,11 +107,11 @@ async fn job_grant(service: &Service, job: &Job, refused: Option<&str>) -> JobGr
 }
 
 async fn status_grant(service: &Service, job: &Job) -> Result<StatusGrant, String> {
-    let context = job.context.as_deref().unwrap_or("gitfaas/push");
-    let commit = commit_key(job.repo.unwrap(), job.sha.as_ref().unwrap(), context);
+    let context = job.spec.context.as_deref().unwrap_or("gitfaas/push");
+    let commit = commit_key(job.spec.repo.unwrap(), job.spec.sha.as_ref().unwrap(), context);
     let taken = |now: &Entry<CommitStatus>| Some(CommitStatus::clone(&now.value.claim("w1")));
     service.ledger.commits.change(&commit, taken).await.unwrap().expect("there is a status to post");
-    match asked(service, json!({ "kind": "status", "commit": commit, "job": job.id })).await {
+    match asked(service, json!({ "kind": "status", "commit": commit, "job": job.spec.id })).await {
         GrantReply::Status(grant) => Ok(grant),
         other => Err(format!("{other:?}")),
     }
@@ -156,8 +157,8 @@ async fn an_installation_brings_its_repositories_and_lends_tokens_for_their_jobs
     assert_eq!(list["items"], json!([]));
 
     let job = job_of(&service, "3", &push(&github, 12, (99, "acme/pi"), "0", "a")).await;
-    assert_eq!(job.url.as_str(), format!("{}/acme/pi.git", github.url));
-    service.claim(job.id).await;
+    assert_eq!(job.spec.url.as_str(), format!("{}/acme/pi.git", github.url));
+    service.claim(job.spec.id).await;
     let clone = job_grant(&service, &job, None).await.clone.unwrap();
     assert_eq!(clone.user, "x-access-token");
     let minted = github.behind(&clone.token);
@@ -178,7 +179,7 @@ async fn a_token_is_lent_until_shortly_before_its_end_and_never_after_it_was_ref
     // The first one ends too soon to be lent twice.
     github.known().lives_s.push_back(300);
     let job = job_of(&service, "2", &push(&github, 12, (99, "acme/pi"), "0", "a")).await;
-    service.claim(job.id).await;
+    service.claim(job.spec.id).await;
     let mut tokens = Vec::new();
     for _ in 0..3 {
         tokens.push(job_grant(&service, &job, None).await.clone.unwrap().token);
@@ -252,7 +253,7 @@ async fn what_is_uninstalled_makes_no_job_and_gets_no_grant() {
     let created = installation(12, ACME, "created", &[(99, "acme/pi")]);
     told(&service, "installation", "1", &created).await;
     let job = job_of(&service, "2", &push(&github, 12, (99, "acme/pi"), "0", "a")).await;
-    service.claim(job.id).await;
+    service.claim(job.spec.id).await;
     assert!(job_grant(&service, &job, None).await.clone.is_some());
 
     github.known().installations.clear();
@@ -262,10 +263,10 @@ async fn what_is_uninstalled_makes_no_job_and_gets_no_grant() {
         assert_eq!(answer["verdict"], json!(Verdict::Accepted));
     }
     assert_eq!(names(&service, &github).await, [""; 0]);
-    let request = json!({ "kind": "job", "job": job.id, "attempt": 1, "secrets": [] });
+    let request = json!({ "kind": "job", "job": job.spec.id, "attempt": 1, "secrets": [] });
     assert!(matches!(asked(&service, request).await, GrantReply::Refused { .. }));
-    let ended = service.ledger.job(job.id).await.unwrap().unwrap().value;
-    assert_eq!(ended.cause, Some(jobs::Cause::Cancelled), "{ended:?}");
+    let ended = service.ledger.job(job.spec.id).await.unwrap().unwrap().value;
+    assert_eq!(ended.status.cause, Some(jobs::Cause::Cancelled), "{ended:?}");
     assert_eq!(
         status_grant(&service, &job).await.err().unwrap(),
         "Refused(the repository is not registered)"
@@ -315,11 +316,14 @@ async fn a_renamed_repository_keeps_its_registration_and_its_name_can_be_another
     let before = job_of(&service, "2", &push(&github, 12, (99, "acme/pi"), "0", "a")).await;
     github.install(12, &[(99, "acme/tau"), (100, "acme/pi")]);
     let after = job_of(&service, "3", &push(&github, 12, (99, "acme/tau"), "a", "b")).await;
-    assert_eq!((after.repo, after.url.to_string()), (before.repo, format!("{}/acme/tau.git", github.url)));
-    let status = status_grant(&service, &job_again(&service, after.id).await).await.unwrap();
+    assert_eq!(
+        (after.spec.repo, after.spec.url.to_string()),
+        (before.spec.repo, format!("{}/acme/tau.git", github.url))
+    );
+    let status = status_grant(&service, &job_again(&service, after.spec.id).await).await.unwrap();
     assert_eq!((status.owner.as_str(), status.name.as_str()), ("acme", "tau"));
     // A job that waited meanwhile is cloned by its old URL, which GitHub redirects.
-    service.claim(before.id).await;
+    service.claim(before.spec.id).await;
     assert!(job_grant(&service, &before, None).await.clone.is_some());
     // The old name is another repository's now.
     let another = push(&github, 12, (100, "acme/pi"), "0", "c");
@@ -327,7 +331,7 @@ async fn a_renamed_repository_keeps_its_registration_and_its_name_can_be_another
     let added = changed(12, ACME, &[(100, "acme/pi")], &[]);
     told(&service, "installation_repositories", "5", &added).await;
     let anothers = job_of(&service, "6", &another).await;
-    assert_ne!(anothers.repo, before.repo);
+    assert_ne!(anothers.spec.repo, before.spec.repo);
     assert_eq!(names(&service, &github).await, ["acme/pi.git", "acme/tau.git"]);
 }
 
@@ -394,8 +398,8 @@ async fn while_github_is_out_of_reach_the_events_own_list_counts_and_strangers_w
     assert!(said.starts_with("held: ") && said.contains("GitHub does not tell whose the App is"), "{said}");
     assert_eq!(names(&service, &github).await, ["friends/pi.git"]);
     let job = job_of(&service, "3", &push(&github, 12, (99, "friends/pi"), "0", "a")).await;
-    service.claim(job.id).await;
-    let request = json!({ "kind": "job", "job": job.id, "attempt": 1, "secrets": [] });
+    service.claim(job.spec.id).await;
+    let request = json!({ "kind": "job", "job": job.spec.id, "attempt": 1, "secrets": [] });
     assert!(matches!(asked(&service, request).await, GrantReply::Unavailable { .. }));
 }
 
@@ -428,7 +432,7 @@ async fn a_repository_that_an_admin_registers_gets_the_tokens_of_its_installatio
     let repo = service.register(&admin, json!({ "url": url })).await;
     assert_eq!((&repo["posts"], &repo["installation"]), (&json!(true), &json!(12)));
     let job = job_of(&service, "1", &push(&github, 12, (99, "acme/pi"), "0", "a")).await;
-    assert_eq!(json!(job.repo), repo["id"]);
+    assert_eq!(json!(job.spec.repo), repo["id"]);
     assert!(status_grant(&service, &job).await.unwrap().checks);
     // The installation goes; what somebody registered stays.
     told(&service, "installation", "2", &installation(12, ACME, "created", &[])).await;

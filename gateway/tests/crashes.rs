@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use hooks::Push;
 use jobs::{
-    Delivery, Head, JobId, NewJob, PushSeen, RepoId, Trigger, Verdict,
+    Delivery, Head, JobId, JobSpec, PushSeen, RepoId, Trigger, Verdict,
     bucket::from_watch,
     head_key, push_key,
     streams::{JOBS, STATUSES, commit_key, status},
@@ -88,7 +88,7 @@ impl Pushed {
         if steps < 3 {
             return job;
         }
-        let new = NewJob {
+        let new = JobSpec {
             id: job,
             trigger: Trigger::Push,
             repo: Some(self.repo),
@@ -96,7 +96,7 @@ impl Pushed {
             sha: Some(after.clone()),
             before: before.clone(),
             context: Some(CONTEXT.to_owned()),
-            ..NewJob::call(self.owner(service).await, self.url.clone())
+            ..JobSpec::call(self.owner(service).await, self.url.clone())
         };
         let record = ledger.record(new).await.unwrap();
         if steps < 4 {
@@ -121,8 +121,8 @@ impl Pushed {
     /// Every step left what it should, once.
     async fn is_one_job(&self, service: &Service, job: JobId) {
         let (ledger, after) = (&service.ledger, self.read().after.unwrap());
-        let made = service.all_jobs().await.into_iter().filter(|made| made.repo == Some(self.repo));
-        assert_eq!(made.map(|made| made.id).collect::<Vec<_>>(), [job]);
+        let made = service.all_jobs().await.into_iter().filter(|made| made.spec.repo == Some(self.repo));
+        assert_eq!(made.map(|made| made.spec.id).collect::<Vec<_>>(), [job]);
         let delivery = ledger.deliveries.get(&self.key()).await.unwrap().unwrap().value;
         assert_eq!((delivery.verdict, delivery.jobs), (Some(Verdict::Accepted), vec![job]));
         let seen = ledger.pushes.get(&push_key(self.repo, MAIN, &after)).await.unwrap();

@@ -63,9 +63,12 @@ impl Registered {
     /// Ref and commit of every job, in the order they were made.
     async fn jobs(&self) -> Vec<(String, String)> {
         let mut jobs: Vec<Job> = self.service.all_jobs().await;
-        jobs.sort_by_key(|job| job.id);
+        jobs.sort_by_key(|job| job.spec.id);
         let about = |job: &Job| {
-            (job.reference.as_ref().unwrap().to_string(), job.sha.as_ref().unwrap().as_str()[..1].to_owned())
+            (
+                job.spec.reference.as_ref().unwrap().to_string(),
+                job.spec.sha.as_ref().unwrap().as_str()[..1].to_owned(),
+            )
         };
         jobs.iter().map(about).collect()
     }
@@ -85,7 +88,10 @@ async fn a_push_whose_delivery_was_lost_is_made_up_for_once_and_a_late_delivery_
     assert_eq!(ref_poller.poll().await, (1, 0, 1));
     assert_eq!(ref_poller.poll().await, (1, 0, 0));
     let [job] = &at.service.all_jobs().await[..] else { panic!("one job") };
-    assert_eq!((job.trigger, job.before.as_ref(), job.name.as_deref()), (Trigger::Push, None, Some("pi")));
+    assert_eq!(
+        (job.spec.trigger, job.spec.before.as_ref(), job.spec.name.as_deref()),
+        (Trigger::Push, None, Some("pi"))
+    );
     assert_eq!(at.jobs().await, pairs(&[("refs/heads/main", "b")]));
     let list = at.service.get("/api/v1/deliveries", &at.token).answers(StatusCode::OK).await;
     let kept = &list["items"][0];
@@ -94,7 +100,7 @@ async fn a_push_whose_delivery_was_lost_is_made_up_for_once_and_a_late_delivery_
         (&json!(true), &json!("accepted"), &json!("refs/heads/main"))
     );
     let late = at.deliver("late", "a", "b").await;
-    assert_eq!((&late["verdict"], &late["jobs"]), (&json!("duplicate"), &json!([job.id])));
+    assert_eq!((&late["verdict"], &late["jobs"]), (&json!("duplicate"), &json!([job.spec.id])));
     assert_eq!(at.head("refs/heads/main").await.as_deref(), Some("b"));
     // What is delivered is not made up for.
     at.forge.set_ref("refs/heads/main", "c");

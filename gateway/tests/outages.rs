@@ -94,9 +94,10 @@ async fn what_a_crash_left_half_done_is_put_right() {
         while !(back && made) {
             let entry = changes.next().await.unwrap().unwrap();
             let Some(entry) = from_watch::<jobs::Job>(&entry).unwrap() else { continue };
-            back |=
-                entry.value.id == lost && entry.value.state == State::Pending && entry.value.failures == 1;
-            made |= left.jobs.contains(&entry.value.id);
+            back |= entry.value.spec.id == lost
+                && entry.value.status.state == State::Pending
+                && entry.value.status.failures == 1;
+            made |= left.jobs.contains(&entry.value.spec.id);
         }
     };
     tokio::time::timeout(MENDED_WITHIN, mended).await.expect("both are mended");

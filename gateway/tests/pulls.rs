@@ -100,14 +100,14 @@ async fn a_pull_request_of_the_same_repository_is_a_job_of_its_newest_commit() {
     let answer = at.tells("1", OPENED, StatusCode::ACCEPTED).await;
     let job = at.job(&answer).await;
     assert_eq!(
-        (job.trigger, job.reference.as_ref().map(jobs::Stored::as_str), job.untrusted),
+        (job.spec.trigger, job.spec.reference.as_ref().map(jobs::Stored::as_str), job.spec.untrusted),
         (Trigger::PullRequest, Some(HEAD), false)
     );
     assert_eq!(
-        (job.sha.unwrap().as_str(), job.before.unwrap().as_str()),
+        (job.spec.sha.unwrap().as_str(), job.spec.before.unwrap().as_str()),
         (&*"a".repeat(40), &*"9".repeat(40))
     );
-    assert_eq!(serde_json::to_value(&job.paths).unwrap(), json!(["src/**"]));
+    assert_eq!(serde_json::to_value(&job.spec.paths).unwrap(), json!(["src/**"]));
     // The same commit is the same job, whatever brings it.
     let ready = Pull { action: "ready_for_review", ..OPENED };
     let again = at.tells("2", ready, StatusCode::ACCEPTED).await;
@@ -161,7 +161,9 @@ async fn one_from_a_fork_is_held_until_its_commit_is_approved() {
     let approved = at.approves(&held, "a", StatusCode::ACCEPTED).await;
     assert_eq!(approved["verdict"], "accepted");
     let job = at.job(&approved).await;
-    assert!(job.untrusted && job.trigger == Trigger::PullRequest && job.state == State::Pending);
+    assert!(
+        job.spec.untrusted && job.spec.trigger == Trigger::PullRequest && job.status.state == State::Pending
+    );
     assert_eq!(at.approves(&held, "a", StatusCode::ACCEPTED).await["jobs"], approved["jobs"]);
     assert_eq!(at.service.all_jobs().await.len(), 1);
     // A commit that was approved needs no second approval, nor does a redelivery.
@@ -236,7 +238,7 @@ async fn a_forks_job_gets_no_secrets_nor_does_its_rerun() {
     {
         let id = id.as_str().unwrap().parse().unwrap();
         let claim = at.service.claim(id).await;
-        assert_eq!(claim.entry.value.untrusted, untrusted);
+        assert_eq!(claim.entry.value.spec.untrusted, untrusted);
         let secrets = vec!["KEY".to_owned()];
         let request = GrantRequest::Job { job: id, attempt: 1, secrets };
         let request = serde_json::to_vec(&request).unwrap();
@@ -298,12 +300,15 @@ async fn a_check_that_is_asked_for_again_runs_the_newest_job_of_its_commit_once_
     let second = again["jobs"][0].as_str().unwrap().to_owned();
     let job = async |id: &str| service.ledger.job(id.parse().unwrap()).await.unwrap().unwrap().value;
     let rerun = job(&second).await;
-    assert_eq!((rerun.trigger, rerun.rerun_of.unwrap().to_string()), (Trigger::Rerun, first.clone()));
-    assert_eq!(rerun.context.as_deref(), Some("gitfaas/push"));
+    assert_eq!(
+        (rerun.spec.trigger, rerun.spec.rerun_of.unwrap().to_string()),
+        (Trigger::Rerun, first.clone())
+    );
+    assert_eq!(rerun.spec.context.as_deref(), Some("gitfaas/push"));
     assert_eq!(ask("4", "check_run", APP, Some(&first), StatusCode::ACCEPTED).await["jobs"], again["jobs"]);
     // The check that was clicked may show an older job.
     let third = ask("5", "check_suite", APP, None, StatusCode::ACCEPTED).await;
-    assert_eq!(job(third["jobs"][0].as_str().unwrap()).await.rerun_of.unwrap().to_string(), second);
+    assert_eq!(job(third["jobs"][0].as_str().unwrap()).await.spec.rerun_of.unwrap().to_string(), second);
     assert_eq!(service.all_jobs().await.len(), 3);
     service.request(Method::GET, "/healthz").says(StatusCode::OK).await;
 }
@@ -316,7 +321,8 @@ async fn a_check_repeats_no_job_that_a_worker_put_in_the_place_of_its_own() {
     let victim = service.user("victim@example.com").await;
     let others = service.submit(&victim, "http://127.0.0.1:9/victim/private.git").await;
     let first: Job = service.ledger.job(first.parse().unwrap()).await.unwrap().unwrap().value;
-    let at = jobs::streams::commit_key(first.repo.unwrap(), first.sha.as_ref().unwrap(), "gitfaas/push");
+    let at =
+        jobs::streams::commit_key(first.spec.repo.unwrap(), first.spec.sha.as_ref().unwrap(), "gitfaas/push");
     let put = |entry: &jobs::bucket::Entry<jobs::CommitStatus>| {
         let mut json = serde_json::to_value(&entry.value).unwrap();
         json["job"] = serde_json::to_value(others).unwrap();

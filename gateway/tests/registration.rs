@@ -114,7 +114,7 @@ async fn a_rename_is_followed_by_number_and_statuses_with_it() {
     let moved = pushed(&service, &repo, "2", &push(&github, 99, "b/tau", "b")).await;
     assert_eq!(moved["verdict"], "accepted");
     let job = service.ledger.job(moved["jobs"][0].as_str().unwrap().parse().unwrap()).await.unwrap().unwrap();
-    assert_eq!(job.value.url.as_str(), format!("{}/b/tau.git", github.url));
+    assert_eq!(job.value.spec.url.as_str(), format!("{}/b/tau.git", github.url));
     // Another number is another repository, and another host is none of this registration's.
     let other = pushed(&service, &repo, "3", &push(&github, 100, "b/x", "c")).await;
     assert_eq!(other["verdict"], "refused");

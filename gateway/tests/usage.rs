@@ -60,8 +60,9 @@ async fn a_hundred_calls_at_once_through_two_gateways_are_as_many_as_may_wait() 
     // The neighbour sees nothing of it.
     other.submit(&neighbour, URL).await;
     // One that starts makes place.
-    let waiting = one.all_jobs().await.into_iter().find(|job| job.state == jobs::State::Pending).unwrap();
-    let _claim = one.claim(waiting.id).await;
+    let waiting =
+        one.all_jobs().await.into_iter().find(|job| job.status.state == jobs::State::Pending).unwrap();
+    let _claim = one.claim(waiting.spec.id).await;
     until("one more may wait", async || {
         let again = other.post("/api/v1/jobs", &hostile, &json!({ "repo": URL }));
         again.send().await.unwrap().status() == StatusCode::ACCEPTED

@@ -227,7 +227,7 @@ async fn a_full_queue_ends_the_job_at_once_and_says_so() {
     assert_eq!(sentence(&refused), ("refused", "the owner's queue is full"));
     let id = refused["jobs"][0].as_str().unwrap().parse().unwrap();
     let job = service.ledger.job(id).await.unwrap().unwrap().value;
-    assert_eq!((job.state, job.cause), (State::Error, Some(jobs::Cause::Refused)));
+    assert_eq!((job.status.state, job.status.cause), (State::Error, Some(jobs::Cause::Refused)));
 }
 
 #[tokio::test]
@@ -251,8 +251,8 @@ async fn the_operators_hook_finds_the_registration_that_posts() {
     let taken = taken.answers(StatusCode::ACCEPTED).await;
     let job =
         service.ledger.job(taken["jobs"][0].as_str().unwrap().parse().unwrap()).await.unwrap().unwrap().value;
-    assert_eq!(json!(job.repo), posting["id"]);
-    assert_eq!(job.context.as_deref(), Some("gitfaas/push"));
+    assert_eq!(json!(job.spec.repo), posting["id"]);
+    assert_eq!(job.spec.context.as_deref(), Some("gitfaas/push"));
     assert_eq!(service.ledger.commits.keys().await.unwrap().len(), 1);
     service
         .post("/api/v1/repos", &user, &json!({ "url": "https://elsewhere.example/a/pi", "forge": "github" }))

@@ -29,13 +29,7 @@ impl Ledger {
         id: JobId,
         outcome: &Outcome,
     ) -> Result<Option<Entry<Job>>, LedgerError> {
-        let ended = |entry: &Entry<Job>| {
-            let job = Job { failures: u32::MAX - 1, ..entry.value.clone() };
-            (!entry.value.state.is_final()).then(|| Job {
-                failures: entry.value.failures,
-                ..entry.with_server_times(job.ended(outcome))
-            })
-        };
+        let ended = |entry: &Entry<Job>| entry.value.aborted(outcome).map(|job| entry.with_server_times(job));
         let entry = self.jobs.change(&id.to_string(), ended).await?;
         self.notify_worker(id).await;
         Ok(entry)

@@ -17,16 +17,16 @@ impl Ledger {
     /// NATS is away; then it can be done again.
     pub async fn forget(&self, entry: &Entry<Job>) -> Result<bool, LedgerError> {
         let job = &entry.value;
-        if !job.state.is_final() {
+        if !job.status.state.is_final() {
             return Ok(false);
         }
-        let purge = self.logs().purge().filter(streams::logs(job.id));
+        let purge = self.logs().purge().filter(streams::logs(job.spec.id));
         purge.await.map_err(|error| LedgerError::nats("purge a log", error))?;
-        let has_long_result = job.result.as_ref().is_some_and(|result| !result.is_whole());
+        let has_long_result = job.status.result.as_ref().is_some_and(|result| !result.is_whole());
         // An attempt that was cancelled at its last moment may have left one as well.
-        if has_long_result || job.attempt > 1 || job.cause == Some(crate::Cause::Cancelled) {
-            for attempt in 1..=job.attempt {
-                let removed = self.results.remove(job.id, attempt).await;
+        if has_long_result || job.status.attempt > 1 || job.status.cause == Some(crate::Cause::Cancelled) {
+            for attempt in 1..=job.status.attempt {
+                let removed = self.results.remove(job.spec.id, attempt).await;
                 removed.map_err(|error| LedgerError::nats("remove a result", error))?;
             }
         }
@@ -40,11 +40,11 @@ impl Ledger {
 
     /// The same push may come again, and the commit's status is no longer ours to tell.
     async fn forget_push(&self, job: &Job) -> Result<(), LedgerError> {
-        let (Some(repo), Some(sha)) = (job.repo, &job.sha) else { return Ok(()) };
-        if let Some(reference) = &job.reference {
+        let (Some(repo), Some(sha)) = (job.spec.repo, &job.spec.sha) else { return Ok(()) };
+        if let Some(reference) = &job.spec.reference {
             let key = push_key(repo, reference.as_str(), sha);
             if let Some(seen) = self.pushes.get(&key).await?
-                && seen.value.job == job.id
+                && seen.value.job == job.spec.id
             {
                 deleted(self.pushes.delete(&key, seen.revision).await)?;
             }
@@ -52,7 +52,7 @@ impl Ledger {
         for context in job.contexts() {
             let key = commit_key(repo, sha, context);
             if let Some(commit) = self.commits.get(&key).await?
-                && commit.value.job() == job.id
+                && commit.value.job() == job.spec.id
             {
                 deleted(self.commits.delete(&key, commit.revision).await)?;
             }

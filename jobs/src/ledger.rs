@@ -172,7 +172,7 @@ impl Ledger {
     ///
     /// # Errors
     /// NATS is away: then the record may exist, and the reconciler will queue it.
-    pub async fn submit(&self, new: NewJob) -> Result<Entry<Job>, LedgerError> {
+    pub async fn submit(&self, new: impl Into<NewJob>) -> Result<Entry<Job>, LedgerError> {
         let entry = self.record(new).await?;
         self.announce(&entry).await?;
         // The caller is told when the job was made.
@@ -187,10 +187,10 @@ impl Ledger {
     ///
     /// # Errors
     /// NATS is away.
-    pub async fn record(&self, new: NewJob) -> Result<Entry<Job>, LedgerError> {
+    pub async fn record(&self, new: impl Into<NewJob>) -> Result<Entry<Job>, LedgerError> {
         let job = self.first(new);
-        let key = job.id.to_string();
-        let (created, ()) = tokio::join!(self.jobs.create(&key, &job), self.owners.note(job.owner));
+        let key = job.spec.id.to_string();
+        let (created, ()) = tokio::join!(self.jobs.create(&key, &job), self.owners.note(job.spec.owner));
         match created {
             Ok(revision) => Ok(Entry::fresh(&key, job, revision)),
             Err(error) if error.is_conflict() => {
@@ -205,9 +205,13 @@ impl Ledger {
     ///
     /// # Errors
     /// NATS is away.
-    pub async fn record_ended(&self, new: NewJob, outcome: &Outcome) -> Result<Entry<Job>, LedgerError> {
+    pub async fn record_ended(
+        &self,
+        new: impl Into<NewJob>,
+        outcome: &Outcome,
+    ) -> Result<Entry<Job>, LedgerError> {
         let job = self.first(new).ended(outcome);
-        let key = job.id.to_string();
+        let key = job.spec.id.to_string();
         match self.jobs.create(&key, &job).await {
             Ok(_) => {}
             Err(error) if error.is_conflict() => {}
@@ -222,7 +226,7 @@ impl Ledger {
     /// # Errors
     /// NATS is away.
     pub async fn announce(&self, entry: &Entry<Job>) -> Result<(), LedgerError> {
-        if entry.value.state == State::Pending && entry.value.attempt == 0 {
+        if entry.value.status.state == State::Pending && entry.value.status.attempt == 0 {
             // Once the commit is entered, poster and worker may hear of it in any order.
             let keys = self.enter_job_statuses(entry).await?;
             tokio::try_join!(self.publish_statuses(&keys), self.enqueue(&entry.value))?;
@@ -236,13 +240,13 @@ impl Ledger {
     /// # Errors
     /// NATS is away.
     pub async fn enqueue(&self, job: &Job) -> Result<(), LedgerError> {
-        let once = format!("{}.{}", job.id, job.times_queued);
+        let once = format!("{}.{}", job.spec.id, job.status.times_queued);
         let message = PublishMessage::build().payload(QueuedJob::payload(job)).message_id(&once);
-        let subject = streams::waiting(&job.label, job.owner, job.class);
+        let subject = streams::waiting(&job.spec.label, job.spec.owner, job.spec.class);
         let failed = |error: PublishError| LedgerError::nats("queue a job", error);
         self.js.send_publish(subject, message).await.map_err(failed)?.await.map_err(failed)?;
         // A lost wake is covered by the workers' sweep.
-        let _ = self.client.publish(streams::wake(&job.label), "".into()).await;
+        let _ = self.client.publish(streams::wake(&job.spec.label), "".into()).await;
         Ok(())
     }
 
@@ -267,16 +271,18 @@ impl Ledger {
             Err(error) => return Err(error.into()),
         };
         let is_current = entry.filter(|entry| {
-            entry.value.state == State::Pending && entry.value.times_queued == queued.times_queued
+            entry.value.status.state == State::Pending
+                && entry.value.status.times_queued == queued.times_queued
         });
         let Some(entry) = is_current else {
             self.remove_from_queue(queued).await?;
             return Ok(None);
         };
         let Some(next) = entry.value.claimed(worker) else { return Ok(None) };
-        let lease = Lease::take(&self.js, &self.leases, next.owner, next.id, next.attempt, worker)
-            .await
-            .map_err(|error| LedgerError::nats("take a lease", error))?;
+        let lease =
+            Lease::take(&self.js, &self.leases, next.spec.owner, next.spec.id, next.status.attempt, worker)
+                .await
+                .map_err(|error| LedgerError::nats("take a lease", error))?;
         match self.jobs.update(&entry.key, &entry.with_server_times(next), entry.revision).await {
             Ok(_) => {}
             Err(error) => {
@@ -300,7 +306,7 @@ impl Ledger {
         attempt: u32,
         change: impl Fn(Job) -> Job,
     ) -> Result<Option<Entry<Job>>, LedgerError> {
-        let ours = |job: &Job| job.state == State::Working && job.attempt == attempt;
+        let ours = |job: &Job| job.status.state == State::Working && job.status.attempt == attempt;
         let changed = std::sync::atomic::AtomicBool::new(false);
         let entry = self
             .jobs

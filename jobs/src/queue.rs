@@ -72,9 +72,9 @@ impl QueuedJob {
     pub(crate) fn payload(job: &Job) -> Bytes {
         let payload = Payload {
             v: crate::bucket::VERSION,
-            job: job.id,
-            times_queued: job.times_queued,
-            needs_s: job.needs_s,
+            job: job.spec.id,
+            times_queued: job.status.times_queued,
+            needs_s: job.status.needs_s,
         };
         serde_json::to_vec(&payload).expect("ids and numbers are JSON").into()
     }

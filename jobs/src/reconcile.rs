@@ -13,7 +13,7 @@ use crate::{
     Cause, JobId, Outcome, State,
     bucket::Entry,
     ledger::{Ledger, LedgerError},
-    record::{Job, MAX_ATTEMPTS},
+    record::Job,
 };
 
 /// How often to reconcile.
@@ -104,7 +104,7 @@ impl Reconciler {
                         .filter(|_| !seen.looked_for)
                         .filter(|entry| entry.revision == candidate.revision)
                     {
-                        match entry.value.retry_after_s {
+                        match entry.value.status.retry_after_s {
                             Some(delay) if age >= Duration::from_secs(delay) => {
                                 seen.looked_for = true;
                                 ledger.enqueue(&entry.value).await?;
@@ -131,18 +131,20 @@ async fn queue_missing(ledger: &Ledger, pending: Vec<Entry<Job>>) -> Result<usiz
     }
     let waiting = ledger.all_queued().await?;
     let mut queued = 0;
-    for entry in pending.iter().filter(|entry| !waiting.contains(&(entry.value.id, entry.value.times_queued)))
+    for entry in pending
+        .iter()
+        .filter(|entry| !waiting.contains(&(entry.value.spec.id, entry.value.status.times_queued)))
     {
-        // Under a new number: the duplicate window may swallow the old one.
         let again = |now: &Entry<Job>| {
-            (now.revision == entry.revision).then(|| {
-                now.with_server_times(Job { times_queued: now.value.times_queued + 1, ..now.value.clone() })
-            })
+            (now.revision == entry.revision).then(|| now.with_server_times(now.value.renumbered()))
         };
-        if let Some(now) =
-            ledger.jobs.change(&entry.key, again).await?.filter(|now| now.value.state == State::Pending)
+        if let Some(now) = ledger
+            .jobs
+            .change(&entry.key, again)
+            .await?
+            .filter(|now| now.value.status.state == State::Pending)
         {
-            tracing::warn!(job.id = %now.value.id, "pending job not in the queue");
+            tracing::warn!(job.id = %now.value.spec.id, "pending job not in the queue");
             ledger.mark_status_dirty(&now).await?;
             ledger.enqueue(&now.value).await?;
             queued += 1;
@@ -153,20 +155,18 @@ async fn queue_missing(ledger: &Ledger, pending: Vec<Entry<Job>>) -> Result<usiz
 
 /// A working job without a lease goes back, or ends as lost.
 async fn take_back(ledger: &Ledger, id: JobId) -> Result<bool, LedgerError> {
-    let Some(entry) = ledger.job(id).await?.filter(|entry| entry.value.state == State::Working) else {
+    let Some(entry) = ledger.job(id).await?.filter(|entry| entry.value.status.state == State::Working) else {
         return Ok(false);
     };
-    let attempt = entry.value.attempt;
+    let attempt = entry.value.status.attempt;
     if ledger.has_lease(id, attempt).await? {
         return Ok(false);
     }
-    let failures = entry.value.failures + 1;
-    tracing::warn!(job.id = %id, attempt, failures, "lease of a running job expired");
-    if failures >= MAX_ATTEMPTS {
-        let lost = Outcome::service(Cause::Lost, format!("its worker was lost {failures} times"));
+    tracing::warn!(job.id = %id, attempt, failures = entry.value.status.failures, "lease of a running job expired");
+    if let Some(lost) = entry.value.outcome_of_loss() {
         return Ok(ledger.end(id, &lost).await?.is_some());
     }
-    let back = ledger.change_attempt(id, attempt, |job| Job { failures, ..job.requeued() }).await?;
+    let back = ledger.change_attempt(id, attempt, |job| job.requeued_after_loss()).await?;
     if let Some(entry) = &back {
         ledger.mark_status_dirty(entry).await?;
         ledger.enqueue(&entry.value).await?;

@@ -1,7 +1,7 @@
 //! What a gateway signs of a job, so that whoever may write records decides nothing by them.
 //!
 //! Workers write to records, and NATS cannot tell which fields. So a gateway signs all that a new job
-//! is made of ([`NewJob`]) and the event by which its secrets are chosen. What comes later (state,
+//! is made of ([`JobSpec`]) and the event by which its secrets are chosen. What comes later (state,
 //! attempt, the commit of a branch, timings, result) is not signed and decides nothing.
 //!
 //! The code is HMAC-SHA256 over the JSON of `Signed`: fixed fields in a fixed order, with a version.
@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::{
-    CommitSha, Filter, Job, JobId, Label, NewJob, RepoId, Stored, Trigger, UserId,
+    CommitSha, Filter, Job, JobId, JobSpec, Label, NewJob, RepoId, Stored, Trigger, UserId,
     bucket::Entry,
     ledger::{Ledger, LedgerError},
 };
@@ -118,26 +118,48 @@ struct Signed<'a> {
 }
 
 impl<'a> Signed<'a> {
-    fn of(job: &'a Job, sha: Option<&'a CommitSha>, event: Option<SecretEvent>) -> Self {
+    /// Every field of the spec is taken apart, so that one that is added cannot be forgotten here.
+    fn of(spec: &'a JobSpec, given: Option<&'a CommitSha>, event: Option<SecretEvent>) -> Self {
+        let JobSpec {
+            id,
+            owner,
+            // Follows from the trigger.
+            class: _,
+            label,
+            trigger,
+            repo,
+            url,
+            reference,
+            sha: _,
+            before,
+            paths,
+            untrusted,
+            name,
+            args,
+            context,
+            also_contexts,
+            same_as,
+            rerun_of,
+        } = spec;
         Self {
             v: VERSION,
-            id: job.id,
-            owner: job.owner,
-            trigger: job.trigger,
-            label: &job.label,
-            repo: job.repo,
-            url: job.url.as_str(),
-            reference: job.reference.as_ref().map(Stored::as_str),
-            sha,
-            before: job.before.as_ref(),
-            paths: &job.paths,
-            untrusted: job.untrusted,
-            name: job.name.as_deref(),
-            args: job.args.as_deref(),
-            context: job.context.as_deref(),
-            also_contexts: &job.also_contexts,
-            same_as: job.same_as,
-            rerun_of: job.rerun_of,
+            id: *id,
+            owner: *owner,
+            trigger: *trigger,
+            label,
+            repo: *repo,
+            url: url.as_str(),
+            reference: reference.as_ref().map(Stored::as_str),
+            sha: given,
+            before: before.as_ref(),
+            paths,
+            untrusted: *untrusted,
+            name: name.as_deref(),
+            args: args.as_deref(),
+            context: context.as_deref(),
+            also_contexts,
+            same_as: *same_as,
+            rerun_of: *rerun_of,
             event,
         }
     }
@@ -175,10 +197,10 @@ impl RecordKey {
 
     /// Signs a job as it stands, with its commit, where it has one.
     pub fn sign(&self, job: &Job, event: Option<SecretEvent>) -> Signature {
-        let bytes = Signed::of(job, job.sha.as_ref(), event).bytes();
+        let bytes = Signed::of(&job.spec, job.spec.sha.as_ref(), event).bytes();
         let code = mac(&self.key, &bytes).finalize().into_bytes();
         let mac = BASE64_URL_SAFE_NO_PAD.encode(code);
-        Signature { v: VERSION, key: self.id.clone(), event, sha: job.sha.clone(), mac }
+        Signature { v: VERSION, key: self.id.clone(), event, sha: job.spec.sha.clone(), mac }
     }
 
     /// The signature of a job that says what was signed, compared in constant time. The record's commit
@@ -194,7 +216,7 @@ impl RecordKey {
         if signature.v != VERSION || signature.key != self.id {
             return Err(Doubt::Forged);
         }
-        let bytes = Signed::of(job, signature.sha.as_ref(), signature.event).bytes();
+        let bytes = Signed::of(&job.spec, signature.sha.as_ref(), signature.event).bytes();
         let code = BASE64_URL_SAFE_NO_PAD.decode(&signature.mac).map_err(|_| Doubt::Forged)?;
         mac(&self.key, &bytes).verify_slice(&code).map_err(|_| Doubt::Forged)?;
         Ok(signature)
@@ -216,9 +238,10 @@ impl Ledger {
     }
 
     /// The first record of a job, signed where this ledger signs.
-    pub(crate) fn first(&self, new: NewJob) -> Job {
+    pub(crate) fn first(&self, new: impl Into<NewJob>) -> Job {
+        let new = new.into();
         let event = new.event();
-        let job = Job::new(new);
+        let job = Job::new(new.spec);
         let signature = self.signer.as_ref().map(|key| key.sign(&job, event));
         Job { signature, ..job }
     }
@@ -236,7 +259,7 @@ impl Ledger {
         let signed = |entry: &Entry<Job>| {
             let key = self.signer.as_ref()?;
             let job = &entry.value;
-            let is_to_sign = job.signature.is_none() && !job.state.is_final();
+            let is_to_sign = job.signature.is_none() && !job.status.state.is_final();
             is_to_sign.then(|| {
                 entry.with_server_times(Job { signature: Some(key.sign(job, event)), ..job.clone() })
             })
@@ -255,8 +278,8 @@ mod tests {
 
     const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 
-    fn new_job() -> NewJob {
-        NewJob {
+    fn new_job() -> JobSpec {
+        JobSpec {
             id: ID.parse().unwrap(),
             trigger: Trigger::Push,
             repo: Some("01890a5d-ac96-774b-bcce-b302099a8058".parse().unwrap()),
@@ -264,16 +287,16 @@ mod tests {
             sha: Some("a".repeat(40).parse().unwrap()),
             context: Some("gitfaas/push".to_owned()),
             args: Some(vec!["a\"b".to_owned(), String::new()]),
-            ..NewJob::call(
+            ..JobSpec::call(
                 "01890a5d-ac96-774b-bcce-b302099a8059".parse().unwrap(),
                 "https://example.com/o/n.git",
             )
         }
     }
 
-    fn signed(new: NewJob) -> Job {
-        let event = new.event();
-        let job = Job::new(new);
+    fn signed(spec: JobSpec) -> Job {
+        let event = NewJob::from(spec.clone()).event();
+        let job = Job::new(spec);
         Job { signature: Some(RecordKey::new([7; KEY_BYTES]).sign(&job, event)), ..job }
     }
 
@@ -284,7 +307,7 @@ mod tests {
     #[test]
     fn what_is_signed_has_one_form() {
         let job = Job::new(new_job());
-        let bytes = Signed::of(&job, job.sha.as_ref(), Some(SecretEvent::Push)).bytes();
+        let bytes = Signed::of(&job.spec, job.spec.sha.as_ref(), Some(SecretEvent::Push)).bytes();
         insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"{"v":1,"id":"01890a5d-ac96-774b-bcce-b302099a8057","owner":"01890a5d-ac96-774b-bcce-b302099a8059","trigger":"push","label":"default","repo":"01890a5d-ac96-774b-bcce-b302099a8058","url":"https://example.com/o/n.git","reference":"refs/heads/main","sha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","before":null,"paths":[],"untrusted":false,"name":null,"args":["a\"b",""],"context":"gitfaas/push","also_contexts":[],"same_as":null,"rerun_of":null,"event":"push"}"#);
     }
 
@@ -336,11 +359,13 @@ mod tests {
 
     #[test]
     fn what_comes_later_leaves_the_signature_good() {
-        let job = Job { sha: None, ..Job::new(NewJob { sha: None, ..new_job() }) };
+        let job = Job::new(JobSpec { sha: None, ..new_job() });
         let signature = Some(RecordKey::new([7; KEY_BYTES]).sign(&job, Some(SecretEvent::Push)));
         let worker = "w1".parse().unwrap();
-        let claimed = Job { signature, class: QueueClass::Call, ..job }.claimed(&worker).unwrap();
-        let learned = Job { sha: Some("c".repeat(40).parse().unwrap()), ..claimed };
+        let mut other_class = Job { signature, ..job };
+        other_class.spec.class = QueueClass::Call;
+        let claimed = other_class.claimed(&worker).unwrap();
+        let learned = claimed.learned(Some("c".repeat(40).parse().unwrap()), Some("shell"));
         assert_eq!(check(&learned.requeued()), Ok(()));
         assert_eq!(check(&learned.deferred()), Ok(()));
         assert_eq!(check(&learned.ended(&Outcome::Finished)), Ok(()));
@@ -355,10 +380,11 @@ mod tests {
 
     #[test]
     fn a_rerun_has_the_event_of_what_it_repeats_and_nothing_else_has() {
-        let rerun = NewJob { trigger: Trigger::Rerun, rerun_event: Some(SecretEvent::Tag), ..new_job() };
-        assert_eq!(rerun.event(), Some(SecretEvent::Tag));
-        assert_eq!(NewJob { rerun_event: None, ..rerun.clone() }.event(), None);
-        assert_eq!(NewJob { trigger: Trigger::PullRequest, ..rerun }.event(), Some(SecretEvent::PullRequest));
+        let event =
+            |trigger, rerun_event| NewJob { spec: JobSpec { trigger, ..new_job() }, rerun_event }.event();
+        assert_eq!(event(Trigger::Rerun, Some(SecretEvent::Tag)), Some(SecretEvent::Tag));
+        assert_eq!(event(Trigger::Rerun, None), None);
+        assert_eq!(event(Trigger::PullRequest, Some(SecretEvent::Tag)), Some(SecretEvent::PullRequest));
     }
 
     #[test]
@@ -374,6 +400,6 @@ mod tests {
         let older: Older = serde_json::from_str(&record).unwrap();
         let back = serde_json::to_string(&Older { state: crate::State::Working, ..older }).unwrap();
         let back: Job = serde_json::from_str(&back).unwrap();
-        assert_eq!((back.state, check(&back)), (crate::State::Working, Ok(())));
+        assert_eq!((back.status.state, check(&back)), (crate::State::Working, Ok(())));
     }
 }

@@ -1,7 +1,7 @@
 //! The time limit of a slot, and jobs that need a slot for longer.
 //!
 //! How long a job may take is in its manifest, which is read after the checkout. A worker that has no
-//! slot for so long notes the time in the record ([`crate::Job::needs_s`]) and requeues the job, in one
+//! slot for so long notes the time in the record ([`crate::JobStatus::needs_s`]) and requeues the job, in one
 //! write: a crash leaves both or neither. The queue's message repeats the time, so that nobody else
 //! fetches the commit only to find the same.
 
@@ -35,18 +35,6 @@ impl SlotLimit {
     }
 }
 
-impl Job {
-    /// `working → pending` without a failure, for a slot that may be used for this long.
-    pub(crate) fn requeued_for_longer_slot(&self, time: Duration) -> Self {
-        let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-        Self {
-            needs_s: Some(whole.max(self.needs_s.unwrap_or(0))),
-            message: Some(WAITS_FOR_A_SLOT.to_owned()),
-            ..self.requeued()
-        }
-    }
-}
-
 impl Ledger {
     /// Puts an attempt back on the queue at once that needs a slot for this long; it costs no failure.
     ///
@@ -74,7 +62,7 @@ mod tests {
     use test_case::test_case;
 
     use super::*;
-    use crate::{NewJob, Outcome, State, UserId};
+    use crate::{JobSpec, Outcome, State, UserId};
 
     #[test_case(None => true ; "nothing is known of it")]
     #[test_case(Some(59) => true)]
@@ -89,13 +77,16 @@ mod tests {
     #[test]
     fn the_time_stays_in_the_record_and_costs_nothing() {
         let worker = "w".parse().unwrap();
-        let job = Job::new(NewJob::call(UserId::new(), "https://example.com/r.git"));
+        let job = Job::new(JobSpec::call(UserId::new(), "https://example.com/r.git"));
         let back = job.claimed(&worker).unwrap().requeued_for_longer_slot(Duration::from_millis(3_600_001));
-        assert_eq!((back.state, back.failures, back.needs_s), (State::Pending, 0, Some(3601)));
-        assert_eq!(back.message.as_deref(), Some(WAITS_FOR_A_SLOT));
+        assert_eq!(
+            (back.status.state, back.status.failures, back.status.needs_s),
+            (State::Pending, 0, Some(3601))
+        );
+        assert_eq!(back.status.message.as_deref(), Some(WAITS_FOR_A_SLOT));
         let again = back.claimed(&worker).unwrap();
-        assert_eq!((again.needs_s, again.message.as_deref()), (Some(3601), None));
-        assert_eq!(again.requeued_for_longer_slot(Duration::from_secs(61)).needs_s, Some(3601));
-        assert_eq!(again.ended(&Outcome::Finished).needs_s, Some(3601));
+        assert_eq!((again.status.needs_s, again.status.message.as_deref()), (Some(3601), None));
+        assert_eq!(again.requeued_for_longer_slot(Duration::from_secs(61)).status.needs_s, Some(3601));
+        assert_eq!(again.ended(&Outcome::Finished).status.needs_s, Some(3601));
     }
 }

@@ -145,8 +145,8 @@ mod tests {
         for text in NONSENSE {
             let bytes = job_bytes(text, text);
             let job: Job = serde_json::from_str(&bytes).unwrap();
-            assert_eq!((job.url.as_str(), job.url.get()), (text, None));
-            let reference = job.reference.as_ref().unwrap();
+            assert_eq!((job.spec.url.as_str(), job.spec.url.get()), (text, None));
+            let reference = job.spec.reference.as_ref().unwrap();
             assert_eq!(reference.as_str(), text);
             assert_eq!(serde_json::to_string(&job).unwrap(), bytes);
 
@@ -162,7 +162,7 @@ mod tests {
         let url = "HTTPS://GitHub.com/A/B.git/";
         let bytes = job_bytes(url, "main");
         let job: Job = serde_json::from_str(&bytes).unwrap();
-        assert_eq!(job.url.get().map(CloneUrl::as_str), Some("https://github.com/A/B.git"));
+        assert_eq!(job.spec.url.get().map(CloneUrl::as_str), Some("https://github.com/A/B.git"));
         assert_eq!(serde_json::to_string(&job).unwrap(), bytes);
     }
 

@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use jobs::{
-    Cause, Job, JobId, Label, Ledger, NewJob, Outcome, State, UserId, WorkerName,
+    Cause, Job, JobId, JobSpec, Label, Ledger, Outcome, State, UserId, WorkerName,
     accounts::OwnerKind,
     bucket::{Entry, purge_key},
     lock::Lock,
     queue::{FairScheduler, QueuedJob},
     reconcile::{Candidate, Patience, Reconciler},
-    record::MAX_ATTEMPTS,
+    record::MAX_FAILURES,
     slot_limit::SlotLimit,
     streams,
 };
@@ -47,7 +47,7 @@ fn as_is(job: Job) -> Job {
 /// What an index would tell.
 async fn candidate(ledger: &Ledger, id: JobId) -> [Candidate; 1] {
     let entry = record(ledger, id).await;
-    [Candidate { job: id, revision: entry.revision, state: entry.value.state }]
+    [Candidate { job: id, revision: entry.revision, state: entry.value.status.state }]
 }
 
 fn impatient() -> Reconciler {
@@ -58,7 +58,7 @@ fn impatient() -> Reconciler {
 async fn a_submitted_job_is_claimed_once_and_its_end_is_final() {
     let nats = Nats::start();
     let ledger = nats.ledger().await;
-    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    let id = ledger.submit(JobSpec::call(UserId::new(), URL)).await.unwrap().value.spec.id;
     let waiting = next(&ledger).await.unwrap();
 
     let claim = ledger.claim(&waiting, &worker("w1")).await.unwrap().unwrap();
@@ -67,7 +67,7 @@ async fn a_submitted_job_is_claimed_once_and_its_end_is_final() {
     let ended = ledger.finish(id, 1, &Outcome::Finished, &as_is).await.unwrap().unwrap();
     claim.lease.give_up().await;
 
-    assert_eq!((ended.value.state, ended.value.attempt), (State::Finish, 1));
+    assert_eq!((ended.value.status.state, ended.value.status.attempt), (State::Finish, 1));
     assert!(ended.created_at() <= ended.started_at().unwrap());
     assert!(ended.started_at() <= ended.finished_at());
     assert!(ledger.finish(id, 1, &Outcome::function(Cause::Exit, "late"), &as_is).await.unwrap().is_none());
@@ -92,7 +92,7 @@ async fn what_is_purged_leaves_no_mark_and_its_key_is_free() {
 async fn of_many_that_claim_at_once_one_wins() {
     let nats = Nats::start();
     let ledger = nats.ledger().await;
-    ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap();
+    ledger.submit(JobSpec::call(UserId::new(), URL)).await.unwrap();
     let waiting = next(&ledger).await.unwrap();
     let names: Vec<WorkerName> = (0..16).map(|n| worker(&format!("w{n}"))).collect();
     let claims = futures_util::future::join_all(names.iter().map(|name| ledger.claim(&waiting, name))).await;
@@ -103,7 +103,7 @@ async fn of_many_that_claim_at_once_one_wins() {
 async fn submitting_the_same_id_again_makes_no_second_job() {
     let nats = Nats::start();
     let ledger = nats.ledger().await;
-    let new = NewJob::call(UserId::new(), URL);
+    let new = JobSpec::call(UserId::new(), URL);
     let first = ledger.submit(new.clone()).await.unwrap();
     let second = ledger.submit(new).await.unwrap();
     assert_eq!(first.revision, second.revision);
@@ -116,49 +116,49 @@ async fn submitting_the_same_id_again_makes_no_second_job() {
 async fn a_job_handed_back_is_taken_again_and_the_old_attempt_cannot_end_it() {
     let nats = Nats::start();
     let ledger = nats.ledger().await;
-    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    let id = ledger.submit(JobSpec::call(UserId::new(), URL)).await.unwrap().value.spec.id;
     let first = ledger.claim(&next(&ledger).await.unwrap(), &worker("w1")).await.unwrap().unwrap();
     ledger.requeue(id, 1).await.unwrap().unwrap();
     first.lease.give_up().await;
 
     let second = ledger.claim(&next(&ledger).await.unwrap(), &worker("w2")).await.unwrap().unwrap();
-    assert_eq!((second.entry.value.attempt, second.entry.value.failures), (2, 0));
+    assert_eq!((second.entry.value.status.attempt, second.entry.value.status.failures), (2, 0));
     assert!(ledger.finish(id, 1, &Outcome::Finished, &as_is).await.unwrap().is_none());
-    assert_eq!(record(&ledger, id).await.value.state, State::Working);
+    assert_eq!(record(&ledger, id).await.value.status.state, State::Working);
 }
 
 #[tokio::test]
 async fn a_worker_that_is_gone_costs_a_failure_and_after_three_the_job_is_lost() {
     let nats = Nats::start();
     let ledger = nats.ledger().await;
-    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
-    for attempt in 1..=MAX_ATTEMPTS {
+    let id = ledger.submit(JobSpec::call(UserId::new(), URL)).await.unwrap().value.spec.id;
+    for attempt in 1..=MAX_FAILURES {
         let claim = ledger.claim(&next(&ledger).await.unwrap(), &worker("w")).await.unwrap().unwrap();
         let candidates = candidate(&ledger, id).await;
         assert_eq!(impatient().round(&ledger, &candidates).await.unwrap(), 0, "its lease is there");
         claim.lease.give_up().await;
         assert_eq!(impatient().round(&ledger, &candidates).await.unwrap(), 1);
-        let failures = record(&ledger, id).await.value.failures;
-        assert!(attempt == MAX_ATTEMPTS || failures == attempt, "{failures} failures after {attempt}");
+        let failures = record(&ledger, id).await.value.status.failures;
+        assert!(attempt == MAX_FAILURES || failures == attempt, "{failures} failures after {attempt}");
     }
     let job = record(&ledger, id).await.value;
-    assert_eq!((job.state, job.cause), (State::Error, Some(Cause::Lost)));
-    assert_eq!(job.message.as_deref(), Some("its worker was lost 3 times"));
+    assert_eq!((job.status.state, job.status.cause), (State::Error, Some(Cause::Lost)));
+    assert_eq!(job.status.message.as_deref(), Some("its worker was lost 3 times"));
 }
 
 #[tokio::test]
 async fn a_pending_job_that_is_not_in_the_queue_is_put_there() {
     let nats = Nats::start();
     let ledger = nats.ledger().await;
-    let job = Job::new(NewJob::call(UserId::new(), URL));
-    ledger.jobs.create(&job.id.to_string(), &job).await.unwrap();
+    let job = Job::new(JobSpec::call(UserId::new(), URL));
+    ledger.jobs.create(&job.spec.id.to_string(), &job).await.unwrap();
     assert!(next(&ledger).await.is_none());
 
-    impatient().round(&ledger, &candidate(&ledger, job.id).await).await.unwrap();
+    impatient().round(&ledger, &candidate(&ledger, job.spec.id).await).await.unwrap();
     let waiting = next(&ledger).await.unwrap();
-    assert_eq!((waiting.job, waiting.times_queued), (job.id, 2));
+    assert_eq!((waiting.job, waiting.times_queued), (job.spec.id, 2));
     assert_eq!(
-        impatient().round(&ledger, &candidate(&ledger, job.id).await).await.unwrap(),
+        impatient().round(&ledger, &candidate(&ledger, job.spec.id).await).await.unwrap(),
         0,
         "it is there now"
     );
@@ -168,10 +168,10 @@ async fn a_pending_job_that_is_not_in_the_queue_is_put_there() {
 async fn a_job_that_nobody_takes_is_lost_in_the_end() {
     let nats = Nats::start();
     let ledger = nats.ledger().await;
-    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    let id = ledger.submit(JobSpec::call(UserId::new(), URL)).await.unwrap().value.spec.id;
     let mut reconciler = Reconciler::new(Patience { max_queue_time: Duration::ZERO, ..Patience::default() });
     reconciler.round(&ledger, &candidate(&ledger, id).await).await.unwrap();
-    assert_eq!(record(&ledger, id).await.value.cause, Some(Cause::Lost));
+    assert_eq!(record(&ledger, id).await.value.status.cause, Some(Cause::Lost));
     let waiting = next(&ledger).await.unwrap();
     assert!(ledger.claim(&waiting, &worker("w")).await.unwrap().is_none(), "its message is only taken out");
     assert!(next(&ledger).await.is_none());
@@ -181,7 +181,7 @@ async fn a_job_that_nobody_takes_is_lost_in_the_end() {
 async fn our_failure_waits_for_its_retry_and_is_then_queued() {
     let nats = Nats::start();
     let ledger = nats.ledger().await;
-    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    let id = ledger.submit(JobSpec::call(UserId::new(), URL)).await.unwrap().value.spec.id;
     let claim = ledger.claim(&next(&ledger).await.unwrap(), &worker("w")).await.unwrap().unwrap();
     let ended = ledger
         .finish(id, 1, &Outcome::service(Cause::Checkout, "forge out of reach"), &as_is)
@@ -189,7 +189,7 @@ async fn our_failure_waits_for_its_retry_and_is_then_queued() {
         .unwrap()
         .unwrap();
     claim.lease.give_up().await;
-    assert_eq!((ended.value.state, ended.value.retry_after_s), (State::Pending, Some(10)));
+    assert_eq!((ended.value.status.state, ended.value.status.retry_after_s), (State::Pending, Some(10)));
     assert_eq!(impatient().round(&ledger, &candidate(&ledger, id).await).await.unwrap(), 0, "not yet");
     assert!(next(&ledger).await.is_none());
 }
@@ -198,10 +198,13 @@ async fn our_failure_waits_for_its_retry_and_is_then_queued() {
 async fn a_cancelled_job_is_final_at_once_and_its_worker_writes_nothing() {
     let nats = Nats::start();
     let ledger = nats.ledger().await;
-    let id = ledger.submit(NewJob::call(UserId::new(), URL)).await.unwrap().value.id;
+    let id = ledger.submit(JobSpec::call(UserId::new(), URL)).await.unwrap().value.spec.id;
     let _claim = ledger.claim(&next(&ledger).await.unwrap(), &worker("w")).await.unwrap().unwrap();
     let cancelled = ledger.end(id, &Outcome::wished(Cause::Cancelled, "cancelled")).await.unwrap().unwrap();
-    assert_eq!((cancelled.value.state, cancelled.value.cause), (State::Error, Some(Cause::Cancelled)));
+    assert_eq!(
+        (cancelled.value.status.state, cancelled.value.status.cause),
+        (State::Error, Some(Cause::Cancelled))
+    );
     assert!(ledger.finish(id, 1, &Outcome::Finished, &as_is).await.unwrap().is_none());
     let again = ledger.end(id, &Outcome::wished(Cause::Superseded, "late")).await.unwrap().unwrap();
     assert_eq!(again.revision, cancelled.revision);
@@ -213,11 +216,11 @@ async fn owners_take_turns_and_calls_come_before_pushes() {
     let ledger = nats.ledger().await;
     let (many, few) = (UserId::new(), UserId::new());
     for _ in 0..5 {
-        ledger.submit(NewJob { trigger: jobs::Trigger::Push, ..NewJob::call(many, URL) }).await.unwrap();
+        ledger.submit(JobSpec { trigger: jobs::Trigger::Push, ..JobSpec::call(many, URL) }).await.unwrap();
     }
-    let call = ledger.submit(NewJob::call(many, URL)).await.unwrap().value.id;
+    let call = ledger.submit(JobSpec::call(many, URL)).await.unwrap().value.spec.id;
     for _ in 0..2 {
-        ledger.submit(NewJob::call(few, URL)).await.unwrap();
+        ledger.submit(JobSpec::call(few, URL)).await.unwrap();
     }
     let mut scheduler = FairScheduler::default();
     let mut order = Vec::new();

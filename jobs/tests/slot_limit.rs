@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use jobs::{
-    Job, JobId, Label, Ledger, NewJob, State, UserId, WorkerName,
+    Job, JobId, JobSpec, Label, Ledger, State, UserId, WorkerName,
     queue::{FairScheduler, Pick, QueuedJob},
     reconcile::{Candidate, Patience, Reconciler},
     slot_limit::{SlotLimit, WAITS_FOR_A_SLOT},
@@ -34,7 +34,7 @@ async fn next(ledger: &Ledger, room: SlotLimit) -> Pick {
 }
 
 async fn submit(ledger: &Ledger, owner: UserId) -> JobId {
-    ledger.submit(NewJob::call(owner, URL)).await.unwrap().value.id
+    ledger.submit(JobSpec::call(owner, URL)).await.unwrap().value.spec.id
 }
 
 async fn record(ledger: &Ledger, id: JobId) -> Job {
@@ -45,7 +45,7 @@ async fn record(ledger: &Ledger, id: JobId) -> Job {
 async fn found_long(ledger: &Ledger) -> JobId {
     let waiting = next(ledger, MINUTE).await.next().unwrap();
     let claim = ledger.claim(&waiting, &worker()).await.unwrap().unwrap();
-    let attempt = claim.entry.value.attempt;
+    let attempt = claim.entry.value.status.attempt;
     ledger.requeue_for_longer_slot(waiting.job, attempt, HOUR).await.unwrap().unwrap();
     claim.lease.give_up().await;
     waiting.job
@@ -59,8 +59,8 @@ async fn what_needs_longer_is_passed_by_without_a_claim_and_taken_where_there_is
     let long = submit(&ledger, owner).await;
     assert_eq!(found_long(&ledger).await, long);
     let noted = record(&ledger, long).await;
-    assert_eq!((noted.state, noted.attempt, noted.failures), (State::Pending, 1, 0));
-    assert_eq!((noted.needs_s, noted.message.as_deref()), (Some(3600), Some(WAITS_FOR_A_SLOT)));
+    assert_eq!((noted.status.state, noted.status.attempt, noted.status.failures), (State::Pending, 1, 0));
+    assert_eq!((noted.status.needs_s, noted.status.message.as_deref()), (Some(3600), Some(WAITS_FOR_A_SLOT)));
 
     assert_eq!(next(&ledger, MINUTE).await, Pick::OnlyLong);
     assert_eq!(next(&ledger, SlotLimit::Within(HOUR)).await.next().unwrap().job, long);
@@ -70,11 +70,11 @@ async fn what_needs_longer_is_passed_by_without_a_claim_and_taken_where_there_is
     assert_eq!((first.job, first.needs_s), (long, Some(3600)), "still first in line");
 
     let claim = ledger.claim(&first, &worker()).await.unwrap().unwrap();
-    assert_eq!((claim.entry.value.attempt, claim.entry.value.message.as_deref()), (2, None));
+    assert_eq!((claim.entry.value.status.attempt, claim.entry.value.status.message.as_deref()), (2, None));
     ledger.requeue(long, 2).await.unwrap().unwrap();
     let again = next(&ledger, SlotLimit::Unlimited).await.next().unwrap();
     assert_eq!(again.job, short, "who is handed back is last");
-    assert_eq!(record(&ledger, long).await.needs_s, Some(3600), "kept over attempts");
+    assert_eq!(record(&ledger, long).await.status.needs_s, Some(3600), "kept over attempts");
 }
 
 #[tokio::test]
@@ -95,7 +95,7 @@ async fn a_short_job_is_found_behind_any_number_of_long_ones_and_each_is_read_on
     assert_eq!(pick(&mut scheduler, &ledger, MINUTE).await.next().unwrap().job, short, "and goes on there");
     let others = submit(&ledger, other).await;
     let claim = ledger.claim(&next(&ledger, MINUTE).await.next().unwrap(), &worker()).await.unwrap();
-    assert!(claim.is_some_and(|claim| [short, others].contains(&claim.entry.value.id)));
+    assert!(claim.is_some_and(|claim| [short, others].contains(&claim.entry.value.spec.id)));
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn a_crash_between_note_and_queue_loses_neither() {
     assert_eq!(next(&ledger, SlotLimit::Unlimited).await, Pick::Nothing);
 
     let entry = ledger.job(long).await.unwrap().unwrap();
-    let candidates = [Candidate { job: long, revision: entry.revision, state: entry.value.state }];
+    let candidates = [Candidate { job: long, revision: entry.revision, state: entry.value.status.state }];
     let patience = Patience { looked_for_after: Duration::ZERO, ..Patience::default() };
     assert_eq!(Reconciler::new(patience).round(&ledger, &candidates).await.unwrap(), 1);
     assert_eq!(next(&ledger, MINUTE).await, Pick::OnlyLong, "it is still known to be long");
@@ -126,10 +126,10 @@ async fn a_crash_before_the_note_is_a_lost_worker_as_ever() {
     ledger.claim(&waiting, &worker()).await.unwrap().unwrap().lease.give_up().await;
 
     let entry = ledger.job(id).await.unwrap().unwrap();
-    let candidates = [Candidate { job: id, revision: entry.revision, state: entry.value.state }];
+    let candidates = [Candidate { job: id, revision: entry.revision, state: entry.value.status.state }];
     assert_eq!(Reconciler::new(Patience::default()).round(&ledger, &candidates).await.unwrap(), 1);
     assert!(ledger.requeue_for_longer_slot(id, 1, HOUR).await.unwrap().is_none(), "its attempt is over");
-    assert_eq!(record(&ledger, id).await.needs_s, None);
+    assert_eq!(record(&ledger, id).await.status.needs_s, None);
     assert_eq!(next(&ledger, MINUTE).await.next().unwrap().job, id);
 }
 

@@ -84,10 +84,10 @@ impl Metrics {
             self.requested.inc();
         }
         if change.completed {
-            let cause = job.cause.map_or("none", Cause::as_str);
-            self.completed.get_or_create(&labels(job.state.as_str(), cause)).inc();
-            observe(&self.run_seconds, job.timings_ms.run);
-            observe(&self.queue_seconds, job.timings_ms.queued);
+            let cause = job.status.cause.map_or("none", Cause::as_str);
+            self.completed.get_or_create(&labels(job.status.state.as_str(), cause)).inc();
+            observe(&self.run_seconds, job.status.timings_ms.run);
+            observe(&self.queue_seconds, job.status.timings_ms.queued);
         }
     }
 

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use jobs::{Ledger, NewJob, UserId, connect::NatsSettings, streams};
+use jobs::{JobSpec, Ledger, UserId, connect::NatsSettings, streams};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
@@ -88,7 +88,7 @@ async fn what_it_publishes_is_what_the_ledger_holds_also_after_a_restart() {
     let js = jobs::connect::jetstream(&client);
     streams::ensure(&js, &streams::Settings::default()).await.unwrap();
     let ledger = Ledger::open(&client, Duration::from_secs(5)).await.unwrap();
-    let submit = || ledger.submit(NewJob::call(UserId::new(), "https://example.com/r.git"));
+    let submit = || ledger.submit(JobSpec::call(UserId::new(), "https://example.com/r.git"));
     let observe = || {
         let stop = CancellationToken::new();
         let config = observer::Config::read(&|_| Some("127.0.0.1:0".to_owned())).unwrap();
@@ -101,7 +101,10 @@ async fn what_it_publishes_is_what_the_ledger_holds_also_after_a_restart() {
     let (first, stop) = observe();
     assert_eq!(statistics(&ledger, 3).await["completed"], 0);
     let refused = submit().await.unwrap();
-    ledger.end(refused.value.id, &jobs::Outcome::wished(jobs::Cause::Cancelled, "cancelled")).await.unwrap();
+    ledger
+        .end(refused.value.spec.id, &jobs::Outcome::wished(jobs::Cause::Cancelled, "cancelled"))
+        .await
+        .unwrap();
     assert_eq!(statistics(&ledger, 4).await["completed"], 0);
     stop.cancel();
     first.await.unwrap().unwrap();
@@ -134,7 +137,7 @@ async fn what_could_not_be_published_is_published_soon_after() {
     js.delete_stream(format!("KV_{}", streams::OBSERVER)).await.unwrap();
     let mut refused = client.subscribe(format!("$KV.{}.now", streams::OBSERVER)).await.unwrap();
     client.flush().await.unwrap();
-    ledger.submit(NewJob::call(UserId::new(), "https://example.com/r.git")).await.unwrap();
+    ledger.submit(JobSpec::call(UserId::new(), "https://example.com/r.git")).await.unwrap();
     let with_the_job = async {
         loop {
             let message = refused.next().await.unwrap();

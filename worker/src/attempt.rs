@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 use jobs::{
-    Cause, Claim, CloneUrl, Job, JobId, JobResult, Ledger, Outcome, Phase, State, Stored, Trigger,
+    Cause, Claim, CloneUrl, Job, JobId, JobResult, JobStatus, Ledger, Outcome, Phase, State, Stored, Trigger,
     bucket::Entry,
     lease::HEARTBEAT,
     log::{LogHandle, LogWriter},
@@ -75,7 +75,7 @@ impl AttemptRunner {
     pub async fn work(&self, slot: &Slot, claim: Claim, reservation: &Arc<SlotReservation>) -> AttemptEnd {
         let Claim { entry, lease } = claim;
         let (job, ledger) = (&entry.value, &self.ledger);
-        let log = LogWriter::start(ledger.js.clone(), job.id, job.attempt);
+        let log = LogWriter::start(ledger.js.clone(), job.spec.id, job.status.attempt);
         let stop = CancellationToken::new();
         let supersede = Arc::new(OnceLock::new());
         let running = match self.request(job) {
@@ -95,7 +95,7 @@ impl AttemptRunner {
         };
         // A task that is ended must not leave its containers to it.
         let mut running = EndOnDrop { task: running, stop: stop.clone() };
-        let still_ours = || is_ours(ledger.clone(), job.id, job.attempt);
+        let still_ours = || is_ours(ledger.clone(), job.spec.id, job.status.attempt);
         let handle = log.handle();
         let held = lease
             .hold(still_ours, async {
@@ -116,53 +116,59 @@ impl AttemptRunner {
             let _ = (&mut running.task).await;
         }
         let requeued = match end {
-            AttemptEnd::Deferred => ledger.defer(job.id, job.attempt).await,
-            AttemptEnd::Requeued | AttemptEnd::NotOffered => ledger.requeue(job.id, job.attempt).await,
+            AttemptEnd::Deferred => ledger.defer(job.spec.id, job.status.attempt).await,
+            AttemptEnd::Requeued | AttemptEnd::NotOffered => {
+                ledger.requeue(job.spec.id, job.status.attempt).await
+            }
             AttemptEnd::NeedsLongerSlot(time) => {
-                ledger.requeue_for_longer_slot(job.id, job.attempt, time).await
+                ledger.requeue_for_longer_slot(job.spec.id, job.status.attempt, time).await
             }
             AttemptEnd::Ended | AttemptEnd::Outdated => Ok(None),
         };
         if let Err(error) = requeued {
-            tracing::warn!(job.id = %job.id, %error, "attempt not requeued; its lease will expire");
+            tracing::warn!(job.id = %job.spec.id, %error, "attempt not requeued; its lease will expire");
         }
         lease.give_up().await;
-        tracing::info!(job.id = %job.id, attempt = job.attempt, ?end, "attempt over");
+        tracing::info!(job.id = %job.spec.id, attempt = job.status.attempt, ?end, "attempt over");
         end
     }
 
     fn request(&self, job: &Job) -> Result<ExecutionRequest, Outcome> {
-        let url =
-            job.url.parsed().map_err(|error| Outcome::function(Cause::Checkout, format!("{error}")))?.clone();
+        let url = job
+            .spec
+            .url
+            .parsed()
+            .map_err(|error| Outcome::function(Cause::Checkout, format!("{error}")))?
+            .clone();
         let cache_scope = cache_scope(job, &url);
         Ok(ExecutionRequest {
-            tag: JobTag { job: job.id, attempt: job.attempt },
+            tag: JobTag { job: job.spec.id, attempt: job.status.attempt },
             source: JobSource::Commit {
                 url,
-                sha: job.sha.clone(),
-                reference: job.reference.as_ref().map(ToString::to_string),
-                before: job.before.clone(),
+                sha: job.spec.sha.clone(),
+                reference: job.spec.reference.as_ref().map(ToString::to_string),
+                before: job.spec.before.clone(),
             },
-            args: job.args.clone(),
-            trigger: job.trigger,
-            paths: job.paths.clone(),
+            args: job.spec.args.clone(),
+            trigger: job.spec.trigger,
+            paths: job.spec.paths.clone(),
             cache_scope,
         })
     }
 
     /// Returns when the record is not ours any more. A lost message is covered by the lease's heartbeat.
     async fn lost_or_superseded(&self, job: &Job, supersede: &OnceLock<Option<bool>>) {
-        let Ok(mut messages) = self.ledger.client.subscribe(streams::cancel(job.id)).await else {
+        let Ok(mut messages) = self.ledger.client.subscribe(streams::cancel(job.spec.id)).await else {
             return std::future::pending().await;
         };
         loop {
             // Read once before waiting: the message may have come before we subscribed.
-            if !is_ours(self.ledger.clone(), job.id, job.attempt).await {
+            if !is_ours(self.ledger.clone(), job.spec.id, job.status.attempt).await {
                 return;
             }
             if let Some(manifest) = supersede.get()
                 && let Some(outcome) = superseded(&self.ledger, job, *manifest).await
-                && let Ok(Some(_)) = self.ledger.end(job.id, &outcome).await
+                && let Ok(Some(_)) = self.ledger.end(job.spec.id, &outcome).await
             {
                 return;
             }
@@ -198,7 +204,7 @@ impl AttemptRunner {
         }
         log.note(Phase::Run, &sentence(report));
         if !writer.close(LOG_PATIENCE).await {
-            tracing::warn!(job.id = %job.id, "end of the log not stored");
+            tracing::warn!(job.id = %job.spec.id, "end of the log not stored");
         }
         let result = report.stdout.as_ref().map(|kept| JobResult::of(&kept.bytes, kept.omitted_bytes));
         loop {
@@ -206,7 +212,7 @@ impl AttemptRunner {
                 Ok(Some(_)) => return AttemptEnd::Ended,
                 Ok(None) => return AttemptEnd::Outdated,
                 Err(error) => {
-                    tracing::warn!(job.id = %job.id, error = format!("{error:#}"), "outcome not stored yet");
+                    tracing::warn!(job.id = %job.spec.id, error = format!("{error:#}"), "outcome not stored yet");
                     tokio::time::sleep(RETRY_PAUSE).await;
                 }
             }
@@ -221,29 +227,30 @@ impl AttemptRunner {
         log_bytes: u64,
     ) -> anyhow::Result<Option<Entry<Job>>> {
         if let Some(kept) = report.stdout.as_ref().filter(|kept| kept.bytes.len() > INLINE_BYTES) {
-            self.ledger.results.store(job.id, job.attempt, &kept.bytes).await?;
+            self.ledger.results.store(job.spec.id, job.status.attempt, &kept.bytes).await?;
         }
         let ms = |duration: Option<Duration>| {
             duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
         };
-        let note = |job: Job| Job {
-            // One that was given stays what it is, for it is signed.
-            sha: job.sha.clone().or_else(|| report.sha.clone()),
-            language: report.language.clone().or_else(|| job.language.clone()),
-            exit_code: report.exit_code,
-            peak_memory_bytes: report.peak_memory_bytes,
-            prepared: report.prepared,
-            result: result.clone(),
-            error_tail: report.error_tail.clone(),
-            timings_ms: jobs::Timings {
-                queued: job.timings_ms.queued,
-                checkout: ms(report.checkout),
-                prepare: ms(report.prepare),
-                run: ms(report.run),
-            },
-            ..job.with_log(log_bytes)
+        let note = |job: Job| {
+            let job = job.with_log(log_bytes).learned(report.sha.clone(), report.language.as_deref());
+            let status = JobStatus {
+                exit_code: report.exit_code,
+                peak_memory_bytes: report.peak_memory_bytes,
+                prepared: report.prepared,
+                result: result.clone(),
+                error_tail: report.error_tail.clone(),
+                timings_ms: jobs::Timings {
+                    queued: job.status.timings_ms.queued,
+                    checkout: ms(report.checkout),
+                    prepare: ms(report.prepare),
+                    run: ms(report.run),
+                },
+                ..job.status
+            };
+            Job { status, ..job }
         };
-        Ok(self.ledger.finish(job.id, job.attempt, &report.outcome, &note).await?)
+        Ok(self.ledger.finish(job.spec.id, job.status.attempt, &report.outcome, &note).await?)
     }
 
     /// A language whose image is not here, but at another worker that is present.
@@ -267,12 +274,13 @@ impl AttemptRunner {
 
 /// What one repository made is never used by another; what a pull request made, by no branch.
 fn cache_scope(job: &Job, url: &CloneUrl) -> CacheScope {
-    let called = || format!("{} {}://{}", job.owner, url.as_url().scheme(), url.identity());
-    let whose = job.repo.map_or_else(called, |repo| repo.to_string());
-    let reference = job.reference.as_ref().map(Stored::as_str).unwrap_or_default();
+    let called = || format!("{} {}://{}", job.spec.owner, url.as_url().scheme(), url.identity());
+    let whose = job.spec.repo.map_or_else(called, |repo| repo.to_string());
+    let reference = job.spec.reference.as_ref().map(Stored::as_str).unwrap_or_default();
     // By the ref, not the trigger: a rerun of a pull request's job is still the pull request's.
-    let is_branchs = job.trigger != Trigger::PullRequest && !job.untrusted && !is_pull_request(reference);
-    CacheScope::new(job.owner, if is_branchs { whose } else { format!("{whose} {reference}") })
+    let is_branchs =
+        job.spec.trigger != Trigger::PullRequest && !job.spec.untrusted && !is_pull_request(reference);
+    CacheScope::new(job.spec.owner, if is_branchs { whose } else { format!("{whose} {reference}") })
 }
 
 /// Whether a ref is where forges keep the commits of pull or merge requests.
@@ -282,7 +290,9 @@ fn is_pull_request(reference: &str) -> bool {
 
 async fn is_ours(ledger: Ledger, job: JobId, attempt: u32) -> bool {
     match ledger.job(job).await {
-        Ok(Some(entry)) => entry.value.state == State::Working && entry.value.attempt == attempt,
+        Ok(Some(entry)) => {
+            entry.value.status.state == State::Working && entry.value.status.attempt == attempt
+        }
         Ok(None) => false,
         // No answer is the lease's business.
         Err(_) => true,
@@ -315,7 +325,9 @@ impl Drop for EndOnDrop {
 /// The job and attempt of a container that may be left over.
 pub async fn is_over(ledger: &Ledger, job: JobId, attempt: u32) -> bool {
     match ledger.job(job).await {
-        Ok(Some(entry)) => entry.value.state != State::Working || entry.value.attempt != attempt,
+        Ok(Some(entry)) => {
+            entry.value.status.state != State::Working || entry.value.status.attempt != attempt
+        }
         Ok(None) => true,
         Err(_) => false,
     }
@@ -323,7 +335,7 @@ pub async fn is_over(ledger: &Ledger, job: JobId, attempt: u32) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use jobs::{NewJob, RepoId, UserId};
+    use jobs::{JobSpec, RepoId, UserId};
     use test_case::test_case;
 
     use super::*;
@@ -340,8 +352,8 @@ mod tests {
         let (repo, owner) = (RepoId::new(), UserId::new());
         let job = |trigger, reference: &str, untrusted| {
             let reference = Some(reference.into());
-            let call = NewJob::call(owner, url.as_str());
-            Job::new(NewJob { trigger, repo: Some(repo), reference, untrusted, ..call })
+            let call = JobSpec::call(owner, url.as_str());
+            Job::new(JobSpec { trigger, repo: Some(repo), reference, untrusted, ..call })
         };
         let branch = cache_scope(&job(Trigger::Push, "refs/heads/dev", false), &url);
         cache_scope(&job(trigger, reference, untrusted), &url) == branch

@@ -82,7 +82,7 @@ impl Queue {
                 Ok(Some((claim, reservation))) => {
                     // Where one job was, there may be more: another free slot looks.
                     self.awake.notify_one();
-                    let job = claim.entry.value.id;
+                    let job = claim.entry.value.spec.id;
                     self.attempts.metrics.job_taken();
                     let end = self.attempts.work(&slot, claim, &reservation).await;
                     drop(reservation);

@@ -35,7 +35,7 @@ impl AttemptContext for RemoteContext {
 
     async fn credential(&self) -> Result<Option<Credential>, Outcome> {
         // A bare URL is cloned without credentials.
-        if self.job.repo.is_none() {
+        if self.job.spec.repo.is_none() {
             return Ok(None);
         }
         let grant = self.grants.for_job(&self.request(Vec::new())).await?;
@@ -52,10 +52,10 @@ impl AttemptContext for RemoteContext {
             let message = format!("manifest: no secret for this event is stored as {}", names.join(", "));
             Outcome::function(Cause::Manifest, message)
         };
-        if self.job.repo.is_none() {
+        if self.job.spec.repo.is_none() {
             return Err(missing(names));
         }
-        if self.job.untrusted {
+        if self.job.spec.untrusted {
             let message =
                 format!("manifest: a pull request from a fork gets no secrets ({})", names.join(", "));
             return Err(Outcome::function(Cause::Manifest, message));
@@ -69,19 +69,16 @@ impl AttemptContext for RemoteContext {
     }
 
     async fn learned(&self, sha: Option<&CommitSha>, language: &str) {
-        let (known, sha) = (self.job.sha.clone(), sha.cloned());
+        let (known, sha) = (self.job.spec.sha.clone(), sha.cloned());
         // A push's commit and a known language need no write.
-        if known.is_some() && self.job.language.is_some() {
+        if known.is_some() && self.job.status.language.is_some() {
             return;
         }
-        let learn = |job: Job| Job {
-            sha: job.sha.clone().or_else(|| sha.clone()),
-            language: Some(language.to_owned()),
-            ..job
-        };
+        let learn = |job: Job| job.learned(sha.clone(), Some(language));
         // Kept for later attempts; this one knows it anyway.
         if known.is_none()
-            && let Err(error) = self.ledger.change_attempt(self.job.id, self.job.attempt, learn).await
+            && let Err(error) =
+                self.ledger.change_attempt(self.job.spec.id, self.job.status.attempt, learn).await
         {
             tracing::warn!(%error, "resolved commit not written");
         }
@@ -112,13 +109,13 @@ impl AttemptContext for RemoteContext {
 
 impl RemoteContext {
     fn request(&self, secrets: Vec<String>) -> GrantRequest {
-        GrantRequest::Job { job: self.job.id, attempt: self.job.attempt, secrets }
+        GrantRequest::Job { job: self.job.spec.id, attempt: self.job.status.attempt, secrets }
     }
 }
 
 /// Whether a newer push took this job's place. Calls and reruns are never superseded.
 pub(crate) async fn superseded(ledger: &Ledger, job: &Job, manifest: Option<bool>) -> Option<Outcome> {
-    let usual = match job.trigger {
+    let usual = match job.spec.trigger {
         Trigger::Call | Trigger::Rerun => return None,
         Trigger::Push | Trigger::PullRequest => true,
         Trigger::Tag => false,
@@ -126,10 +123,10 @@ pub(crate) async fn superseded(ledger: &Ledger, job: &Job, manifest: Option<bool
     if !manifest.unwrap_or(usual) {
         return None;
     }
-    let key = head_key(job.repo?, job.reference.as_ref()?.as_str());
+    let key = head_key(job.spec.repo?, job.spec.reference.as_ref()?.as_str());
     let head = ledger.heads.get(&key).await.ok()??;
-    let newer = head.value.job.filter(|newer| *newer != job.id)?;
+    let newer = head.value.job.filter(|newer| *newer != job.spec.id)?;
     let after = head.value.after.short();
-    tracing::debug!(job.id = %job.id, %newer, "job superseded");
+    tracing::debug!(job.id = %job.spec.id, %newer, "job superseded");
     Some(Outcome::wished(Cause::Superseded, format!("superseded by {after}")))
 }

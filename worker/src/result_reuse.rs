@@ -24,14 +24,17 @@ pub enum ReusableResult {
 /// Looks for the result of the job that may answer for `job`. Where the ledger is out of reach there is none:
 /// then the job runs itself.
 pub(crate) async fn reusable_result(ledger: &Ledger, job: &Job) -> ReusableResult {
-    let Some(id) = job.same_as else { return ReusableResult::None };
+    let Some(id) = job.spec.same_as else { return ReusableResult::None };
     let Ok(Some(entry)) = ledger.job(id).await else { return ReusableResult::None };
     let other = &entry.value;
-    let is_its = other.repo == job.repo && other.sha == job.sha && other.sha.is_some() && !other.untrusted;
+    let is_its = other.spec.repo == job.spec.repo
+        && other.spec.sha == job.spec.sha
+        && other.spec.sha.is_some()
+        && !other.spec.untrusted;
     if !is_its {
         return ReusableResult::None;
     }
-    match other.state {
+    match other.status.state {
         State::Pending | State::Working => ReusableResult::NotFinished,
         State::Finish | State::Error if ran(other) => match report(ledger, &entry).await {
             Some(report) => ReusableResult::Finished(Box::new(report)),
@@ -43,7 +46,7 @@ pub(crate) async fn reusable_result(ledger: &Ledger, job: &Job) -> ReusableResul
 
 /// Whether its end is a verdict on the commit.
 fn ran(job: &Job) -> bool {
-    match job.cause {
+    match job.status.cause {
         None => true,
         Some(
             Cause::Exit | Cause::Timeout | Cause::Memory | Cause::Disk | Cause::Processes | Cause::Output,
@@ -55,31 +58,31 @@ fn ran(job: &Job) -> bool {
 
 async fn report(ledger: &Ledger, entry: &Entry<Job>) -> Option<ExecutionReport> {
     let job = &entry.value;
-    let kept = match &job.result {
+    let kept = match &job.status.result {
         Some(result) => {
-            let bytes = ledger.results.fetch(job.id, job.attempt, result).await.ok()?;
+            let bytes = ledger.results.fetch(job.spec.id, job.status.attempt, result).await.ok()?;
             Some(CapturedOutput { bytes: bytes.to_vec(), omitted_bytes: result.omitted_bytes })
         }
         None => None,
     };
-    let outcome = match (job.cause, job.fault) {
+    let outcome = match (job.status.cause, job.status.fault) {
         (None, _) => Outcome::Finished,
         (Some(cause), Some(fault)) => {
-            Outcome::Failed { cause, fault, message: job.message.clone().unwrap_or_default() }
+            Outcome::Failed { cause, fault, message: job.status.message.clone().unwrap_or_default() }
         }
         (Some(_), None) => return None,
     };
     Some(ExecutionReport {
         outcome,
-        sha: job.sha.clone(),
-        language: job.language.clone(),
-        prepare: job.timings_ms.prepare.map(Duration::from_millis),
-        run: job.timings_ms.run.map(Duration::from_millis),
-        prepared: job.prepared,
-        exit_code: job.exit_code,
-        peak_memory_bytes: job.peak_memory_bytes,
+        sha: job.spec.sha.clone(),
+        language: job.status.language.clone(),
+        prepare: job.status.timings_ms.prepare.map(Duration::from_millis),
+        run: job.status.timings_ms.run.map(Duration::from_millis),
+        prepared: job.status.prepared,
+        exit_code: job.status.exit_code,
+        peak_memory_bytes: job.status.peak_memory_bytes,
         stdout: kept,
-        error_tail: job.error_tail.clone(),
+        error_tail: job.status.error_tail.clone(),
         ..ExecutionReport::new()
     })
 }

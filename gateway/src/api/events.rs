@@ -103,11 +103,11 @@ struct Teller<'a> {
 
 impl Teller<'_> {
     async fn tell(mut self, mut entry: Entry<Job>) -> Result<(), ApiError> {
-        let id = entry.value.id;
+        let id = entry.value.spec.id;
         let mut news = self.gateway.index.follow(id);
         let mut told = None;
         loop {
-            let is_final = entry.value.state.is_final();
+            let is_final = entry.value.status.state.is_final();
             if !is_final && told != Some(entry.revision) {
                 told = Some(entry.revision);
                 self.state(&entry).await;
@@ -142,12 +142,13 @@ impl Teller<'_> {
 
     /// Sends what is stored of the log of the attempt that the record names.
     async fn drain(&mut self, job: &Job) -> Result<(), ApiError> {
-        if job.attempt == 0 {
+        if job.status.attempt == 0 {
             return Ok(());
         }
-        if self.log.as_ref().is_none_or(|(attempt, _)| *attempt != job.attempt) {
+        if self.log.as_ref().is_none_or(|(attempt, _)| *attempt != job.status.attempt) {
             self.flush().await;
-            self.log = Some((job.attempt, self.gateway.ledger.log(job.id, job.attempt).await?));
+            self.log =
+                Some((job.status.attempt, self.gateway.ledger.log(job.spec.id, job.status.attempt).await?));
         }
         let Some((attempt, reader)) = &mut self.log else { return Ok(()) };
         let attempt = *attempt;

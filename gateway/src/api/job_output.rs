@@ -38,8 +38,8 @@ pub(crate) async fn result(
 ) -> Result<Response, ApiError> {
     let counted = access.count_link_read(&job_access)?;
     let job = entry.value;
-    let described = job.result.as_ref().ok_or(ApiError::NotFound("result"))?;
-    let bytes = ledger.results.fetch(job.id, job.attempt, described).await?;
+    let described = job.status.result.as_ref().ok_or(ApiError::NotFound("result"))?;
+    let bytes = ledger.results.fetch(job.spec.id, job.status.attempt, described).await?;
     Ok(counting(strange(&headers, bytes), counted))
 }
 
@@ -88,8 +88,8 @@ pub(crate) fn counting(mut response: Response, counted: Option<SendGuard>) -> Re
 /// The log of the attempt that the record names, as far as it is stored.
 pub(crate) async fn whole_log(gateway: &Gateway, job: &Job) -> Result<Bytes, ApiError> {
     let mut bytes = BytesMut::new();
-    if job.attempt > 0 {
-        let mut reader = gateway.ledger.log(job.id, job.attempt).await?;
+    if job.status.attempt > 0 {
+        let mut reader = gateway.ledger.log(job.spec.id, job.status.attempt).await?;
         while let Some(chunk) = reader.next().await? {
             bytes.extend_from_slice(&chunk.bytes);
         }

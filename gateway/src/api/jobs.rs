@@ -79,20 +79,20 @@ pub(crate) async fn submit(
             over = gateway.access.until_revoked(&access, &job) => return Err(over),
         };
     }
-    let done = wait.is_some() && entry.value.state.is_final();
+    let done = wait.is_some() && entry.value.status.state.is_final();
     let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
-    let location = format!("/api/v1/jobs/{}", entry.value.id);
+    let location = format!("/api/v1/jobs/{}", entry.value.spec.id);
     Ok((status, [(header::LOCATION, location)], Json(api::Job::from(&entry))).into_response())
 }
 
 /// The record once it is final, or as it is when `wait` is over.
 async fn ended(gateway: &Gateway, mut entry: Entry<Job>, wait: Duration) -> Result<Entry<Job>, ApiError> {
-    let id = entry.value.id;
+    let id = entry.value.spec.id;
     let mut news = gateway.index.follow(id);
     let deadline = tokio::time::Instant::now() + wait;
     while let Some(now) = gateway.job_records.record(id).await? {
         entry = now;
-        if entry.value.state.is_final() {
+        if entry.value.status.state.is_final() {
             break;
         }
         tokio::select! {
@@ -149,7 +149,7 @@ pub(crate) async fn page(
     for (id, entry) in ids.into_iter().zip(found) {
         match entry {
             // The index may be a moment behind the record.
-            Some(entry) if filter.state.is_none_or(|state| entry.value.state == state) => {
+            Some(entry) if filter.state.is_none_or(|state| entry.value.status.state == state) => {
                 match filter.everyone {
                     true => entries.push(entry),
                     false => entries.extend(gateway.job_records.verified(entry)),
@@ -198,7 +198,7 @@ pub(crate) async fn cancel(
     OwnJob { caller, entry }: OwnJob,
     State(jobs): State<Arc<Jobs>>,
 ) -> Result<Json<api::Job>, ApiError> {
-    let ended = jobs.cancel_for(&caller, entry.value.id).await?;
+    let ended = jobs.cancel_for(&caller, entry.value.spec.id).await?;
     Ok(Json(api::Job::from(&ended)))
 }
 
@@ -222,7 +222,7 @@ pub(crate) async fn remove(
     if !budgets.delete_job(&entry).await? {
         return Err(ApiError::Conflict("the job is not over; cancel it first".to_owned()));
     }
-    audit.write(&caller, Action::JobRemoved, entry.value.id).await;
+    audit.write(&caller, Action::JobRemoved, entry.value.spec.id).await;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -244,6 +244,6 @@ pub(crate) async fn rerun(
     State(jobs): State<Arc<Jobs>>,
 ) -> Result<Response, ApiError> {
     let entry = jobs.rerun_for(&caller, &entry).await?;
-    let location = format!("/api/v1/jobs/{}", entry.value.id);
+    let location = format!("/api/v1/jobs/{}", entry.value.spec.id);
     Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], Json(api::Job::from(&entry))).into_response())
 }

@@ -117,7 +117,7 @@ pub(crate) async fn send_job(
         name: text(&fields, "name")?,
         ..SubmitJob::default()
     };
-    let job = jobs.call(&caller, &call, None).await?.value.id;
+    let job = jobs.call(&caller, &call, None).await?.value.spec.id;
     Ok(Json(SentJob {
         message: format!("job added to the queue, with ID = {job}"),
         job_id: job.to_string(),
@@ -155,7 +155,7 @@ pub(crate) async fn job_status(
     RawQuery(query): RawQuery,
     body: Body,
 ) -> Result<&'static str, Published> {
-    Ok(named_job(&gateway, &caller, query.as_deref(), body).await?.value.state.as_str())
+    Ok(named_job(&gateway, &caller, query.as_deref(), body).await?.value.status.state.as_str())
 }
 
 /// Standard output of a job; of a failed one why it failed.
@@ -189,40 +189,40 @@ pub(crate) async fn result(
 
 /// The program's output; of a failed job why it failed, then the last lines of its error output.
 async fn published_result(gateway: &Gateway, job: &Job) -> Result<Bytes, ApiError> {
-    match job.state {
+    match job.status.state {
         jobs::State::Pending | jobs::State::Working => Ok(Bytes::new()),
-        jobs::State::Finish => match &job.result {
-            Some(result) => Ok(gateway.ledger.results.fetch(job.id, job.attempt, result).await?),
-            None => Ok(job.message.clone().unwrap_or_default().into()),
+        jobs::State::Finish => match &job.status.result {
+            Some(result) => Ok(gateway.ledger.results.fetch(job.spec.id, job.status.attempt, result).await?),
+            None => Ok(job.status.message.clone().unwrap_or_default().into()),
         },
         jobs::State::Error => Ok(failure(job).into()),
     }
 }
 
 fn failure(job: &Job) -> String {
-    let lines = [job.message.as_deref(), job.error_tail.as_deref()];
+    let lines = [job.status.message.as_deref(), job.status.error_tail.as_deref()];
     lines.into_iter().flatten().filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n")
 }
 
 /// An entry of `/job/list-jobs`.
 fn listed(job: &Job, email: &str) -> ListedJob {
-    let result = match job.state {
+    let result = match job.status.state {
         jobs::State::Pending | jobs::State::Working => None,
         // The beginning of a long one: all of it is at /job/result/.
-        jobs::State::Finish => Some(match &job.result {
+        jobs::State::Finish => Some(match &job.status.result {
             Some(result) => String::from_utf8_lossy(&result.head()).into_owned(),
-            None => job.message.clone().unwrap_or_default(),
+            None => job.status.message.clone().unwrap_or_default(),
         }),
         jobs::State::Error => Some(failure(job)),
     };
     ListedJob {
-        job_id: job.id.to_string(),
-        status: job.state,
+        job_id: job.spec.id.to_string(),
+        status: job.status.state,
         user_id: email.to_owned(),
-        url: job.url.to_string(),
-        name: job.name.clone().unwrap_or_default(),
+        url: job.spec.url.to_string(),
+        name: job.spec.name.clone().unwrap_or_default(),
         #[expect(clippy::cast_precision_loss, reason = "milliseconds of a run are far below 2^52")]
-        elapsed_time: job.timings_ms.run.unwrap_or(0) as f64 / 1000.0,
+        elapsed_time: job.status.timings_ms.run.unwrap_or(0) as f64 / 1000.0,
         result,
     }
 }
@@ -322,15 +322,18 @@ pub(crate) async fn no_such_method(method: Method, uri: http::Uri) -> Response {
 
 #[cfg(test)]
 mod tests {
-    use jobs::{Cause, JobResult, NewJob, Outcome, State, Timings, UserId};
+    use jobs::{Cause, JobResult, JobSpec, Outcome, State, UserId};
     use serde_json::json;
 
     use super::*;
 
     fn job(state: State) -> Job {
-        let mut new = NewJob::call(UserId::new(), "https://example.com/r");
+        let mut new = JobSpec::call(UserId::new(), "https://example.com/r");
         new.id = "0197a000-0000-7000-8000-000000000001".parse().unwrap();
-        Job { state, timings_ms: Timings { run: Some(1234), ..Timings::default() }, ..Job::new(new) }
+        let mut job = Job::new(new);
+        job.status.state = state;
+        job.status.timings_ms.run = Some(1234);
+        job
     }
 
     #[test]
@@ -345,11 +348,9 @@ mod tests {
 
     #[test]
     fn entries_of_a_list() {
-        let finished = Job {
-            result: Some(JobResult::of(b"3.14\n", 0)),
-            name: Some("pi".to_owned()),
-            ..job(State::Finish)
-        };
+        let mut finished = job(State::Finish);
+        finished.status.result = Some(JobResult::of(b"3.14\n", 0));
+        finished.spec.name = Some("pi".to_owned());
         insta::assert_snapshot!(serde_json::to_string(&listed(&finished, "a@example.com")).unwrap(), @r#"{"jobID":"0197a000-0000-7000-8000-000000000001","status":"finish","userID":"a@example.com","url":"https://example.com/r","name":"pi","elapsedTime":1.234,"result":"3.14\n"}"#);
         insta::assert_snapshot!(serde_json::to_string(&listed(&job(State::Pending), "a@example.com")).unwrap(), @r#"{"jobID":"0197a000-0000-7000-8000-000000000001","status":"pending","userID":"a@example.com","url":"https://example.com/r","name":"","elapsedTime":1.234}"#);
     }
@@ -359,11 +360,9 @@ mod tests {
         let Outcome::Failed { message, .. } = Outcome::function(Cause::Exit, "exit code 3") else {
             unreachable!("a function's failure")
         };
-        let failed = Job {
-            message: Some(message),
-            error_tail: Some("Traceback\nboom".to_owned()),
-            ..job(State::Error)
-        };
+        let mut failed = job(State::Error);
+        failed.status.message = Some(message);
+        failed.status.error_tail = Some("Traceback\nboom".to_owned());
         insta::assert_snapshot!(failure(&failed), @r"
         exit code 3
         Traceback

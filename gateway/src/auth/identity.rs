@@ -218,7 +218,7 @@ impl Access {
 
     /// The repository of a job, while it is registered.
     pub(crate) async fn repo_of(&self, job: &Job) -> Result<Option<Repo>, ApiError> {
-        let Some(repo) = job.repo else { return Ok(None) };
+        let Some(repo) = job.spec.repo else { return Ok(None) };
         Ok(self.ledger.repos.get(&repo.to_string()).await?.map(|entry| entry.value))
     }
 
@@ -236,14 +236,14 @@ impl Access {
     }
 
     pub(crate) async fn can_view_job(&self, caller: &Identity, job: &Job) -> Result<bool, ApiError> {
-        let own = job.owner == caller.user.id || caller.is_admin();
+        let own = job.spec.owner == caller.user.id || caller.is_admin();
         Ok(own || self.repo_of(job).await?.is_some_and(|repo| caller.can_view(&repo)))
     }
 
     /// A job that the caller may cancel or rerun: viewers may only read.
     pub(crate) async fn owned_job(&self, caller: &Identity, id: &str) -> Result<Entry<Job>, ApiError> {
         let entry = self.visible_job(caller, id).await?;
-        let own = entry.value.owner == caller.user.id || caller.is_admin();
+        let own = entry.value.spec.owner == caller.user.id || caller.is_admin();
         if own || self.repo_of(&entry.value).await?.is_some_and(|repo| caller.owns(&repo)) {
             return Ok(entry);
         }
@@ -254,7 +254,7 @@ impl Access {
     /// registered repository while its registration exists and allows it. The setting is removed with the
     /// registration, so links of a removed one give no access: they must never give more than before.
     pub(crate) async fn is_link_enabled(&self, job: &Job) -> Result<bool, ApiError> {
-        match job.repo {
+        match job.spec.repo {
             None => Ok(true),
             Some(_) => Ok(self.repo_of(job).await?.is_some_and(|repo| repo.links == Links::Key)),
         }

@@ -62,7 +62,7 @@ impl RecordVerifier {
     pub(crate) fn signature_status(&self, entry: &Entry<Job>) -> SignatureStatus {
         let job = &entry.value;
         // A signature is valid under the record's own key alone.
-        if entry.key != job.id.to_string() {
+        if entry.key != job.spec.id.to_string() {
             return SignatureStatus::Rejected(Doubt::Forged);
         }
         match (self.key.check(job), self.mark()) {
@@ -92,14 +92,14 @@ impl RecordVerifier {
 impl SigningMark {
     /// Whether a record was last written when records were not signed yet.
     fn is_before(&self, entry: &Entry<Job>) -> bool {
-        let made_at = entry.value.id.made_at();
+        let made_at = entry.value.spec.id.made_at();
         entry.revision <= self.sequence && made_at.is_some_and(|made_at| made_at <= self.at + CLOCK_SKEW)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use jobs::{JobId, NewJob, UserId};
+    use jobs::{JobId, JobSpec, UserId};
 
     use super::*;
 
@@ -108,8 +108,8 @@ mod tests {
     }
 
     fn entry(revision: u64) -> Entry<Job> {
-        let job = Job::new(NewJob::call(UserId::new(), "https://example.com/r"));
-        Entry { key: job.id.to_string(), value: job, revision, written_at: Timestamp::UNIX_EPOCH }
+        let job = Job::new(JobSpec::call(UserId::new(), "https://example.com/r"));
+        Entry { key: job.spec.id.to_string(), value: job, revision, written_at: Timestamp::UNIX_EPOCH }
     }
 
     fn mark(sequence: u64, at: Timestamp) -> Option<SigningMark> {

@@ -49,7 +49,7 @@ impl Deliveries {
         if let Some(external_id) = &rerequested.external_id {
             let Ok(job) = external_id.parse::<JobId>() else { return Ok(Vec::new()) };
             let found = self.find_job_of_commit(job, repo, &rerequested.sha).await?;
-            return Ok(found.and_then(|entry| entry.value.context).into_iter().collect());
+            return Ok(found.and_then(|entry| entry.value.spec.context).into_iter().collect());
         }
         let meant =
             |context: &&str| rerequested.check_run.is_none() || rerequested.name.as_deref() == Some(*context);
@@ -65,7 +65,9 @@ impl Deliveries {
         sha: &CommitSha,
     ) -> Result<Option<Entry<Job>>, ApiError> {
         let found = self.job_records.record(job).await?;
-        Ok(found.filter(|entry| entry.value.repo == Some(repo.id) && entry.value.sha.as_ref() == Some(sha)))
+        Ok(found.filter(|entry| {
+            entry.value.spec.repo == Some(repo.id) && entry.value.spec.sha.as_ref() == Some(sha)
+        }))
     }
 
     pub(super) async fn run_reruns(&self, delivery: &Delivery) -> Result<Resolution, ApiError> {

@@ -29,10 +29,11 @@ impl Deliveries {
     pub(super) async fn create_job(
         &self,
         delivery: &Delivery,
-        new: NewJob,
+        new: impl Into<NewJob>,
         update: Option<(&RefUpdate, &Repo)>,
     ) -> Result<Resolution, ApiError> {
-        let job = new.id;
+        let new = new.into();
+        let job = new.spec.id;
         let is_full = delivery.reason == Some(DeliveryReason::QueueFull);
         let recording = async {
             Ok::<_, ApiError>(match is_full {

@@ -81,7 +81,7 @@ impl Deliveries {
     /// not exist yet belongs to a delivery that is being ingested.
     async fn is_reusable(&self, job: JobId) -> Result<bool, ApiError> {
         let Some(entry) = self.ledger.job(job).await? else { return Ok(true) };
-        Ok(match entry.value.cause {
+        Ok(match entry.value.status.cause {
             Some(Cause::Superseded | Cause::Cancelled | Cause::Refused | Cause::Lost) => false,
             Some(
                 Cause::Skipped

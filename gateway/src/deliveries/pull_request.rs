@@ -5,7 +5,7 @@
 //! that brought it: opened, ready for review, or a redelivery.
 
 use hooks::incoming::{PullRequest, PullRequestAction};
-use jobs::{Delivery, DeliveryReason, JobId, NewJob, Repo, Trigger, Verdict};
+use jobs::{Delivery, DeliveryReason, JobId, JobSpec, Repo, Trigger, Verdict};
 
 use crate::{
     deliveries::{
@@ -58,7 +58,7 @@ impl Deliveries {
             return Ok(Resolution::duplicate_of(earlier));
         }
         let same_as = self.equivalent_push_job(repo, pull).await?;
-        let new = NewJob { same_as, ..new_job(delivery, pull, repo, job) };
+        let new = JobSpec { same_as, ..new_job(delivery, pull, repo, job) };
         self.create_job(delivery, new, Some((&update, repo))).await
     }
 
@@ -90,8 +90,8 @@ impl Deliveries {
 }
 
 /// Path filters compare with the base's commit.
-fn new_job(delivery: &Delivery, pull: &PullRequest, repo: &Repo, id: JobId) -> NewJob {
-    NewJob {
+fn new_job(delivery: &Delivery, pull: &PullRequest, repo: &Repo, id: JobId) -> JobSpec {
+    JobSpec {
         id,
         trigger: Trigger::PullRequest,
         label: repo.label.clone(),
@@ -104,6 +104,6 @@ fn new_job(delivery: &Delivery, pull: &PullRequest, repo: &Repo, id: JobId) -> N
         name: repo.name.clone(),
         context: repo.posts.then(|| PULL_REQUEST.to_owned()),
         rerun_of: rerun_of(delivery),
-        ..NewJob::call(repo.owner, repo.url.clone())
+        ..JobSpec::call(repo.owner, repo.url.clone())
     }
 }

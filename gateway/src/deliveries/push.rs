@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use hooks::{Forge, GitRef, Push};
 use jobs::{
-    CommitSha, Delivery, DeliveryReason, JobId, NewJob, Outcome, PullRequests, Repo, RepoEvent, StoredJson,
+    CommitSha, Delivery, DeliveryReason, JobId, JobSpec, Outcome, PullRequests, Repo, RepoEvent, StoredJson,
     Trigger, Verdict, git_ref::merge_queue_target, streams::commit_key,
 };
 
@@ -51,13 +51,13 @@ impl Deliveries {
             (Some(sha), Trigger::Push) => self.equivalent_job(repo, sha, PULL_REQUEST).await?,
             (Some(_) | None, _) => None,
         };
-        self.create_job(delivery, NewJob { same_as, ..new }, Some((&update, repo))).await
+        self.create_job(delivery, JobSpec { same_as, ..new }, Some((&update, repo))).await
     }
 
     /// A job that ends before it begins, because the commit asks for no run; the previous job of the ref goes on.
     async fn create_skipped_job(
         &self,
-        new: NewJob,
+        new: JobSpec,
         update: &RefUpdate,
         repo: &Repo,
     ) -> Result<Resolution, ApiError> {
@@ -92,19 +92,21 @@ impl Deliveries {
         // Workers write commit entries too: the job that one names is checked against its signed record.
         let Some(entry) = self.job_records.record(commit.value.job()).await? else { return Ok(None) };
         let job = &entry.value;
-        if job.repo != Some(repo.id) || job.sha.as_ref() != Some(sha) {
+        if job.spec.repo != Some(repo.id) || job.spec.sha.as_ref() != Some(sha) {
             return Ok(None);
         }
         // A merge group's job is neither a push's nor a pull request's alone.
-        let of_queue = job.reference.as_ref().and_then(|name| name.get()?.as_git_ref());
+        let of_queue = job.spec.reference.as_ref().and_then(|name| name.get()?.as_git_ref());
         let of_queue =
             of_queue.is_some_and(|name| name.branch().is_some_and(|it| merge_queue_target(it).is_some()));
-        let is_plain = match job.trigger {
-            Trigger::Push | Trigger::PullRequest => !job.untrusted && job.same_as.is_none() && !of_queue,
+        let is_plain = match job.spec.trigger {
+            Trigger::Push | Trigger::PullRequest => {
+                !job.spec.untrusted && job.spec.same_as.is_none() && !of_queue
+            }
             Trigger::Tag | Trigger::Call | Trigger::Rerun => false,
         };
         let agrees = is_plain && self.secret_store.same_secrets_for_all_events(repo.id).await?;
-        Ok(agrees.then_some(job.id))
+        Ok(agrees.then_some(job.spec.id))
     }
 }
 
@@ -121,7 +123,7 @@ pub(super) fn merge_queue_branch<'a>(repo: &Repo, push: &'a Push) -> Option<&'a 
     }
 }
 
-fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
+fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> JobSpec {
     let (trigger, mut contexts) = match merge_queue_branch(repo, push) {
         // It may contain code of forks, so it has the rights of a pull request. It reports every context that a
         // required check may name.
@@ -136,7 +138,7 @@ fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
         }
     };
     let context = contexts.pop_front().filter(|_| repo.posts);
-    NewJob {
+    JobSpec {
         id,
         trigger,
         label: repo.label.clone(),
@@ -149,7 +151,7 @@ fn new_job(delivery: &Delivery, push: &Push, repo: &Repo, id: JobId) -> NewJob {
         also_contexts: context.as_ref().map(|_| contexts.into()).unwrap_or_default(),
         context,
         rerun_of: rerun_of(delivery),
-        ..NewJob::call(repo.owner, repo.url.clone())
+        ..JobSpec::call(repo.owner, repo.url.clone())
     }
 }
 

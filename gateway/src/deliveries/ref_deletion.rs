@@ -44,17 +44,17 @@ impl Deliveries {
         for id in jobs {
             let Some(entry) = self.job_records.record(id).await? else { continue };
             let job = &entry.value;
-            let of_event = match job.trigger {
+            let of_event = match job.spec.trigger {
                 Trigger::Push | Trigger::Tag | Trigger::PullRequest => true,
                 // A caller requested these.
                 Trigger::Call | Trigger::Rerun => false,
             };
-            let is_of_ref =
-                job.repo == Some(repo.id) && job.reference.as_ref().map(Stored::as_str) == Some(reference);
-            if job.state.is_final() || !of_event || !is_of_ref {
+            let is_of_ref = job.spec.repo == Some(repo.id)
+                && job.spec.reference.as_ref().map(Stored::as_str) == Some(reference);
+            if job.status.state.is_final() || !of_event || !is_of_ref {
                 continue;
             }
-            if let Some(sha) = &job.sha
+            if let Some(sha) = &job.spec.sha
                 && self.is_head_of_other_ref(sha, reference, repo).await?
             {
                 continue;

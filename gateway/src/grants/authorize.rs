@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use jobs::{Doubt, Job, JobId, SecretEvent, State, WorkerName, bucket::Entry, record::MAX_ATTEMPTS};
+use jobs::{Doubt, Job, JobId, SecretEvent, State, WorkerName, bucket::Entry, record::MAX_FAILURES};
 
 use crate::{
     crypto::record_verifier::{CLOCK_SKEW, SignatureStatus},
@@ -46,7 +46,9 @@ impl Grants {
         }
         let is_own_attempt = |entry: &Entry<Job>| {
             let job = &entry.value;
-            job.state == State::Working && job.attempt == attempt && job.worker.as_ref() == Some(worker)
+            job.status.state == State::Working
+                && job.status.attempt == attempt
+                && job.status.worker.as_ref() == Some(worker)
         };
         let Some(entry) = entry.filter(is_own_attempt) else {
             return refused("this attempt is not the asker's");
@@ -60,7 +62,7 @@ impl Grants {
         match self.job_records.verifier.signature_status(entry) {
             // The commit decides what a worker runs with what it is given.
             SignatureStatus::Signed(signature)
-                if signature.sha.is_none() || signature.sha == entry.value.sha =>
+                if signature.sha.is_none() || signature.sha == entry.value.spec.sha =>
             {
                 Ok(signature.event)
             }
@@ -96,7 +98,7 @@ impl Grants {
 /// The longest time from creation to the start of the last attempt: each attempt may have been queued for the
 /// longest time.
 fn max_job_age(max_queue_time: Duration) -> Duration {
-    (max_queue_time + LONGEST_ATTEMPT) * MAX_ATTEMPTS
+    (max_queue_time + LONGEST_ATTEMPT) * MAX_FAILURES
 }
 
 fn is_recent(made_at: Option<Timestamp>, now: Timestamp, longest: Duration) -> bool {

@@ -121,7 +121,7 @@ impl Grants {
             self.check_owner(&job, event, repo).await?;
             grant.clone = self.clone_credential(&job, repo, stale).await?;
         }
-        let event = event.filter(|_| !job.untrusted);
+        let event = event.filter(|_| !job.spec.untrusted);
         for name in names {
             // An untrusted commit gets no secrets: no maintainer has reviewed what it does with them.
             match repo.as_ref().zip(event) {
@@ -143,7 +143,7 @@ impl Grants {
         event: Option<SecretEvent>,
         repo: &Repo,
     ) -> Result<(), NotGranted> {
-        if job.owner == repo.owner || repo.viewers.contains(&job.owner) {
+        if job.spec.owner == repo.owner || repo.viewers.contains(&job.spec.owner) {
             return Ok(());
         }
         match event {
@@ -151,19 +151,19 @@ impl Grants {
             // The original event may be unknown.
             Some(SecretEvent::Call) | None => {}
         }
-        let user = self.ledger.accounts.users.get(&job.owner.to_string()).await.map_err(unavailable)?;
+        let user = self.ledger.accounts.users.get(&job.spec.owner.to_string()).await.map_err(unavailable)?;
         if user.is_some_and(|entry| entry.value.admin || repo.is_viewed_by(&entry.value)) {
             return Ok(());
         }
         let outcome = Outcome::wished(Cause::Refused, CALLER_LOST_ACCESS);
-        if let Some(entry) = self.ledger.end(job.id, &outcome).await.map_err(unavailable)? {
+        if let Some(entry) = self.ledger.end(job.spec.id, &outcome).await.map_err(unavailable)? {
             self.job_records.note(&entry).await;
         }
         refused(CALLER_LOST_ACCESS)
     }
 
     async fn registration_of(&self, job: &Job) -> Result<Option<Repo>, NotGranted> {
-        let Some(repo) = job.repo else { return Ok(None) };
+        let Some(repo) = job.spec.repo else { return Ok(None) };
         let found = self.ledger.repos.get(&repo.to_string()).await.map_err(unavailable)?;
         Ok(found.map(|entry| entry.value))
     }
@@ -174,7 +174,7 @@ impl Grants {
         repo: &Repo,
         stale: Option<&str>,
     ) -> Result<Option<CloneCredential>, NotGranted> {
-        let (Some(asked), Some(registered)) = (job.url.get(), repo.url.get()) else { return Ok(None) };
+        let (Some(asked), Some(registered)) = (job.spec.url.get(), repo.url.get()) else { return Ok(None) };
         // The repository may have been renamed while the job was queued.
         let former = repo.former_urls.iter().filter_map(Stored::get);
         let is_its = [registered].into_iter().chain(former).any(|url| asked.same_repository(url));
@@ -198,8 +198,8 @@ impl Grants {
         let commit = self.claimed_commit(commit).await?;
         let found = self.job_to_post(job).await?;
         let of_commit = |job: &Job| {
-            job.repo == Some(commit.repo())
-                && job.sha.as_ref() == Some(commit.sha())
+            job.spec.repo == Some(commit.repo())
+                && job.spec.sha.as_ref() == Some(commit.sha())
                 && job.contexts().any(|context| *context == commit.context())
         };
         let Some(job) = found.filter(of_commit) else {
@@ -209,7 +209,7 @@ impl Grants {
             return refused("the repository is not registered");
         };
         let status_access = self.registrations.status_access(&repo, stale).await?;
-        Ok(status_grant(status_access, self.page_urls.link(job.id, repo.links)))
+        Ok(status_grant(status_access, self.page_urls.link(job.spec.id, repo.links)))
     }
 
     /// The entry in `commits`, which a worker must have claimed.

@@ -209,15 +209,15 @@ impl Index {
         })?;
         for change in changes {
             if let Change::Put(entry) = change
-                && entry.value.state.is_final()
+                && entry.value.status.state.is_final()
             {
-                self.changed.note(entry.value.owner);
+                self.changed.note(entry.value.spec.owner);
             }
         }
         let mut followers = self.followers.lock();
         for change in changes {
             if let Change::Put(entry) = change
-                && let Some(sender) = followers.get(&entry.value.id)
+                && let Some(sender) = followers.get(&entry.value.spec.id)
             {
                 sender.send_replace(entry.revision);
             }

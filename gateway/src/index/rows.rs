@@ -98,24 +98,25 @@ pub(super) fn put_job(
     verification: Verification,
 ) -> Result<(), IndexError> {
     let job = &entry.value;
-    if entry.key != job.id.to_string() {
+    if entry.key != job.spec.id.to_string() {
         // A copy under another job's key is ignored.
         return Ok(());
     }
-    let id = job.id.as_bytes().as_slice();
+    let id = job.spec.id.as_bytes().as_slice();
     let mut jobs = write.open_table(JOBS)?;
     let known = jobs.get(id)?.and_then(|row| JobRow::read(row.value()));
     if known.as_ref().is_some_and(|known| known.revision >= entry.revision) {
         return Ok(());
     }
     let was_over = known.as_ref().is_some_and(|known| known.state.is_final());
-    let state = known.as_ref().filter(|known| known.state.is_final()).map_or(job.state, |known| known.state);
+    let state =
+        known.as_ref().filter(|known| known.state.is_final()).map_or(job.status.state, |known| known.state);
     let (owner, repo) = match (verification, &known) {
         (Verification::Unverified, Some(known)) => (known.owner, known.repo),
-        (Verification::Unverified, None) | (Verification::Verified, _) => (job.owner, job.repo),
+        (Verification::Unverified, None) | (Verification::Verified, _) => (job.spec.owner, job.spec.repo),
     };
     let has_several_contexts = job.contexts().count() > 1;
-    let long_result = job.result.as_ref().filter(|result| !result.is_whole());
+    let long_result = job.status.result.as_ref().filter(|result| !result.is_whole());
     let row = JobRow {
         owner,
         repo,
@@ -123,30 +124,32 @@ pub(super) fn put_job(
         revision: entry.revision,
         has_several_contexts,
         bytes: serde_json::to_vec(job).map_or(0, |bytes| bytes.len() as u64),
-        log_bytes: job.log_bytes.unwrap_or_default(),
+        log_bytes: job.status.log_bytes.unwrap_or_default(),
         result_bytes: long_result.map_or(0, |result| result.bytes),
     };
     let bytes = serde_json::to_vec(&row).expect("ids and words are JSON");
     jobs.insert(id, bytes.as_slice())?;
     drop(jobs);
     let mut unverified = write.open_table(UNVERIFIED)?;
-    match !job.state.is_final() && (was_over || verification == Verification::Unverified) {
+    match !job.status.state.is_final() && (was_over || verification == Verification::Unverified) {
         true => unverified.insert(id, ())?,
         false => unverified.remove(id)?,
     };
     match verification {
         Verification::Verified => insert_keys(write, job, state, entry.revision),
-        Verification::Unverified => remove_keys(write, job.id, &row),
+        Verification::Unverified => remove_keys(write, job.spec.id, &row),
     }
 }
 
 /// Inserts a job under its owner and repository, and among open ones.
 fn insert_keys(write: &WriteTransaction, job: &Job, state: State, revision: u64) -> Result<(), IndexError> {
-    let id = job.id.as_bytes().as_slice();
-    let of_owner = compound_key(job.owner.as_bytes(), job.id.as_bytes());
+    let id = job.spec.id.as_bytes().as_slice();
+    let of_owner = compound_key(job.spec.owner.as_bytes(), job.spec.id.as_bytes());
     write.open_table(BY_OWNER)?.insert(of_owner.as_slice(), ())?;
-    if let Some(repo) = job.repo {
-        write.open_table(BY_REPO)?.insert(compound_key(repo.as_bytes(), job.id.as_bytes()).as_slice(), ())?;
+    if let Some(repo) = job.spec.repo {
+        write
+            .open_table(BY_REPO)?
+            .insert(compound_key(repo.as_bytes(), job.spec.id.as_bytes()).as_slice(), ())?;
     }
     let mut open = write.open_table(OPEN)?;
     match state {
@@ -154,7 +157,7 @@ fn insert_keys(write: &WriteTransaction, job: &Job, state: State, revision: u64)
         State::Working => open.insert(of_owner.as_slice(), (WORKING, revision))?,
         State::Finish | State::Error => open.remove(of_owner.as_slice())?,
     };
-    if job.context.is_some() {
+    if job.spec.context.is_some() {
         write.open_table(UNPOSTED)?.insert(id, ())?;
     }
     Ok(())

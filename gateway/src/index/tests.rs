@@ -1,25 +1,37 @@
 //! Tests of the index without a ledger.
 
 use jiff::Timestamp;
-use jobs::{CommitState, NewJob, Posted, RecordKey, RepoId, State, UserId};
+use jobs::{CommitState, JobSpec, Posted, RecordKey, RepoId, State, UserId};
 use prometheus_client::metrics::family::Family;
 
 use super::*;
 use crate::crypto::record_verifier::{RecordVerifier, SigningMark};
 
 fn entry(owner: UserId, revision: u64, state: State, repo: Option<RepoId>) -> Change<Job> {
-    let job = Job { state, repo, ..Job::new(NewJob::call(owner, "https://example.com/r")) };
+    let job = Job::new(JobSpec { repo, ..JobSpec::call(owner, "https://example.com/r") });
+    let job = with_state(&job, state);
     Change::Put(Box::new(Entry {
-        key: job.id.to_string(),
+        key: job.spec.id.to_string(),
         value: job,
         revision,
         written_at: Timestamp::UNIX_EPOCH,
     }))
 }
 
+fn with_state(job: &Job, state: State) -> Job {
+    let mut job = job.clone();
+    job.status.state = state;
+    job
+}
+
+fn with_owner(job: &Job, owner: UserId) -> Job {
+    let spec = JobSpec { owner, ..job.spec.clone() };
+    Job { spec, ..job.clone() }
+}
+
 fn id(change: &Change<Job>) -> JobId {
     match change {
-        Change::Put(entry) => entry.value.id,
+        Change::Put(entry) => entry.value.spec.id,
         Change::Deleted(_) => unreachable!("not made here"),
     }
 }
@@ -54,18 +66,11 @@ fn an_older_revision_changes_nothing_and_a_final_one_closes_the_job() {
     let change = entry(UserId::new(), 5, State::Working, None);
     let Change::Put(working) = &change else { unreachable!("made as Put") };
     index.apply_jobs(std::slice::from_ref(&change), None, Durability::Later).unwrap();
-    let older = Entry {
-        revision: 4,
-        value: Job { state: State::Pending, ..working.value.clone() },
-        ..(**working).clone()
-    };
+    let older =
+        Entry { revision: 4, value: with_state(&working.value, State::Pending), ..(**working).clone() };
     index.apply_jobs(&[Change::Put(Box::new(older))], None, Durability::Later).unwrap();
     assert_eq!(index.open_jobs().unwrap()[0].state, State::Working);
-    let end = Entry {
-        revision: 6,
-        value: Job { state: State::Finish, ..working.value.clone() },
-        ..(**working).clone()
-    };
+    let end = Entry { revision: 6, value: with_state(&working.value, State::Finish), ..(**working).clone() };
     index.apply_jobs(&[Change::Put(Box::new(end))], None, Durability::Later).unwrap();
     assert!(index.open_jobs().unwrap().is_empty());
 }
@@ -135,8 +140,9 @@ fn a_job_is_unposted_until_its_commit_says_otherwise_and_again_when_its_end_is_t
     let index = Index::open(folder.path()).unwrap();
     let change = entry(UserId::new(), 5, State::Finish, None);
     let Change::Put(put) = &change else { unreachable!("made as Put") };
-    let job = Job { context: Some("gitfaas/push".to_owned()), ..put.value.clone() };
-    let (id, with_context) = (job.id, Entry { value: job, ..(**put).clone() });
+    let mut job = put.value.clone();
+    job.spec.context = Some("gitfaas/push".to_owned());
+    let (id, with_context) = (job.spec.id, Entry { value: job, ..(**put).clone() });
     index.apply_jobs(&[Change::Put(Box::new(with_context))], None, Durability::Later).unwrap();
     let unposted = |value: CommitStatus| {
         let entry = Entry { key: "k".to_owned(), value, revision: 9, written_at: Timestamp::UNIX_EPOCH };
@@ -179,18 +185,18 @@ fn what_is_not_believed_is_nobodys_and_waits_to_be_ended() {
         (1, 1, 0)
     );
 
-    at(6, &Job { owner: other, ..signed.clone() });
+    at(6, &with_owner(&signed, other));
     assert_eq!((of(me), of(other), index.pending_jobs_of(other).unwrap()), (0, 0, 0));
     assert!(index.open_jobs().unwrap().is_empty() && index.open_jobs_of(repo).unwrap().is_empty());
-    assert_eq!(index.unverified_jobs().unwrap(), [signed.id]);
-    assert_eq!(index.jobs(&everyones, None, 10).unwrap(), [signed.id], "admins see it");
+    assert_eq!(index.unverified_jobs().unwrap(), [signed.spec.id]);
+    assert_eq!(index.jobs(&everyones, None, 10).unwrap(), [signed.spec.id], "admins see it");
 
-    at(7, &Job { owner: other, state: State::Error, ..signed.clone() });
-    assert!(index.unverified_jobs().unwrap().is_empty() && index.was_final(signed.id).unwrap());
+    at(7, &with_state(&with_owner(&signed, other), State::Error));
+    assert!(index.unverified_jobs().unwrap().is_empty() && index.was_final(signed.spec.id).unwrap());
     at(8, &signed);
-    assert!(index.was_final(signed.id).unwrap(), "an end stays one");
+    assert!(index.was_final(signed.spec.id).unwrap(), "an end stays one");
     assert_eq!((of(me), index.pending_jobs_of(me).unwrap()), (1, 0));
-    assert_eq!(index.unverified_jobs().unwrap(), [signed.id], "it goes on after its end");
+    assert_eq!(index.unverified_jobs().unwrap(), [signed.spec.id], "it goes on after its end");
     index.apply_jobs(&[Change::Deleted(put.key.clone())], None, Durability::Later).unwrap();
     assert!(index.unverified_jobs().unwrap().is_empty() && of(me) == 0);
 }
@@ -202,12 +208,12 @@ fn a_copy_under_another_key_changes_neither_job() {
     let change = entry(UserId::new(), 5, State::Pending, None);
     let Change::Put(put) = &change else { unreachable!("made as Put") };
     let signed = Job { signature: Some(key.sign(&put.value, None)), ..put.value.clone() };
-    let copy = Job { state: State::Finish, ..signed.clone() };
-    for (at, revision, job) in [(signed.id, 5, &signed), (JobId::new(), 6, &copy)] {
+    let copy = with_state(&signed, State::Finish);
+    for (at, revision, job) in [(signed.spec.id, 5, &signed), (JobId::new(), 6, &copy)] {
         let entry = Entry { key: at.to_string(), value: job.clone(), revision, ..(**put).clone() };
         index.apply_jobs(&[Change::Put(Box::new(entry))], None, Durability::Later).unwrap();
     }
-    assert!(!index.was_final(signed.id).unwrap());
+    assert!(!index.was_final(signed.spec.id).unwrap());
     assert_eq!(index.open_jobs().unwrap().len(), 1);
 }
 

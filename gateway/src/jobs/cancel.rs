@@ -11,7 +11,7 @@ impl Jobs {
         let entry = self.ledger.end(job, &outcome).await?.ok_or(ApiError::NotFound("job"))?;
         self.job_records.note(&entry).await;
         // A job that was final already is unchanged.
-        if entry.value.cause == Some(Cause::Cancelled) {
+        if entry.value.status.cause == Some(Cause::Cancelled) {
             self.audit.write(caller, Action::JobCancelled, job).await;
         }
         Ok(entry)
@@ -28,12 +28,12 @@ impl Jobs {
 
     /// Cancels a job that is not final; returns whether this call did it.
     pub(crate) async fn cancel_because(&self, job: JobId, why: &str) -> Result<bool, ApiError> {
-        if self.ledger.job(job).await?.is_none_or(|entry| entry.value.state.is_final()) {
+        if self.ledger.job(job).await?.is_none_or(|entry| entry.value.status.state.is_final()) {
             return Ok(false);
         }
         let ended = self.ledger.end(job, &Outcome::wished(Cause::Cancelled, why)).await?;
         let Some(ended) = ended else { return Ok(false) };
         self.job_records.note(&ended).await;
-        Ok(ended.value.message.as_deref() == Some(why))
+        Ok(ended.value.status.message.as_deref() == Some(why))
     }
 }

@@ -42,7 +42,7 @@ pub(crate) enum CommitTrust {
 impl CommitTrust {
     /// As the job's record has it.
     pub(crate) fn of(job: &Job) -> Self {
-        if job.untrusted { Self::Untrusted } else { Self::Trusted }
+        if job.spec.untrusted { Self::Untrusted } else { Self::Trusted }
     }
 }
 
@@ -62,16 +62,16 @@ fn label_not_granted(user: &User, label: &Label) -> ApiError {
 impl Jobs {
     /// Refuses to rerun a job with a label that its owner may not use any more.
     pub(crate) async fn recheck_label(&self, of: &Job) -> Result<(), ApiError> {
-        if of.label == Label::default() {
+        if of.spec.label == Label::default() {
             return Ok(());
         }
         let repo = self.access.repo_of(of).await?;
-        let owner = self.ledger.accounts.users.get(&of.owner.to_string()).await?;
+        let owner = self.ledger.accounts.users.get(&of.spec.owner.to_string()).await?;
         let owner = owner.ok_or(ApiError::NotFound("job"))?.value;
         let commit = CommitTrust::of(of);
         let may = owner.admin
-            || owner.was_given(&of.label)
-            || repo.is_some_and(|repo| is_repo_label(&owner, &of.label, &repo, commit));
-        if may { Ok(()) } else { Err(label_not_granted(&owner, &of.label)) }
+            || owner.was_given(&of.spec.label)
+            || repo.is_some_and(|repo| is_repo_label(&owner, &of.spec.label, &repo, commit));
+        if may { Ok(()) } else { Err(label_not_granted(&owner, &of.spec.label)) }
     }
 }

@@ -15,7 +15,7 @@ impl Jobs {
             return Err(ApiError::Forbidden("you may not call this job's repository any more".to_owned()));
         }
         let entry = self.rerun(of).await?;
-        self.audit.write_with(caller, Action::JobRerun, entry.value.id, Some(of.key.clone())).await;
+        self.audit.write_with(caller, Action::JobRerun, entry.value.spec.id, Some(of.key.clone())).await;
         Ok(entry)
     }
 
@@ -23,7 +23,7 @@ impl Jobs {
     pub(crate) async fn rerun(&self, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
         self.recheck_label(&of.value).await?;
         let new = self.job_records.rerun(of, JobId::new()).await?;
-        self.check_queue(&new).await?;
+        self.check_queue(&new.spec).await?;
         let entry = self.ledger.submit(new).await?;
         self.job_records.note(&entry).await;
         Ok(entry)

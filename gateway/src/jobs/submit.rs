@@ -2,7 +2,7 @@
 
 use hooks::CloneUrl;
 use jobs::{
-    CommitSha, Job, JobId, Label, NewJob, RefName, Repo, RepoId, UserId, accounts::Scope, api::SubmitJob,
+    CommitSha, Job, JobId, JobSpec, Label, RefName, Repo, RepoId, UserId, accounts::Scope, api::SubmitJob,
     bucket::Entry, usage::Resource,
 };
 
@@ -54,12 +54,12 @@ impl Jobs {
     }
 
     /// Refuses a label that no worker serves and jobs over the owner's budget; else reserves a place in the queue.
-    async fn check_new(&self, new: &NewJob) -> Result<(), ApiError> {
+    async fn check_new(&self, new: &JobSpec) -> Result<(), ApiError> {
         self.check_label(&new.label).await?;
         self.check_queue(new).await
     }
 
-    async fn validate(&self, caller: &Identity, call: &SubmitJob) -> Result<NewJob, ApiError> {
+    async fn validate(&self, caller: &Identity, call: &SubmitJob) -> Result<JobSpec, ApiError> {
         let repo = self.named_repo(caller, &call.repo).await?;
         let url = match &repo {
             Some(repo) => repo.url.clone(),
@@ -91,7 +91,7 @@ impl Jobs {
         });
         let commit = if untrusted { CommitTrust::Untrusted } else { CommitTrust::Trusted };
         check_call_label(caller, &label, repo.as_ref(), commit)?;
-        Ok(NewJob {
+        Ok(JobSpec {
             label,
             repo: repo.as_ref().map(|repo| repo.id),
             untrusted,
@@ -99,7 +99,7 @@ impl Jobs {
             reference: reference.map(Into::into),
             name,
             args: call.args.clone(),
-            ..NewJob::call(caller.user.id, url)
+            ..JobSpec::call(caller.user.id, url)
         })
     }
 
@@ -112,7 +112,7 @@ impl Jobs {
     }
 
     /// Refuses jobs over the owner's budget.
-    pub(super) async fn check_queue(&self, new: &NewJob) -> Result<(), ApiError> {
+    pub(super) async fn check_queue(&self, new: &JobSpec) -> Result<(), ApiError> {
         self.capacity.check_capacity()?;
         self.budgets.reserve(new.owner, new.id, Resource::Queued, 1).await
     }

@@ -95,10 +95,10 @@ pub(crate) async fn cancel(
 ) -> Result<Redirect, PageError> {
     let cancelled = async {
         let entry = gateway.access.owned_job(&form, &id).await?;
-        gateway.jobs.cancel_for(&form, entry.value.id).await
+        gateway.jobs.cancel_for(&form, entry.value.spec.id).await
     };
     let entry = cancelled.await.map_err(PageError::at(&gateway.login, or_home(&format!("/jobs/{id}"))))?;
-    Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))
+    Ok(Redirect::to(&format!("/jobs/{}", entry.value.spec.id)))
 }
 
 /// `POST /jobs/{id}/rerun`
@@ -112,5 +112,5 @@ pub(crate) async fn rerun(
         gateway.jobs.rerun_for(&form, &entry).await
     };
     let entry = again.await.map_err(PageError::at(&gateway.login, or_home(&format!("/jobs/{id}"))))?;
-    Ok(Redirect::to(&format!("/jobs/{}", entry.value.id)))
+    Ok(Redirect::to(&format!("/jobs/{}", entry.value.spec.id)))
 }

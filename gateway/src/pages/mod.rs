@@ -81,7 +81,7 @@ pub(crate) async fn job(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
 ) -> Result<Response, PageError> {
-    let page = format!("/jobs/{}", entry.value.id);
+    let page = format!("/jobs/{}", entry.value.spec.id);
     let shown = async {
         let counted = gateway.access.count_link_read(&access)?;
         let (log, from) = log(&gateway, &entry.value).await?;
@@ -99,7 +99,7 @@ async fn word_of_owner(gateway: &Gateway, headers: &HeaderMap, entry: &Entry<Job
     let session = session_cookie(headers)?;
     let caller = gateway.access.authenticate(&session).await.ok()?;
     caller.require_scope(Scope::JobsWrite).ok()?;
-    gateway.access.owned_job(&caller, &entry.value.id.to_string()).await.ok()?;
+    gateway.access.owned_job(&caller, &entry.value.spec.id.to_string()).await.ok()?;
     Some(gateway.keys.form(&session))
 }
 
@@ -107,14 +107,14 @@ async fn word_of_owner(gateway: &Gateway, headers: &HeaderMap, entry: &Entry<Job
 async fn log(gateway: &Gateway, job: &Job) -> Result<(Vec<Piece>, String), ApiError> {
     let mut pieces: Vec<Piece> = Vec::new();
     let mut end = 0;
-    if job.attempt > 0 {
-        let mut reader = gateway.ledger.log(job.id, job.attempt).await?;
+    if job.status.attempt > 0 {
+        let mut reader = gateway.ledger.log(job.spec.id, job.status.attempt).await?;
         while let Some(chunk) = reader.next().await? {
             end = chunk.offset + chunk.bytes.len() as u64;
             Piece::add(&mut pieces, chunk.source, &chunk.bytes);
         }
     }
-    Ok((pieces, format!("{}.{end}", job.attempt)))
+    Ok((pieces, format!("{}.{end}", job.status.attempt)))
 }
 
 /// `GET /assets/{name}`

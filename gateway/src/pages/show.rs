@@ -3,7 +3,7 @@
 use std::{borrow::Cow, time::Duration};
 
 use jiff::Timestamp;
-use jobs::{Job, LogSource, api::JobStatus, bucket::Entry, units::show_duration};
+use jobs::{Job, LogSource, api::ForgeStatus, bucket::Entry, units::show_duration};
 
 /// A job as a page shows it.
 pub(super) struct Shown {
@@ -38,41 +38,41 @@ pub(super) struct Shown {
 impl Shown {
     pub(super) fn of(entry: &Entry<Job>) -> Self {
         let job = &entry.value;
-        let trigger = serde_json::to_value(job.trigger).ok();
+        let trigger = serde_json::to_value(job.spec.trigger).ok();
         let trigger = trigger.and_then(|word| Some(word.as_str()?.replace('_', " ")));
-        let result = job.result.as_ref();
-        let sha = job.sha.as_ref();
+        let result = job.status.result.as_ref();
+        let sha = job.spec.sha.as_ref();
         Self {
-            id: job.id.to_string(),
-            state: job.state.as_str(),
-            title: job.name.clone().unwrap_or_else(|| repository(job.url.as_str())),
-            cause: job.cause.map_or("", jobs::Cause::as_str),
-            message: job.message.clone().unwrap_or_default(),
-            url: job.url.to_string(),
-            reference: job.reference.as_ref().map(ToString::to_string).unwrap_or_default(),
+            id: job.spec.id.to_string(),
+            state: job.status.state.as_str(),
+            title: job.spec.name.clone().unwrap_or_else(|| repository(job.spec.url.as_str())),
+            cause: job.status.cause.map_or("", jobs::Cause::as_str),
+            message: job.status.message.clone().unwrap_or_default(),
+            url: job.spec.url.to_string(),
+            reference: job.spec.reference.as_ref().map(ToString::to_string).unwrap_or_default(),
             sha: sha.map(ToString::to_string).unwrap_or_default(),
             short_sha: sha.map(|sha| sha.short().to_owned()).unwrap_or_default(),
-            args: job.args.as_deref().map(shell_words::join).unwrap_or_default(),
+            args: job.spec.args.as_deref().map(shell_words::join).unwrap_or_default(),
             trigger: trigger.unwrap_or_default(),
-            attempt: job.attempt,
-            worker: job.worker.as_ref().map(ToString::to_string).unwrap_or_default(),
+            attempt: job.status.attempt,
+            worker: job.status.worker.as_ref().map(ToString::to_string).unwrap_or_default(),
             created_at: second(entry.created_at()),
             timings: timings(job),
-            exit_code: job.exit_code.map(|code| code.to_string()).unwrap_or_default(),
-            memory: job.peak_memory_bytes.map(megabytes).unwrap_or_default(),
+            exit_code: job.status.exit_code.map(|code| code.to_string()).unwrap_or_default(),
+            memory: job.status.peak_memory_bytes.map(megabytes).unwrap_or_default(),
             result: result
                 .map(|result| String::from_utf8_lossy(&result.head()).into_owned())
                 .unwrap_or_default(),
             result_is_cut: result.is_some_and(|result| !result.is_whole()),
-            rerun_of: job.rerun_of.map(|id| id.to_string()).unwrap_or_default(),
-            is_final: job.state.is_final(),
+            rerun_of: job.spec.rerun_of.map(|id| id.to_string()).unwrap_or_default(),
+            is_final: job.status.state.is_final(),
             status: String::new(),
             status_fix: String::new(),
         }
     }
 
     /// The same with what became of its status at the forge.
-    pub(super) fn with_status(self, status: Option<&JobStatus>) -> Self {
+    pub(super) fn with_status(self, status: Option<&ForgeStatus>) -> Self {
         let Some(status) = status else { return self };
         let status_fix = status.fix.clone().unwrap_or_default();
         Self { status: status_line(status), status_fix, ..self }
@@ -80,7 +80,7 @@ impl Shown {
 }
 
 /// Such as `gitfaas/push: refused since 2026-01-31 12:00:00 UTC: the token may not push there`.
-fn status_line(status: &JobStatus) -> String {
+fn status_line(status: &ForgeStatus) -> String {
     let since = status.since.map(|since| format!(" since {}", second(since))).unwrap_or_default();
     let reason = status.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
     format!("{}: {}{since}{reason}", status.context, status.state)
@@ -102,7 +102,7 @@ fn megabytes(bytes: u64) -> String {
 }
 
 fn timings(job: &Job) -> Vec<(&'static str, String)> {
-    let parts = &job.timings_ms;
+    let parts = &job.status.timings_ms;
     let named = [
         ("queued", parts.queued),
         ("checkout", parts.checkout),
@@ -144,10 +144,10 @@ mod tests {
 
     use super::*;
 
-    fn status(state: StatusState, reason: Option<&str>, since: Option<&str>) -> JobStatus {
+    fn status(state: StatusState, reason: Option<&str>, since: Option<&str>) -> ForgeStatus {
         let since = since.map(|since| since.parse().unwrap());
         let reason = reason.map(str::to_owned);
-        JobStatus { context: "gitfaas/push".to_owned(), state: state.into(), reason, since, fix: None }
+        ForgeStatus { context: "gitfaas/push".to_owned(), state: state.into(), reason, since, fix: None }
     }
 
     #[test_case(StatusState::Posted, None, None => "gitfaas/push: posted")]

@@ -68,7 +68,7 @@ async fn repost_unless_settled(services: &Services, id: JobId, role: Role) -> Re
     let Some(entry) = services.job_records.verified(entry) else {
         return Ok(services.index.mark_posted(id)?);
     };
-    let (Some(repo), Some(sha)) = (entry.value.repo, &entry.value.sha) else {
+    let (Some(repo), Some(sha)) = (entry.value.spec.repo, &entry.value.spec.sha) else {
         return Ok(services.index.mark_posted(id)?);
     };
     for context in entry.value.contexts() {
@@ -92,11 +92,11 @@ async fn repost_unless_settled(services: &Services, id: JobId, role: Role) -> Re
 /// superseded it.
 fn needs_no_post(commit: &Entry<CommitStatus>, record: &Entry<Job>) -> bool {
     let commit = &commit.value;
-    let newer = commit.job() != record.value.id && commit.created_revision() > record.created_revision();
+    let newer = commit.job() != record.value.spec.id && commit.created_revision() > record.created_revision();
     let posted = commit.last_posted().is_some_and(|posted| {
-        posted.job == record.value.id
+        posted.job == record.value.spec.id
             && (posted.revision >= record.revision || posted.state == record.value.commit_state())
     });
-    let rejected = commit.job() == record.value.id && commit.was_rejected(record.value.commit_state());
+    let rejected = commit.job() == record.value.spec.id && commit.was_rejected(record.value.commit_state());
     newer || posted || rejected
 }

@@ -59,7 +59,7 @@ impl JobRecords {
                 self.index.forget_job(id)?;
                 continue;
             };
-            if entry.value.state.is_final() {
+            if entry.value.status.state.is_final() {
                 continue;
             }
             match self.verifier.signature_status(&entry) {

@@ -46,7 +46,7 @@ impl JobRecords {
     pub(crate) fn verified(&self, mut entry: Entry<Job>) -> Option<Entry<Job>> {
         match self.verifier.signature_status(&entry) {
             SignatureStatus::Signed(signature) => {
-                entry.value.sha = signature.sha.or(entry.value.sha);
+                entry.value.spec.sha = signature.sha.or(entry.value.spec.sha);
                 Some(entry)
             }
             SignatureStatus::Upgrading | SignatureStatus::Legacy => Some(entry),

@@ -1,7 +1,8 @@
 //! Reruns a job: copies what was signed, and nothing else.
 
 use jobs::{
-    CommitSha, Job, JobId, NewJob, RepoId, SecretEvent, Stored, Trigger, bucket::Entry, head_key, push_key,
+    CommitSha, Filter, Job, JobId, JobSpec, NewJob, RepoId, Stored, Trigger, bucket::Entry, head_key,
+    push_key,
 };
 
 use crate::{crypto::record_verifier::SignatureStatus, error::ApiError, records::JobRecords};
@@ -18,19 +19,20 @@ impl JobRecords {
     pub(crate) async fn rerun(&self, of: &Entry<Job>, id: JobId) -> Result<NewJob, ApiError> {
         let (event, sha) = match self.verifier.signature_status(of) {
             SignatureStatus::Signed(signature) => (signature.event, signature.sha),
-            SignatureStatus::Upgrading => (self.event_of(&of.value).await?, of.value.sha.clone()),
+            SignatureStatus::Upgrading => (self.event_of(&of.value).await?, of.value.spec.sha.clone()),
             SignatureStatus::Legacy => return Err(ApiError::Conflict(UNSIGNED.to_owned())),
             SignatureStatus::Rejected(_) => return Err(ApiError::NotFound("job")),
         };
-        let is_known = match (&sha, &of.value.sha, of.value.repo) {
+        let is_known = match (&sha, &of.value.spec.sha, of.value.spec.repo) {
             // A worker resolved the ref to this commit, which may come from a fork.
             (None, Some(found), Some(repo)) => {
-                self.was_on_ref(repo, of.value.reference.as_ref().map(Stored::as_str), found).await?
+                self.was_on_ref(repo, of.value.spec.reference.as_ref().map(Stored::as_str), found).await?
             }
             (Some(_), _, _) | (None, None, _) | (None, Some(_), None) => true,
         };
-        let rerun = copy_of(&of.value, id, event);
-        Ok(NewJob { untrusted: rerun.untrusted || !is_known, sha: sha.or(rerun.sha), ..rerun })
+        let rerun = copy_of(&of.value.spec, id);
+        let spec = JobSpec { untrusted: rerun.untrusted || !is_known, sha: sha.or(rerun.sha), ..rerun };
+        Ok(NewJob { spec, rerun_event: event })
     }
 
     /// Whether a forge reported this commit on this branch or tag; without a ref, as the head of a branch.
@@ -69,25 +71,13 @@ impl JobRecords {
     }
 }
 
-fn copy_of(of: &Job, id: JobId, event: Option<SecretEvent>) -> NewJob {
-    NewJob {
+fn copy_of(of: &JobSpec, id: JobId) -> JobSpec {
+    JobSpec {
         id,
-        owner: of.owner,
         trigger: Trigger::Rerun,
-        label: of.label.clone(),
-        repo: of.repo,
-        url: of.url.clone(),
-        reference: of.reference.clone(),
-        sha: of.sha.clone(),
-        before: of.before.clone(),
-        paths: jobs::Filter::default(),
-        untrusted: of.untrusted,
-        name: of.name.clone(),
-        args: of.args.clone(),
-        context: of.context.clone(),
-        also_contexts: of.also_contexts.clone(),
+        paths: Filter::default(),
         same_as: None,
         rerun_of: Some(of.id),
-        rerun_event: event,
+        ..of.clone()
     }
 }

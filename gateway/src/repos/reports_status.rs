@@ -2,7 +2,7 @@
 
 use jobs::{
     Job, ProblemKind, Trigger,
-    api::{JobStatus, StatusState},
+    api::{ForgeStatus, StatusState},
     bucket::Entry,
     streams::commit_key,
 };
@@ -15,18 +15,18 @@ use crate::{
 impl Registrations {
     /// The state of a job's status; `None` of a job without a forge. Also shown to callers with a job's link
     /// alone: nothing here names a user.
-    pub(crate) async fn status_view(&self, entry: &Entry<Job>) -> Result<Option<JobStatus>, ApiError> {
+    pub(crate) async fn status_view(&self, entry: &Entry<Job>) -> Result<Option<ForgeStatus>, ApiError> {
         let job = &entry.value;
-        let (Some(repo), Some(sha)) = (job.repo, &job.sha) else { return Ok(None) };
-        let silent = |context: &str, reason: Option<String>| JobStatus {
+        let (Some(repo), Some(sha)) = (job.spec.repo, &job.spec.sha) else { return Ok(None) };
+        let silent = |context: &str, reason: Option<String>| ForgeStatus {
             context: context.to_owned(),
             state: StatusState::Silent.into(),
             reason,
             since: None,
             fix: None,
         };
-        let Some(context) = &job.context else {
-            let context = match job.trigger {
+        let Some(context) = &job.spec.context else {
+            let context = match job.spec.trigger {
                 Trigger::Push => "gitfaas/push",
                 Trigger::Tag => "gitfaas/tag",
                 Trigger::PullRequest => "gitfaas/pull-request",
@@ -37,7 +37,7 @@ impl Registrations {
             return Ok(Some(silent(context, why)));
         };
         let found = self.ledger.commits.get(&commit_key(repo, sha, context)).await?;
-        let view = |state: StatusState, reason: Option<String>| JobStatus {
+        let view = |state: StatusState, reason: Option<String>| ForgeStatus {
             context: context.clone(),
             state: state.into(),
             reason,
@@ -48,18 +48,22 @@ impl Registrations {
             return Ok(Some(view(StatusState::Waiting, None)));
         };
         let commit = &found.value;
-        if commit.job() != job.id {
+        if commit.job() != job.spec.id {
             let newer = "a newer job of this commit speaks for it".to_owned();
             return Ok(Some(view(StatusState::Posted, Some(newer))));
         }
-        let posted = commit.last_posted().filter(|posted| posted.job == job.id);
+        let posted = commit.last_posted().filter(|posted| posted.job == job.spec.id);
         if posted.is_some_and(|posted| posted.state == job.commit_state()) {
             return Ok(Some(view(StatusState::Posted, None)));
         }
         if let Some(reason) = commit.rejection().filter(|_| commit.was_rejected(job.commit_state())) {
             let since = Some(found.written_at);
             let fix = Some(fix(ProblemKind::Status).to_owned());
-            return Ok(Some(JobStatus { since, fix, ..view(StatusState::Refused, Some(reason.to_owned())) }));
+            return Ok(Some(ForgeStatus {
+                since,
+                fix,
+                ..view(StatusState::Refused, Some(reason.to_owned()))
+            }));
         }
         Ok(Some(view(StatusState::Waiting, None)))
     }

@@ -120,7 +120,7 @@ impl Budgets {
         let mut jobs = 0;
         for id in jobs_over_limit(&self.index.job_sizes(owner)?, &limits).into_iter().take(BATCH_SIZE) {
             match self.ledger.job(id).await? {
-                Some(entry) if entry.value.owner == owner => {
+                Some(entry) if entry.value.spec.owner == owner => {
                     jobs += usize::from(self.delete_job(&entry).await?);
                 }
                 // The record was rewritten with another owner: it is left alone.
@@ -194,8 +194,8 @@ impl Budgets {
     pub(crate) async fn delete_job(&self, entry: &Entry<jobs::Job>) -> Result<bool, ApiError> {
         let is_gone = self.ledger.forget(entry).await?;
         if is_gone {
-            self.index.forget_job(entry.value.id)?;
-            self.release(entry.value.owner, entry.value.id);
+            self.index.forget_job(entry.value.spec.id)?;
+            self.release(entry.value.spec.owner, entry.value.spec.id);
         }
         Ok(is_gone)
     }

@@ -118,8 +118,8 @@ async fn an_owner_lets_the_commit_run_that_the_page_shows() {
     let job = approved.headers()[header::LOCATION].to_str().unwrap().to_owned();
     let id = job.strip_prefix("/jobs/").unwrap().parse().unwrap();
     let record: Job = scene.service.ledger.job(id).await.unwrap().unwrap().value;
-    assert_eq!((record.trigger, record.state), (Trigger::PullRequest, State::Pending));
-    assert_eq!((record.untrusted, record.sha.unwrap().to_string()), (true, sha.clone()));
+    assert_eq!((record.spec.trigger, record.status.state), (Trigger::PullRequest, State::Pending));
+    assert_eq!((record.spec.untrusted, record.spec.sha.unwrap().to_string()), (true, sha.clone()));
     text(scene.ask(owner, &job).await, StatusCode::OK).await;
 
     let after = text(scene.ask(owner, &path).await, StatusCode::OK).await;
@@ -200,6 +200,6 @@ async fn the_page_says_why_a_commit_cannot_be_approved() {
     assert!(scene.service.all_jobs().await.is_empty());
     let approved = scene.approves(owner, &second, &word, "b").await;
     assert_eq!(approved.status(), StatusCode::SEE_OTHER);
-    let jobs: Vec<Value> = scene.service.all_jobs().await.iter().map(|job| json!(job.sha)).collect();
+    let jobs: Vec<Value> = scene.service.all_jobs().await.iter().map(|job| json!(job.spec.sha)).collect();
     assert_eq!(jobs, [json!("b".repeat(40))]);
 }

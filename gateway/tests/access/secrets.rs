@@ -1,6 +1,6 @@
 //! A secret is set by an owner, told to jobs that it is meant for, and to nobody else.
 
-use jobs::{Job, JobId, NewJob, Trigger};
+use jobs::{Job, JobId, JobSpec, Trigger};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -36,8 +36,8 @@ impl<'a> Owned<'a> {
     async fn given(&self, trigger: Trigger, untrusted: bool) -> Option<String> {
         let owner = self.service.ledger.repos.get(&self.id).await.unwrap().unwrap().value.owner;
         let repo = Some(self.id.parse().unwrap());
-        let new = NewJob { trigger, untrusted, repo, ..NewJob::call(owner, URL) };
-        let job = self.service.ledger.submit(new).await.unwrap().value.id;
+        let new = JobSpec { trigger, untrusted, repo, ..JobSpec::call(owner, URL) };
+        let job = self.service.ledger.submit(new).await.unwrap().value.spec.id;
         self.value(job).await
     }
 
@@ -155,5 +155,9 @@ async fn secrets_go_with_their_repository() {
     let store = service.ledger.js.get_key_value(jobs::streams::SECRETS).await.unwrap();
     assert!(store.get(format!("{}.KEY", repo.id)).await.unwrap().is_none());
     let job: Option<Job> = service.ledger.job(job).await.unwrap().map(|entry| entry.value);
-    assert_eq!(job.expect("the job stays").cause, Some(jobs::Cause::Cancelled), "nobody gets it any more");
+    assert_eq!(
+        job.expect("the job stays").status.cause,
+        Some(jobs::Cause::Cancelled),
+        "nobody gets it any more"
+    );
 }

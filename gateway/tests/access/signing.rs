@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use jobs::{
-    Cause, Job, JobId, Ledger, NewJob, Outcome, SecretEvent, Trigger, UserId,
+    Cause, Job, JobId, JobSpec, JobStatus, Ledger, Outcome, SecretEvent, Trigger, UserId,
     bucket::{Entry, from_watch},
     grants::{GrantReply, GrantRequest},
 };
@@ -41,12 +41,12 @@ impl Older {
         Self { service, token, owner, repo, ledger }
     }
 
-    fn call(&self) -> NewJob {
-        NewJob { repo: Some(self.repo.parse().unwrap()), ..NewJob::call(self.owner, URL) }
+    fn call(&self) -> JobSpec {
+        JobSpec { repo: Some(self.repo.parse().unwrap()), ..JobSpec::call(self.owner, URL) }
     }
 
-    async fn unsigned(&self, new: NewJob) -> JobId {
-        self.ledger.submit(new).await.unwrap().value.id
+    async fn unsigned(&self, new: JobSpec) -> JobId {
+        self.ledger.submit(new).await.unwrap().value.spec.id
     }
 
     /// The older version stops, and this one starts.
@@ -80,7 +80,7 @@ pub(crate) async fn end(ledger: &Ledger, id: JobId) -> Job {
         while let Some(entry) = news.next().await {
             let entry: Option<Entry<Job>> = from_watch(&entry.unwrap()).unwrap();
             if let Some(entry) = entry.filter(|entry| entry.key == id.to_string())
-                && entry.value.state.is_final()
+                && entry.value.status.state.is_final()
             {
                 return entry.value;
             }
@@ -96,7 +96,7 @@ async fn what_was_open_is_signed_once_and_runs_and_what_was_over_is_readable() {
     let over = older.unsigned(older.call()).await;
     older.service.run(over, "a line\n", b"3").await;
     let pending = older.unsigned(older.call()).await;
-    let rerun = NewJob { trigger: Trigger::Rerun, rerun_of: Some(over), ..older.call() };
+    let rerun = JobSpec { trigger: Trigger::Rerun, rerun_of: Some(over), ..older.call() };
     let rerun = older.unsigned(rerun).await;
     let working = older.unsigned(older.call()).await;
     let claim = older.service.claim(working).await;
@@ -143,8 +143,8 @@ async fn what_an_older_gateway_makes_afterwards_gets_nothing_and_ends() {
     let other = older.service.another().await;
     let late = older.unsigned(older.call()).await;
     let end = end(&older.ledger, late).await;
-    assert_eq!(end.cause, Some(Cause::Refused));
-    insta::assert_snapshot!(end.message.unwrap(), @"the job's record is not signed: a gateway of an older version made it after the others were upgraded, or no gateway did");
+    assert_eq!(end.status.cause, Some(Cause::Refused));
+    insta::assert_snapshot!(end.status.message.unwrap(), @"the job's record is not signed: a gateway of an older version made it after the others were upgraded, or no gateway did");
     for service in [&older.service, &other] {
         let path = format!("/api/v1/jobs/{late}");
         service.get(&path, &older.token).says(StatusCode::NOT_FOUND).await;
@@ -152,7 +152,7 @@ async fn what_an_older_gateway_makes_afterwards_gets_nothing_and_ends() {
         assert!(metrics.contains("records_not_believed_total{reason=\"unsigned\"}"), "{metrics}");
     }
     // One that it made over before it began is not believed either.
-    let ended = older.ledger.record_ended(older.call(), &Outcome::Finished).await.unwrap().value.id;
+    let ended = older.ledger.record_ended(older.call(), &Outcome::Finished).await.unwrap().value.spec.id;
     older.service.get(&format!("/api/v1/jobs/{ended}"), &older.token).says(StatusCode::NOT_FOUND).await;
 }
 
@@ -161,10 +161,11 @@ async fn an_unsigned_record_that_a_worker_claims_gets_no_grant() {
     let older = Older::start().await.upgraded().await;
     mark(&older.service).await;
     let late = Job::new(older.call());
-    let claimed =
-        Job { state: jobs::State::Working, attempt: 1, worker: Some("w1".parse().unwrap()), ..late.clone() };
-    older.ledger.jobs.create(&late.id.to_string(), &claimed).await.unwrap();
-    let request = GrantRequest::Job { job: late.id, attempt: 1, secrets: vec!["KEY".to_owned()] };
+    let worker = Some("w1".parse().unwrap());
+    let status = JobStatus { state: jobs::State::Working, attempt: 1, worker, ..late.status.clone() };
+    let claimed = Job { status, ..late.clone() };
+    older.ledger.jobs.create(&late.spec.id.to_string(), &claimed).await.unwrap();
+    let request = GrantRequest::Job { job: late.spec.id, attempt: 1, secrets: vec!["KEY".to_owned()] };
     let bytes = serde_json::to_vec(&request).unwrap();
     let answer = older.ledger.client.request("grants.w1", bytes.into()).await.unwrap();
     let reply: GrantReply = serde_json::from_slice(&answer.payload).unwrap();

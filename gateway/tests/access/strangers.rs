@@ -164,7 +164,7 @@ async fn who_waits_for_too_many_calls_is_answered_at_once_and_nobody_else() {
         let others = async {
             while service.all_jobs().await.len() < 4 {}
             for job in service.all_jobs().await {
-                service.run(job.id, "a line", b"3.14").await;
+                service.run(job.spec.id, "a line", b"3.14").await;
             }
         };
         let (waited, ()) = tokio::join!(wait(&other, "others"), others);

@@ -142,8 +142,8 @@ async fn who_is_no_viewer_any_more_reads_his_old_jobs_and_gets_nothing_of_the_re
         let _claim = service.claim(job).await;
         assert!(matches!(grant(&service, job).await, GrantReply::Refused { .. }));
         let record = service.ledger.job(job).await.unwrap().unwrap().value;
-        assert_eq!(record.cause, Some(Cause::Refused));
-        assert!(record.message.unwrap().contains("does not own or view the repository any more"));
+        assert_eq!(record.status.cause, Some(Cause::Refused));
+        assert!(record.status.message.unwrap().contains("does not own or view the repository any more"));
     }
     change(&service, &owner, &id, json!(["viewer@example.com"])).await;
     rerun(&viewer, done).answers(StatusCode::ACCEPTED).await;

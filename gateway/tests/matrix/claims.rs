@@ -92,7 +92,7 @@ async fn who_claims_anothers_repository_sees_and_stops_nothing() {
     let next = first_job(&told);
     let next = service.ledger.job(next).await.unwrap().unwrap().value;
     assert_eq!(
-        (next.repo.unwrap().to_string(), next.context.as_deref()),
+        (next.spec.repo.unwrap().to_string(), next.spec.context.as_deref()),
         (hook.clone(), Some("gitfaas/push"))
     );
 
@@ -105,7 +105,7 @@ async fn who_claims_anothers_repository_sees_and_stops_nothing() {
     let jobs = service.get("/api/v1/jobs?limit=100", &b).answers(StatusCode::OK).await;
     let jobs: Vec<String> = jobs["items"].as_array().unwrap().iter().map(|job| text(job, "id")).collect();
     let repos: Vec<String> = claims.iter().map(|claim| text(claim, "id")).collect();
-    let theirs = [hook.clone(), job_id.to_string(), next.id.to_string(), delivery.clone()];
+    let theirs = [hook.clone(), job_id.to_string(), next.spec.id.to_string(), delivery.clone()];
     let ids = theirs.iter().chain(&own).chain(&jobs).chain(&repos);
     let mut seen = String::new();
     for id in ids {

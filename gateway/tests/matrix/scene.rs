@@ -235,7 +235,7 @@ impl Scene {
                 let job = self.job().await;
                 let cancelled = Outcome::wished(Cause::Cancelled, "cancelled");
                 let ended = self.service.ledger.end(job.parse().unwrap(), &cancelled).await;
-                ended.unwrap().expect("it was just made").value.id.to_string()
+                ended.unwrap().expect("it was just made").value.spec.id.to_string()
             }
             "repo" => self.repo().await["id"].as_str().unwrap().to_owned(),
             "secret" => {

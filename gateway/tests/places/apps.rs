@@ -67,7 +67,10 @@ async fn an_installation_displaces_a_tokens_place_and_gives_it_back_when_it_goes
     let event = events.iter().find(|event| event["action"] == "status_owner_changed").unwrap();
     assert_eq!((&event["target"], &event["detail"]), (&apps["id"], &tokens["id"]));
     let job = job_of(&service, &pushed(&service, &github, "2", "a").await).await;
-    assert_eq!((json!(job.repo), job.context.as_deref()), (apps["id"].clone(), Some("gitfaas/push")));
+    assert_eq!(
+        (json!(job.spec.repo), job.spec.context.as_deref()),
+        (apps["id"].clone(), Some("gitfaas/push"))
+    );
 
     // No token displaces it: not a new registration's, and not with a change.
     let another = service.register(&a, wish(&github, "github", "acme/pi", &token_of("new"))).await;
@@ -127,7 +130,7 @@ async fn an_installation_whose_checks_are_refused_still_gets_its_own_deliveries(
     let tokens = service.register(&a, wish(&github, "github", "acme/pi", ADMIN_TOKEN)).await;
     assert_eq!(tokens["posts"], true, "{tokens}");
     let job = job_of(&service, &pushed(&service, &github, "2", "a").await).await;
-    assert_eq!((json!(job.repo), job.context), (apps["id"].clone(), None));
+    assert_eq!((json!(job.spec.repo), job.spec.context), (apps["id"].clone(), None));
     // The App was given the right: it comes first again.
     told(&service, "3", "new_permissions_accepted").await;
     assert!(stored(&service, &apps).await.posts && !stored(&service, &tokens).await.posts);

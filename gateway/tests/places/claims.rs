@@ -42,7 +42,7 @@ async fn who_came_first_with_a_token_that_sees_nothing_holds_no_place(forge: &st
     assert_eq!((&owners["posts"], owners.get("posts_reason")), (&json!(true), None), "{owners}");
     assert_eq!(stored(&service, &owners).await.forge_id, Some(77));
     let pushed = pushed(&service, &github, &owners, (77, "a/second", "a")).await;
-    assert_eq!(job_of(&service, &pushed).await.context.as_deref(), Some("gitfaas/push"));
+    assert_eq!(job_of(&service, &pushed).await.spec.context.as_deref(), Some("gitfaas/push"));
     let job = format!("/api/v1/jobs/{}", pushed["jobs"][0].as_str().unwrap());
     service.get(&job, &b).answers(StatusCode::NOT_FOUND).await;
     assert_eq!(seen(&service, &b, &claim).await["posts"], false);
@@ -69,7 +69,7 @@ async fn a_delivery_to_the_hook_of_all_repositories_is_the_proved_registrations_
     let owners = service.register(&a, wish(&github, "github", "a/second", ADMIN_TOKEN)).await;
     let told = service.deliver("github", GITHUB_SECRET, "push", "2", &delivery("b"));
     let job = job_of(&service, &told.answers(StatusCode::ACCEPTED).await).await;
-    assert_eq!(json!(job.repo), owners["id"]);
+    assert_eq!(json!(job.spec.repo), owners["id"]);
     // The claim's own secret opens nothing but the claim's own hook.
     let secret = claim["secret"].as_str().unwrap();
     service.deliver("github", secret, "push", "3", &delivery("c")).answers(StatusCode::UNAUTHORIZED).await;

@@ -47,7 +47,7 @@ async fn a_registration_at_a_forge_that_is_away_posts_from_its_first_good_delive
     );
     assert_eq!(repo.get("problems"), None, "there is nothing to mend");
     let first = pushed(&service, &github, &repo, (77, "a/pi", "a")).await;
-    assert_eq!(job_of(&service, &first).await.context, None, "it runs, and posts nothing");
+    assert_eq!(job_of(&service, &first).await.spec.context, None, "it runs, and posts nothing");
     // Nobody else has it either.
     let other = service.register(&b, wish(&github, forge, "a/pi", &token_of("b"))).await;
     assert_eq!(other["posts"], false, "{other}");
@@ -60,7 +60,7 @@ async fn a_registration_at_a_forge_that_is_away_posts_from_its_first_good_delive
     assert_eq!(refused["error"]["code"], "unauthorized", "{refused}");
     assert_eq!(github.known().asked_about, asked, "who cannot sign makes nobody ask");
     let second = pushed(&service, &github, &repo, (77, "a/pi", "b")).await;
-    assert_eq!(job_of(&service, &second).await.context.as_deref(), Some("gitfaas/push"));
+    assert_eq!(job_of(&service, &second).await.spec.context.as_deref(), Some("gitfaas/push"));
     assert_eq!(seen(&service, &a, &repo).await["posts"], true);
 }
 
@@ -220,5 +220,8 @@ async fn an_admins_registration_that_github_did_not_confirm_is_found_by_the_hook
     github.known().is_down = false;
     let told = service.deliver("github", GITHUB_SECRET, "push", "2", &delivery("b"));
     let job = job_of(&service, &told.answers(StatusCode::ACCEPTED).await).await;
-    assert_eq!((json!(job.repo), job.context.as_deref()), (repo["id"].clone(), Some("gitfaas/push")));
+    assert_eq!(
+        (json!(job.spec.repo), job.spec.context.as_deref()),
+        (repo["id"].clone(), Some("gitfaas/push"))
+    );
 }

@@ -274,18 +274,21 @@ impl Service {
 
     /// A log of the claimed attempt.
     pub(crate) fn log(&self, claim: &Claim) -> LogWriter {
-        LogWriter::start(self.ledger.js.clone(), claim.entry.value.id, claim.entry.value.attempt)
+        LogWriter::start(self.ledger.js.clone(), claim.entry.value.spec.id, claim.entry.value.status.attempt)
     }
 
     /// Ends a claimed attempt well, with this output.
     pub(crate) async fn finish(&self, claim: Claim, output: &[u8]) {
         let job = &claim.entry.value;
         if output.len() > jobs::result::INLINE_BYTES {
-            self.ledger.results.store(job.id, job.attempt, output).await.unwrap();
+            self.ledger.results.store(job.spec.id, job.status.attempt, output).await.unwrap();
         }
         let result = jobs::JobResult::of(output, 0);
-        let notes = |job: Job| Job { result: Some(result.clone()), ..job };
-        self.ledger.finish(job.id, job.attempt, &Outcome::Finished, &notes).await.unwrap();
+        let notes = |mut job: Job| {
+            job.status.result = Some(result.clone());
+            job
+        };
+        self.ledger.finish(job.spec.id, job.status.attempt, &Outcome::Finished, &notes).await.unwrap();
         claim.lease.give_up().await;
     }
 

@@ -171,41 +171,41 @@ pub struct Job {
     /// absent of one that has nothing to do with a forge.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
-    pub status: Option<JobStatus>,
+    pub status: Option<ForgeStatus>,
 }
 
 impl From<&Entry<crate::Job>> for Job {
     /// Without its status, which the record does not know.
     fn from(entry: &Entry<crate::Job>) -> Self {
         let job = &entry.value;
-        let result = job.result.as_ref();
+        let result = job.status.result.as_ref();
         Self {
-            id: job.id,
-            state: job.state.into(),
-            cause: job.cause.map(OpenEnum::Known),
-            fault: job.fault.map(OpenEnum::Known),
-            message: job.message.clone(),
-            exit_code: job.exit_code,
-            repo: job.repo,
-            url: job.url.to_string(),
-            reference: job.reference.as_ref().map(ToString::to_string),
-            sha: job.sha.clone(),
-            name: job.name.clone(),
-            args: job.args.clone(),
-            label: Some(job.label.clone()),
-            trigger: job.trigger.into(),
-            attempt: job.attempt,
-            worker: job.worker.clone(),
+            id: job.spec.id,
+            state: job.status.state.into(),
+            cause: job.status.cause.map(OpenEnum::Known),
+            fault: job.status.fault.map(OpenEnum::Known),
+            message: job.status.message.clone(),
+            exit_code: job.status.exit_code,
+            repo: job.spec.repo,
+            url: job.spec.url.to_string(),
+            reference: job.spec.reference.as_ref().map(ToString::to_string),
+            sha: job.spec.sha.clone(),
+            name: job.spec.name.clone(),
+            args: job.spec.args.clone(),
+            label: Some(job.spec.label.clone()),
+            trigger: job.spec.trigger.into(),
+            attempt: job.status.attempt,
+            worker: job.status.worker.clone(),
             created_at: Some(entry.created_at()),
             started_at: entry.started_at(),
             finished_at: entry.finished_at(),
-            timings_ms: job.timings_ms,
-            peak_memory_bytes: job.peak_memory_bytes,
-            prepared: job.prepared,
+            timings_ms: job.status.timings_ms,
+            peak_memory_bytes: job.status.peak_memory_bytes,
+            prepared: job.status.prepared,
             result: result.map(|result| String::from_utf8_lossy(&result.head()).into_owned()),
             result_bytes: result.map(|result| result.bytes),
             omitted_bytes: result.map(|result| result.omitted_bytes),
-            rerun_of: job.rerun_of,
+            rerun_of: job.spec.rerun_of,
             status: None,
         }
     }
@@ -213,7 +213,7 @@ impl From<&Entry<crate::Job>> for Job {
 
 /// What became of a job's status at the forge.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct JobStatus {
+pub struct ForgeStatus {
     /// The status's context.
     pub context: String,
     /// Whether the forge shows it.

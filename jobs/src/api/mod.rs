@@ -33,7 +33,7 @@ pub use device::{DeviceCode, DeviceError, DeviceErrorCode, DeviceToken, GrantTyp
 pub use error::{Error, ErrorCode, ErrorDetail};
 pub use event::{FollowJob, LogEvent};
 pub use forge::Forge;
-pub use job::{Job, JobKey, JobStatus, ListJobs, StatusState, SubmitJob, WaitForJob};
+pub use job::{ForgeStatus, Job, JobKey, ListJobs, StatusState, SubmitJob, WaitForJob};
 pub use open_enum::OpenEnum;
 pub use page::Page;
 pub use repo::{

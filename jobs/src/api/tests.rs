@@ -12,7 +12,7 @@ const ID: &str = "0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10";
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(
     ApproveDelivery, AuditEvent, Deliveries, Delivery, DeliveryReceipt, DeviceCode, DeviceError, DeviceToken, Error,
-    Job, JobStatus, LogEvent, NewToken, Page<Job>, Page<ShownRepo>, RefreshRequest, RemovedRepo, Repo, RepoRequest,
+    Job, ForgeStatus, LogEvent, NewToken, Page<Job>, Page<ShownRepo>, RefreshRequest, RemovedRepo, Repo, RepoRequest,
     Secret,
     ShownRepo, SignedIn, Stats, SubmitJob, Token, TokenRequest, Usage, ViewedRepo, Viewer, WhoAmI,
     published::Averages, published::Error, published::ListedJob, published::SentJob,
@@ -59,7 +59,7 @@ fn a_new_job() {
 
 #[test]
 fn a_short_status() {
-    check::<JobStatus>(r#"{"context":"gitfaas/push","state":"silent"}"#);
+    check::<ForgeStatus>(r#"{"context":"gitfaas/push","state":"silent"}"#);
 }
 
 #[test]

@@ -25,11 +25,11 @@ impl Ledger {
     /// The first half of [`Ledger::mark_status_dirty`]: the keys of which the posters are to be notified.
     pub(crate) async fn enter_job_statuses(&self, entry: &Entry<Job>) -> Result<Vec<String>, LedgerError> {
         let job = &entry.value;
-        let (Some(repo), Some(sha)) = (job.repo, &job.sha) else { return Ok(Vec::new()) };
+        let (Some(repo), Some(sha)) = (job.spec.repo, &job.spec.sha) else { return Ok(Vec::new()) };
         let mut keys = Vec::new();
         for context in job.contexts() {
-            let fresh = CommitStatus::of_job(repo, sha, context, job.id, entry.created_revision());
-            keys.push(self.enter_status(fresh, job.attempt).await?);
+            let fresh = CommitStatus::of_job(repo, sha, context, job.spec.id, entry.created_revision());
+            keys.push(self.enter_status(fresh, job.status.attempt).await?);
         }
         Ok(keys)
     }

@@ -1,26 +1,32 @@
 //! The only moves that the state of a record may make.
 
-use super::{Job, message::message_of};
-use crate::{Cause, Outcome, State, WorkerName, log::MAX_LOG_BYTES};
+use std::time::Duration;
+
+use super::{Job, JobStatus, message::message_of};
+use crate::{Cause, CommitSha, Outcome, State, WorkerName, log::MAX_LOG_BYTES, slot_limit::WAITS_FOR_A_SLOT};
 
 /// A job that waits for another of its commit looks again after so many seconds.
 const DEFER_S: u64 = 3;
-/// After so many attempts that ended by our fault a job is over.
-pub const MAX_ATTEMPTS: u32 = 3;
+/// After so many failures that were ours a job is over. Other attempts (a shutdown, a slot that is too
+/// short, waiting for a job of the same commit) do not count.
+pub const MAX_FAILURES: u32 = 3;
 
 impl Job {
     /// `pending → working`, as attempt `attempt + 1`. `None` when the record does not wait.
     pub(crate) fn claimed(&self, worker: &WorkerName) -> Option<Self> {
-        (self.state == State::Pending).then(|| Self {
-            state: State::Working,
-            attempt: self.attempt + 1,
-            worker: Some(worker.clone()),
-            // What it waited for is over; why it is tried again stays until its end.
-            message: self.message.clone().filter(|_| self.retry_after_s.is_some()),
-            retry_after_s: None,
-            started_at: None,
-            log_bytes: Some(self.log_bytes.unwrap_or_default() + MAX_LOG_BYTES),
-            ..self.clone()
+        let status = &self.status;
+        (status.state == State::Pending).then(|| {
+            self.with(JobStatus {
+                state: State::Working,
+                attempt: status.attempt + 1,
+                worker: Some(worker.clone()),
+                // What it waited for is over; why it is tried again stays until its end.
+                message: status.message.clone().filter(|_| status.retry_after_s.is_some()),
+                retry_after_s: None,
+                started_at: None,
+                log_bytes: Some(status.log_bytes.unwrap_or_default() + MAX_LOG_BYTES),
+                ..status.clone()
+            })
         })
     }
 
@@ -30,44 +36,103 @@ impl Job {
         self.clone().with_log(0).queued_again()
     }
 
+    /// The same, to enter JOBS again after a while: it waits for another job.
+    pub(crate) fn deferred(&self) -> Self {
+        let requeued = self.requeued();
+        requeued.with(JobStatus { retry_after_s: Some(DEFER_S), ..requeued.status.clone() })
+    }
+
+    /// The same, for a slot that may be used for this long.
+    pub(crate) fn requeued_for_longer_slot(&self, time: Duration) -> Self {
+        let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
+        let requeued = self.requeued();
+        requeued.with(JobStatus {
+            needs_s: Some(whole.max(self.status.needs_s.unwrap_or(0))),
+            message: Some(WAITS_FOR_A_SLOT.to_owned()),
+            ..requeued.status.clone()
+        })
+    }
+
+    /// The same, at the cost of a failure: the worker was lost.
+    pub(crate) fn requeued_after_loss(&self) -> Self {
+        let requeued = self.requeued();
+        requeued.with(JobStatus { failures: self.status.failures + 1, ..requeued.status.clone() })
+    }
+
+    /// How a job ends whose worker was lost; `None` where it is tried again.
+    pub(crate) fn outcome_of_loss(&self) -> Option<Outcome> {
+        let failures = self.status.failures + 1;
+        let is_over = failures >= MAX_FAILURES;
+        is_over.then(|| Outcome::service(Cause::Lost, format!("its worker was lost {failures} times")))
+    }
+
+    /// A pending job whose message is not in the queue, to be queued under a new number: the duplicate window
+    /// may swallow the old one.
+    pub(crate) fn renumbered(&self) -> Self {
+        self.with(JobStatus { times_queued: self.status.times_queued + 1, ..self.status.clone() })
+    }
+
     fn queued_again(&self) -> Self {
-        Self { state: State::Pending, times_queued: self.times_queued + 1, ..self.clone() }
+        let pending = self.renumbered();
+        pending.with(JobStatus { state: State::Pending, ..pending.status.clone() })
+    }
+
+    /// What an attempt found out about what it runs, for later attempts. A commit that was given stays what it
+    /// is, for it is signed.
+    #[must_use]
+    pub fn learned(mut self, sha: Option<CommitSha>, language: Option<&str>) -> Self {
+        self.spec.sha = self.spec.sha.or(sha);
+        self.status.language = language.map(str::to_owned).or(self.status.language);
+        self
     }
 
     /// Replaces the most that this attempt's log may take up by what it does, in bytes.
     #[must_use]
-    pub fn with_log(self, bytes: u64) -> Self {
-        let before = self.log_bytes.unwrap_or_default().saturating_sub(MAX_LOG_BYTES);
-        Self { log_bytes: Some(before + bytes), ..self }
-    }
-
-    /// The same, to enter JOBS again after a while: it waits for another job.
-    pub(crate) fn deferred(&self) -> Self {
-        Self { retry_after_s: Some(DEFER_S), ..self.requeued() }
+    pub fn with_log(mut self, bytes: u64) -> Self {
+        let before = self.status.log_bytes.unwrap_or_default().saturating_sub(MAX_LOG_BYTES);
+        self.status.log_bytes = Some(before + bytes);
+        self
     }
 
     /// The end of an attempt: a final state, or `pending` again where another attempt may help.
     pub(crate) fn ended(&self, outcome: &Outcome) -> Self {
-        let failures = self.failures + u32::from(outcome.may_be_retried());
-        if outcome.may_be_retried() && failures < MAX_ATTEMPTS {
-            let retry_after_s = Some(retry_delay_s(failures));
-            return Self { failures, retry_after_s, message: message_of(outcome), ..self.queued_again() };
+        let failures = self.status.failures + u32::from(outcome.may_be_retried());
+        if outcome.may_be_retried() && failures < MAX_FAILURES {
+            let pending = self.queued_again();
+            return pending.with(JobStatus {
+                failures,
+                retry_after_s: Some(retry_delay_s(failures)),
+                message: message_of(outcome),
+                ..pending.status.clone()
+            });
         }
+        self.finished(failures, outcome)
+    }
+
+    /// The end from outside, whatever the job is doing; no other attempt is made. `None` when it is over.
+    pub(crate) fn aborted(&self, outcome: &Outcome) -> Option<Self> {
+        (!self.status.state.is_final()).then(|| self.finished(self.status.failures, outcome))
+    }
+
+    fn finished(&self, failures: u32, outcome: &Outcome) -> Self {
         let (cause, fault) = match outcome {
             Outcome::Finished => (None, None),
             Outcome::Skipped { .. } => (Some(Cause::Skipped), None),
             Outcome::Failed { cause, fault, .. } => (Some(*cause), Some(*fault)),
         };
-        let state = outcome.state();
-        Self {
-            state,
+        self.with(JobStatus {
+            state: outcome.state(),
             failures,
             cause,
             fault,
             message: message_of(outcome),
             retry_after_s: None,
-            ..self.clone()
-        }
+            ..self.status.clone()
+        })
+    }
+
+    fn with(&self, status: JobStatus) -> Self {
+        Self { status, ..self.clone() }
     }
 }
 
@@ -79,17 +144,17 @@ fn retry_delay_s(failures: u32) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{CommitState, Fault, NewJob, UserId};
+    use crate::{CommitState, Fault, JobSpec, UserId};
 
     fn working() -> Job {
-        let job = Job::new(NewJob::call(UserId::new(), "https://example.com/r.git"));
+        let job = Job::new(JobSpec::call(UserId::new(), "https://example.com/r.git"));
         job.claimed(&"w1".parse().unwrap()).unwrap()
     }
 
     #[test]
     fn only_a_pending_job_can_be_claimed() {
         let job = working();
-        assert_eq!(job.attempt, 1);
+        assert_eq!(job.status.attempt, 1);
         assert!(job.claimed(&"w2".parse().unwrap()).is_none());
         assert!(job.ended(&Outcome::Finished).claimed(&"w2".parse().unwrap()).is_none());
     }
@@ -98,12 +163,18 @@ mod tests {
     fn our_fault_is_retried_after_10_and_60_seconds_and_then_final() {
         let fault = Outcome::service(Cause::Checkout, "forge out of reach");
         let first = working().ended(&fault);
-        assert_eq!((first.state, first.retry_after_s, first.failures), (State::Pending, Some(10), 1));
+        assert_eq!(
+            (first.status.state, first.status.retry_after_s, first.status.failures),
+            (State::Pending, Some(10), 1)
+        );
         let second = first.claimed(&"w".parse().unwrap()).unwrap().ended(&fault);
-        assert_eq!((second.state, second.retry_after_s, second.failures), (State::Pending, Some(60), 2));
+        assert_eq!(
+            (second.status.state, second.status.retry_after_s, second.status.failures),
+            (State::Pending, Some(60), 2)
+        );
         let third = second.claimed(&"w".parse().unwrap()).unwrap().ended(&fault);
         assert_eq!(
-            (third.state, third.cause, third.fault),
+            (third.status.state, third.status.cause, third.status.fault),
             (State::Error, Some(Cause::Checkout), Some(Fault::Service))
         );
         assert_eq!(third.commit_state(), CommitState::Error);
@@ -112,18 +183,44 @@ mod tests {
     #[test]
     fn handing_back_costs_no_failure() {
         let job = working().requeued();
-        assert_eq!((job.state, job.failures, job.times_queued), (State::Pending, 0, 2));
+        assert_eq!((job.status.state, job.status.failures, job.status.times_queued), (State::Pending, 0, 2));
     }
 
     #[test]
     fn a_log_is_charged_at_its_most_until_its_length_is_known() {
         let first = working();
-        assert_eq!(first.log_bytes, Some(MAX_LOG_BYTES));
+        assert_eq!(first.status.log_bytes, Some(MAX_LOG_BYTES));
         let worker = "w".parse().unwrap();
         let lost = first.ended(&Outcome::service(Cause::Lost, "no word"));
         let second = lost.claimed(&worker).unwrap();
-        assert_eq!(second.log_bytes, Some(2 * MAX_LOG_BYTES), "what a lost attempt wrote is not known");
-        assert_eq!(second.with_log(7).log_bytes, Some(MAX_LOG_BYTES + 7));
-        assert_eq!(first.requeued().claimed(&worker).unwrap().log_bytes, Some(MAX_LOG_BYTES));
+        assert_eq!(
+            second.status.log_bytes,
+            Some(2 * MAX_LOG_BYTES),
+            "what a lost attempt wrote is not known"
+        );
+        assert_eq!(second.with_log(7).status.log_bytes, Some(MAX_LOG_BYTES + 7));
+        assert_eq!(first.requeued().claimed(&worker).unwrap().status.log_bytes, Some(MAX_LOG_BYTES));
+    }
+
+    #[test]
+    fn an_end_from_outside_is_final_and_comes_once() {
+        let fault = Outcome::service(Cause::Lost, "no worker took the job");
+        let ended = working().aborted(&fault).unwrap();
+        assert_eq!((ended.status.state, ended.status.failures), (State::Error, 0));
+        assert!(ended.aborted(&Outcome::Finished).is_none());
+    }
+
+    #[test]
+    fn the_third_lost_worker_ends_a_job() {
+        let worker = "w".parse().unwrap();
+        let mut job = working();
+        for failures in 1..MAX_FAILURES {
+            assert_eq!(job.outcome_of_loss(), None);
+            job = job.requeued_after_loss();
+            assert_eq!((job.status.state, job.status.failures), (State::Pending, failures));
+            job = job.claimed(&worker).unwrap();
+        }
+        let lost = Outcome::service(Cause::Lost, "its worker was lost 3 times");
+        assert_eq!(job.outcome_of_loss(), Some(lost));
     }
 }

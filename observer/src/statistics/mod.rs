@@ -122,12 +122,12 @@ impl Totals {
 
     fn complete(&mut self, job: &Job) {
         self.completed += 1;
-        if let Some(run_ms) = job.timings_ms.run {
+        if let Some(run_ms) = job.status.timings_ms.run {
             self.runs += 1;
             self.run_ms_total += run_ms;
         }
-        let cause = job.cause.map_or("none", Cause::as_str);
-        *self.by_end.entry(format!("{}.{cause}", job.state.as_str())).or_default() += 1;
+        let cause = job.status.cause.map_or("none", Cause::as_str);
+        *self.by_end.entry(format!("{}.{cause}", job.status.state.as_str())).or_default() += 1;
     }
 }
 
@@ -160,9 +160,9 @@ impl JobCounter {
         }
         self.position = entry.revision;
         let job = &entry.value;
-        let was_open = self.open.remove(&job.id).is_some();
-        if !job.state.is_final() {
-            self.open.insert(job.id, (job.state, entry.revision));
+        let was_open = self.open.remove(&job.spec.id).is_some();
+        if !job.status.state.is_final() {
+            self.open.insert(job.spec.id, (job.status.state, entry.revision));
         }
         if entry.revision <= self.counted_to {
             return Change::default();
@@ -174,7 +174,7 @@ impl JobCounter {
             self.totals.first_job_at = Some(self.totals.first_job_at.map_or(created, |at| at.min(created)));
         }
         // A job that was refused, or cancelled while it waited, was never worked on.
-        let completed = job.state.is_final() && job.attempt > 0;
+        let completed = job.status.state.is_final() && job.status.attempt > 0;
         if completed {
             self.totals.complete(job);
         }

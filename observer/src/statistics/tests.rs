@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use jobs::{NewJob, UserId};
+use jobs::{JobSpec, UserId};
 use proptest::prelude::*;
 
 use super::*;
@@ -39,9 +39,9 @@ struct Bucket {
 impl Bucket {
     fn write(&mut self, job: Job) {
         self.sequence += 1;
-        self.entries.retain(|_, entry| entry.value.id != job.id);
+        self.entries.retain(|_, entry| entry.value.spec.id != job.spec.id);
         let written_at = Timestamp::from_second(1_000_000 + self.sequence as i64).unwrap();
-        let entry = Entry { key: job.id.to_string(), value: job, revision: self.sequence, written_at };
+        let entry = Entry { key: job.spec.id.to_string(), value: job, revision: self.sequence, written_at };
         self.entries.insert(self.sequence, entry);
     }
 
@@ -55,18 +55,22 @@ impl Bucket {
             return;
         };
         let mut job = entry.value.clone();
-        job.created_revision = Some(entry.created_revision());
-        job.created_at = Some(entry.created_at());
-        match (job.state, index % 5) {
-            (State::Pending, 0) => (job.state, job.cause) = (State::Error, Some(Cause::Cancelled)),
-            (State::Pending, _) => (job.state, job.attempt) = (State::Working, job.attempt + 1),
-            (State::Working, 0) => job.state = State::Pending,
-            (State::Working, 1) => (job.state, job.cause) = (State::Error, Some(Cause::Exit)),
-            (State::Working, _) => job.state = State::Finish,
+        job.status.created_revision = Some(entry.created_revision());
+        job.status.created_at = Some(entry.created_at());
+        match (job.status.state, index % 5) {
+            (State::Pending, 0) => {
+                (job.status.state, job.status.cause) = (State::Error, Some(Cause::Cancelled))
+            }
+            (State::Pending, _) => {
+                (job.status.state, job.status.attempt) = (State::Working, job.status.attempt + 1)
+            }
+            (State::Working, 0) => job.status.state = State::Pending,
+            (State::Working, 1) => (job.status.state, job.status.cause) = (State::Error, Some(Cause::Exit)),
+            (State::Working, _) => job.status.state = State::Finish,
             (State::Finish | State::Error, _) => return,
         }
-        if job.state.is_final() {
-            job.timings_ms.run = run_ms;
+        if job.status.state.is_final() {
+            job.status.timings_ms.run = run_ms;
         }
         self.write(job);
     }
@@ -76,7 +80,7 @@ impl Bucket {
         let mut totals = Totals { requests: self.entries.len() as u64, ..Totals::default() };
         totals.first_job_at = self.entries.values().map(Entry::<Job>::created_at).min();
         for entry in self.entries.values() {
-            if entry.value.state.is_final() && entry.value.attempt > 0 {
+            if entry.value.status.state.is_final() && entry.value.status.attempt > 0 {
                 totals.complete(&entry.value);
             }
         }
@@ -100,7 +104,7 @@ proptest! {
         let mut snapshots = Vec::new();
         for step in steps {
             match step {
-                Step::Submit => bucket.write(Job::new(NewJob::call(UserId::new(), "https://example.com/r.git"))),
+                Step::Submit => bucket.write(Job::new(JobSpec::call(UserId::new(), "https://example.com/r.git"))),
                 Step::Advance { job, run_ms } => bucket.advance(job, run_ms),
                 Step::Read { records } => read_on(&mut counter, &bucket, records),
                 Step::TakeSnapshot => {
@@ -117,7 +121,7 @@ proptest! {
         read_on(&mut counter, &bucket, usize::MAX);
         prop_assert_eq!(counter.totals(), &bucket.totals());
         for state in [State::Pending, State::Working] {
-            let open = bucket.entries.values().filter(|entry| entry.value.state == state).count();
+            let open = bucket.entries.values().filter(|entry| entry.value.status.state == state).count();
             prop_assert_eq!(counter.open(state), open);
         }
     }

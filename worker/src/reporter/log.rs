@@ -28,8 +28,8 @@ impl LogView {
     /// Reads the log of the attempt that the record names.
     pub(super) async fn read(ledger: &Ledger, job: &Job) -> Result<Self, LogError> {
         let mut log = Collected::default();
-        if job.attempt > 0 {
-            let mut reader = ledger.log(job.id, job.attempt).await?;
+        if job.status.attempt > 0 {
+            let mut reader = ledger.log(job.spec.id, job.status.attempt).await?;
             let reading = async {
                 while let Some(chunk) = reader.next().await? {
                     log.add(chunk.source, &chunk.bytes);
@@ -39,7 +39,7 @@ impl LogView {
             match tokio::time::timeout(PATIENCE, reading).await {
                 Ok(read) => read?,
                 // Its beginning is better than none.
-                Err(_) => tracing::warn!(job.id = %job.id, "a log took too long to read"),
+                Err(_) => tracing::warn!(job.id = %job.spec.id, "a log took too long to read"),
             }
         }
         Ok(log.view())

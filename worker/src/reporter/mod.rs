@@ -203,7 +203,7 @@ impl Reporter {
                     let released = self.release(key, &next).await?;
                     let was_posted = next.last_posted().is_some_and(|posted| posted.revision == job.revision);
                     // That a job runs is posted late on purpose.
-                    let is_on_time = was_posted && job.value.state != State::Working;
+                    let is_on_time = was_posted && job.value.status.state != State::Working;
                     if let Some(released) = released.filter(|_| is_on_time) {
                         let delay = released.written_at.duration_since(job.written_at);
                         self.metrics.status_delay(delay.try_into().unwrap_or_default());
@@ -230,11 +230,11 @@ impl Reporter {
         if is_in_sync(commit, &job) {
             return Ok(Due::Never);
         }
-        let posted = commit.last_posted().filter(|posted| posted.job == job.value.id);
-        let (State::Working, Some(posted)) = (job.value.state, posted) else { return Ok(Due::Now) };
+        let posted = commit.last_posted().filter(|posted| posted.job == job.value.spec.id);
+        let (State::Working, Some(posted)) = (job.value.status.state, posted) else { return Ok(Due::Now) };
         // It was posted as queued, and runs: that is posted after a while.
         let now = Instant::now();
-        let fresh = RunningSince { job: job.value.id, attempt: job.value.attempt, since: now };
+        let fresh = RunningSince { job: job.value.spec.id, attempt: job.value.status.attempt, since: now };
         let mut all = self.running_since.lock();
         let seen = all.entry(key.to_owned()).or_insert(fresh);
         if (seen.job, seen.attempt) != (fresh.job, fresh.attempt) {
@@ -270,9 +270,9 @@ impl Reporter {
 /// state.
 fn is_in_sync(commit: &CommitStatus, job: &Entry<Job>) -> bool {
     let is_posted = commit.last_posted().is_some_and(|posted| {
-        posted.job == job.value.id
+        posted.job == job.value.spec.id
             && posted.state == job.value.commit_state()
-            && (posted.running || job.value.state != State::Working)
+            && (posted.running || job.value.status.state != State::Working)
     });
     is_posted || commit.was_rejected(job.value.commit_state())
 }

@@ -88,7 +88,7 @@ impl Reporter {
     ) -> PostAttempt {
         let mut next = claimed.clone();
         let state = job.value.commit_state();
-        let request = GrantRequest::Status { commit: key.to_owned(), job: job.value.id };
+        let request = GrantRequest::Status { commit: key.to_owned(), job: job.value.spec.id };
         let grant = match self.grants.ask(&request, self.take_stale_token(key)).await {
             GrantReply::Status(grant) => grant,
             GrantReply::Refused { reason } => {
@@ -109,13 +109,13 @@ impl Reporter {
             }
         };
         if takes_checks
-            && job.value.state.is_final()
-            && log.as_ref().is_none_or(|(of, _)| *of != job.value.id)
+            && job.value.status.state.is_final()
+            && log.as_ref().is_none_or(|(of, _)| *of != job.value.spec.id)
         {
             match LogView::read(&self.ledger, &job.value).await {
-                Ok(read) => *log = Some((job.value.id, read)),
+                Ok(read) => *log = Some((job.value.spec.id, read)),
                 Err(error) => {
-                    tracing::debug!(job.id = %job.value.id, error = format!("{:#}", anyhow::Error::from(error)), "log not readable");
+                    tracing::debug!(job.id = %job.value.spec.id, error = format!("{:#}", anyhow::Error::from(error)), "log not readable");
                     return PostAttempt::over(next, MessageAction::Redeliver(None));
                 }
             }
@@ -124,7 +124,7 @@ impl Reporter {
             return PostAttempt::again(next);
         }
         let account = Account::of(&target, &post.owner);
-        let is_first = claimed.last_posted().is_none_or(|posted| posted.job != job.value.id);
+        let is_first = claimed.last_posted().is_none_or(|posted| posted.job != job.value.spec.id);
         let urgency = match (state.is_final(), is_first) {
             (true, _) => Urgency::Final,
             (false, true) => Urgency::First,
@@ -144,7 +144,7 @@ impl Reporter {
             return PostAttempt::over(next, MessageAction::Redeliver(Some(wait)));
         }
         let sent = if takes_checks {
-            let log = log.as_ref().map(|(_, log)| log).filter(|_| job.value.state.is_final());
+            let log = log.as_ref().map(|(_, log)| log).filter(|_| job.value.status.state.is_final());
             let run = render::job_check_run(&post, job, log);
             self.check_run(&target, run, &mut next, claimed_at).await
         } else {
@@ -153,9 +153,9 @@ impl Reporter {
         match sent {
             Ok(()) => {
                 self.metrics.status(state, PostResult::Posted);
-                tracing::info!(job.id = %job.value.id, repo = %claimed.repo(), sha = claimed.sha().short(), ?state, "status posted");
+                tracing::info!(job.id = %job.value.spec.id, repo = %claimed.repo(), sha = claimed.sha().short(), ?state, "status posted");
                 let posted = Posted {
-                    job: job.value.id,
+                    job: job.value.spec.id,
                     revision: job.revision,
                     state,
                     running: post.running,

@@ -25,7 +25,7 @@ pub(super) fn job_status(
     grant: StatusGrant,
 ) -> Result<(Target, StatusPost), String> {
     let (target, post) = status(commit, job.commit_state(), description(job), grant)?;
-    Ok((target, StatusPost { running: job.state == State::Working, ..post }))
+    Ok((target, StatusPost { running: job.status.state == State::Working, ..post }))
 }
 
 /// The status of a commit that waits for an approval, or did.
@@ -92,7 +92,7 @@ pub(super) fn job_check_run(post: &StatusPost, job: &Entry<Job>, log: Option<&Lo
         name: post.name.clone(),
         sha: post.sha.clone(),
         context: post.context.clone(),
-        external_id: job.value.id.to_string(),
+        external_id: job.value.spec.id.to_string(),
         details_url: post.target_url.clone(),
         progress: progress(&job.value),
         title: post.description.clone(),
@@ -104,13 +104,13 @@ pub(super) fn job_check_run(post: &StatusPost, job: &Entry<Job>, log: Option<&Lo
 
 /// The description of a status.
 pub(super) fn description(job: &Job) -> String {
-    let message = job.message.as_deref().unwrap_or_default();
-    match (job.state, job.cause) {
-        (State::Pending, _) if job.failures > 0 => format!("trying again: {message}"),
+    let message = job.status.message.as_deref().unwrap_or_default();
+    match (job.status.state, job.status.cause) {
+        (State::Pending, _) if job.status.failures > 0 => format!("trying again: {message}"),
         (State::Pending, _) => "queued".to_owned(),
         (State::Working, _) => "running".to_owned(),
         (State::Finish, Some(Cause::Skipped)) => format!("skipped: {message}"),
-        (State::Finish, _) => match job.timings_ms.run {
+        (State::Finish, _) => match job.status.timings_ms.run {
             Some(ms) => format!("finished in {}", units::show_duration(Duration::from_millis(ms))),
             None => "finished".to_owned(),
         },
@@ -119,10 +119,10 @@ pub(super) fn description(job: &Job) -> String {
 }
 
 fn progress(job: &Job) -> Progress {
-    match job.state {
+    match job.status.state {
         State::Pending => Progress::Queued,
         State::Working => Progress::InProgress,
-        State::Finish | State::Error => Progress::Completed(conclusion(job.cause, job.fault)),
+        State::Finish | State::Error => Progress::Completed(conclusion(job.status.cause, job.status.fault)),
     }
 }
 
@@ -147,25 +147,28 @@ fn conclusion(cause: Option<Cause>, fault: Option<Fault>) -> Conclusion {
 /// A table of what is known, after the whole message where the title has only its beginning.
 fn summary(job: &Job) -> String {
     let mut summary = String::new();
-    let message = job.message.as_deref().unwrap_or_default();
+    let message = job.status.message.as_deref().unwrap_or_default();
     if message.chars().count() > MAX_DESCRIPTION_CHARS || message.contains('\n') {
         summary.push_str(&fenced(&plain(message)));
         summary.push('\n');
     }
-    if job.fault == Some(Fault::Service) && job.state.is_final() {
+    if job.status.fault == Some(Fault::Service) && job.status.state.is_final() {
         summary.push_str("This is not the commit's fault.\n\n");
     }
     let ms = |ms: u64| units::show_duration(Duration::from_millis(ms));
-    let timings = &job.timings_ms;
+    let timings = &job.status.timings_ms;
     let rows = [
         ("Queued", timings.queued.map(ms)),
         ("Checkout", timings.checkout.map(ms)),
         ("Prepare", timings.prepare.map(ms)),
-        ("Environment", job.prepared.map(|reused| if reused { "reused" } else { "made" }.to_owned())),
+        ("Environment", job.status.prepared.map(|reused| if reused { "reused" } else { "made" }.to_owned())),
         ("Run", timings.run.map(ms)),
-        ("Peak memory", job.peak_memory_bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0))),
-        ("Exit code", job.exit_code.map(|code| code.to_string())),
-        ("Attempt", (job.attempt > 0).then(|| job.attempt.to_string())),
+        (
+            "Peak memory",
+            job.status.peak_memory_bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0)),
+        ),
+        ("Exit code", job.status.exit_code.map(|code| code.to_string())),
+        ("Attempt", (job.status.attempt > 0).then(|| job.status.attempt.to_string())),
     ];
     let known: Vec<_> = rows.into_iter().filter_map(|(name, value)| Some((name, value?))).collect();
     if known.is_empty() {
@@ -181,25 +184,33 @@ fn summary(job: &Job) -> String {
 
 #[cfg(test)]
 mod tests {
-    use jobs::{NewJob, Timings, UserId};
+    use jobs::{JobSpec, JobStatus, Timings, UserId};
     use test_case::test_case;
 
     use super::*;
 
     fn job() -> Job {
-        Job::new(NewJob::call(UserId::new(), "https://example.com/r"))
+        Job::new(JobSpec::call(UserId::new(), "https://example.com/r"))
+    }
+
+    fn with(change: impl FnOnce(&mut JobStatus)) -> Job {
+        let mut job = job();
+        change(&mut job.status);
+        job
     }
 
     #[test]
     fn the_description_says_what_happened() {
         assert_eq!(description(&job()), "queued");
-        let finished = Job {
-            state: State::Finish,
-            timings_ms: Timings { run: Some(1312), ..Timings::default() },
-            ..job()
-        };
+        let finished = with(|status| {
+            status.state = State::Finish;
+            status.timings_ms.run = Some(1312);
+        });
         assert_eq!(description(&finished), "finished in 1.3 s");
-        let failed = Job { state: State::Error, message: Some("exit code 3".to_owned()), ..job() };
+        let failed = with(|status| {
+            status.state = State::Error;
+            status.message = Some("exit code 3".to_owned());
+        });
         assert_eq!(description(&failed), "exit code 3");
     }
 
@@ -214,23 +225,22 @@ mod tests {
     #[test_case(State::Error, Some(Cause::Lost), Some(Fault::Service) => Progress::Completed(Conclusion::Cancelled))]
     #[test_case(State::Error, Some(Cause::Superseded), Some(Fault::Nobody) => Progress::Completed(Conclusion::Cancelled))]
     fn how_a_run_stands(state: State, cause: Option<Cause>, fault: Option<Fault>) -> Progress {
-        progress(&Job { state, cause, fault, ..job() })
+        progress(&with(|status| (status.state, status.cause, status.fault) = (state, cause, fault)))
     }
 
     #[test]
     fn the_summary_is_a_table_of_what_is_known() {
         insta::assert_snapshot!(summary(&job()), @"Waiting for a worker.");
-        let ended = Job {
-            state: State::Error,
-            fault: Some(Fault::Service),
-            message: Some("manifest: `a` | b\nand c".to_owned()),
-            timings_ms: Timings { queued: Some(12), run: Some(1312), ..Timings::default() },
-            prepared: Some(true),
-            peak_memory_bytes: Some(23_592_960),
-            exit_code: Some(3),
-            attempt: 2,
-            ..job()
-        };
+        let ended = with(|status| {
+            status.state = State::Error;
+            status.fault = Some(Fault::Service);
+            status.message = Some("manifest: `a` | b\nand c".to_owned());
+            status.timings_ms = Timings { queued: Some(12), run: Some(1312), ..Timings::default() };
+            status.prepared = Some(true);
+            status.peak_memory_bytes = Some(23_592_960);
+            status.exit_code = Some(3);
+            status.attempt = 2;
+        });
         insta::assert_snapshot!(summary(&ended), @r"
         ```text
         manifest: `a` | b

@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use jobs::{
-    Claim, CommitStatus, Job, JobId, Label, Ledger, NewJob, Outcome, RepoId, Trigger, UserId,
+    Claim, CommitStatus, Job, JobId, JobSpec, Label, Ledger, Outcome, RepoId, Trigger, UserId,
     grants::StatusGrant, queue::FairScheduler, slot_limit::SlotLimit, streams,
 };
 use tokio::{runtime::Runtime, task::JoinHandle};
@@ -91,14 +91,14 @@ impl Desk {
 
     /// A job of a push of a commit.
     pub(crate) async fn push(&self, sha: &str) -> JobId {
-        let new = NewJob {
+        let new = JobSpec {
             trigger: Trigger::Push,
             repo: Some(self.repo),
             sha: Some(sha.parse().unwrap()),
             context: Some(CONTEXT.to_owned()),
-            ..NewJob::call(UserId::new(), "https://forge.example/o/n")
+            ..JobSpec::call(UserId::new(), "https://forge.example/o/n")
         };
-        self.ledger.submit(new).await.unwrap().value.id
+        self.ledger.submit(new).await.unwrap().value.spec.id
     }
 
     pub(crate) async fn claim(&self) -> Claim {

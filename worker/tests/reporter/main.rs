@@ -61,7 +61,7 @@ async fn several_posters_never_post_one_commit_at_once() {
     for n in 0..20 {
         desk.push(&sha(n)).await;
         let claim = desk.claim().await;
-        desk.finish(claim.entry.value.id, &Outcome::Finished).await;
+        desk.finish(claim.entry.value.spec.id, &Outcome::Finished).await;
         ended.push(claim);
     }
     for n in 0..20 {
@@ -88,7 +88,8 @@ async fn a_forge_that_was_away_learns_exactly_the_end() {
     for n in 0..5 {
         desk.push(&sha(n)).await;
         let claim = desk.claim().await;
-        desk.finish(claim.entry.value.id, &Outcome::function(Cause::Timeout, "timed out after 60 s")).await;
+        desk.finish(claim.entry.value.spec.id, &Outcome::function(Cause::Timeout, "timed out after 60 s"))
+            .await;
         ended.push(claim);
     }
     // Two posters, and each learns for itself that it is to wait.

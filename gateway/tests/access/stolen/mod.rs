@@ -8,7 +8,7 @@ use async_nats::jetstream::consumer::PullConsumer;
 use futures_util::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    Cause, CommitSha, CommitStatus, Fault, Job, JobId, NewJob, Outcome, Phase, Repo, State, Trigger,
+    Cause, CommitSha, CommitStatus, Fault, Job, JobId, JobSpec, Outcome, Phase, Repo, State, Trigger,
     WorkerName,
     bucket::Entry,
     grants::{GrantReply, GrantRequest},
@@ -67,7 +67,11 @@ async fn a_pending_record_that_was_rewritten_gets_nothing_and_is_nobodys() {
         let reason = refusal(scene.ask_for_job(id, 1).await);
         assert!([FORGED, "the job is over"].contains(&&*reason), "{what}: {reason}");
         let end = scene.end_of(id).await;
-        assert_eq!((end.cause, end.message.as_deref()), (Some(Cause::Refused), Some(FORGED)), "{what}");
+        assert_eq!(
+            (end.status.cause, end.status.message.as_deref()),
+            (Some(Cause::Refused), Some(FORGED)),
+            "{what}"
+        );
         scene.is_nobodys(id).await;
     }
     let metrics = scene.service.request(Method::GET, "/metrics").says(StatusCode::OK).await;
@@ -128,16 +132,17 @@ async fn a_status_is_granted_for_what_was_signed_alone() {
         scene.thief.commits.change(&key, put).await.unwrap().unwrap();
         scene.ask(&GrantRequest::Status { commit: key, job }).await
     };
-    let sha = job.sha.clone().unwrap();
+    let sha = job.spec.sha.clone().unwrap();
     // This is known: it is lent to whoever posts, and cannot be narrowed.
     assert!(matches!(taken(id, &sha).await, GrantReply::Status(grant) if grant.token == "t0ken"));
     scene.write(id, |job| job["also_contexts"] = json!(["gitfaas/tag"])).await;
     assert!(refusal(taken(id, &sha).await).contains("what a gateway signed"));
 
-    let planted = Job { id: JobId::new(), signature: None, ..job };
+    let spec = JobSpec { id: JobId::new(), ..job.spec };
+    let planted = Job { spec, signature: None, ..job };
     scene.is_marked().await;
-    scene.thief.jobs.create(&planted.id.to_string(), &planted).await.unwrap();
-    assert!(refusal(taken(planted.id, &sha).await).contains("not signed"));
+    scene.thief.jobs.create(&planted.spec.id.to_string(), &planted).await.unwrap();
+    assert!(refusal(taken(planted.spec.id, &sha).await).contains("not signed"));
 }
 
 #[tokio::test]
@@ -146,7 +151,7 @@ async fn a_job_that_is_over_or_of_another_time_or_worker_gets_nothing() {
     let done = scene.job(Trigger::Call, false).await;
     let before = scene.record(done).await;
     scene.service.run(done, "", b"3").await;
-    assert!(scene.record(done).await.state.is_final());
+    assert!(scene.record(done).await.status.state.is_final());
     let path = "/api/v1/jobs?state=finish";
     let listed = async {
         while !scene.service.get(path, &scene.victim).says(StatusCode::OK).await.contains(&done.to_string()) {
@@ -164,13 +169,13 @@ async fn a_job_that_is_over_or_of_another_time_or_worker_gets_nothing() {
             .await;
         assert_eq!(refusal(scene.ask_for_job(done, 7).await), "the job is over");
         let end = scene.end_of(done).await;
-        assert!(end.state == State::Finish || end.message.unwrap().contains("after its end"));
+        assert!(end.status.state == State::Finish || end.status.message.unwrap().contains("after its end"));
     }
     assert_eq!(before.signature, scene.record(done).await.signature);
 
     let held = scene.job(Trigger::Call, false).await;
     let claim = scene.service.claim(held).await;
-    assert_eq!(claim.entry.value.worker, Some("w1".parse::<WorkerName>().unwrap()));
+    assert_eq!(claim.entry.value.status.worker, Some("w1".parse::<WorkerName>().unwrap()));
     assert_eq!(refusal(scene.ask_for_job(held, 1).await), "this attempt is not the asker's");
     let bytes =
         serde_json::to_vec(&GrantRequest::Job { job: held, attempt: 1, secrets: Vec::new() }).unwrap();
@@ -180,13 +185,13 @@ async fn a_job_that_is_over_or_of_another_time_or_worker_gets_nothing() {
         "NATS lets nobody ask as another"
     );
 
-    let owner = scene.record(held).await.owner;
+    let owner = scene.record(held).await.spec.owner;
     for (age, name) in
         [(SignedDuration::from_hours(146), "old"), (SignedDuration::from_mins(-6), "of the future")]
     {
         let id = at(Timestamp::now() - age);
         let repo = Some(scene.repo.parse().unwrap());
-        scene.service.ledger.submit(NewJob { id, repo, ..NewJob::call(owner, URL) }).await.unwrap();
+        scene.service.ledger.submit(JobSpec { id, repo, ..JobSpec::call(owner, URL) }).await.unwrap();
         scene.claim(id).await;
         assert!(refusal(scene.ask_for_job(id, 1).await).contains("not of a time"), "{name}");
     }
@@ -207,12 +212,13 @@ async fn a_record_that_was_planted_is_nobodys_and_ends(copied: Option<&str>) {
     scene.is_marked().await;
     let real = scene.record(scene.job(Trigger::Push, false).await).await;
     let signature = copied.and(real.signature.clone());
-    let planted = Job { id: JobId::new(), owner: scene.stranger_id, signature, ..real.clone() };
-    let id = planted.id;
+    let spec = JobSpec { id: JobId::new(), owner: scene.stranger_id, ..real.spec.clone() };
+    let planted = Job { spec, signature, ..real.clone() };
+    let id = planted.spec.id;
     scene.thief.jobs.create(&id.to_string(), &planted).await.unwrap();
     let end = scene.end_of(id).await;
-    assert_eq!((end.state, end.fault), (State::Error, Some(Fault::Service)));
-    assert!(end.message.unwrap().contains("sign"));
+    assert_eq!((end.status.state, end.status.fault), (State::Error, Some(Fault::Service)));
+    assert!(end.status.message.unwrap().contains("sign"));
     scene.is_nobodys(id).await;
 
     // A copy of a good record under another name is no record of either.
@@ -221,7 +227,7 @@ async fn a_record_that_was_planted_is_nobodys_and_ends(copied: Option<&str>) {
     for token in [&scene.victim, &scene.stranger] {
         scene.service.get(&format!("/api/v1/jobs/{copy}"), token).says(StatusCode::NOT_FOUND).await;
     }
-    scene.service.get(&format!("/api/v1/jobs/{}", real.id), &scene.victim).says(StatusCode::OK).await;
+    scene.service.get(&format!("/api/v1/jobs/{}", real.spec.id), &scene.victim).says(StatusCode::OK).await;
 }
 
 #[tokio::test]
@@ -229,13 +235,14 @@ async fn what_was_planted_fills_nobodys_queue() {
     let scene = Scene::start().await;
     scene.is_marked().await;
     let real = scene.record(scene.job(Trigger::Push, false).await).await;
-    let planted = Job { id: JobId::new(), signature: None, ..real.clone() };
-    scene.thief.jobs.create(&planted.id.to_string(), &planted).await.unwrap();
-    scene.end_of(planted.id).await;
+    let spec = JobSpec { id: JobId::new(), ..real.spec.clone() };
+    let planted = Job { spec, signature: None, ..real.clone() };
+    scene.thief.jobs.create(&planted.spec.id.to_string(), &planted).await.unwrap();
+    scene.end_of(planted.spec.id).await;
     let commit = &scene.service.ledger.commits;
-    let key = commit_key(planted.repo.unwrap(), planted.sha.as_ref().unwrap(), "gitfaas/push");
+    let key = commit_key(planted.spec.repo.unwrap(), planted.spec.sha.as_ref().unwrap(), "gitfaas/push");
     let speaks = commit.get(&key).await.unwrap().unwrap().value.job();
-    assert_eq!(speaks, real.id, "the victim's status is still the victim's");
+    assert_eq!(speaks, real.spec.id, "the victim's status is still the victim's");
 }
 
 #[tokio::test]
@@ -258,10 +265,10 @@ async fn a_rerun_repeats_what_was_signed_and_trusts_no_commit_that_a_worker_name
     let forks = "f".repeat(40);
     scene.write(called, |job| job["sha"] = json!(forks)).await;
     let again = rerun(called).await;
-    assert_eq!(again.sha, Some(forks.parse().unwrap()), "the commit stays the same");
-    assert!(again.untrusted, "but it may be a stranger's");
-    scene.claim(again.id).await;
-    match scene.ask_for_job(again.id, 1).await {
+    assert_eq!(again.spec.sha, Some(forks.parse().unwrap()), "the commit stays the same");
+    assert!(again.spec.untrusted, "but it may be a stranger's");
+    scene.claim(again.spec.id).await;
+    match scene.ask_for_job(again.spec.id, 1).await {
         GrantReply::Job(grant) => assert_eq!(grant.missing_secrets, ["KEY"]),
         other => panic!("{other:?}"),
     }
@@ -276,8 +283,8 @@ async fn a_rerun_repeats_what_was_signed_and_trusts_no_commit_that_a_worker_name
     };
     scene.service.ledger.heads.create(&head_key(repo, "refs/heads/main"), &head).await.unwrap();
     let known = rerun(called).await;
-    assert!(!known.untrusted, "the forge told a gateway of this commit");
-    assert!(rerun(again.id).await.untrusted, "what was signed as a stranger's stays one");
+    assert!(!known.spec.untrusted, "the forge told a gateway of this commit");
+    assert!(rerun(again.spec.id).await.spec.untrusted, "what was signed as a stranger's stays one");
 }
 
 #[tokio::test]
@@ -310,7 +317,7 @@ async fn what_a_stolen_credential_still_can_do_is_known() {
 async fn nats_lets_a_worker_do_no_more_than_it_needs() {
     let scene = Scene::start().await;
     let id = scene.job(Trigger::Push, false).await;
-    let owner = scene.record(id).await.owner;
+    let owner = scene.record(id).await.spec.owner;
     let repo = &scene.repo;
     let refused = [
         format!("$KV.secrets.{repo}.KEY"),
@@ -358,7 +365,10 @@ async fn nats_lets_a_worker_do_no_more_than_it_needs() {
         scene.thief.results.store(id, 2, &long).await.unwrap();
     }
     let result = jobs::JobResult::of(&long, 0);
-    let notes = |job: Job| Job { result: Some(result.clone()), ..job };
+    let notes = |mut job: Job| {
+        job.status.result = Some(result.clone());
+        job
+    };
     scene.thief.finish(id, 2, &Outcome::Finished, &notes).await.unwrap().unwrap();
     claim.lease.give_up().await;
     assert!(scene.thief.leased_by(&THIEF.parse().unwrap()).await.unwrap().is_empty());

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use jobs::{
-    Claim, Job, JobId, Ledger, NewJob, Trigger, UserId,
+    Claim, Job, JobId, JobSpec, Ledger, Trigger, UserId,
     bucket::Entry,
     grants::{GrantReply, GrantRequest},
     queue::FairScheduler,
@@ -55,9 +55,15 @@ impl Scene {
         let repo = self.service.ledger.repos.get(&self.repo).await.unwrap().unwrap().value;
         let sha = (trigger == Trigger::Push).then(|| "a".repeat(40).parse().unwrap());
         let context = sha.is_some().then(|| "gitfaas/push".to_owned());
-        let new =
-            NewJob { trigger, untrusted, repo: Some(repo.id), sha, context, ..NewJob::call(repo.owner, URL) };
-        self.service.ledger.submit(new).await.unwrap().value.id
+        let new = JobSpec {
+            trigger,
+            untrusted,
+            repo: Some(repo.id),
+            sha,
+            context,
+            ..JobSpec::call(repo.owner, URL)
+        };
+        self.service.ledger.submit(new).await.unwrap().value.spec.id
     }
 
     /// Writes into a record whatever is liked, with no more than the worker's credential.
