@@ -66,7 +66,7 @@ fn is_permanent(error: &anyhow::Error) -> bool {
             | ApiError::Credentials(_)
             | ApiError::NotFound { .. },
         ) => true,
-        None => error.is::<crate::out::OutError>(),
+        None => error.is::<crate::out::StdoutError>(),
     }
 }
 

@@ -8,7 +8,7 @@ use jobs::settings::Problems;
 const WRONG_CONFIGURATION: u8 = 64;
 
 /// What every command ends with: its exit code, or why it could not be done.
-pub(crate) type Done = anyhow::Result<ExitCode>;
+pub(crate) type CommandResult = anyhow::Result<ExitCode>;
 
 /// The code for the end of a job: the function's own where it has one, 1 where it failed otherwise.
 pub(crate) fn of_function(exit: i32) -> ExitCode {
@@ -16,7 +16,7 @@ pub(crate) fn of_function(exit: i32) -> ExitCode {
 }
 
 /// Prints an error, if it is one, and chooses the code.
-pub(crate) fn code(done: Done) -> ExitCode {
+pub(crate) fn code(done: CommandResult) -> ExitCode {
     let error = match done {
         Ok(code) => return code,
         Err(error) => error,
@@ -52,7 +52,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
     let io = |cause: &(dyn std::error::Error + 'static)| {
         cause.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::BrokenPipe)
     };
-    error.root_cause().downcast_ref::<crate::out::OutError>().is_some_and(|out| io(&out.0))
+    error.root_cause().downcast_ref::<crate::out::StdoutError>().is_some_and(|out| io(&out.0))
         || io(error.root_cause())
 }
 

@@ -9,7 +9,7 @@ use jobs::{LogSource, Phase};
 
 use crate::{
     events::Event,
-    out::{Out, OutError},
+    out::{Stdout, StdoutError},
     record, terminal,
 };
 
@@ -34,7 +34,7 @@ const TICK: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub(crate) struct LogView {
     to: LogTarget,
-    out: Out,
+    out: Stdout,
     terminal: bool,
     bar: ProgressBar,
     /// Lines without their end yet, by phase and source.
@@ -43,7 +43,7 @@ pub(crate) struct LogView {
 
 impl LogView {
     pub(crate) fn new(to: LogTarget) -> Self {
-        let out = Out::new();
+        let out = Stdout::new();
         let terminal = match to {
             LogTarget::Stdout => out.terminal,
             LogTarget::Stderr | LogTarget::Split => std::io::stderr().is_terminal(),
@@ -58,7 +58,7 @@ impl LogView {
     }
 
     /// Shows one event.
-    pub(crate) fn show(&mut self, event: &Event) -> Result<(), OutError> {
+    pub(crate) fn show(&mut self, event: &Event) -> Result<(), StdoutError> {
         match event {
             Event::Log(line) => self.chunk(line.phase, line.source, line.text.as_bytes()),
             Event::State(job) => {
@@ -69,7 +69,7 @@ impl LogView {
     }
 
     /// Shows a chunk of the log. A result that a program reads is passed on exact to the byte.
-    pub(crate) fn chunk(&mut self, phase: Phase, source: LogSource, bytes: &[u8]) -> Result<(), OutError> {
+    pub(crate) fn chunk(&mut self, phase: Phase, source: LogSource, bytes: &[u8]) -> Result<(), StdoutError> {
         if self.to == LogTarget::Split {
             self.bar.set_message(phase.as_str());
         }
@@ -98,7 +98,7 @@ impl LogView {
     }
 
     /// Flushes lines without an end, and removes the status line.
-    pub(crate) fn end(mut self) -> Result<(), OutError> {
+    pub(crate) fn end(mut self) -> Result<(), StdoutError> {
         for (phase, source, text) in std::mem::take(&mut self.partial_lines) {
             self.write_lines(phase, source, &(text + "\n"))?;
         }
@@ -106,7 +106,7 @@ impl LogView {
         Ok(())
     }
 
-    fn write_lines(&self, phase: Phase, source: LogSource, text: &str) -> Result<(), OutError> {
+    fn write_lines(&self, phase: Phase, source: LogSource, text: &str) -> Result<(), StdoutError> {
         if self.terminal {
             self.write(phase, source, styled(source, text).as_bytes())
         } else {
@@ -114,16 +114,16 @@ impl LogView {
         }
     }
 
-    fn write(&self, phase: Phase, source: LogSource, bytes: &[u8]) -> Result<(), OutError> {
+    fn write(&self, phase: Phase, source: LogSource, bytes: &[u8]) -> Result<(), StdoutError> {
         let to_stdout = self.to == LogTarget::Stdout || self.is_result(phase, source);
         self.bar.suspend(|| {
             if to_stdout && self.terminal {
                 // Dressed text has been made safe, and holds our own colours.
-                Out { terminal: false }.untrusted(bytes)
+                Stdout { terminal: false }.untrusted(bytes)
             } else if to_stdout {
                 self.out.untrusted(bytes)
             } else {
-                std::io::stderr().lock().write_all(bytes).map_err(OutError)
+                std::io::stderr().lock().write_all(bytes).map_err(StdoutError)
             }
         })
     }

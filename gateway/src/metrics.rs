@@ -2,7 +2,7 @@
 
 use std::{fmt, sync::atomic::AtomicU64, time::Duration};
 
-use jobs::{Doubt, Verdict};
+use jobs::{SignatureError, Verdict};
 use prometheus_client::{
     encoding::{EncodeLabelSet, EncodeLabelValue, LabelValueEncoder, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
@@ -82,7 +82,7 @@ pub(crate) struct RecordLabels {
 }
 
 impl RecordLabels {
-    pub(crate) fn of(doubt: Doubt) -> Self {
+    pub(crate) fn of(doubt: SignatureError) -> Self {
         Self { reason: LabelValue::of(doubt.as_str()) }
     }
 }
@@ -276,7 +276,7 @@ mod tests {
         metrics.request("/api/v1/jobs", 202);
         metrics.delivery(Verdict::Accepted);
         metrics.unsigned(LabelValue::of("wrong signature"));
-        metrics.unverified.get_or_create(&RecordLabels::of(Doubt::Forged)).inc();
+        metrics.unverified.get_or_create(&RecordLabels::of(SignatureError::Forged)).inc();
         metrics.status_checked(CheckOutcome::Same);
         metrics.longest_status_wait(Duration::from_millis(1500));
         let text = metrics.text(2, 1, 3);

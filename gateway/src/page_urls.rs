@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use jobs::{JobId, Links};
+use jobs::{JobId, PageAccess};
 use url::Url;
 
 use crate::crypto::keyring::Keyring;
@@ -21,13 +21,13 @@ impl PageUrls {
     }
 
     /// The link of a commit status: with its key, unless the repository requires a sign-in.
-    pub(crate) fn link(&self, job: JobId, links: Links) -> String {
+    pub(crate) fn link(&self, job: JobId, links: PageAccess) -> String {
         let mut page = self.page(job);
         match links {
-            Links::Key => {
+            PageAccess::Key => {
                 page.query_pairs_mut().append_pair("key", &self.keys.link(job));
             }
-            Links::Login => {}
+            PageAccess::Login => {}
         }
         page.into()
     }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt as _;
 use hooks::Push;
 use jobs::{
-    Delivery, Head, JobId, JobSpec, PushSeen, RepoId, Trigger, Verdict,
+    Delivery, JobId, JobSpec, RefHead, RepoId, SeenPush, Trigger, Verdict,
     bucket::from_watch,
     head_key, push_key,
     streams::{JOBS, STATUSES, commit_key, status},
@@ -83,7 +83,7 @@ impl Pushed {
         if steps < 2 {
             return job;
         }
-        let seen = PushSeen { before: before.clone(), synthetic: false, job, other: Map::new() };
+        let seen = SeenPush { before: before.clone(), synthetic: false, job, other: Map::new() };
         ledger.pushes.create(&push_key(self.repo, MAIN, &after), &seen).await.unwrap();
         if steps < 3 {
             return job;
@@ -102,7 +102,7 @@ impl Pushed {
         if steps < 4 {
             return job;
         }
-        let head = Head { before, after, job: Some(job), reference: Some(MAIN.into()), other: Map::new() };
+        let head = RefHead { before, after, job: Some(job), reference: Some(MAIN.into()), other: Map::new() };
         ledger.heads.create(&head_key(self.repo, MAIN), &head).await.unwrap();
         if steps < 5 {
             return job;

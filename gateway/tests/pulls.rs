@@ -84,7 +84,7 @@ impl Registered {
         self.service.ledger.job(id).await.unwrap().unwrap().value
     }
 
-    async fn head(&self) -> Option<jobs::Head> {
+    async fn head(&self) -> Option<jobs::RefHead> {
         let key = head_key(self.repo.parse().unwrap(), HEAD);
         self.service.ledger.heads.get(&key).await.unwrap().map(|head| head.value)
     }

@@ -11,7 +11,7 @@ use async_nats::{
 };
 
 use crate::{
-    Delivery, Head, IdempotencyKey, JobId, NewJob, Outcome, PushSeen, RecordKey, Repo, State, WorkerName,
+    Delivery, IdempotencyKey, JobId, NewJob, Outcome, RecordKey, RefHead, Repo, SeenPush, State, WorkerName,
     accounts::Accounts,
     active_owners::ActiveOwners,
     bucket::{Bucket, BucketError, Entry},
@@ -50,9 +50,9 @@ pub struct Ledger {
     /// Idempotency keys, by [`IdempotencyKey::key`].
     pub idempotency: Bucket<IdempotencyKey>,
     /// Pushes, by [`crate::push_key`].
-    pub pushes: Bucket<PushSeen>,
+    pub pushes: Bucket<SeenPush>,
     /// Heads, by [`crate::head_key`].
-    pub heads: Bucket<Head>,
+    pub heads: Bucket<RefHead>,
     /// Commits, by [`streams::commit_key`].
     pub commits: Bucket<CommitStatus>,
     /// Workers, by name.

@@ -67,10 +67,12 @@ pub use phase::{LogSource, Phase};
 pub use presence::Presence;
 pub use reconnect::reconnected;
 pub use record::{Job, JobSpec, JobStatus, NewJob, QueueClass, Timings, Trigger};
-pub use ref_head::{Head, PushSeen, head_key, push_key};
-pub use repo::{Forks, Links, Problem, ProblemKind, PullRequests, Repo, RepoEvent, SkipCi, Unproved};
+pub use ref_head::{RefHead, SeenPush, head_key, push_key};
+pub use repo::{
+    Forks, PageAccess, Problem, ProblemKind, PullRequests, Repo, RepoEvent, SkipCi, UnverifiedRight,
+};
 pub use result::JobResult;
 pub use secret::Secret;
-pub use signed::{Doubt, RecordKey, SecretEvent, Signature};
+pub use signed::{RecordKey, SecretEvent, Signature, SignatureError};
 pub use stored::Stored;
 pub use stored_json::StoredJson;

@@ -8,7 +8,7 @@ use crate::{CommitSha, JobId, RefName, RepoId, Stored};
 
 /// What makes the same push once: `pushes/<repo>.<sha256(ref)>.<after>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct PushSeen {
+pub struct SeenPush {
     /// What the ref was before; absent for a new ref, and for a synthetic push.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<CommitSha>,
@@ -24,7 +24,7 @@ pub struct PushSeen {
 
 /// The newest push of a ref: `heads/<repo>.<sha256(ref)>`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Head {
+pub struct RefHead {
     /// What the ref was before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<CommitSha>,

@@ -11,7 +11,7 @@ use crate::{CloneUrl, Filter, Forge, Label, RepoId, Stored, UserId, accounts::Us
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
 #[serde(rename_all = "lowercase")]
-pub enum Links {
+pub enum PageAccess {
     /// Whoever has the link, as its key says.
     #[default]
     Key,
@@ -96,7 +96,7 @@ pub struct Problem {
 /// A right to post that the forge has not confirmed: the registration posts nothing, and the forge is asked
 /// again.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Unproved {
+pub struct UnverifiedRight {
     /// Why it is not confirmed, in one sentence.
     pub reason: String,
     /// Questions that were not answered with yes, one after the other.
@@ -142,7 +142,7 @@ pub struct Repo {
     pub label: Label,
     /// Who may follow a status's link.
     #[serde(default)]
-    pub links: Links,
+    pub links: PageAccess,
     /// The webhook's secret, sealed.
     pub sealed_secret: String,
     /// The token given with the registration, sealed.
@@ -166,7 +166,7 @@ pub struct Repo {
     /// That the forge has not confirmed yet that it may post; absent once it has, and where there is no
     /// credential to ask with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub unproved: Option<Unproved>,
+    pub unproved: Option<UnverifiedRight>,
     /// What becomes of pull requests from forks.
     #[serde(default)]
     pub forks: Forks,

@@ -39,7 +39,7 @@ pub enum Holder {
 /// What let somebody in, by the list of who may sign in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum LetIn {
+pub enum AdmittedBy {
     /// An address that the provider verified.
     Address(String),
     /// A GitHub organisation that the user was a member of, in lower case.
@@ -63,7 +63,7 @@ pub struct Session {
     pub provider: String,
     /// Absent where an API token began it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub let_in: Option<LetIn>,
+    pub let_in: Option<AdmittedBy>,
     /// By the gateway's clock.
     pub expires_at: Timestamp,
     /// However often it is renewed; absent where no API token limits it.
@@ -89,7 +89,7 @@ pub struct NewSession<'a> {
     /// How the user signed in.
     pub provider: &'a str,
     /// What admitted the user.
-    pub let_in: Option<LetIn>,
+    pub let_in: Option<AdmittedBy>,
     /// For how long.
     pub life: SignedDuration,
     /// Not beyond this, however often it is renewed.

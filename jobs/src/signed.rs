@@ -73,7 +73,7 @@ pub struct Signature {
 
 /// Why a record is not believed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Doubt {
+pub enum SignatureError {
     /// Nobody signed it.
     Unsigned,
     /// It does not say what was signed, or a key signed it that is none of ours.
@@ -82,7 +82,7 @@ pub enum Doubt {
     Newer,
 }
 
-impl Doubt {
+impl SignatureError {
     /// The word in metrics and logs.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -208,17 +208,17 @@ impl RecordKey {
     ///
     /// # Errors
     /// It is not believed.
-    pub fn check<'a>(&self, job: &'a Job) -> Result<&'a Signature, Doubt> {
-        let signature = job.signature.as_ref().ok_or(Doubt::Unsigned)?;
+    pub fn check<'a>(&self, job: &'a Job) -> Result<&'a Signature, SignatureError> {
+        let signature = job.signature.as_ref().ok_or(SignatureError::Unsigned)?;
         if signature.v > VERSION {
-            return Err(Doubt::Newer);
+            return Err(SignatureError::Newer);
         }
         if signature.v != VERSION || signature.key != self.id {
-            return Err(Doubt::Forged);
+            return Err(SignatureError::Forged);
         }
         let bytes = Signed::of(&job.spec, signature.sha.as_ref(), signature.event).bytes();
-        let code = BASE64_URL_SAFE_NO_PAD.decode(&signature.mac).map_err(|_| Doubt::Forged)?;
-        mac(&self.key, &bytes).verify_slice(&code).map_err(|_| Doubt::Forged)?;
+        let code = BASE64_URL_SAFE_NO_PAD.decode(&signature.mac).map_err(|_| SignatureError::Forged)?;
+        mac(&self.key, &bytes).verify_slice(&code).map_err(|_| SignatureError::Forged)?;
         Ok(signature)
     }
 }
@@ -300,7 +300,7 @@ mod tests {
         Job { signature: Some(RecordKey::new([7; KEY_BYTES]).sign(&job, event)), ..job }
     }
 
-    fn check(job: &Job) -> Result<(), Doubt> {
+    fn check(job: &Job) -> Result<(), SignatureError> {
         RecordKey::new([7; KEY_BYTES]).check(job).map(|_| ())
     }
 
@@ -338,20 +338,20 @@ mod tests {
     fn a_field_that_decides_cannot_be_changed(field: &str, value: Value) {
         let mut record = serde_json::to_value(signed(new_job())).unwrap();
         record[field] = value;
-        assert_eq!(check(&serde_json::from_value(record).unwrap()), Err(Doubt::Forged));
+        assert_eq!(check(&serde_json::from_value(record).unwrap()), Err(SignatureError::Forged));
     }
 
-    #[test_case("event", json!("pull_request") => Err(Doubt::Forged))]
-    #[test_case("event", Value::Null => Err(Doubt::Forged) ; "no event")]
-    #[test_case("sha", json!("b".repeat(40)) => Err(Doubt::Forged))]
-    #[test_case("sha", Value::Null => Err(Doubt::Forged) ; "no commit given")]
-    #[test_case("key", json!("0000000000000000") => Err(Doubt::Forged))]
-    #[test_case("mac", json!("") => Err(Doubt::Forged) ; "no code")]
-    #[test_case("mac", json!("AAAA") => Err(Doubt::Forged) ; "a short code")]
-    #[test_case("mac", json!("?") => Err(Doubt::Forged) ; "no base64")]
-    #[test_case("v", json!(0) => Err(Doubt::Forged) ; "a version that never was")]
-    #[test_case("v", json!(2) => Err(Doubt::Newer))]
-    fn a_signature_cannot_be_changed(field: &str, value: Value) -> Result<(), Doubt> {
+    #[test_case("event", json!("pull_request") => Err(SignatureError::Forged))]
+    #[test_case("event", Value::Null => Err(SignatureError::Forged) ; "no event")]
+    #[test_case("sha", json!("b".repeat(40)) => Err(SignatureError::Forged))]
+    #[test_case("sha", Value::Null => Err(SignatureError::Forged) ; "no commit given")]
+    #[test_case("key", json!("0000000000000000") => Err(SignatureError::Forged))]
+    #[test_case("mac", json!("") => Err(SignatureError::Forged) ; "no code")]
+    #[test_case("mac", json!("AAAA") => Err(SignatureError::Forged) ; "a short code")]
+    #[test_case("mac", json!("?") => Err(SignatureError::Forged) ; "no base64")]
+    #[test_case("v", json!(0) => Err(SignatureError::Forged) ; "a version that never was")]
+    #[test_case("v", json!(2) => Err(SignatureError::Newer))]
+    fn a_signature_cannot_be_changed(field: &str, value: Value) -> Result<(), SignatureError> {
         let mut record = serde_json::to_value(signed(new_job())).unwrap();
         record["signature"][field] = value;
         check(&serde_json::from_value(record).unwrap())
@@ -374,8 +374,8 @@ mod tests {
     #[test]
     fn another_key_and_no_signature_prove_nothing() {
         let job = signed(new_job());
-        assert_eq!(RecordKey::new([8; KEY_BYTES]).check(&job).map(|_| ()), Err(Doubt::Forged));
-        assert_eq!(check(&Job { signature: None, ..job }), Err(Doubt::Unsigned));
+        assert_eq!(RecordKey::new([8; KEY_BYTES]).check(&job).map(|_| ()), Err(SignatureError::Forged));
+        assert_eq!(check(&Job { signature: None, ..job }), Err(SignatureError::Unsigned));
     }
 
     #[test]

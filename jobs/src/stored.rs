@@ -112,7 +112,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::{Head, Job, Repo, forge::BadUrl};
+    use crate::{Job, RefHead, Repo, forge::BadUrl};
 
     /// A job as a gateway stored it, with a URL and a ref in these words.
     fn job_bytes(url: &str, reference: &str) -> String {
@@ -169,7 +169,7 @@ mod tests {
     #[test]
     fn the_ref_of_a_pull_request_is_no_branch() {
         let bytes = r#"{"after":"1f1ee58e3067678d3752dd5f6f3abb936325fbb8","reference":"refs/pull/5/head"}"#;
-        let head: Head = serde_json::from_str(bytes).unwrap();
+        let head: RefHead = serde_json::from_str(bytes).unwrap();
         let reference = head.reference.as_ref().and_then(Stored::get).unwrap();
         assert_eq!(reference.as_git_ref(), None);
         assert_eq!(serde_json::to_string(&head).unwrap(), bytes);

@@ -9,15 +9,16 @@ use jobs::{
 use serde_json::Value;
 
 use crate::{
-    answer::Answer, api::Api, args::AuditArgs, exit::Done, fields::listed_time, out::Out, pages::List, table,
+    answer::Answer, api::Api, args::AuditArgs, exit::CommandResult, fields::listed_time, out::Stdout,
+    pages::List, table,
 };
 
 /// The columns of the list.
 const HEAD: [&str; 6] = ["AT", "ACTION", "USER", "BY", "ADDRESS", "TARGET"];
 
-pub(super) async fn audit(args: AuditArgs) -> Done {
+pub(super) async fn audit(args: AuditArgs) -> CommandResult {
     let events = fetch(&Api::from_env()?, &args).await?;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json.json {
         out.json(&events)?;
         return Ok(ExitCode::SUCCESS);

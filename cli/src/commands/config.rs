@@ -5,10 +5,10 @@ use std::process::ExitCode;
 use jobs::settings::{self, Role, Setting};
 use serde_json::json;
 
-use crate::{args::JsonArgs, config, exit::Done, out::Out, table};
+use crate::{args::JsonArgs, config, exit::CommandResult, out::Stdout, table};
 
-pub(super) fn config(args: JsonArgs) -> Done {
-    let out = Out::new();
+pub(super) fn config(args: JsonArgs) -> CommandResult {
+    let out = Stdout::new();
     let listed = || settings::all().filter(|setting| !setting.roles.contains(&Role::Compose));
     let is_set = |setting: &Setting| setting.set_as(&config::var).is_some();
     if args.json {

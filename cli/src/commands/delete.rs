@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use jobs::JobId;
 use reqwest::Method;
 
-use crate::{api::Api, exit::Done};
+use crate::{api::Api, exit::CommandResult};
 
-pub(super) async fn delete(id: JobId) -> Done {
+pub(super) async fn delete(id: JobId) -> CommandResult {
     let api = Api::from_env()?;
     api.send(api.request(Method::DELETE, &["jobs", &id.to_string()]), "job").await?;
     Ok(ExitCode::SUCCESS)

@@ -11,9 +11,9 @@ use crate::{
     answer::Answer,
     api::Api,
     args::{DeliveriesArgs, JsonArgs},
-    exit::Done,
+    exit::CommandResult,
     fields::{line, listed_time, time},
-    out::Out,
+    out::Stdout,
     pages::List,
     table,
 };
@@ -29,9 +29,9 @@ pub(super) struct Listed {
     unsigned: Vec<UnsignedDelivery>,
 }
 
-pub(super) async fn deliveries(args: DeliveriesArgs) -> Done {
+pub(super) async fn deliveries(args: DeliveriesArgs) -> CommandResult {
     let listed = fetch(&Api::from_env()?, args.repo.as_deref(), args.limit).await?;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json.json {
         out.json(&listed.deliveries)?;
         return Ok(ExitCode::SUCCESS);
@@ -99,7 +99,7 @@ fn jobs(delivery: &Delivery) -> String {
 
 /// A delivery that was just decided about: its verdict, and the jobs that it makes.
 pub(super) fn show(delivery: &Answer<Delivery>, args: &JsonArgs) -> anyhow::Result<()> {
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json {
         return Ok(out.json(delivery)?);
     }

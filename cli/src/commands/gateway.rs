@@ -6,13 +6,13 @@ use jobs::settings::GITFAAS_LISTEN;
 
 use crate::{
     config::{self, merge_problems},
-    exit::Done,
+    exit::CommandResult,
     nats::Nats,
-    out::Out,
+    out::Stdout,
     serve, signals,
 };
 
-pub(super) async fn gateway() -> Done {
+pub(super) async fn gateway() -> CommandResult {
     let data_dir = config::data_dir(&config::var)?;
     let read = (::gateway::Config::read(&config::var, data_dir.clone()), Nats::read(&config::var, &data_dir));
     let (config, nats) = match read {
@@ -25,7 +25,7 @@ pub(super) async fn gateway() -> Done {
     let Some(client) = serve::connect(&nats, "gateway", &stop).await? else { return Ok(ExitCode::SUCCESS) };
     let announce = move |_| {
         // A closed standard output does not stop the gateway.
-        let _ = Out::new().line(&format!("ready {url}"));
+        let _ = Stdout::new().line(&format!("ready {url}"));
     };
     ::gateway::serve(config, client, listener, announce, stop).await?;
     Ok(ExitCode::SUCCESS)

@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use crate::{exit::Done, out::Out};
+use crate::{exit::CommandResult, out::Stdout};
 
-pub(super) fn hook() -> Done {
-    Out::new().untrusted(hooks::POST_RECEIVE.as_bytes())?;
+pub(super) fn hook() -> CommandResult {
+    Stdout::new().untrusted(hooks::POST_RECEIVE.as_bytes())?;
     Ok(ExitCode::SUCCESS)
 }

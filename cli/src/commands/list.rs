@@ -5,13 +5,13 @@ use std::process::ExitCode;
 use jobs::api::{Job, Page};
 
 use crate::{
-    answer::Answer, api::Api, args::ListArgs, exit::Done, fields::listed_time, out::Out, pages::List, record,
-    table,
+    answer::Answer, api::Api, args::ListArgs, exit::CommandResult, fields::listed_time, out::Stdout,
+    pages::List, record, table,
 };
 
-pub(super) async fn list(args: ListArgs) -> Done {
+pub(super) async fn list(args: ListArgs) -> CommandResult {
     let jobs = fetch(&Api::from_env()?, &args).await?;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json.json {
         out.json(&jobs)?;
         return Ok(ExitCode::SUCCESS);

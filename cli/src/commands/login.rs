@@ -20,8 +20,8 @@ use crate::{
     args::JsonArgs,
     child, config,
     credentials::SignIn,
-    exit::Done,
-    out::Out,
+    exit::CommandResult,
+    out::Stdout,
     terminal,
 };
 
@@ -37,7 +37,7 @@ enum Poll {
     SlowDown,
 }
 
-pub(super) async fn login() -> Done {
+pub(super) async fn login() -> CommandResult {
     let api = Api::anonymous()?;
     let request = api.outside(Method::POST, &["oauth", "device"]);
     let begun: DeviceCode = api.json(request, "sign-in at this gateway").await?;
@@ -109,7 +109,7 @@ fn email(who: &WhoAmI) -> String {
     terminal::safe(&who.email).into_owned()
 }
 
-pub(super) async fn logout() -> Done {
+pub(super) async fn logout() -> CommandResult {
     let api = Api::anonymous()?;
     let locked = config::credentials()?.lock().await?;
     let Some(sign_in) = locked.get(api.url())? else {
@@ -126,9 +126,9 @@ pub(super) async fn logout() -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn whoami(args: JsonArgs) -> Done {
+pub(super) async fn whoami(args: JsonArgs) -> CommandResult {
     let who = Api::from_env()?.whoami().await?;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json {
         out.json(&who)?;
     } else {

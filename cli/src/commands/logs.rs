@@ -10,12 +10,12 @@ use crate::{
     api::Api,
     args::LogsArgs,
     events::{self, Event},
-    exit::Done,
+    exit::CommandResult,
     log_view::{LogTarget, LogView},
-    out::Out,
+    out::Stdout,
 };
 
-pub(super) async fn logs(args: LogsArgs) -> Done {
+pub(super) async fn logs(args: LogsArgs) -> CommandResult {
     let api = Api::from_env()?;
     match (args.follow, args.json.json) {
         (true, true) => follow_as_json(&api, &args).await?,
@@ -31,7 +31,7 @@ pub(super) async fn logs(args: LogsArgs) -> Done {
 
 /// One event a line.
 async fn follow_as_json(api: &Api, args: &LogsArgs) -> anyhow::Result<()> {
-    let out = Out::new();
+    let out = Stdout::new();
     events::follow(api, args.id, |event| {
         let line = match event {
             Event::Log(log) => json!({
@@ -46,7 +46,7 @@ async fn follow_as_json(api: &Api, args: &LogsArgs) -> anyhow::Result<()> {
 }
 
 async fn so_far(api: &Api, args: &LogsArgs) -> anyhow::Result<()> {
-    let out = Out::new();
+    let out = Stdout::new();
     let response = api.send(api.request(Method::GET, &["jobs", &args.id.to_string(), "log"]), "job").await?;
     let mut bytes = response.bytes_stream();
     let mut whole = Vec::new();

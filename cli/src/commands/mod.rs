@@ -33,12 +33,12 @@ mod worker;
 use crate::{
     args::{AsCommand, Command, RepoCommand, SecretCommand, TokenCommand, UserCommand},
     config::warn_of_names,
-    exit::Done,
+    exit::CommandResult,
     signals::unless_interrupted,
 };
 
 /// Does what the command line says.
-pub(crate) async fn run(command: Command) -> Done {
+pub(crate) async fn run(command: Command) -> CommandResult {
     if command.is_service() {
         warn_of_names();
     }

@@ -6,12 +6,12 @@ use jobs::settings::GITFAAS_OBSERVER_LISTEN;
 
 use crate::{
     config::{self, merge_problems},
-    exit::Done,
+    exit::CommandResult,
     nats::Nats,
     serve, signals,
 };
 
-pub(super) async fn observer() -> Done {
+pub(super) async fn observer() -> CommandResult {
     let data_dir = config::data_dir(&config::var)?;
     let read = (::observer::Config::read(&config::var), Nats::read(&config::var, &data_dir));
     let (config, nats) = match read {

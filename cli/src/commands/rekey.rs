@@ -5,12 +5,12 @@ use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use jobs::{Ledger, settings::GITFAAS_MASTER_KEY_FILE};
 
-use crate::{args::RekeyArgs, config, exit::Done, nats::Nats};
+use crate::{args::RekeyArgs, config, exit::CommandResult, nats::Nats};
 
 /// The streams are there; on a cluster they may be electing a leader.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) async fn rekey(args: RekeyArgs) -> Done {
+pub(super) async fn rekey(args: RekeyArgs) -> CommandResult {
     let data_dir = config::data_dir(&config::var)?;
     let new = &args.new_key_file;
     if ::gateway::make_key(new)? {

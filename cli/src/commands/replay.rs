@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use reqwest::Method;
 
 use super::deliveries;
-use crate::{api::Api, args::ReplayArgs, exit::Done};
+use crate::{api::Api, args::ReplayArgs, exit::CommandResult};
 
-pub(super) async fn replay(args: ReplayArgs) -> Done {
+pub(super) async fn replay(args: ReplayArgs) -> CommandResult {
     let api = Api::from_env()?;
     let request = api.request(Method::POST, &["deliveries", &args.id, "replay"]);
     deliveries::show(&api.json(request, "delivery").await?, &args.json)?;

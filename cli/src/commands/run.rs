@@ -14,13 +14,13 @@ use worker::local::{self, LocalEnd, LocalOutput, LocalSource};
 use crate::{
     args::{RunArgs, split_ref},
     config,
-    exit::{self, Done},
+    exit::{self, CommandResult},
     log_view::{LogTarget, LogView},
-    out::Out,
+    out::Stdout,
     record, signals, terminal,
 };
 
-pub(super) async fn run(args: RunArgs) -> Done {
+pub(super) async fn run(args: RunArgs) -> CommandResult {
     let data_dir = config::data_dir(&config::var)?;
     let config = worker::config::Config::read(&config::var, &data_dir)?;
     let source = source(&args.source)?;
@@ -34,7 +34,7 @@ pub(super) async fn run(args: RunArgs) -> Done {
     }
     let job = shown(end?);
     if args.json {
-        Out::new().json(&job)?;
+        Stdout::new().json(&job)?;
     }
     if record::exit(&job) != 0 {
         eprintln!("{}", terminal::safe(&record::sentence(&job)));

@@ -12,16 +12,16 @@ use crate::{
     answer::Answer,
     api::Api,
     args::{SecretListArgs, SecretSetArgs},
-    exit::Done,
+    exit::CommandResult,
     fields::{listed_time, words},
-    out::Out,
+    out::Stdout,
     table,
 };
 
 /// A gateway takes 48 KiB; input beyond that is not read.
 const MAX_READ_BYTES: u64 = 1 << 20;
 
-pub(super) async fn set(args: SecretSetArgs) -> Done {
+pub(super) async fn set(args: SecretSetArgs) -> CommandResult {
     let api = Api::from_env()?;
     let value = value()?;
     let path = ["repos", &args.repo, "secrets", &args.name];
@@ -50,11 +50,11 @@ fn without_newline(mut value: Vec<u8>) -> Vec<u8> {
     value
 }
 
-pub(super) async fn list(args: SecretListArgs) -> Done {
+pub(super) async fn list(args: SecretListArgs) -> CommandResult {
     let api = Api::from_env()?;
     let request = api.request(Method::GET, &["repos", &args.repo, "secrets"]);
     let items = api.json::<Page<Answer<Secret>>>(request, "repository").await?.items;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json.json {
         out.json(&items)?;
         return Ok(ExitCode::SUCCESS);
@@ -68,7 +68,7 @@ fn row(secret: &Secret) -> Vec<String> {
     vec![secret.name.clone(), words(&secret.events).unwrap_or_default(), listed_time(secret.updated_at)]
 }
 
-pub(super) async fn remove(repo: &str, name: &str) -> Done {
+pub(super) async fn remove(repo: &str, name: &str) -> CommandResult {
     let api = Api::from_env()?;
     api.json::<IgnoredAny>(api.request(Method::DELETE, &["repos", repo, "secrets", name]), "secret").await?;
     eprintln!("removed");

@@ -4,9 +4,9 @@ use std::process::ExitCode;
 
 use jobs::api::Job;
 
-use crate::{answer::Answer, api::Api, args::JobArgs, exit::Done, out::Out, record, table};
+use crate::{answer::Answer, api::Api, args::JobArgs, exit::CommandResult, out::Stdout, record, table};
 
-pub(super) async fn status(args: JobArgs) -> Done {
+pub(super) async fn status(args: JobArgs) -> CommandResult {
     let job = Api::from_env()?.job(args.id).await?;
     show(&job, args.json.json)?;
     Ok(ExitCode::SUCCESS)
@@ -14,7 +14,7 @@ pub(super) async fn status(args: JobArgs) -> Done {
 
 /// Prints a job as lines, or as it came.
 pub(super) fn show(job: &Answer<Job>, as_json: bool) -> anyhow::Result<()> {
-    let out = Out::new();
+    let out = Stdout::new();
     if as_json {
         out.json(job)?;
     } else {

@@ -13,20 +13,20 @@ use crate::{
     api::Api,
     args::{SubmitArgs, split_ref},
     events,
-    exit::{self, Done},
+    exit::{self, CommandResult},
     log_view::{LogTarget, LogView},
-    out::Out,
+    out::Stdout,
     record,
 };
 
 /// A gateway that is restarted answers the second or third time.
 const TRIES: u32 = 3;
 
-pub(super) async fn submit(args: SubmitArgs) -> Done {
+pub(super) async fn submit(args: SubmitArgs) -> CommandResult {
     let api = Api::from_env()?;
     let job = once(&api, &call(&args)).await?;
     let id = job.id;
-    let out = Out::new();
+    let out = Stdout::new();
     if !args.wait {
         if args.json.json {
             out.json(&job)?;

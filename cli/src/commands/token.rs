@@ -14,12 +14,12 @@ use jobs::{
     streams,
 };
 
-use crate::{args::TokenArgs, config, exit::Done, nats::Nats, out::Out};
+use crate::{args::TokenArgs, config, exit::CommandResult, nats::Nats, out::Stdout};
 
 /// Streams that were just made are there at once; on a cluster they may still elect a leader.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) async fn create(args: TokenArgs) -> Done {
+pub(super) async fn create(args: TokenArgs) -> CommandResult {
     let data_dir = config::data_dir(&config::var)?;
     let mut env = Reader::new(&config::var);
     let settings = streams::Settings::read(&mut env);
@@ -45,7 +45,7 @@ pub(super) async fn create(args: TokenArgs) -> Done {
         ledger.accounts.make_token(user.value.id, &args.name, &ALL_SCOPES, expires_at).await?;
     note(&js, Action::TokenMade, record.id).await;
     client.flush().await?;
-    Out::new().line(token.expose())?;
+    Stdout::new().line(token.expose())?;
     Ok(ExitCode::SUCCESS)
 }
 

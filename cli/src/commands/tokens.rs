@@ -15,22 +15,22 @@ use crate::{
     answer::Answer,
     api::Api,
     args::{JsonArgs, TokenNewArgs},
-    exit::Done,
+    exit::CommandResult,
     fields::{listed_time, read, words},
-    out::Out,
+    out::Stdout,
     table,
 };
 
 /// The columns of the list.
 const HEAD: [&str; 6] = ["ID", "NAME", "SCOPES", "MADE", "EXPIRES", "LAST USED"];
 
-pub(super) async fn new(args: TokenNewArgs) -> Done {
+pub(super) async fn new(args: TokenNewArgs) -> CommandResult {
     let api = Api::from_env()?;
     let scopes = args.scopes.iter().map(|scope| read(scope)).collect::<Result<Vec<Scope>, _>>()?;
     let scopes = (!scopes.is_empty()).then_some(scopes);
     let new = NewToken { name: args.name, scopes, expires_in: args.expires_in };
     let made: Answer<Token> = api.json(api.request(Method::POST, &["tokens"]).json(&new), "token").await?;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json.json {
         out.json(&made)?;
         return Ok(ExitCode::SUCCESS);
@@ -41,10 +41,10 @@ pub(super) async fn new(args: TokenNewArgs) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn list(args: JsonArgs) -> Done {
+pub(super) async fn list(args: JsonArgs) -> CommandResult {
     let api = Api::from_env()?;
     let items = api.json::<Page<Answer<Token>>>(api.request(Method::GET, &["tokens"]), "token").await?.items;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json {
         out.json(&items)?;
         return Ok(ExitCode::SUCCESS);
@@ -54,7 +54,7 @@ pub(super) async fn list(args: JsonArgs) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn revoke(id: TokenId) -> Done {
+pub(super) async fn revoke(id: TokenId) -> CommandResult {
     let api = Api::from_env()?;
     api.json::<IgnoredAny>(api.request(Method::DELETE, &["tokens", &id.to_string()]), "token").await?;
     eprintln!("revoked");

@@ -18,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{self, merge_problems},
     docker::DockerSettings,
-    exit::Done,
+    exit::CommandResult,
     local_nats::LocalNats,
     nats::Nats,
-    out::Out,
+    out::Stdout,
     serve, signals,
 };
 
@@ -45,7 +45,7 @@ struct Services {
     stop_rest: CancellationToken,
 }
 
-pub(super) async fn up() -> Done {
+pub(super) async fn up() -> CommandResult {
     let data_dir = config::data_dir(&config::var)?;
     let configured = UpConfig::read(&config::var, data_dir)?;
     let _lock = lock(&configured.data_dir)?;
@@ -146,7 +146,7 @@ async fn run_services(
     let announcing = async {
         // A part that ends before it is ready drops its sender, and is noticed below.
         if gateway_is_ready.await.is_ok() && worker_is_ready.await.is_ok() {
-            Out::new().line(&format!("ready {url}"))?;
+            Stdout::new().line(&format!("ready {url}"))?;
         }
         std::future::pending::<anyhow::Result<()>>().await
     };

@@ -5,19 +5,19 @@ use std::process::ExitCode;
 use jobs::api::{AtLimit, Page, Unit, Usage};
 use reqwest::Method;
 
-use crate::{answer::Answer, api::Api, args::UsageArgs, exit::Done, out::Out, table};
+use crate::{answer::Answer, api::Api, args::UsageArgs, exit::CommandResult, out::Stdout, table};
 
 /// The columns of the list.
 const HEAD: [&str; 5] = ["WHAT", "USED", "LIMIT", "FULL", "AT THE LIMIT"];
 
-pub(super) async fn usage(args: UsageArgs) -> Done {
+pub(super) async fn usage(args: UsageArgs) -> CommandResult {
     let api = Api::from_env()?;
     let mut request = api.request(Method::GET, &["usage"]);
     if let Some(user) = &args.user {
         request = request.query(&[("user", user)]);
     }
     let items = api.json::<Page<Answer<Usage>>>(request, "user").await?.items;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json.json {
         out.json(&items)?;
         return Ok(ExitCode::SUCCESS);

@@ -18,16 +18,16 @@ use serde_json::json;
 use crate::{
     args::{Limit, UserSetArgs, UserShowArgs},
     config,
-    exit::Done,
+    exit::CommandResult,
     nats::Nats,
-    out::Out,
+    out::Stdout,
     terminal,
 };
 
 /// The streams of an installation with users are there; on a cluster they may still elect a leader.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-pub(super) async fn set(args: UserSetArgs) -> Done {
+pub(super) async fn set(args: UserSetArgs) -> CommandResult {
     let ledger = ledger().await?;
     let user = one(&ledger, &args.user).await?;
     if let Some(labels) = &args.labels {
@@ -45,10 +45,10 @@ pub(super) async fn set(args: UserSetArgs) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn show(args: UserShowArgs) -> Done {
+pub(super) async fn show(args: UserShowArgs) -> CommandResult {
     let ledger = ledger().await?;
     let User { id, kind, email, admin, labels, limits, .. } = one(&ledger, &args.user).await?.value;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json.json {
         out.json(&json!({ "id": id, "kind": kind, "email": email, "admin": admin, "labels": labels, "limits": limits }))?;
         return Ok(ExitCode::SUCCESS);

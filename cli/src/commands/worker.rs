@@ -6,12 +6,12 @@ use tokio::sync::oneshot;
 
 use crate::{
     config::{self, merge_problems},
-    exit::Done,
+    exit::CommandResult,
     nats::Nats,
     serve, signals,
 };
 
-pub(super) async fn worker() -> Done {
+pub(super) async fn worker() -> CommandResult {
     let data_dir = config::data_dir(&config::var)?;
     let read = (::worker::Config::read(&config::var, &data_dir), Nats::read(&config::var, &data_dir));
     let (config, nats) = match read {

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use jobs::{
-    Job, JobId, Ledger, Links, Repo, RepoId, SessionId, TokenId,
+    Job, JobId, Ledger, PageAccess, Repo, RepoId, SessionId, TokenId,
     accounts::{Scope, User, token_hash, token_id},
     audit::{By, Log},
     bucket::{BucketError, Entry},
@@ -256,7 +256,7 @@ impl Access {
     pub(crate) async fn is_link_enabled(&self, job: &Job) -> Result<bool, ApiError> {
         match job.spec.repo {
             None => Ok(true),
-            Some(_) => Ok(self.repo_of(job).await?.is_some_and(|repo| repo.links == Links::Key)),
+            Some(_) => Ok(self.repo_of(job).await?.is_some_and(|repo| repo.links == PageAccess::Key)),
         }
     }
 

@@ -1,7 +1,7 @@
 //! Verifies the signatures of job records.
 
 use jiff::{SignedDuration, Timestamp};
-use jobs::{Doubt, Job, RecordKey, Signature, bucket::Entry};
+use jobs::{Job, RecordKey, Signature, SignatureError, bucket::Entry};
 use parking_lot::RwLock;
 use prometheus_client::metrics::{counter::Counter, family::Family};
 
@@ -30,7 +30,7 @@ pub(crate) enum SignatureStatus {
     /// Unsigned, because it was final before records were signed. Readable, nothing more.
     Legacy,
     /// Rejected, with the reason.
-    Rejected(Doubt),
+    Rejected(SignatureError),
 }
 
 /// The signing key, and from when on every record must be signed.
@@ -63,20 +63,20 @@ impl RecordVerifier {
         let job = &entry.value;
         // A signature is valid under the record's own key alone.
         if entry.key != job.spec.id.to_string() {
-            return SignatureStatus::Rejected(Doubt::Forged);
+            return SignatureStatus::Rejected(SignatureError::Forged);
         }
         match (self.key.check(job), self.mark()) {
             (Ok(signature), _) => SignatureStatus::Signed(signature.clone()),
-            (Err(Doubt::Unsigned), None) => SignatureStatus::Upgrading,
-            (Err(Doubt::Unsigned), Some(mark)) if mark.is_before(entry) => SignatureStatus::Legacy,
-            (Err(doubt @ (Doubt::Unsigned | Doubt::Forged | Doubt::Newer)), _) => {
+            (Err(SignatureError::Unsigned), None) => SignatureStatus::Upgrading,
+            (Err(SignatureError::Unsigned), Some(mark)) if mark.is_before(entry) => SignatureStatus::Legacy,
+            (Err(doubt @ (SignatureError::Unsigned | SignatureError::Forged | SignatureError::Newer)), _) => {
                 SignatureStatus::Rejected(doubt)
             }
         }
     }
 
     /// Why a record is rejected, logged and counted.
-    pub(crate) fn reject_reason(&self, entry: &Entry<Job>) -> Option<Doubt> {
+    pub(crate) fn reject_reason(&self, entry: &Entry<Job>) -> Option<SignatureError> {
         match self.signature_status(entry) {
             SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy => None,
             SignatureStatus::Rejected(doubt) => {
@@ -121,7 +121,7 @@ mod tests {
         let now = Timestamp::now();
         assert_eq!(records(None).signature_status(&entry(9)), SignatureStatus::Upgrading);
         assert_eq!(records(mark(9, now)).signature_status(&entry(9)), SignatureStatus::Legacy);
-        let unsigned = SignatureStatus::Rejected(Doubt::Unsigned);
+        let unsigned = SignatureStatus::Rejected(SignatureError::Unsigned);
         assert_eq!(records(mark(9, now)).signature_status(&entry(10)), unsigned, "written after it");
         let hour_ago = now - SignedDuration::from_hours(1);
         assert_eq!(records(mark(9, hour_ago)).signature_status(&entry(9)), unsigned, "made after it");
@@ -134,7 +134,7 @@ mod tests {
         entry.value.signature = Some(RecordKey::new([7; 32]).sign(&entry.value, None));
         assert!(matches!(records.signature_status(&entry), SignatureStatus::Signed(_)));
         entry.key = JobId::new().to_string();
-        assert_eq!(records.signature_status(&entry), SignatureStatus::Rejected(Doubt::Forged));
+        assert_eq!(records.signature_status(&entry), SignatureStatus::Rejected(SignatureError::Forged));
     }
 
     #[test]

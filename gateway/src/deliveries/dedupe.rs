@@ -1,6 +1,6 @@
 //! Deduplication by content: the same event creates one job, whatever the id of its delivery.
 
-use jobs::{Cause, JobId, PushSeen, Repo, bucket::BucketError, push_key};
+use jobs::{Cause, JobId, Repo, SeenPush, bucket::BucketError, push_key};
 use serde_json::Map;
 
 use crate::{
@@ -19,7 +19,7 @@ pub(crate) enum DedupeKey {
 }
 
 impl RefUpdate {
-    fn is_duplicate_of(&self, seen: &PushSeen) -> bool {
+    fn is_duplicate_of(&self, seen: &SeenPush) -> bool {
         match self.dedupe_key {
             DedupeKey::After => true,
             DedupeKey::BeforeAndAfter => {
@@ -40,7 +40,7 @@ impl Deliveries {
     ) -> Result<Option<JobId>, ApiError> {
         let key = push_key(repo.id, &update.reference, &update.after);
         let synthetic = update.replaces.is_some();
-        let seen = PushSeen { before: update.before.clone(), synthetic, job, other: Map::new() };
+        let seen = SeenPush { before: update.before.clone(), synthetic, job, other: Map::new() };
         loop {
             match self.ledger.pushes.create(&key, &seen).await {
                 Ok(_) => return Ok(None),

@@ -2,7 +2,7 @@
 
 use hooks::GitRef;
 use jobs::{
-    CommitSha, Head, Repo, Stored, Trigger,
+    CommitSha, RefHead, Repo, Stored, Trigger,
     bucket::{BucketError, Entry},
     head_key, push_key,
 };
@@ -33,7 +33,7 @@ impl Deliveries {
     async fn cancel_jobs_of_ref(
         &self,
         reference: &str,
-        head: Option<&Entry<Head>>,
+        head: Option<&Entry<RefHead>>,
         repo: &Repo,
     ) -> Result<(), ApiError> {
         // The index may not know the newest job yet.

@@ -2,7 +2,7 @@
 
 use hooks::{Incoming, Push, incoming::PullRequest};
 use jobs::{
-    CommitSha, Delivery, Head, JobId, Repo, Verdict,
+    CommitSha, Delivery, JobId, RefHead, Repo, Verdict,
     bucket::{BucketError, Entry},
     head_key,
 };
@@ -86,14 +86,14 @@ impl Deliveries {
         &self,
         update: &RefUpdate,
         repo: &Repo,
-    ) -> Result<Option<Entry<Head>>, ApiError> {
+    ) -> Result<Option<Entry<RefHead>>, ApiError> {
         Ok(self.ledger.heads.get(&head_key(repo.id, &update.reference)).await?)
     }
 
     /// [`Deliveries::update_head`] from a head that was read before; if it is outdated, it is read again.
     pub(super) async fn update_head_from(
         &self,
-        mut found: Option<Entry<Head>>,
+        mut found: Option<Entry<RefHead>>,
         update: &RefUpdate,
         repo: &Repo,
         job: Option<JobId>,
@@ -144,19 +144,21 @@ impl Deliveries {
 }
 
 /// The new head; `None` when it stays.
-fn next_head(update: &RefUpdate, job: Option<JobId>, found: Option<&Entry<Head>>) -> Option<Head> {
+fn next_head(update: &RefUpdate, job: Option<JobId>, found: Option<&Entry<RefHead>>) -> Option<RefHead> {
     let reference = Some(update.reference.as_str().into());
     let (before, after) = (update.before.clone(), update.after.clone());
-    let Some(found) = found else { return Some(Head { before, after, job, reference, other: Map::new() }) };
+    let Some(found) = found else {
+        return Some(RefHead { before, after, job, reference, other: Map::new() });
+    };
     let known = &found.value;
     let other = known.other.clone();
     if known.after == after {
         // An event that does not name the previous commit keeps the one that is known.
         let before = before.or_else(|| known.before.clone());
-        let head = Head { before, after, job, reference, other };
+        let head = RefHead { before, after, job, reference, other };
         return (head != *known).then_some(head);
     }
-    let head = Head { before, after, job, reference, other };
+    let head = RefHead { before, after, job, reference, other };
     match update.replaces {
         Some(revision) if revision == found.revision => Some(head),
         // A newer delivery came while the forge was polled.
@@ -167,7 +169,7 @@ fn next_head(update: &RefUpdate, job: Option<JobId>, found: Option<&Entry<Head>>
 
 /// Whether `push` is older than `head`: its commit is the one before the head. A branch forced back looks the same,
 /// but begins at the head.
-fn is_older(push: &Head, head: &Head) -> bool {
+fn is_older(push: &RefHead, head: &RefHead) -> bool {
     Some(&push.after) == head.before.as_ref() && push.before.as_ref() != Some(&head.after)
 }
 
@@ -177,9 +179,9 @@ mod tests {
 
     use super::*;
 
-    fn head(before: Option<&str>, after: &str) -> Head {
+    fn head(before: Option<&str>, after: &str) -> RefHead {
         let sha = |digit: &str| digit.repeat(40).parse().unwrap();
-        Head { before: before.map(sha), after: sha(after), job: None, reference: None, other: Map::new() }
+        RefHead { before: before.map(sha), after: sha(after), job: None, reference: None, other: Map::new() }
     }
 
     #[test_case((Some("a"), "b"), (Some("b"), "c") => true ; "what the head began with")]

@@ -130,7 +130,7 @@ fn is_same_repository(repo: &Repo, named: &hooks::incoming::Repository) -> bool 
 #[cfg(test)]
 mod tests {
     use hooks::{Push, incoming::Repository};
-    use jobs::{Filter, Label, Links, RepoId, UserId};
+    use jobs::{Filter, Label, PageAccess, RepoId, UserId};
     use serde_json::Map;
     use test_case::test_case;
 
@@ -150,7 +150,7 @@ mod tests {
             branches: Filter::new(&["main"]).unwrap(),
             paths: Filter::default(),
             label: Label::default(),
-            links: Links::default(),
+            links: PageAccess::default(),
             sealed_secret: String::new(),
             sealed_token: None,
             operator_credential: false,

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use jobs::{Doubt, Job, JobId, SecretEvent, State, WorkerName, bucket::Entry, record::MAX_FAILURES};
+use jobs::{Job, JobId, SecretEvent, SignatureError, State, WorkerName, bucket::Entry, record::MAX_FAILURES};
 
 use crate::{
     crypto::record_verifier::{CLOCK_SKEW, SignatureStatus},
@@ -68,15 +68,17 @@ impl Grants {
             }
             SignatureStatus::Upgrading => self.job_records.event_of(&entry.value).await.map_err(unavailable),
             SignatureStatus::Legacy => refused(UNSIGNED),
-            SignatureStatus::Rejected(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
-            SignatureStatus::Signed(_) => self.end_for(entry, Doubt::Forged).await,
-            SignatureStatus::Rejected(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
+            SignatureStatus::Rejected(SignatureError::Newer) => {
+                Err(NotGranted::Unavailable(NEWER.to_owned()))
+            }
+            SignatureStatus::Signed(_) => self.end_for(entry, SignatureError::Forged).await,
+            SignatureStatus::Rejected(doubt @ (SignatureError::Unsigned | SignatureError::Forged)) => {
                 self.end_for(entry, doubt).await
             }
         }
     }
 
-    async fn end_for<T>(&self, entry: &Entry<Job>, doubt: Doubt) -> Result<T, NotGranted> {
+    async fn end_for<T>(&self, entry: &Entry<Job>, doubt: SignatureError) -> Result<T, NotGranted> {
         refused(self.job_records.end_unverified(entry, doubt).await.map_err(unavailable)?)
     }
 
@@ -86,8 +88,10 @@ impl Grants {
         match self.job_records.verifier.signature_status(&entry) {
             SignatureStatus::Signed(_) | SignatureStatus::Upgrading => Ok(Some(entry.value)),
             SignatureStatus::Legacy => refused(UNSIGNED),
-            SignatureStatus::Rejected(Doubt::Newer) => Err(NotGranted::Unavailable(NEWER.to_owned())),
-            SignatureStatus::Rejected(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
+            SignatureStatus::Rejected(SignatureError::Newer) => {
+                Err(NotGranted::Unavailable(NEWER.to_owned()))
+            }
+            SignatureStatus::Rejected(doubt @ (SignatureError::Unsigned | SignatureError::Forged)) => {
                 self.job_records.verifier.reject_reason(&entry);
                 refused(rejection_reason(doubt))
             }

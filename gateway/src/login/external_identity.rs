@@ -8,7 +8,7 @@ use jobs::{
     UserId,
     accounts::{Linked, OwnerKind, User},
     audit::Action,
-    sessions::{LetIn, Session},
+    sessions::{AdmittedBy, Session},
 };
 
 use crate::{
@@ -35,7 +35,7 @@ pub(crate) struct SignedInUser {
     pub(crate) user: User,
     /// As sessions name it.
     pub(crate) provider: String,
-    pub(crate) let_in: LetIn,
+    pub(crate) let_in: AdmittedBy,
 }
 
 /// Whether a provider's verified address may take over a user that an operator created.
@@ -108,9 +108,9 @@ impl SignIns {
 
     /// What admits this identity. Only what this sign-in verified counts: a stored address may have been
     /// reassigned since.
-    pub(crate) fn admission(&self, identity: &ExternalIdentity) -> Result<LetIn, LoginError> {
-        let by_address = LetIn::Address(identity.email.clone());
-        let by_org = identity.orgs.iter().cloned().map(LetIn::Org);
+    pub(crate) fn admission(&self, identity: &ExternalIdentity) -> Result<AdmittedBy, LoginError> {
+        let by_address = AdmittedBy::Address(identity.email.clone());
+        let by_org = identity.orgs.iter().cloned().map(AdmittedBy::Org);
         let mut found = [by_address].into_iter().chain(by_org).filter(|let_in| self.allows(let_in));
         found.next().ok_or_else(|| LoginError::NotAllowed { email: identity.email.clone() })
     }
@@ -122,10 +122,10 @@ impl SignIns {
             return Ok(self.allows(let_in));
         }
         let user = self.ledger.accounts.users.get(&session.user.to_string()).await?;
-        Ok(user.is_some_and(|entry| self.allows(&LetIn::Address(entry.value.email))))
+        Ok(user.is_some_and(|entry| self.allows(&AdmittedBy::Address(entry.value.email))))
     }
 
-    fn allows(&self, let_in: &LetIn) -> bool {
+    fn allows(&self, let_in: &AdmittedBy) -> bool {
         let allow = &self.settings.allow;
         allow.is_empty() || allow.iter().any(|allowed| allowed.allows(let_in))
     }

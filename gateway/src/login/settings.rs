@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use hooks::address::Allow;
 use jobs::{
     Secret,
-    sessions::LetIn,
+    sessions::AdmittedBy,
     settings::{
         GITFAAS_GITHUB_CLIENT_ID, GITFAAS_GITHUB_CLIENT_SECRET, GITFAAS_LOGIN_ALLOW, GITFAAS_OIDC_CLIENT_ID,
         GITFAAS_OIDC_CLIENT_SECRET, GITFAAS_OIDC_ISSUER, Reader, Setting,
@@ -137,13 +137,12 @@ impl fmt::Display for Allowed {
 
 impl Allowed {
     /// Whether this entry allows a sign-in.
-    pub(crate) fn allows(&self, let_in: &LetIn) -> bool {
+    pub(crate) fn allows(&self, let_in: &AdmittedBy) -> bool {
         match (self, let_in) {
-            (Self::GithubOrg(name), LetIn::Org(org)) => name == org,
-            (Self::Domain(_) | Self::Address(_), LetIn::Address(email)) => self.covers(email),
-            (Self::GithubOrg(_), LetIn::Address(_)) | (Self::Domain(_) | Self::Address(_), LetIn::Org(_)) => {
-                false
-            }
+            (Self::GithubOrg(name), AdmittedBy::Org(org)) => name == org,
+            (Self::Domain(_) | Self::Address(_), AdmittedBy::Address(email)) => self.covers(email),
+            (Self::GithubOrg(_), AdmittedBy::Address(_))
+            | (Self::Domain(_) | Self::Address(_), AdmittedBy::Org(_)) => false,
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! No status is posted, because the commit is not known either.
 
-use jobs::{Cause, Doubt, Job, JobId, LedgerError, Outcome, bucket::Entry};
+use jobs::{Cause, Job, JobId, LedgerError, Outcome, SignatureError, bucket::Entry};
 
 use crate::{crypto::record_verifier::SignatureStatus, error::ApiError, records::JobRecords};
 
@@ -10,13 +10,13 @@ use crate::{crypto::record_verifier::SignatureStatus, error::ApiError, records::
 const REOPENED: &str = "the job's record was changed after its end, by something that is no gateway";
 
 /// The reason that an unverified record ends with.
-pub(crate) fn rejection_reason(doubt: Doubt) -> &'static str {
+pub(crate) fn rejection_reason(doubt: SignatureError) -> &'static str {
     match doubt {
-        Doubt::Unsigned => {
+        SignatureError::Unsigned => {
             "the job's record is not signed: a gateway of an older version made it after the others were upgraded, or no gateway did"
         }
-        Doubt::Forged => "the job's record does not say what a gateway signed",
-        Doubt::Newer => "a newer gateway signed the job's record",
+        SignatureError::Forged => "the job's record does not say what a gateway signed",
+        SignatureError::Newer => "a newer gateway signed the job's record",
     }
 }
 
@@ -25,7 +25,7 @@ impl JobRecords {
     pub(crate) async fn end_unverified(
         &self,
         entry: &Entry<Job>,
-        doubt: Doubt,
+        doubt: SignatureError,
     ) -> Result<&'static str, LedgerError> {
         // A record whose commit was changed verifies by itself, so it is logged here.
         if self.verifier.reject_reason(entry).is_none() {
@@ -63,11 +63,11 @@ impl JobRecords {
                 continue;
             }
             match self.verifier.signature_status(&entry) {
-                SignatureStatus::Rejected(doubt @ (Doubt::Unsigned | Doubt::Forged)) => {
+                SignatureStatus::Rejected(doubt @ (SignatureError::Unsigned | SignatureError::Forged)) => {
                     self.end_unverified(&entry, doubt).await?;
                 }
                 // A newer gateway handles it.
-                SignatureStatus::Rejected(Doubt::Newer) => {}
+                SignatureStatus::Rejected(SignatureError::Newer) => {}
                 SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy
                     if self.index.was_final(id)? =>
                 {

@@ -1,7 +1,7 @@
 //! Problems that the owner of a registration has to fix, and the hand-over to another status owner.
 
 use jiff::Timestamp;
-use jobs::{CommitStatus, ProblemKind, Repo, RepoId, RepostReason, Unproved, bucket::Entry};
+use jobs::{CommitStatus, ProblemKind, Repo, RepoId, RepostReason, UnverifiedRight, bucket::Entry};
 
 use crate::{
     auth::identity::Identity,
@@ -203,7 +203,7 @@ impl Registrations {
         if !self.has_credential(repo) {
             return Some("there is no token".to_owned());
         }
-        if let Some(Unproved { reason, again_at, .. }) = &repo.unproved {
+        if let Some(UnverifiedRight { reason, again_at, .. }) = &repo.unproved {
             let at = again_at.strftime("%Y-%m-%d %H:%M:%S UTC");
             return Some(format!("{reason}; it is asked again at {at}, and at the next delivery"));
         }

@@ -9,8 +9,8 @@
 use hooks::{CloneUrl, Forge};
 use jiff::Timestamp;
 use jobs::{
-    Filter, Forks, Label, Links, ProblemKind, PullRequests, Repo, RepoEvent, RepoId, Secret, SkipCi, UserId,
-    api::RepoRequest, bucket::Entry, usage::Resource,
+    Filter, Forks, Label, PageAccess, ProblemKind, PullRequests, Repo, RepoEvent, RepoId, Secret, SkipCi,
+    UserId, api::RepoRequest, bucket::Entry, usage::Resource,
 };
 use serde_json::Map;
 
@@ -57,7 +57,7 @@ impl Registrations {
             branches: Filter::default(),
             paths: Filter::default(),
             label: Label::default(),
-            links: Links::default(),
+            links: PageAccess::default(),
             sealed_secret: self.keys.seal(&webhook_secret_context(id), &secret),
             sealed_token: None,
             operator_credential: false,

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
-use jobs::{Repo, Unproved, bucket::Entry};
+use jobs::{Repo, UnverifiedRight, bucket::Entry};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 use test_case::test_case;
@@ -21,7 +21,7 @@ async fn is_due(service: &Service, repo: &Value) {
     let due = |now: &Entry<Repo>| {
         let unproved = now.value.unproved.clone().expect("it is not confirmed");
         let again_at = Timestamp::now() - SignedDuration::from_secs(1);
-        Some(Repo { unproved: Some(Unproved { again_at, ..unproved }), ..now.value.clone() })
+        Some(Repo { unproved: Some(UnverifiedRight { again_at, ..unproved }), ..now.value.clone() })
     };
     service.ledger.repos.change(id(repo), due).await.unwrap();
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Forge, OpenEnum};
-use crate::{Filter, Forks, Label, Links, PullRequests, RepoEvent, RepoId, SkipCi, UserId};
+use crate::{Filter, Forks, Label, PageAccess, PullRequests, RepoEvent, RepoId, SkipCi, UserId};
 
 /// What is asked of a registration, new or changed. What is absent stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -34,7 +34,7 @@ pub struct RepoRequest {
     pub events: Option<Vec<RepoEvent>>,
     /// Who may follow a status's link.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub links: Option<Links>,
+    pub links: Option<PageAccess>,
     /// Pull requests from forks: held until an owner approves, run at once, or never. They get no secrets in
     /// any case.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -97,8 +97,8 @@ pub struct Repo {
     #[schema(value_type = Vec<RepoEvent>)]
     pub events: Vec<OpenEnum<RepoEvent>>,
     /// Who may follow a status's link.
-    #[schema(value_type = Links)]
-    pub links: OpenEnum<Links>,
+    #[schema(value_type = PageAccess)]
+    pub links: OpenEnum<PageAccess>,
     /// Pull requests from forks: held until an owner approves, run at once, or never.
     #[schema(value_type = Forks)]
     pub forks: OpenEnum<Forks>,

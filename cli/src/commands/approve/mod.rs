@@ -18,9 +18,9 @@ use jobs::{
 use reqwest::Method;
 
 use super::deliveries::{self, verdict};
-use crate::{api::Api, args::ApproveArgs, exit::Done, fields::line, table};
+use crate::{api::Api, args::ApproveArgs, exit::CommandResult, fields::line, table};
 
-pub(super) async fn approve(args: ApproveArgs) -> Done {
+pub(super) async fn approve(args: ApproveArgs) -> CommandResult {
     let api = Api::from_env()?;
     let delivery = find::find(&api, &args).await?;
     let repository = repository(&api, &delivery).await;

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use crate::{args::DoctorArgs, config, exit::Done, out::Out, terminal};
+use crate::{args::DoctorArgs, config, exit::CommandResult, out::Stdout, terminal};
 
 /// The result of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -57,9 +57,9 @@ impl Check {
     }
 }
 
-pub(super) async fn doctor(args: DoctorArgs) -> Done {
+pub(super) async fn doctor(args: DoctorArgs) -> CommandResult {
     let data_dir = config::data_dir(&config::var)?;
-    let out = Out::new();
+    let out = Stdout::new();
     let mut checks = Vec::new();
     let mut report = |found: Vec<Check>| {
         if !args.json.json {

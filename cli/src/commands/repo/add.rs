@@ -13,9 +13,9 @@ use crate::{
     answer::Answer,
     api::{Api, ApiError},
     args::RepoAddArgs,
-    exit::Done,
+    exit::CommandResult,
     fields::{line, text},
-    out::Out,
+    out::Stdout,
     table, terminal,
 };
 
@@ -26,14 +26,14 @@ struct TokenRefused {
     why: String,
 }
 
-pub(crate) async fn add(args: RepoAddArgs) -> Done {
+pub(crate) async fn add(args: RepoAddArgs) -> CommandResult {
     let api = Api::from_env()?;
     let token = token(&args.token)?;
     let has_token = token.is_some();
     let body = registration(&args, token)?;
     let request = api.request(Method::POST, &["repos"]).json(&body);
     let repo: Answer<Repo> = api.json(request, "repository").await.map_err(not_registered)?;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json.json {
         out.json(&repo)?;
         return Ok(ExitCode::SUCCESS);

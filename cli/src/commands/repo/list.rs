@@ -6,16 +6,18 @@ use jobs::api::{Page, ShownRepo};
 use reqwest::Method;
 
 use super::view;
-use crate::{answer::Answer, api::Api, args::JsonArgs, exit::Done, fields::list as words, out::Out, table};
+use crate::{
+    answer::Answer, api::Api, args::JsonArgs, exit::CommandResult, fields::list as words, out::Stdout, table,
+};
 
 /// The columns of the list.
 const HEAD: [&str; 6] = ["ID", "URL", "FORGE", "BRANCHES", "NAME", "STATUSES"];
 
-pub(crate) async fn list(args: JsonArgs) -> Done {
+pub(crate) async fn list(args: JsonArgs) -> CommandResult {
     let api = Api::from_env()?;
     let items =
         api.json::<Page<Answer<ShownRepo>>>(api.request(Method::GET, &["repos"]), "list").await?.items;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json {
         out.json(&items)?;
         return Ok(ExitCode::SUCCESS);

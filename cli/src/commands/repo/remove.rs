@@ -6,9 +6,9 @@ use jobs::api::RemovedRepo;
 use reqwest::Method;
 
 use super::webhook;
-use crate::{api::Api, exit::Done};
+use crate::{api::Api, exit::CommandResult};
 
-pub(crate) async fn remove(id: &str) -> Done {
+pub(crate) async fn remove(id: &str) -> CommandResult {
     let api = Api::from_env()?;
     let answer: Option<RemovedRepo> =
         api.json(api.request(Method::DELETE, &["repos", id]), "repository").await?;

@@ -10,14 +10,14 @@ use super::{
     view,
     webhook::{self, Wish},
 };
-use crate::{answer::Answer, api::Api, args::RepoSetArgs, exit::Done, out::Out, table};
+use crate::{answer::Answer, api::Api, args::RepoSetArgs, exit::CommandResult, out::Stdout, table};
 
-pub(crate) async fn set(args: RepoSetArgs) -> Done {
+pub(crate) async fn set(args: RepoSetArgs) -> CommandResult {
     let api = Api::from_env()?;
     let body = change(&args, token(&args.token)?)?;
     let request = api.request(Method::PATCH, &["repos", &args.id]).json(&body);
     let repo: Answer<Repo> = api.json(request, "repository").await?;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json.json {
         out.json(&repo)?;
         return Ok(ExitCode::SUCCESS);

@@ -6,13 +6,13 @@ use jobs::api::ShownRepo;
 use reqwest::Method;
 
 use super::view;
-use crate::{answer::Answer, api::Api, args::RepoShowArgs, exit::Done, out::Out, table};
+use crate::{answer::Answer, api::Api, args::RepoShowArgs, exit::CommandResult, out::Stdout, table};
 
-pub(crate) async fn show(args: RepoShowArgs) -> Done {
+pub(crate) async fn show(args: RepoShowArgs) -> CommandResult {
     let api = Api::from_env()?;
     let repo: Answer<ShownRepo> =
         api.json(api.request(Method::GET, &["repos", &args.id]), "repository").await?;
-    let out = Out::new();
+    let out = Stdout::new();
     if args.json.json {
         out.json(&repo)?;
     } else {

@@ -16,7 +16,7 @@ use jobs::{
     TokenId, UserId,
     accounts::{Scope, token_hash},
     bucket::{Bucket, BucketError, Entry, purge_key},
-    sessions::LetIn,
+    sessions::AdmittedBy,
     streams,
 };
 use pending_codes::{IssuedCode, PendingCodes};
@@ -57,7 +57,7 @@ pub(crate) struct Request {
     pub(crate) scopes: Vec<Scope>,
     /// What admitted that session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) let_in: Option<LetIn>,
+    pub(crate) let_in: Option<AdmittedBy>,
     /// Where an API token approved it: the tokens that the new session ends with, and when it ends at the
     /// latest.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use hooks::ls_remote::RemoteRef;
-use jobs::{Head, Repo, RepoId, head_key};
+use jobs::{RefHead, Repo, RepoId, head_key};
 use serde_json::Map;
 
 use crate::{
@@ -16,9 +16,9 @@ use crate::{
 /// Entries written concurrently.
 const MAX_CONCURRENT: usize = 32;
 
-fn head(repo: RepoId, found: &RemoteRef) -> (String, Head) {
+fn head(repo: RepoId, found: &RemoteRef) -> (String, RefHead) {
     let reference = Some(found.reference.clone().into());
-    let head = Head { before: None, after: found.id.clone(), job: None, reference, other: Map::new() };
+    let head = RefHead { before: None, after: found.id.clone(), job: None, reference, other: Map::new() };
     (head_key(repo, found.reference.as_str()), head)
 }
 
@@ -36,7 +36,7 @@ impl RefPoll {
             tracing::info!(repo = %repo.id, refs = refs.len(), allowed, "refs over the limit not recorded");
         }
         let refs = &refs[..allowed.min(refs.len())];
-        let heads: Vec<(String, Head)> = refs.iter().map(|found| head(repo.id, found)).collect();
+        let heads: Vec<(String, RefHead)> = refs.iter().map(|found| head(repo.id, found)).collect();
         let written = stream::iter(heads).map(|(key, head)| async move {
             self.ledger.heads.try_write(&key, &head, None).await.map(|_| ())
         });

@@ -3,17 +3,19 @@
 //! GitHub issues a token for an hour and limits how many: one is minted at a time for one repository and
 //! permission, and concurrent requests for the same one wait for it.
 
-use std::{collections::HashMap, future::Future, sync::Arc, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use hooks::app::{AppError, InstallationToken, Right};
 use jobs::Secret;
-use parking_lot::Mutex;
+use moka::sync::Cache;
 use tokio::{sync::Mutex as AsyncMutex, time::Instant};
 
 /// A token that expires sooner is not used any more: a clone may take this long.
 const EXPIRY_MARGIN: Duration = Duration::from_secs(600);
-/// Number of entries above which expired ones are pruned.
-const PRUNE_ABOVE: usize = 1024;
+/// How long an entry stays that nobody asks for: the lifetime of a token.
+const IDLE: Duration = Duration::from_secs(3600);
+/// Entries at most, a few hundred bytes each; beyond it the least used one goes.
+const MAX_ENTRIES: u64 = 1024;
 
 /// What a token is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,9 +34,16 @@ struct CachedToken {
 type Slot = Arc<AsyncMutex<Option<CachedToken>>>;
 
 /// The tokens of all installations.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct TokenCache {
-    cached: Mutex<HashMap<TokenKey, Slot>>,
+    slots: Cache<TokenKey, Slot>,
+}
+
+impl Default for TokenCache {
+    fn default() -> Self {
+        let slots = Cache::builder().max_capacity(MAX_ENTRIES).time_to_idle(IDLE);
+        Self { slots: slots.support_invalidation_closures().build() }
+    }
 }
 
 impl TokenCache {
@@ -44,7 +53,7 @@ impl TokenCache {
         of: TokenKey,
         mint: impl Future<Output = Result<InstallationToken, AppError>>,
     ) -> Result<Secret, AppError> {
-        let slot = self.slot(of);
+        let slot = self.slots.get_with(of, Slot::default);
         let mut cached = slot.lock().await;
         if let Some(cached) = cached.as_ref().filter(|cached| cached.until > Instant::now()) {
             return Ok(cached.token.clone());
@@ -60,7 +69,7 @@ impl TokenCache {
 
     /// Drops a token that GitHub rejected, unless a newer one is cached already.
     pub(crate) async fn forget(&self, of: TokenKey, refused: impl Fn(&Secret) -> bool) {
-        let slot = self.slot(of);
+        let slot = self.slots.get_with(of, Slot::default);
         let mut cached = slot.lock().await;
         if cached.as_ref().is_some_and(|cached| refused(&cached.token)) {
             *cached = None;
@@ -69,24 +78,9 @@ impl TokenCache {
 
     /// Drops all tokens of an installation that was removed or suspended.
     pub(crate) fn forget_installation(&self, installation: u64) {
-        self.all().retain(|of, _| of.installation != installation);
-    }
-
-    fn slot(&self, of: TokenKey) -> Slot {
-        let mut all = self.all();
-        if all.len() >= PRUNE_ABOVE {
-            let now = Instant::now();
-            // A locked slot is in use.
-            all.retain(|_, slot| {
-                slot.try_lock()
-                    .map_or(true, |cached| cached.as_ref().is_some_and(|cached| cached.until > now))
-            });
-        }
-        Arc::clone(all.entry(of).or_default())
-    }
-
-    fn all(&self) -> parking_lot::MutexGuard<'_, HashMap<TokenKey, Slot>> {
-        self.cached.lock()
+        self.slots
+            .invalidate_entries_if(move |of, _| of.installation == installation)
+            .expect("the cache was built with support for closures");
     }
 }
 

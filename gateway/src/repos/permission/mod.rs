@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use hooks::forge_api::ForgeError;
 use jiff::Timestamp;
-use jobs::{ProblemKind, Repo, Unproved, bucket::Entry};
+use jobs::{ProblemKind, Repo, UnverifiedRight, bucket::Entry};
 pub(crate) use retry::{PermissionRetries, rank};
 
 use crate::{
@@ -51,16 +51,16 @@ impl Permission {
 
 /// The state of a registration's record until the permission is known: after a crash in between, the next
 /// retry completes it.
-pub(crate) fn permission_pending() -> Unproved {
+pub(crate) fn permission_pending() -> UnverifiedRight {
     let again_at = Timestamp::now() + FIRST_RETRY;
-    Unproved { reason: "the forge is being asked whether it may".to_owned(), tries: 0, again_at }
+    UnverifiedRight { reason: "the forge is being asked whether it may".to_owned(), tries: 0, again_at }
 }
 
 /// The same after another check without a confirmation.
-fn permission_retry(before: Option<&Unproved>, reason: &str, now: Timestamp) -> Unproved {
+fn permission_retry(before: Option<&UnverifiedRight>, reason: &str, now: Timestamp) -> UnverifiedRight {
     let tries = before.map_or(0, |before| before.tries).saturating_add(1);
     let delay = backoff::delay(FIRST_RETRY, tries, MAX_RETRY);
-    Unproved { reason: reason.to_owned(), tries, again_at: now + delay }
+    UnverifiedRight { reason: reason.to_owned(), tries, again_at: now + delay }
 }
 
 /// A registration with the result of a check; `checked` is the copy that was checked.
@@ -261,7 +261,7 @@ mod tests {
             assert_eq!(next.again_at, now + SignedDuration::from_mins(minutes));
             unproved = Some(next);
         }
-        let many = Unproved { reason: String::new(), tries: u32::MAX, again_at: now };
+        let many = UnverifiedRight { reason: String::new(), tries: u32::MAX, again_at: now };
         assert_eq!(permission_retry(Some(&many), "no", now).again_at, now + MAX_RETRY);
     }
 }

@@ -274,7 +274,7 @@ async fn a_rerun_repeats_what_was_signed_and_trusts_no_commit_that_a_worker_name
     }
 
     let repo = scene.repo.parse().unwrap();
-    let head = jobs::Head {
+    let head = jobs::RefHead {
         before: None,
         after: forks.parse().unwrap(),
         job: None,
