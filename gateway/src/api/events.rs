@@ -70,10 +70,15 @@ pub(crate) async fn events(
     tokio::spawn(async move {
         let _open = open;
         let job = entry.value.clone();
-        let telling =
-            Teller { gateway: &gateway, sender: &sender, log: None, held: Held::default(), from: resumed };
+        let telling = EventStream {
+            gateway: &gateway,
+            sender: &sender,
+            log: None,
+            held: IncompleteText::default(),
+            from: resumed,
+        };
         tokio::select! {
-            told = telling.tell(entry) => if let Err(error) = told {
+            told = telling.send_all(entry) => if let Err(error) = told {
                 // The client comes back with Last-Event-ID.
                 let error: anyhow::Error = error.into();
                 tracing::debug!(error = format!("{error:#}"), "a live stream broke");
@@ -93,16 +98,16 @@ fn resume(id: &str) -> Option<(u32, u64)> {
     Some((attempt.parse().ok()?, offset.parse().ok()?))
 }
 
-struct Teller<'a> {
+struct EventStream<'a> {
     gateway: &'a Gateway,
     sender: &'a Sender,
     log: Option<(u32, LogReader)>,
-    held: Held,
+    held: IncompleteText,
     from: Option<(u32, u64)>,
 }
 
-impl Teller<'_> {
-    async fn tell(mut self, mut entry: Entry<Job>) -> Result<(), ApiError> {
+impl EventStream<'_> {
+    async fn send_all(mut self, mut entry: Entry<Job>) -> Result<(), ApiError> {
         let id = entry.value.spec.id;
         let mut news = self.gateway.index.follow(id);
         let mut told = None;
@@ -154,8 +159,8 @@ impl Teller<'_> {
         let attempt = *attempt;
         let skip = self.from.filter(|(of, _)| *of == attempt).map_or(0, |(_, offset)| offset);
         while let Some(chunk) = reader.next().await? {
-            let Some(chunk) = behind(chunk, skip) else { continue };
-            for piece in self.held.take(chunk) {
+            let Some(chunk) = after_offset(chunk, skip) else { continue };
+            for piece in self.held.push(chunk) {
                 send(self.sender, attempt, &piece).await;
             }
         }
@@ -164,7 +169,7 @@ impl Teller<'_> {
 
     /// Sends the beginning of a character that never came to its end.
     async fn flush(&mut self) {
-        if let (Some((attempt, _)), Some(piece)) = (&self.log, self.held.rest()) {
+        if let (Some((attempt, _)), Some(piece)) = (&self.log, self.held.flush_rest()) {
             send(self.sender, *attempt, &piece).await;
         }
     }
@@ -185,7 +190,7 @@ async fn send(sender: &Sender, attempt: u32, piece: &LogChunk) {
 }
 
 /// The part of a chunk that lies behind `offset`; `None` when there is none.
-fn behind(mut chunk: LogChunk, offset: u64) -> Option<LogChunk> {
+fn after_offset(mut chunk: LogChunk, offset: u64) -> Option<LogChunk> {
     let known = offset.saturating_sub(chunk.offset).min(chunk.bytes.len() as u64);
     let known = usize::try_from(known).unwrap_or(usize::MAX);
     chunk.bytes = chunk.bytes.slice(known..);
@@ -195,10 +200,10 @@ fn behind(mut chunk: LogChunk, offset: u64) -> Option<LogChunk> {
 
 /// Holds back the beginning of a character until its end comes.
 #[derive(Default)]
-struct Held(Option<LogChunk>);
+struct IncompleteText(Option<LogChunk>);
 
-impl Held {
-    fn take(&mut self, mut chunk: LogChunk) -> Vec<LogChunk> {
+impl IncompleteText {
+    fn push(&mut self, mut chunk: LogChunk) -> Vec<LogChunk> {
         let mut ready = Vec::new();
         match self.0.take() {
             Some(held) if held.source == chunk.source && held.phase == chunk.phase => {
@@ -219,7 +224,7 @@ impl Held {
         ready
     }
 
-    fn rest(&mut self) -> Option<LogChunk> {
+    fn flush_rest(&mut self) -> Option<LogChunk> {
         self.0.take()
     }
 }
@@ -269,20 +274,20 @@ mod tests {
 
     #[test]
     fn a_character_is_not_split_and_no_byte_is_lost() {
-        let mut held = Held::default();
-        assert_eq!(held.take(chunk(0, b"a\xc3")), [chunk(0, b"a")]);
-        assert_eq!(held.take(chunk(2, b"\xa9b")), [chunk(1, "éb".as_bytes())]);
-        assert_eq!(held.take(chunk(4, b"\xc3")), []);
+        let mut held = IncompleteText::default();
+        assert_eq!(held.push(chunk(0, b"a\xc3")), [chunk(0, b"a")]);
+        assert_eq!(held.push(chunk(2, b"\xa9b")), [chunk(1, "éb".as_bytes())]);
+        assert_eq!(held.push(chunk(4, b"\xc3")), []);
         let other = LogChunk { source: LogSource::Stderr, ..chunk(5, b"x") };
-        assert_eq!(held.take(other.clone()), [chunk(4, b"\xc3"), other]);
-        assert_eq!(held.rest(), None);
+        assert_eq!(held.push(other.clone()), [chunk(4, b"\xc3"), other]);
+        assert_eq!(held.flush_rest(), None);
     }
 
     #[test]
     fn what_a_client_has_is_not_sent_again() {
-        assert_eq!(behind(chunk(0, b"abc"), 2), Some(chunk(2, b"c")));
-        assert_eq!(behind(chunk(0, b"abc"), 3), None);
-        assert_eq!(behind(chunk(3, b"abc"), 2), Some(chunk(3, b"abc")));
+        assert_eq!(after_offset(chunk(0, b"abc"), 2), Some(chunk(2, b"c")));
+        assert_eq!(after_offset(chunk(0, b"abc"), 3), None);
+        assert_eq!(after_offset(chunk(3, b"abc"), 2), Some(chunk(3, b"abc")));
     }
 
     #[test_case("2.17" => Some((2, 17)))]

@@ -28,8 +28,8 @@ use crate::{
 
 /// The fields of a form that changes something.
 pub(crate) trait FormFields: DeserializeOwned + Send + Sync {
-    /// The session's word.
-    fn word(&self) -> &str;
+    /// The CSRF token: derived from the session's cookie.
+    fn csrf_token(&self) -> &str;
 
     /// The page that the form is on; `asked` is the path that it was sent to.
     fn page(&self, asked: &str) -> String {
@@ -40,7 +40,7 @@ pub(crate) trait FormFields: DeserializeOwned + Send + Sync {
 /// What a right is that reads the body: a handler has it as its last argument.
 pub(crate) trait FormRight {}
 
-/// A form's fields, sent by whoever has the session whose word it carries, with the scope `S`.
+/// A form's fields, sent by whoever has the session whose CSRF token it carries, with the scope `S`.
 pub(crate) struct FormCaller<S, F> {
     pub(crate) identity: Identity,
     /// The session's cookie.
@@ -74,7 +74,7 @@ where
         let (headers, path) = (request.headers().clone(), request.uri().path().to_owned());
         let Form(fields) = Form::<F>::from_request(request, state).await?;
         let identified = async {
-            let cookie = checked(&Arc::<Keyring>::from_ref(state), &headers, fields.word())?;
+            let cookie = checked(&Arc::<Keyring>::from_ref(state), &headers, fields.csrf_token())?;
             let identity = Arc::<Access>::from_ref(state).authenticate(&cookie).await?;
             Ok((with_scope::<S>(identity)?, cookie))
         };
@@ -90,33 +90,33 @@ where
 
 /// Of every form that changes something.
 #[derive(Deserialize)]
-pub(crate) struct Word {
+pub(crate) struct CsrfForm {
     #[serde(default)]
     pub(crate) form: String,
 }
 
-impl FormFields for Word {
-    fn word(&self) -> &str {
+impl FormFields for CsrfForm {
+    fn csrf_token(&self) -> &str {
         &self.form
     }
 }
 
 /// Fields in the order in which the page has them: a box that is ticked twice is there twice.
 impl FormFields for Vec<(String, String)> {
-    fn word(&self) -> &str {
-        self.iter().find(|(name, _)| name == "form").map_or("", |(_, word)| word)
+    fn csrf_token(&self) -> &str {
+        self.iter().find(|(name, _)| name == "form").map_or("", |(_, token)| token)
     }
 }
 
 /// Whether the browser says that a page of ours sent this; old ones do not say.
-pub(crate) fn is_from_here(headers: &HeaderMap) -> bool {
+pub(crate) fn is_same_origin(headers: &HeaderMap) -> bool {
     headers.get("sec-fetch-site").is_none_or(|site| site == "same-origin" || site == "none")
 }
 
-/// The session, if the form carries its word.
-pub(crate) fn checked(keys: &Keyring, headers: &HeaderMap, word: &str) -> Result<String, ApiError> {
+/// The session, if the form carries its CSRF token.
+pub(crate) fn checked(keys: &Keyring, headers: &HeaderMap, token: &str) -> Result<String, ApiError> {
     let session = session_cookie(headers).ok_or(ApiError::Unauthorized("sign in first"))?;
-    if !is_from_here(headers) || !keys.is_form(&session, word) {
+    if !is_same_origin(headers) || !keys.is_form(&session, token) {
         return Err(ApiError::Forbidden("this form is not of your session; load the page again".to_owned()));
     }
     Ok(session)
@@ -134,6 +134,6 @@ mod tests {
     #[test_case(Some("same-site") => false)]
     fn sent_from_here(site: Option<&str>) -> bool {
         let headers = site.map(|site| ("sec-fetch-site".parse().unwrap(), site.parse().unwrap()));
-        is_from_here(&HeaderMap::from_iter(headers))
+        is_same_origin(&HeaderMap::from_iter(headers))
     }
 }

@@ -20,15 +20,15 @@ struct SignedInPage<'a> {
 }
 
 #[derive(Template)]
-#[template(path = "said.html")]
-struct SaidPage<'a> {
+#[template(path = "message.html")]
+struct MessagePage<'a> {
     title: &'a str,
     message: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "leaving.html")]
-struct LeavingPage<'a> {
+struct RedirectPage<'a> {
     host: &'a str,
     address: &'a str,
 }
@@ -50,7 +50,7 @@ pub(crate) fn signed_in(email: &str, token: &str) -> Response {
 
 /// Leads on to a provider.
 pub(crate) fn leaving(host: &str, address: &str) -> Response {
-    html(StatusCode::OK, &LeavingPage { host, address })
+    html(StatusCode::OK, &RedirectPage { host, address })
 }
 
 /// Why somebody is not signed in.
@@ -59,8 +59,8 @@ pub(crate) fn not_signed_in(status: StatusCode, message: &str) -> Response {
 }
 
 /// A sentence that ends something well.
-pub(crate) fn said(title: &str, message: &str) -> Response {
-    html(StatusCode::OK, &SaidPage { title, message })
+pub(crate) fn message_page(title: &str, message: &str) -> Response {
+    html(StatusCode::OK, &MessagePage { title, message })
 }
 
 /// The page of a device's code.

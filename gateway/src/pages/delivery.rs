@@ -34,7 +34,7 @@ use crate::{
 #[derive(Template)]
 #[template(path = "delivery.html")]
 struct DeliveryPage<'a> {
-    delivery: Shown,
+    delivery: DeliveryView,
     /// Why the form was refused; empty otherwise.
     message: &'a str,
     /// The session's word, where the delivery is held and the session may let it run.
@@ -42,7 +42,7 @@ struct DeliveryPage<'a> {
 }
 
 /// A delivery as the page shows it; what is not known is empty.
-struct Shown {
+struct DeliveryView {
     id: String,
     /// Of the registration.
     url: String,
@@ -59,7 +59,7 @@ struct Shown {
     jobs: Vec<String>,
 }
 
-impl Shown {
+impl DeliveryView {
     fn of(entry: &Entry<Delivery>, url: Option<String>) -> Self {
         let view = view::delivery(entry);
         let Origin { sender, source } = origin(&entry.value);
@@ -78,14 +78,14 @@ impl Shown {
             event: view.event,
             sender: sender.unwrap_or_default(),
             received_at: second(view.received_at),
-            verdict: word(entry.value.verdict),
+            verdict: verdict_text(entry.value.verdict),
             reason: view.reason.unwrap_or_default(),
             jobs: view.jobs.iter().map(ToString::to_string).collect(),
         }
     }
 }
 
-fn word(verdict: Option<Verdict>) -> &'static str {
+fn verdict_text(verdict: Option<Verdict>) -> &'static str {
     match verdict {
         Some(Verdict::Accepted) => "accepted",
         Some(Verdict::Duplicate) => "duplicate",
@@ -146,7 +146,7 @@ async fn page(
     let may_approve =
         entry.value.verdict == Some(Verdict::Held) && caller.require_scope(Scope::JobsWrite).is_ok();
     let form = may_approve.then(|| gateway.keys.form(session));
-    Ok(html(status, &DeliveryPage { delivery: Shown::of(entry, url), message, form }))
+    Ok(html(status, &DeliveryPage { delivery: DeliveryView::of(entry, url), message, form }))
 }
 
 /// `GET /deliveries/{id}`
@@ -173,7 +173,7 @@ pub(crate) struct Approval {
 }
 
 impl FormFields for Approval {
-    fn word(&self) -> &str {
+    fn csrf_token(&self) -> &str {
         &self.form
     }
 }
@@ -199,7 +199,7 @@ pub(crate) async fn approve(
         let held = gateway.deliveries.find_decidable(&form, &id).await?;
         let sha = form.fields.commit()?;
         match gateway.deliveries.approve(&form, held, sha.as_ref()).await {
-            Ok(done) => Ok(Redirect::to(&leads_to(&done)).into_response()),
+            Ok(done) => Ok(Redirect::to(&next_page(&done)).into_response()),
             Err(error) => {
                 let (status, message) = error.into_page();
                 let now = gateway.deliveries.find_decidable(&form, &id).await?;
@@ -211,6 +211,6 @@ pub(crate) async fn approve(
 }
 
 /// The page of its job, or its own where it made none.
-fn leads_to(done: &Entry<Delivery>) -> String {
+fn next_page(done: &Entry<Delivery>) -> String {
     done.value.jobs.first().map_or_else(|| page_of(&done.key), |job| format!("/jobs/{job}"))
 }

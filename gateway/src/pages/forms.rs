@@ -18,7 +18,7 @@ use crate::{
     extract::Form,
     html::{
         LoginPage, PageError,
-        form::{FormCaller, Word, checked, is_from_here},
+        form::{CsrfForm, FormCaller, checked, is_same_origin},
         html,
         sign_in::{browser_cookie, cookie_of},
     },
@@ -41,7 +41,7 @@ pub(crate) async fn login(
     Form(login): Form<Login>,
 ) -> Response {
     let (next, offers) = (or_home(&login.next), gateway.login.options());
-    if !is_from_here(&headers) {
+    if !is_same_origin(&headers) {
         return html(
             StatusCode::FORBIDDEN,
             &LoginPage { next: &next, message: "This form was sent by another site.", offers: &offers },
@@ -71,7 +71,7 @@ pub(crate) async fn login(
 pub(crate) async fn logout(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
-    Form(word): Form<Word>,
+    Form(word): Form<CsrfForm>,
 ) -> Result<Response, PageError> {
     let ended = async {
         let session = checked(&gateway.keys, &headers, &word.form)?;
@@ -91,7 +91,7 @@ pub(crate) async fn logout(
 pub(crate) async fn cancel(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-    form: FormCaller<JobsWrite, Word>,
+    form: FormCaller<JobsWrite, CsrfForm>,
 ) -> Result<Redirect, PageError> {
     let cancelled = async {
         let entry = gateway.access.owned_job(&form, &id).await?;
@@ -105,7 +105,7 @@ pub(crate) async fn cancel(
 pub(crate) async fn rerun(
     State(gateway): State<Gateway>,
     Path(id): Path<String>,
-    form: FormCaller<JobsWrite, Word>,
+    form: FormCaller<JobsWrite, CsrfForm>,
 ) -> Result<Redirect, PageError> {
     let again = async {
         let entry = gateway.access.owned_job(&form, &id).await?;

@@ -23,7 +23,7 @@ use axum::{
 pub(crate) use forms::{cancel, login, logout, rerun};
 use http::{HeaderMap, StatusCode, header};
 use jobs::{Job, accounts::Scope, bucket::Entry};
-use show::{Piece, Shown};
+use show::{JobView, LogSegment};
 
 use crate::{
     api::{job_output::counting, jobs::page},
@@ -40,7 +40,7 @@ const SHOWN: usize = 50;
 #[template(path = "home.html")]
 struct HomePage<'a> {
     email: &'a str,
-    jobs: Vec<Shown>,
+    jobs: Vec<JobView>,
     form: String,
     /// Providers whose accounts may be linked.
     links: Vec<LoginOption>,
@@ -49,8 +49,8 @@ struct HomePage<'a> {
 #[derive(Template)]
 #[template(path = "job.html")]
 struct JobPage {
-    job: Shown,
-    log: Vec<Piece>,
+    job: JobView,
+    log: Vec<LogSegment>,
     /// Where the live log goes on: `<attempt>.<offset>`.
     from: String,
     /// Of the link, for the script.
@@ -68,7 +68,7 @@ pub(crate) async fn home(
     let shown = async {
         let (entries, _) = page(&gateway, &gateway.access.visible_jobs(&caller), None, SHOWN).await?;
         let form = session_cookie(&headers).map(|session| gateway.keys.form(&session)).unwrap_or_default();
-        let jobs = entries.iter().map(Shown::of).collect();
+        let jobs = entries.iter().map(JobView::of).collect();
         let links = gateway.sign_ins.linkable(&caller).await?;
         Ok(html(StatusCode::OK, &HomePage { email: &caller.user.email, jobs, form, links }))
     };
@@ -87,7 +87,7 @@ pub(crate) async fn job(
         let (log, from) = log(&gateway, &entry.value).await?;
         let form = word_of_owner(&gateway, &headers, &entry).await;
         let status = gateway.registrations.status_view(&entry).await?;
-        let job = Shown::of(&entry).with_status(status.as_ref());
+        let job = JobView::of(&entry).with_status(status.as_ref());
         let page = JobPage { job, log, from, key: key.unwrap_or_default(), form };
         Ok(counting(html(StatusCode::OK, &page), counted))
     };
@@ -104,14 +104,14 @@ async fn word_of_owner(gateway: &Gateway, headers: &HeaderMap, entry: &Entry<Job
 }
 
 /// The log so far, in pieces of one source, and where it ends.
-async fn log(gateway: &Gateway, job: &Job) -> Result<(Vec<Piece>, String), ApiError> {
-    let mut pieces: Vec<Piece> = Vec::new();
+async fn log(gateway: &Gateway, job: &Job) -> Result<(Vec<LogSegment>, String), ApiError> {
+    let mut pieces: Vec<LogSegment> = Vec::new();
     let mut end = 0;
     if job.status.attempt > 0 {
         let mut reader = gateway.ledger.log(job.spec.id, job.status.attempt).await?;
         while let Some(chunk) = reader.next().await? {
             end = chunk.offset + chunk.bytes.len() as u64;
-            Piece::add(&mut pieces, chunk.source, &chunk.bytes);
+            LogSegment::add(&mut pieces, chunk.source, &chunk.bytes);
         }
     }
     Ok((pieces, format!("{}.{end}", job.status.attempt)))

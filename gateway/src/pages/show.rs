@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jobs::{Job, LogSource, api::ForgeStatus, bucket::Entry, units::show_duration};
 
 /// A job as a page shows it.
-pub(super) struct Shown {
+pub(super) struct JobView {
     pub(super) id: String,
     pub(super) state: &'static str,
     pub(super) title: String,
@@ -35,7 +35,7 @@ pub(super) struct Shown {
     pub(super) status_fix: String,
 }
 
-impl Shown {
+impl JobView {
     pub(super) fn of(entry: &Entry<Job>) -> Self {
         let job = &entry.value;
         let trigger = serde_json::to_value(job.spec.trigger).ok();
@@ -114,12 +114,12 @@ fn timings(job: &Job) -> Vec<(&'static str, String)> {
 }
 
 /// A piece of the log of one source.
-pub(super) struct Piece {
+pub(super) struct LogSegment {
     pub(super) source: &'static str,
     bytes: Vec<u8>,
 }
 
-impl Piece {
+impl LogSegment {
     /// Adds a chunk; one source's chunks in a row are one piece, so that no character is split.
     pub(super) fn add(pieces: &mut Vec<Self>, source: LogSource, bytes: &[u8]) {
         if bytes.is_empty() {
@@ -171,10 +171,10 @@ mod tests {
     #[test]
     fn pieces_of_one_source_are_joined_and_characters_stay_whole() {
         let mut pieces = Vec::new();
-        Piece::add(&mut pieces, LogSource::Stdout, b"\xc3");
-        Piece::add(&mut pieces, LogSource::Stdout, b"\xa9");
-        Piece::add(&mut pieces, LogSource::Stderr, b"");
-        Piece::add(&mut pieces, LogSource::Stderr, b"x");
+        LogSegment::add(&mut pieces, LogSource::Stdout, b"\xc3");
+        LogSegment::add(&mut pieces, LogSource::Stdout, b"\xa9");
+        LogSegment::add(&mut pieces, LogSource::Stderr, b"");
+        LogSegment::add(&mut pieces, LogSource::Stderr, b"x");
         let texts: Vec<_> = pieces.iter().map(|piece| (piece.source, piece.text().into_owned())).collect();
         assert_eq!(texts, [("stdout", "é".to_owned()), ("stderr", "x".to_owned())]);
     }

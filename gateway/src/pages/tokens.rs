@@ -23,7 +23,7 @@ use crate::{
     error::ApiError,
     html::{
         PageError,
-        form::{FormCaller, Word},
+        form::{CsrfForm, FormCaller},
         html,
         on_page::OnPage,
     },
@@ -46,7 +46,7 @@ struct TokensPage<'a> {
     message: &'a str,
     /// The text of the token that was just made.
     made: Option<&'a str>,
-    tokens: Vec<Shown>,
+    tokens: Vec<TokenRow>,
     scopes: Vec<(&'static str, &'static str)>,
     /// What `expires_in` may be, with words for it.
     lives: Vec<(&'static str, String)>,
@@ -54,7 +54,7 @@ struct TokensPage<'a> {
 }
 
 /// A token as the page shows it.
-struct Shown {
+struct TokenRow {
     id: String,
     name: String,
     scopes: String,
@@ -65,7 +65,7 @@ struct Shown {
     is_this: bool,
 }
 
-impl Shown {
+impl TokenRow {
     fn of(token: &TokenRecord, caller: &Identity, now: Timestamp) -> Self {
         let words: Vec<&str> = token.scopes.iter().map(|scope| scope.as_str()).collect();
         let expires_at = match token.expires_at {
@@ -93,7 +93,7 @@ fn day(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d").to_string()
 }
 
-fn means(scope: Scope) -> &'static str {
+fn scope_text(scope: Scope) -> &'static str {
     match scope {
         Scope::JobsRead => "see jobs, results, logs and repositories",
         Scope::JobsWrite => "submit, cancel and repeat jobs",
@@ -106,11 +106,11 @@ fn means(scope: Scope) -> &'static str {
 fn scopes_of(caller: &Identity) -> Vec<(&'static str, &'static str)> {
     let can_give =
         |scope: &Scope| caller.require_scope(*scope).is_ok() && (*scope != Scope::Admin || caller.user.admin);
-    ALL_SCOPES.into_iter().filter(can_give).map(|scope| (scope.as_str(), means(scope))).collect()
+    ALL_SCOPES.into_iter().filter(can_give).map(|scope| (scope.as_str(), scope_text(scope))).collect()
 }
 
 /// The ends that the caller can give: none beyond the end of the caller's own token.
-fn lives_of(caller: &Identity, now: Timestamp) -> Vec<(&'static str, String)> {
+fn lifetime_choices(caller: &Identity, now: Timestamp) -> Vec<(&'static str, String)> {
     let fits = |life: &str| match (caller.expires_at, jobs::units::duration(life)) {
         (Some(latest), Ok(life)) => now + life <= latest,
         (None, Ok(_)) => true,
@@ -139,9 +139,9 @@ fn page(
         form: gateway.keys.form(session),
         message,
         made,
-        tokens: tokens.iter().map(|token| Shown::of(token, caller, now)).collect(),
+        tokens: tokens.iter().map(|token| TokenRow::of(token, caller, now)).collect(),
         scopes: scopes_of(caller),
-        lives: lives_of(caller, now),
+        lives: lifetime_choices(caller, now),
         usual_life: USUAL_LIFE,
     };
     html(status, &page)
@@ -157,7 +157,7 @@ pub(crate) async fn show(
 
 /// What the fields of the form wish for. A box that is not ticked is not sent, so none at all is a
 /// mistake, not a wish for everything.
-fn wishes(fields: &[(String, String)]) -> Result<NewToken, ApiError> {
+fn new_token(fields: &[(String, String)]) -> Result<NewToken, ApiError> {
     let of =
         |name: &'static str| fields.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.trim());
     let known = |word: &str| {
@@ -178,7 +178,7 @@ pub(crate) async fn make(
     State(gateway): State<Gateway>,
     form: FormCaller<AnyScope, Vec<(String, String)>>,
 ) -> Response {
-    let made = async { gateway.api_tokens.make_token(&form, wishes(&form.fields)?).await };
+    let made = async { gateway.api_tokens.make_token(&form, new_token(&form.fields)?).await };
     match made.await {
         Ok((_, text)) => page(&gateway, &form.cookie, &form, StatusCode::CREATED, "", Some(text.expose())),
         Err(error) => {
@@ -193,7 +193,7 @@ pub(crate) async fn revoke(
     State(api_tokens): State<Arc<ApiTokens>>,
     State(login): State<Arc<Login>>,
     Path(id): Path<String>,
-    form: FormCaller<AnyScope, Word>,
+    form: FormCaller<AnyScope, CsrfForm>,
 ) -> Result<Redirect, PageError> {
     let revoked = api_tokens.revoke_token(&form, &id);
     revoked.await.map_err(PageError::at(&login, "/tokens"))?;
@@ -204,25 +204,25 @@ pub(crate) async fn revoke(
 mod tests {
     use super::*;
 
-    fn wished(fields: &[(&str, &str)]) -> Result<NewToken, String> {
+    fn parsed(fields: &[(&str, &str)]) -> Result<NewToken, String> {
         let fields: Vec<_> =
             fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        wishes(&fields).map_err(|error| error.to_string())
+        new_token(&fields).map_err(|error| error.to_string())
     }
 
     #[test]
     fn ticked_boxes_are_scopes_and_an_empty_end_is_none() {
         let both = [("name", " ci "), ("scope", "jobs:read"), ("scope", "repos"), ("expires_in", "")];
-        let wish = wished(&both).unwrap();
+        let wish = parsed(&both).unwrap();
         assert_eq!((wish.name.as_str(), wish.expires_in), ("ci", None));
         assert_eq!(wish.scopes.unwrap(), [Scope::JobsRead, Scope::Repos]);
-        let short = wished(&[("scope", "admin"), ("expires_in", "7d")]).unwrap();
+        let short = parsed(&[("scope", "admin"), ("expires_in", "7d")]).unwrap();
         assert_eq!(short.expires_in.as_deref(), Some("7d"));
     }
 
     #[test]
     fn no_box_and_an_invented_one_are_mistakes() {
-        assert_eq!(wished(&[("name", "ci")]).err().unwrap(), "say what the token may do");
-        assert_eq!(wished(&[("scope", "everything")]).err().unwrap(), "there is no such scope");
+        assert_eq!(parsed(&[("name", "ci")]).err().unwrap(), "say what the token may do");
+        assert_eq!(parsed(&[("scope", "everything")]).err().unwrap(), "there is no such scope");
     }
 }

@@ -19,7 +19,7 @@ use jobs::{
 use crate::{
     api::{
         responses::{WithBody, WithScope, WithToken},
-        sign_in::answer::granted,
+        sign_in::answer::token_response,
     },
     audit::AuditLog,
     auth::{
@@ -58,7 +58,9 @@ pub(crate) async fn refresh(
                 "whoever signed in here may not any more; ask whoever runs this service",
             ))
         }
-        Refreshed::Fresh(session, next) => Ok(Json(granted(&gateway, &session, &next)).into_response()),
+        Refreshed::Fresh(session, next) => {
+            Ok(Json(token_response(&gateway, &session, &next)).into_response())
+        }
         Refreshed::Reused(user) => {
             gateway.audit.write(user, Action::SessionRevoked, "refresh").await;
             tracing::warn!(%user, "a refresh token came twice; its sign-in was ended");

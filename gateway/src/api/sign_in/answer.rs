@@ -23,7 +23,7 @@ use crate::{
 
 /// What the client would like to read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Reads {
+enum AnswerKind {
     /// A user, in a browser.
     Page,
     Json,
@@ -31,7 +31,7 @@ enum Reads {
     Text,
 }
 
-fn reads(headers: &HeaderMap) -> Reads {
+fn answer_kind(headers: &HeaderMap) -> AnswerKind {
     let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
     let wants = |kind: &str| {
         accept
@@ -39,33 +39,33 @@ fn reads(headers: &HeaderMap) -> Reads {
             .any(|one| one.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(kind))
     };
     if wants("text/html") {
-        Reads::Page
+        AnswerKind::Page
     } else if wants("application/json") {
-        Reads::Json
+        AnswerKind::Json
     } else {
-        Reads::Text
+        AnswerKind::Text
     }
 }
 
 /// A bearer token and what renews it.
-pub(crate) fn granted(gateway: &Gateway, session: &Session, refresh_token: &Secret) -> SignedIn {
+pub(crate) fn token_response(gateway: &Gateway, session: &Session, refresh_token: &Secret) -> SignedIn {
     let (token, expires_in) = gateway.login.bearer_tokens.sign(session);
     SignedIn { token, refresh_token: refresh_token.expose().to_owned(), expires_in }
 }
 
 /// Begins a session and answers with it.
-pub(crate) async fn welcome(
+pub(crate) async fn start_session(
     gateway: &Gateway,
     headers: &HeaderMap,
     known: SignedInUser,
     next: Option<&str>,
 ) -> Result<Response, LoginError> {
-    let reads = reads(headers);
+    let reads = answer_kind(headers);
     let (holder, life) = match reads {
-        Reads::Page => (Holder::Browser, BROWSER_LIFE),
-        Reads::Json => (Holder::Program, PROGRAM_LIFE),
+        AnswerKind::Page => (Holder::Browser, BROWSER_LIFE),
+        AnswerKind::Json => (Holder::Program, PROGRAM_LIFE),
         // Nothing renews it, so it ends with its one token.
-        Reads::Text => (Holder::Program, bearer_tokens::LIFETIME),
+        AnswerKind::Text => (Holder::Program, bearer_tokens::LIFETIME),
     };
     let SignedInUser { user, provider, let_in } = known;
     let new = NewSession {
@@ -82,7 +82,7 @@ pub(crate) async fn welcome(
     gateway.audit.write(user.id, Action::SignedIn, &provider).await;
     tracing::info!(user = %user.id, provider, ?holder, "signed in");
     Ok(match reads {
-        Reads::Page => {
+        AnswerKind::Page => {
             let cookie = sign_in::cookie_of(&gateway.public_url, held.expose(), BROWSER_LIFE);
             let page = match next {
                 Some(next) => Redirect::to(next).into_response(),
@@ -90,32 +90,32 @@ pub(crate) async fn welcome(
             };
             ([(header::SET_COOKIE, cookie)], page).into_response()
         }
-        Reads::Json => Json(granted(gateway, &session, &held)).into_response(),
-        Reads::Text => gateway.login.bearer_tokens.sign(&session).0.into_response(),
+        AnswerKind::Json => Json(token_response(gateway, &session, &held)).into_response(),
+        AnswerKind::Text => gateway.login.bearer_tokens.sign(&session).0.into_response(),
     })
 }
 
 /// A sign-in that did not work, as its client can read it.
-pub(crate) enum Failed {
+pub(crate) enum FailedSignIn {
     Page(StatusCode, String),
     Json(ApiError),
 }
 
-impl Failed {
+impl FailedSignIn {
     pub(crate) fn of(gateway: &Gateway, headers: &HeaderMap, error: LoginError) -> Self {
         let error: ApiError = error.into();
         // Programs of the published interface know the answer of a service without login as JSON.
-        match reads(headers) {
-            Reads::Page if !gateway.login.options().is_empty() => {
+        match answer_kind(headers) {
+            AnswerKind::Page if !gateway.login.options().is_empty() => {
                 let (status, sentence) = error.into_page();
                 Self::Page(status, sentence)
             }
-            Reads::Page | Reads::Json | Reads::Text => Self::Json(error),
+            AnswerKind::Page | AnswerKind::Json | AnswerKind::Text => Self::Json(error),
         }
     }
 }
 
-impl IntoResponse for Failed {
+impl IntoResponse for FailedSignIn {
     fn into_response(self) -> Response {
         match self {
             Self::Page(status, sentence) => sign_in::not_signed_in(status, &sentence),
@@ -130,12 +130,12 @@ mod tests {
 
     use super::*;
 
-    #[test_case("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" => Reads::Page ; "a browser")]
-    #[test_case("application/json" => Reads::Json)]
-    #[test_case("Application/JSON; charset=utf-8" => Reads::Json ; "case and parameters")]
-    #[test_case("*/*" => Reads::Text ; "curl")]
-    #[test_case("" => Reads::Text ; "nothing")]
-    fn what_a_client_reads(accept: &str) -> Reads {
-        reads(&HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]))
+    #[test_case("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8" => AnswerKind::Page ; "a browser")]
+    #[test_case("application/json" => AnswerKind::Json)]
+    #[test_case("Application/JSON; charset=utf-8" => AnswerKind::Json ; "case and parameters")]
+    #[test_case("*/*" => AnswerKind::Text ; "curl")]
+    #[test_case("" => AnswerKind::Text ; "nothing")]
+    fn what_a_client_reads(accept: &str) -> AnswerKind {
+        answer_kind(&HeaderMap::from_iter([(header::ACCEPT, accept.parse().unwrap())]))
     }
 }

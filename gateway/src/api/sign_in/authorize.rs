@@ -10,7 +10,7 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::{
-    api::{responses::SignIn, sign_in::answer::Failed},
+    api::{responses::SignIn, sign_in::answer::FailedSignIn},
     error::ApiError,
     extract::Query,
     login::{attempt::Attempt, error::LoginError, return_path::return_path},
@@ -20,7 +20,7 @@ use crate::{
 /// Of the query.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Wish {
+pub(crate) struct AuthorizeParams {
     /// `oidc` or `github`; the first configured one without it.
     provider: Option<String>,
     /// Where to go afterwards: a path of this site.
@@ -33,7 +33,7 @@ pub(crate) struct Wish {
 /// Begin to sign in.
 #[utoipa::path(
     get, path = "/oauth/authorize", tag = "published", operation_id = "authorize",
-    params(Wish),
+    params(AuthorizeParams),
     responses(
         (status = 302, description = "To the identity provider.", headers(("Location" = String, description = "The provider."), ("Set-Cookie" = String, description = "What the provider is to send back."))),
         SignIn,
@@ -45,15 +45,18 @@ pub(crate) struct Wish {
 pub(crate) async fn authorize(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
-    query: Result<Query<Wish>, ApiError>,
+    query: Result<Query<AuthorizeParams>, ApiError>,
 ) -> Response {
-    match begun(&gateway, query).await {
+    match begin(&gateway, query).await {
         Ok(response) => response,
-        Err(error) => Failed::of(&gateway, &headers, error).into_response(),
+        Err(error) => FailedSignIn::of(&gateway, &headers, error).into_response(),
     }
 }
 
-async fn begun(gateway: &Gateway, query: Result<Query<Wish>, ApiError>) -> Result<Response, LoginError> {
+async fn begin(
+    gateway: &Gateway,
+    query: Result<Query<AuthorizeParams>, ApiError>,
+) -> Result<Response, LoginError> {
     let Query(wish) = query?;
     let login = &gateway.login;
     let which = login.choose_provider(wish.provider.as_deref())?;

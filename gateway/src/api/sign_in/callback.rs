@@ -16,7 +16,7 @@ use utoipa::IntoParams;
 use crate::{
     api::{
         responses::SignIn,
-        sign_in::answer::{Failed, welcome},
+        sign_in::answer::{FailedSignIn, start_session},
     },
     error::ApiError,
     extract::Query,
@@ -34,7 +34,7 @@ use crate::{
 /// What the provider put into the address.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub(crate) struct Came {
+pub(crate) struct CallbackParams {
     /// From the provider.
     code: Option<String>,
     /// Ours, from the provider; good once, in the browser it was given to.
@@ -50,7 +50,7 @@ pub(crate) struct Came {
 /// End of signing in.
 #[utoipa::path(
     get, path = "/oauth/callback", tag = "published", operation_id = "callback",
-    params(Came),
+    params(CallbackParams),
     responses(
         (status = 200, description = "The bearer token, good for an hour: a page with a session cookie for `text/html`, with a refresh token for `application/json`, else the bare token.", content((String = "text/html"), (SignedIn = "application/json"), (String = "text/plain"))),
         (status = 303, description = "To the path that was asked for, with a session cookie.", headers(("Location" = String, description = "The path."), ("Set-Cookie" = String, description = "The session."))),
@@ -67,11 +67,11 @@ pub(crate) struct Came {
 pub(crate) async fn callback(
     State(gateway): State<Gateway>,
     headers: HeaderMap,
-    query: Result<Query<Came>, ApiError>,
+    query: Result<Query<CallbackParams>, ApiError>,
 ) -> Response {
-    let mut response = match came(&gateway, &headers, query).await {
+    let mut response = match complete(&gateway, &headers, query).await {
         Ok(response) => response,
-        Err(error) => Failed::of(&gateway, &headers, error).into_response(),
+        Err(error) => FailedSignIn::of(&gateway, &headers, error).into_response(),
     };
     let cookie =
         HeaderValue::from_str(&clear_cookie(&gateway.sign_ins)).expect("a cookie of ours is a header");
@@ -79,18 +79,18 @@ pub(crate) async fn callback(
     response
 }
 
-async fn came(
+async fn complete(
     gateway: &Gateway,
     headers: &HeaderMap,
-    query: Result<Query<Came>, ApiError>,
+    query: Result<Query<CallbackParams>, ApiError>,
 ) -> Result<Response, LoginError> {
     let Query(came) = query?;
     gateway.login.choose_provider(None)?;
     let attempt =
         Attempt::from_browser(&gateway.sign_ins, headers, came.state.as_deref().unwrap_or_default())?;
     gateway.limits.check_callback(client_ip::address())?;
-    match came.who(gateway, headers, &attempt).await {
-        Ok(known) => welcome(gateway, headers, known, attempt.next.as_deref()).await,
+    match came.identify(gateway, headers, &attempt).await {
+        Ok(known) => start_session(gateway, headers, known, attempt.next.as_deref()).await,
         // What is our own trouble says nothing about who came.
         Err(error @ LoginError::Api(_)) => Err(error),
         Err(error) => {
@@ -100,9 +100,9 @@ async fn came(
     }
 }
 
-impl Came {
+impl CallbackParams {
     /// The user who came.
-    async fn who(
+    async fn identify(
         &self,
         gateway: &Gateway,
         headers: &HeaderMap,

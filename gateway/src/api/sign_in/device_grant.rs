@@ -73,7 +73,7 @@ pub(crate) async fn begin(State(gateway): State<Gateway>) -> Result<Response, Ap
 
 /// Why no token is given (RFC 6749, section 5.2; RFC 8628, section 3.5).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refused {
+enum GrantError {
     Pending,
     SlowDown,
     Expired,
@@ -83,7 +83,7 @@ enum Refused {
     NoCode,
 }
 
-impl Refused {
+impl GrantError {
     fn code(self) -> DeviceErrorCode {
         match self {
             Self::Pending => DeviceErrorCode::AuthorizationPending,
@@ -96,7 +96,7 @@ impl Refused {
         }
     }
 
-    fn sentence(self) -> &'static str {
+    fn message(self) -> &'static str {
         match self {
             Self::Pending => "nobody has said yes yet",
             Self::SlowDown => "wait five seconds longer between two requests from now on",
@@ -109,10 +109,10 @@ impl Refused {
     }
 }
 
-impl IntoResponse for Refused {
+impl IntoResponse for GrantError {
     fn into_response(self) -> Response {
         let body =
-            DeviceError { error: self.code().into(), error_description: Some(self.sentence().to_owned()) };
+            DeviceError { error: self.code().into(), error_description: Some(self.message().to_owned()) };
         (StatusCode::BAD_REQUEST, Json(body)).into_response()
     }
 }
@@ -131,32 +131,34 @@ impl IntoResponse for Refused {
 pub(crate) async fn token(State(gateway): State<Gateway>, body: Body) -> Result<Response, ApiError> {
     let fields = fields(body).await?;
     if fields.get("grant_type").is_none_or(|kind| kind != DEVICE_CODE) {
-        return Ok(Refused::AnotherGrant.into_response());
+        return Ok(GrantError::AnotherGrant.into_response());
     }
     let Some(code) = fields.get("device_code").filter(|code| !code.is_empty()) else {
-        return Ok(Refused::NoCode.into_response());
+        return Ok(GrantError::NoCode.into_response());
     };
     let key = request_key(code);
     let devices = &gateway.login.devices;
     // One that NATS has forgotten has expired; so has one that never was.
-    let Some(entry) = devices.requests.get(&key).await? else { return Ok(Refused::Expired.into_response()) };
+    let Some(entry) = devices.requests.get(&key).await? else {
+        return Ok(GrantError::Expired.into_response());
+    };
     let refused = match entry.value.answer {
-        _ if entry.value.expires_at <= Timestamp::now() => Refused::Expired,
+        _ if entry.value.expires_at <= Timestamp::now() => GrantError::Expired,
         GrantState::Waiting => match devices.polls.record(&key, Instant::now()) {
-            PollCheck::Allowed => Refused::Pending,
-            PollCheck::SlowDown => Refused::SlowDown,
+            PollCheck::Allowed => GrantError::Pending,
+            PollCheck::SlowDown => GrantError::SlowDown,
         },
-        GrantState::Denied => Refused::Denied,
-        GrantState::Used => Refused::Invalid,
+        GrantState::Denied => GrantError::Denied,
+        GrantState::Used => GrantError::Invalid,
         GrantState::Allowed => match fetch(&gateway, &entry).await? {
             Some((session, held)) => {
                 devices.polls.forget(&key);
                 return Ok(granted(&gateway, &session, &held));
             }
-            None => Refused::Invalid,
+            None => GrantError::Invalid,
         },
     };
-    if !matches!(refused, Refused::Pending | Refused::SlowDown) {
+    if !matches!(refused, GrantError::Pending | GrantError::SlowDown) {
         devices.polls.forget(&key);
     }
     Ok(refused.into_response())

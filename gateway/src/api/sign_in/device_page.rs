@@ -31,14 +31,14 @@ use crate::{
 
 /// Of the query.
 #[derive(Deserialize)]
-pub(crate) struct Shown {
+pub(crate) struct DeviceParams {
     #[serde(default)]
     user_code: String,
 }
 
 /// What the form says.
 #[derive(Deserialize)]
-pub(crate) struct Said {
+pub(crate) struct DeviceForm {
     #[serde(default)]
     user_code: String,
     /// `allow`; anything else is a no.
@@ -49,18 +49,18 @@ pub(crate) struct Said {
     form: String,
 }
 
-impl FormFields for Said {
-    fn word(&self) -> &str {
+impl FormFields for DeviceForm {
+    fn csrf_token(&self) -> &str {
         &self.form
     }
 
     fn page(&self, _: &str) -> String {
-        here(&self.user_code)
+        page_path(&self.user_code)
     }
 }
 
 /// This page again, with the code where it is one.
-fn here(typed: &str) -> String {
+fn page_path(typed: &str) -> String {
     normalize_user_code(typed)
         .map_or_else(|| "/device".to_owned(), |code| format!("/device?user_code={code}"))
 }
@@ -70,7 +70,7 @@ pub(crate) async fn show(
     caller: OnPage<SessionCaller<AnyScope>>,
     State(keys): State<Arc<Keyring>>,
     State(login): State<Arc<Login>>,
-    Query(shown): Query<Shown>,
+    Query(shown): Query<DeviceParams>,
 ) -> Result<Response, PageError> {
     let page = async {
         let code = normalize_user_code(&shown.user_code).unwrap_or_default();
@@ -80,7 +80,7 @@ pub(crate) async fn show(
             &DevicePage { email: &caller.user.email, code, form, message: "" },
         ))
     };
-    page.await.map_err(PageError::at(&login, here(&shown.user_code)))
+    page.await.map_err(PageError::at(&login, page_path(&shown.user_code)))
 }
 
 /// `POST /device`
@@ -88,7 +88,7 @@ pub(crate) async fn answer(
     State(keys): State<Arc<Keyring>>,
     State(limits): State<Arc<Limits>>,
     State(login): State<Arc<Login>>,
-    form: FormCaller<AnyScope, Said>,
+    form: FormCaller<AnyScope, DeviceForm>,
 ) -> Result<Response, PageError> {
     let (caller, said) = (&form.identity, &form.fields);
     let page = async {
@@ -128,11 +128,11 @@ pub(crate) async fn answer(
         }
         tracing::info!(user = %caller.user.id, allows, "a device's code was answered");
         Ok(if allows {
-            sign_in::said("Signed in", "The program is signed in now. You can close this page.")
+            sign_in::message_page("Signed in", "The program is signed in now. You can close this page.")
         } else {
-            sign_in::said("Denied", "The program was refused. You can close this page.")
+            sign_in::message_page("Denied", "The program was refused. You can close this page.")
         }
         .into_response())
     };
-    page.await.map_err(PageError::at(&login, here(&said.user_code)))
+    page.await.map_err(PageError::at(&login, page_path(&said.user_code)))
 }

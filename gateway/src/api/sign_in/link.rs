@@ -1,6 +1,6 @@
 //! `POST /link`: links an account at a provider to the user who is signed in.
 //!
-//! That must be the user's own wish, since the account signs in as that user from then on: it begins with a form
+//! That must be the user's own fields, since the account signs in as that user from then on: it begins with a form
 //! that carries the session's word. The answer is a page that leads on and not a redirect, since our
 //! pages may send forms to ourselves only, and browsers hold a form's redirects to that.
 
@@ -24,7 +24,7 @@ use crate::{
 
 /// Of the form.
 #[derive(Deserialize)]
-pub(crate) struct Wish {
+pub(crate) struct LinkForm {
     #[serde(default)]
     provider: String,
     /// The session's word.
@@ -32,8 +32,8 @@ pub(crate) struct Wish {
     form: String,
 }
 
-impl FormFields for Wish {
-    fn word(&self) -> &str {
+impl FormFields for LinkForm {
+    fn csrf_token(&self) -> &str {
         &self.form
     }
 }
@@ -41,15 +41,15 @@ impl FormFields for Wish {
 /// `POST /link`
 pub(crate) async fn link(
     State(gateway): State<Gateway>,
-    form: FormCaller<AnyScope, Wish>,
+    form: FormCaller<AnyScope, LinkForm>,
 ) -> Result<Response, PageError> {
-    let begun = begun(&gateway, &form, &form.fields).await;
+    let begun = begin(&gateway, &form, &form.fields).await;
     begun.map_err(|error| PageError::at(&gateway.login, "/")(error.into()))
 }
 
-async fn begun(gateway: &Gateway, caller: &Identity, wish: &Wish) -> Result<Response, LoginError> {
+async fn begin(gateway: &Gateway, caller: &Identity, fields: &LinkForm) -> Result<Response, LoginError> {
     may_link(caller)?;
-    let which = gateway.login.choose_provider(Some(&wish.provider))?;
+    let which = gateway.login.choose_provider(Some(&fields.provider))?;
     let attempt = Attempt::new(which, Some("/".to_owned()), Some(caller.user.id));
     let address = gateway.login.authorization_url(&attempt, &gateway.config.login).await?;
     let page = sign_in::leaving(address.host_str().unwrap_or_default(), address.as_str());

@@ -10,7 +10,7 @@ use jobs::{
 /// A delivery, as the API shows it.
 pub(crate) fn delivery(entry: &Entry<Delivery>) -> api::Delivery {
     let delivery = &entry.value;
-    let About { reference, sha, pull, made_up } = about(delivery);
+    let EventSummary { reference, sha, pull, made_up } = event_summary(delivery);
     api::Delivery {
         id: entry.key.clone(),
         repo: delivery.repo,
@@ -30,30 +30,32 @@ pub(crate) fn delivery(entry: &Entry<Delivery>) -> api::Delivery {
 
 /// What a delivery is about.
 #[derive(Default)]
-struct About {
+struct EventSummary {
     reference: Option<String>,
     sha: Option<CommitSha>,
     pull: Option<u64>,
     made_up: bool,
 }
 
-fn about(delivery: &Delivery) -> About {
+fn event_summary(delivery: &Delivery) -> EventSummary {
     match delivery.event() {
         Some(Incoming::Push(push)) => {
             let reference = Some(push.reference.to_string());
-            About { reference, sha: push.after, pull: None, made_up: push.synthetic }
+            EventSummary { reference, sha: push.after, pull: None, made_up: push.synthetic }
         }
         Some(Incoming::PullRequest(pull)) => {
             let (reference, number) = (Some(pull.reference()), Some(pull.number));
-            About { reference, sha: Some(pull.head_sha), pull: number, made_up: false }
+            EventSummary { reference, sha: Some(pull.head_sha), pull: number, made_up: false }
         }
-        Some(Incoming::Rerequested(asked)) => About { sha: Some(asked.sha), ..About::default() },
+        Some(Incoming::Rerequested(asked)) => {
+            EventSummary { sha: Some(asked.sha), ..EventSummary::default() }
+        }
         Some(
             Incoming::Ping
             | Incoming::Installation(_)
             | Incoming::InstallationRepositories(_)
             | Incoming::Ignored(_),
         )
-        | None => About::default(),
+        | None => EventSummary::default(),
     }
 }
