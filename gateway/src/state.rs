@@ -112,9 +112,9 @@ impl Gateway {
         let (key, mark) = (record_key::open(&secrets, &keys).await?, records::mark(&ledger).await?);
         let ledger = ledger.signing(key.clone());
         let verifier = Arc::new(RecordVerifier::new(key, mark, metrics.unverified.clone()));
-        let index = Index::open(&config.data_dir)
-            .with_context(|| format!("cannot open the index in {}", config.data_dir.display()))?
-            .with_verifier(Arc::clone(&verifier));
+        let index = Index::open(&config.data_dir, Arc::clone(&verifier))
+            .await
+            .with_context(|| format!("cannot open the index in {}", config.data_dir.display()))?;
         let index = Arc::new(index);
         let github = Arc::new(config.github.clone());
         let (clone_allow, ca_bundle) = (&config.clone_allow, config.ca_bundle.as_deref());

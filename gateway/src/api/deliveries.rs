@@ -59,7 +59,10 @@ pub(crate) async fn list(
         }
     };
     let limit = params.limit.unwrap_or(PAGE.0).clamp(1, PAGE.1);
-    let keys = gateway.index.deliveries(&filter, params.cursor.as_deref(), limit)?;
+    let keys = {
+        let (filter, cursor) = (filter.clone(), params.cursor.clone());
+        gateway.index.run(move |tables| tables.deliveries(&filter, cursor.as_deref(), limit)).await?
+    };
     let next = keys.last().cloned().filter(|_| keys.len() == limit);
     let bucket = &gateway.ledger.deliveries;
     let read = stream::iter(keys).map(|key| async move { bucket.get(&key).await }).buffered(READ_AT_ONCE);

@@ -14,7 +14,7 @@ use crate::{
     api::responses::WithScope,
     auth::rights::{JobsRead, Reader},
     error::ApiError,
-    index::Index,
+    index::{Index, Tables},
     state::Gateway,
 };
 
@@ -83,7 +83,7 @@ pub(crate) async fn stats(
     if !caller.is_admin() {
         return Err(ApiError::Forbidden("an admin's token is needed".to_owned()));
     }
-    let (waiting, working) = index.open_counts()?;
+    let (waiting, working) = index.run(Tables::open_counts).await?;
     let mut observer = ledger.observer.get("now").await?.map(|entry| entry.value);
     if let Some(serde_json::Value::Object(fields)) = &mut observer {
         fields.remove("nonce");

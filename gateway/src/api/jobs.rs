@@ -141,7 +141,10 @@ pub(crate) async fn page(
     cursor: Option<JobId>,
     limit: usize,
 ) -> Result<(Vec<Entry<Job>>, Option<JobId>), ApiError> {
-    let ids = gateway.index.jobs(filter, cursor, limit)?;
+    let ids = {
+        let filter = filter.clone();
+        gateway.index.run(move |tables| tables.jobs(&filter, cursor, limit)).await?
+    };
     let next = ids.last().copied().filter(|_| ids.len() == limit);
     let read = stream::iter(ids.iter().copied()).map(|id| gateway.ledger.job(id)).buffered(READ_AT_ONCE);
     let found: Vec<Option<Entry<Job>>> = read.try_collect().await?;
@@ -156,7 +159,7 @@ pub(crate) async fn page(
                 }
             }
             Some(_) => {}
-            None => gateway.index.forget_job(id)?,
+            None => gateway.index.run(move |tables| tables.forget_job(id)).await?,
         }
     }
     Ok((entries, next))

@@ -8,7 +8,12 @@ use axum::{
 };
 use http::header;
 
-use crate::{api::responses::AnyRequest, error::ApiError, index::Index, metrics::Metrics};
+use crate::{
+    api::responses::AnyRequest,
+    error::ApiError,
+    index::{Index, Tables},
+    metrics::Metrics,
+};
 
 /// `OpenMetrics`.
 #[utoipa::path(
@@ -22,8 +27,8 @@ pub(crate) async fn metrics(
     State(index): State<Arc<Index>>,
     State(metrics): State<Arc<Metrics>>,
 ) -> Result<Response, ApiError> {
-    let (waiting, working) = index.open_counts()?;
-    let unposted = index.unposted_count()?;
+    let (waiting, working) = index.run(Tables::open_counts).await?;
+    let unposted = index.run(Tables::unposted_count).await?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(header::CONTENT_TYPE, kind)], metrics.text(waiting, working, unposted)).into_response())
 }

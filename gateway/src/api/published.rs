@@ -242,7 +242,7 @@ pub(crate) async fn list_jobs(
     State(job_records): State<Arc<JobRecords>>,
 ) -> Result<Response, Published> {
     let mine = JobFilter { owner: Some(caller.user.id), ..JobFilter::default() };
-    let ids = index.jobs(&mine, None, MAX_LISTED)?;
+    let ids = index.run(move |tables| tables.jobs(&mine, None, MAX_LISTED)).await?;
     let found: Vec<Option<Entry<Job>>> =
         stream::iter(ids).map(|id| job_records.record(id)).buffered(READ_AT_ONCE).try_collect().await?;
     let list: Vec<ListedJob> =

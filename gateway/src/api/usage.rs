@@ -38,5 +38,5 @@ pub(crate) async fn show(
             found.first().map(|user| user.value.id).ok_or(ApiError::NotFound("user"))?
         }
     };
-    Ok(Json(Page::whole(gateway.budgets.usage_of(owner)?)))
+    Ok(Json(Page::whole(gateway.budgets.usage_of(owner).await?)))
 }

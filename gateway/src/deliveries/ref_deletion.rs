@@ -37,7 +37,10 @@ impl Deliveries {
         repo: &Repo,
     ) -> Result<(), ApiError> {
         // The index may not know the newest job yet.
-        let mut jobs = self.index.open_jobs_of(repo.id)?;
+        let mut jobs = {
+            let repo = repo.id;
+            self.index.run(move |tables| tables.open_jobs_of(repo)).await?
+        };
         jobs.extend(head.and_then(|head| head.value.job));
         jobs.sort_unstable();
         jobs.dedup();

@@ -41,7 +41,7 @@ impl Grants {
         }
         let entry = self.ledger.job(id).await.map_err(unavailable)?;
         // Its record may have been rewritten since, but a final job stays final.
-        if self.job_records.index.was_final(id).map_err(unavailable)? {
+        if self.job_records.index.run(move |tables| tables.was_final(id)).await.map_err(unavailable)? {
             return refused(FINISHED);
         }
         let is_own_attempt = |entry: &Entry<Job>| {

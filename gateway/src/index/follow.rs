@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use async_nats::jetstream::kv;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use jobs::{
     CommitStatus, Delivery, IdempotencyKey, Job, Ledger,
     bucket::{Bucket, BucketError},
@@ -36,7 +36,9 @@ enum FollowError {
 }
 
 /// Applies a batch.
-type Apply<T> = Arc<dyn Fn(Vec<Change<T>>, Position, Durability) -> Result<(), IndexError> + Send + Sync>;
+type Apply<T> = Arc<
+    dyn Fn(Vec<Change<T>>, Position, Durability) -> BoxFuture<'static, Result<(), IndexError>> + Send + Sync,
+>;
 
 /// Follows the bucket of jobs into the index until `stop`; `caught_up` becomes true when everything that was
 /// there at the start is read.
@@ -48,7 +50,10 @@ pub(crate) async fn jobs(
 ) {
     let apply: Apply<Job> = {
         let index = Arc::clone(&index);
-        Arc::new(move |changes, at, durability| index.apply_jobs(&changes, Some(&at), durability))
+        Arc::new(move |changes, at, durability| {
+            let index = Arc::clone(&index);
+            async move { index.apply_jobs(changes, Some(at), durability).await }.boxed()
+        })
     };
     let bucket = ledger.jobs.clone();
     follow_until_stopped(&ledger, &index, streams::JOBS_BUCKET, &bucket, apply, &caught_up, &stop).await;
@@ -63,7 +68,10 @@ pub(crate) async fn deliveries(
 ) {
     let apply: Apply<Delivery> = {
         let index = Arc::clone(&index);
-        Arc::new(move |changes, at, durability| index.apply_deliveries(&changes, Some(&at), durability))
+        Arc::new(move |changes, at, durability| {
+            let index = Arc::clone(&index);
+            async move { index.apply_deliveries(changes, Some(at), durability).await }.boxed()
+        })
     };
     let bucket = ledger.deliveries.clone();
     follow_until_stopped(&ledger, &index, streams::DELIVERIES, &bucket, apply, &caught_up, &stop).await;
@@ -73,7 +81,10 @@ pub(crate) async fn deliveries(
 pub(crate) async fn idempotency_keys(ledger: Ledger, index: Arc<Index>, stop: CancellationToken) {
     let apply: Apply<IdempotencyKey> = {
         let index = Arc::clone(&index);
-        Arc::new(move |changes, at, durability| index.apply_idempotency_keys(&changes, Some(&at), durability))
+        Arc::new(move |changes, at, durability| {
+            let index = Arc::clone(&index);
+            async move { index.apply_idempotency_keys(changes, Some(at), durability).await }.boxed()
+        })
     };
     let (bucket, (caught_up, _)) = (ledger.idempotency.clone(), watch::channel(false));
     follow_until_stopped(&ledger, &index, streams::IDEMPOTENCY, &bucket, apply, &caught_up, &stop).await;
@@ -83,7 +94,10 @@ pub(crate) async fn idempotency_keys(ledger: Ledger, index: Arc<Index>, stop: Ca
 pub(crate) async fn commits(ledger: Ledger, index: Arc<Index>, stop: CancellationToken) {
     let apply: Apply<CommitStatus> = {
         let index = Arc::clone(&index);
-        Arc::new(move |changes, at, durability| index.apply_commits(&changes, Some(&at), durability))
+        Arc::new(move |changes, at, durability| {
+            let index = Arc::clone(&index);
+            async move { index.apply_commits(changes, Some(at), durability).await }.boxed()
+        })
     };
     let (bucket, (caught_up, _)) = (ledger.commits.clone(), watch::channel(false));
     follow_until_stopped(&ledger, &index, streams::COMMITS, &bucket, apply, &caught_up, &stop).await;
@@ -120,11 +134,11 @@ async fn follow_once<T: Serialize + DeserializeOwned + Send + 'static>(
         ledger.js.get_stream(format!("KV_{name}")).await.map_err(|error| FollowError::Stream(name, error))?;
     let info = stream.info().await.map_err(|_| FollowError::WatchEnded(name))?;
     let (created, last) = (info.created.to_string(), info.state.last_sequence);
-    let mut at = match index.position(name)? {
+    let mut at = match index.run(move |tables| tables.position(name)).await? {
         Some(position) if position.created == created && position.sequence <= last => position,
         Some(_) => {
             tracing::info!(bucket = name, "stream replaced, rebuilding index");
-            index.clear_bucket(name)?;
+            index.run(move |tables| tables.clear_bucket(name)).await?;
             Position { created, sequence: 0 }
         }
         None => Position { created, sequence: 0 },
@@ -143,7 +157,7 @@ async fn follow_once<T: Serialize + DeserializeOwned + Send + 'static>(
                 at.sequence = at.sequence.max(last);
                 caught_up.send_replace(true);
                 if !on_disk {
-                    apply_blocking(&apply, Vec::new(), at.clone(), Durability::Now).await?;
+                    apply(Vec::new(), at.clone(), Durability::Now).await?;
                     on_disk = true;
                 }
                 continue;
@@ -160,24 +174,12 @@ async fn follow_once<T: Serialize + DeserializeOwned + Send + 'static>(
             }
             changes.extend(change(bucket, &entry));
         }
-        apply_blocking(&apply, changes, at.clone(), Durability::Later).await?;
+        apply(changes, at.clone(), Durability::Later).await?;
         on_disk = false;
         if current && !*caught_up.borrow() {
             caught_up.send_replace(true);
         }
     }
-}
-
-/// Applies a batch on a blocking thread: redb may wait for the disk.
-async fn apply_blocking<T: Send + 'static>(
-    apply: &Apply<T>,
-    changes: Vec<Change<T>>,
-    at: Position,
-    durability: Durability,
-) -> Result<(), IndexError> {
-    let apply = Arc::clone(apply);
-    let taken = tokio::task::spawn_blocking(move || apply(changes, at, durability)).await;
-    taken.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// Decodes a change. A value that cannot be decoded is skipped: a newer gateway lists it.

@@ -7,7 +7,7 @@ use jobs::{IdempotencyKey, JobId, UserId};
 use redb::{ReadableDatabase as _, ReadableTable as _};
 
 use crate::index::{
-    Change, Index, IndexError,
+    Change, IndexError, Tables,
     rows::{ChargedKey, JobRow, job_of_key, owner_range, time_of},
     store::{BY_OWNER, DELIVERIES_BY_OWNER, JOBS},
 };
@@ -44,7 +44,7 @@ impl DeliverySize {
     }
 }
 
-impl Index {
+impl Tables {
     /// Every job of an owner, oldest first.
     pub(crate) fn job_sizes(&self, owner: UserId) -> Result<Vec<JobSize>, IndexError> {
         let read = self.database.begin_read()?;

@@ -6,7 +6,7 @@ use jobs::{JobId, RepoId, State, UserId};
 use redb::ReadableDatabase as _;
 
 use crate::index::{
-    Index, IndexError, delivery_row,
+    IndexError, Tables, delivery_row,
     rows::{JobRow, compound_key, job_of_key},
     store::{BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, JOBS},
 };
@@ -33,7 +33,7 @@ pub(crate) enum DeliveryFilter {
     Repos(Vec<RepoId>),
 }
 
-impl Index {
+impl Tables {
     /// At most `limit` jobs older than `after`, newest first.
     pub(crate) fn jobs(
         &self,

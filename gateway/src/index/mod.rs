@@ -13,43 +13,36 @@ mod history;
 mod lists;
 pub(crate) mod mirror;
 mod open;
+mod queue_snapshot;
 mod rows;
 pub(crate) mod statuses;
 mod store;
+mod tables;
 
 use std::{collections::HashMap, path::Path, sync::Arc};
 
 use changed_owners::ChangedOwners;
-pub(crate) use history::JobSize;
+pub(crate) use history::{DeliverySize, JobSize};
 use jobs::{CommitStatus, Delivery, IdempotencyKey, Job, JobId, bucket::Entry};
 pub(crate) use lists::{DeliveryFilter, JobFilter};
 use parking_lot::Mutex;
-use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+pub(crate) use queue_snapshot::QueueSnapshot;
+use redb::TableDefinition;
 pub(crate) use rows::ChargedKey;
-use rows::{DeliveryRow, JobRow, Verification};
+use rows::DeliveryRow;
 pub(crate) use statuses::{MAX_REJECTIONS, StatusIssue};
 pub(crate) use store::IndexError;
-use store::{
-    BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DELIVERIES_BY_OWNER, DELIVERY_SORT_KEYS, JOBS, OPEN,
-    STATUS_ISSUES, STREAMS, UNFINISHED, UNPOSTED, UNVERIFIED,
-};
+pub(crate) use tables::Tables;
 use tokio::sync::watch;
 
 use crate::crypto::record_verifier::RecordVerifier;
 
-/// The file of this set of tables.
-const FILE: &str = "index.2.redb";
-/// The file of the former set of tables.
-const FILE_BEFORE: &str = "index.redb";
-
 /// The index of one gateway.
 pub(crate) struct Index {
-    database: Database,
+    tables: Arc<Tables>,
     followers: Mutex<HashMap<JobId, watch::Sender<u64>>>,
     /// Owners whose history grew.
     pub(crate) changed: ChangedOwners,
-    /// Verifies records; without it all are accepted.
-    verifier: Option<Arc<RecordVerifier>>,
 }
 
 /// Position of the index in a stream; the creation time distinguishes streams of the same name.
@@ -83,143 +76,44 @@ impl From<IndexError> for ApiError {
 }
 
 impl Index {
-    /// Opens or creates the index in `data_dir`. One that cannot be read is created anew.
-    pub(crate) fn open(data_dir: &Path) -> Result<Self, IndexError> {
-        std::fs::create_dir_all(data_dir).map_err(|error| IndexError::new(redb::Error::Io(error)))?;
-        // A new set of tables has a new file, which is filled from the ledger; the old one is useless.
-        let path = data_dir.join(FILE);
-        let _ = std::fs::remove_file(data_dir.join(FILE_BEFORE));
-        let opened = Database::create(&path).map_err(redb::Error::from);
-        let database = match opened {
-            Ok(database) => database,
-            Err(error @ (redb::Error::DatabaseAlreadyOpen | redb::Error::Io(_))) => {
-                return Err(IndexError::new(error));
-            }
-            Err(error) => {
-                tracing::warn!(%error, "index not readable, recreating it");
-                std::fs::remove_file(&path).map_err(|error| IndexError::new(redb::Error::Io(error)))?;
-                Database::create(&path)?
-            }
-        };
-        let index =
-            Self { database, followers: Mutex::default(), changed: ChangedOwners::default(), verifier: None };
-        index.make_tables()?;
-        Ok(index)
+    /// Opens or creates the index in `data_dir`, which has only verified records under their owner and
+    /// repository. One that cannot be read is created anew.
+    pub(crate) async fn open(data_dir: &Path, verifier: Arc<RecordVerifier>) -> Result<Self, IndexError> {
+        let data_dir = data_dir.to_owned();
+        let open = move || Ok(Tables::open(&data_dir)?.with_verifier(verifier));
+        Ok(Self::of(blocking(open).await?))
     }
 
-    /// Indexes only verified records under their owner and repository.
-    pub(crate) fn with_verifier(self, verifier: Arc<RecordVerifier>) -> Self {
-        Self { verifier: Some(verifier), ..self }
+    fn of(tables: Tables) -> Self {
+        Self { tables: Arc::new(tables), followers: Mutex::default(), changed: ChangedOwners::default() }
     }
 
-    fn verification(&self, entry: &Entry<Job>) -> Verification {
-        match self.verifier.as_ref().and_then(|verifier| verifier.reject_reason(entry)) {
-            None => Verification::Verified,
-            Some(_) => Verification::Unverified,
-        }
-    }
-
-    fn make_tables(&self) -> Result<(), IndexError> {
-        let write = self.database.begin_write()?;
-        for name in [JOBS, DELIVERIES] {
-            write.open_table(name)?;
-        }
-        for name in [BY_OWNER, BY_REPO, UNVERIFIED, UNPOSTED, UNFINISHED] {
-            write.open_table(name)?;
-        }
-        write.open_table(OPEN)?;
-        write.open_table(STATUS_ISSUES)?;
-        write.open_table(BY_TIME)?;
-        write.open_table(DELIVERY_SORT_KEYS)?;
-        write.open_table(DELIVERIES_BY_OWNER)?;
-        write.open_table(STREAMS)?;
-        write.commit()?;
-        Ok(())
-    }
-
-    /// Deletes everything that came from this bucket.
-    pub(crate) fn clear_bucket(&self, bucket: &str) -> Result<(), IndexError> {
-        let write = self.database.begin_write()?;
-        match bucket {
-            jobs::streams::JOBS_BUCKET => {
-                write.delete_table(JOBS)?;
-                write.delete_table(OPEN)?;
-                for name in [BY_OWNER, BY_REPO, UNVERIFIED, UNPOSTED] {
-                    write.delete_table(name)?;
-                }
-            }
-            jobs::streams::COMMITS => {
-                write.delete_table(STATUS_ISSUES)?;
-            }
-            jobs::streams::IDEMPOTENCY => rows::remove_charges(&write, |key| !key.is_idempotency_key())?,
-            _ => {
-                write.delete_table(DELIVERIES)?;
-                write.delete_table(BY_TIME)?;
-                write.delete_table(UNFINISHED)?;
-                rows::remove_charges(&write, rows::ChargedKey::is_idempotency_key)?;
-            }
-        }
-        write.open_table(STREAMS)?.remove(bucket)?;
-        write.commit()?;
-        self.make_tables()
-    }
-
-    /// The position of the index in the bucket's stream.
-    pub(crate) fn position(&self, bucket: &str) -> Result<Option<Position>, IndexError> {
-        let read = self.database.begin_read()?;
-        let found = read.open_table(STREAMS)?.get(bucket)?;
-        Ok(found.and_then(|bytes| serde_json::from_slice(bytes.value()).ok()))
-    }
-
-    fn write(
+    /// Runs a query or a small write on a blocking thread: redb may wait for the disk, and a writer for the one
+    /// before it.
+    pub(crate) async fn run<T: Send + 'static>(
         &self,
-        durability: Durability,
-        at: Option<(&str, &Position)>,
-        work: impl FnOnce(&redb::WriteTransaction) -> Result<(), IndexError>,
-    ) -> Result<(), IndexError> {
-        let mut write = self.database.begin_write()?;
-        write
-            .set_durability(match durability {
-                Durability::Later => redb::Durability::None,
-                Durability::Now => redb::Durability::Immediate,
-            })
-            .expect("no savepoint is ever made");
-        work(&write)?;
-        if let Some((bucket, position)) = at {
-            let bytes = serde_json::to_vec(position).expect("a text and a number are JSON");
-            write.open_table(STREAMS)?.insert(bucket, bytes.as_slice())?;
-        }
-        write.commit()?;
-        Ok(())
+        work: impl FnOnce(&Tables) -> Result<T, IndexError> + Send + 'static,
+    ) -> Result<T, IndexError> {
+        let tables = Arc::clone(&self.tables);
+        blocking(move || work(&tables)).await
     }
 
     /// Applies changes of jobs, and wakes the followers of each.
-    pub(crate) fn apply_jobs(
+    pub(crate) async fn apply_jobs(
         &self,
-        changes: &[Change<Job>],
-        at: Option<&Position>,
+        changes: Vec<Change<Job>>,
+        at: Option<Position>,
         durability: Durability,
     ) -> Result<(), IndexError> {
-        let at = at.map(|position| (jobs::streams::JOBS_BUCKET, position));
-        self.write(durability, at, |write| {
-            changes.iter().try_for_each(|change| match change {
-                Change::Put(entry) => rows::put_job(write, entry, self.verification(entry)),
-                Change::Deleted(key) => key.parse().map_or(Ok(()), |job| rows::remove_job(write, job)),
-            })
-        })?;
-        for change in changes {
-            if let Change::Put(entry) = change
-                && entry.value.status.state.is_final()
-            {
-                self.changed.note(entry.value.spec.owner);
-            }
-        }
+        let finished = entries(&changes).filter(|entry| entry.value.status.state.is_final());
+        let finished: Vec<_> = finished.map(|entry| entry.value.spec.owner).collect();
+        let news: Vec<_> = entries(&changes).map(|entry| (entry.value.spec.id, entry.revision)).collect();
+        self.run(move |tables| tables.apply_jobs(&changes, at.as_ref(), durability)).await?;
+        finished.into_iter().for_each(|owner| self.changed.note(owner));
         let mut followers = self.followers.lock();
-        for change in changes {
-            if let Change::Put(entry) = change
-                && let Some(sender) = followers.get(&entry.value.spec.id)
-            {
-                sender.send_replace(entry.revision);
+        for (job, revision) in news {
+            if let Some(sender) = followers.get(&job) {
+                sender.send_replace(revision);
             }
         }
         followers.retain(|_, sender| sender.receiver_count() > 0);
@@ -227,78 +121,39 @@ impl Index {
     }
 
     /// Applies changes of deliveries.
-    pub(crate) fn apply_deliveries(
+    pub(crate) async fn apply_deliveries(
         &self,
-        changes: &[Change<Delivery>],
-        at: Option<&Position>,
+        changes: Vec<Change<Delivery>>,
+        at: Option<Position>,
         durability: Durability,
     ) -> Result<(), IndexError> {
-        let at = at.map(|position| (jobs::streams::DELIVERIES, position));
-        self.write(durability, at, |write| {
-            changes.iter().try_for_each(|change| match change {
-                Change::Put(entry) => rows::put_delivery(write, entry),
-                Change::Deleted(key) => rows::remove_delivery(write, key),
-            })
-        })?;
-        for change in changes {
-            if let Change::Put(entry) = change
-                && let Some(owner) = entry.value.owner
-            {
-                self.changed.note(owner);
-            }
-        }
+        let owners: Vec<_> = entries(&changes).filter_map(|entry| entry.value.owner).collect();
+        self.run(move |tables| tables.apply_deliveries(&changes, at.as_ref(), durability)).await?;
+        owners.into_iter().for_each(|owner| self.changed.note(owner));
         Ok(())
     }
 
-    /// Takes changes of idempotency keys in.
-    pub(crate) fn apply_idempotency_keys(
+    /// Applies changes of idempotency keys.
+    pub(crate) async fn apply_idempotency_keys(
         &self,
-        changes: &[Change<IdempotencyKey>],
-        at: Option<&Position>,
-        sync: Durability,
+        changes: Vec<Change<IdempotencyKey>>,
+        at: Option<Position>,
+        durability: Durability,
     ) -> Result<(), IndexError> {
-        let at = at.map(|position| (jobs::streams::IDEMPOTENCY, position));
-        self.write(sync, at, |write| {
-            changes.iter().try_for_each(|change| match change {
-                Change::Put(entry) => rows::put_idempotency_key(write, entry),
-                Change::Deleted(key) => rows::remove_charge(write, &ChargedKey::IdempotencyKey(key.clone())),
-            })
-        })?;
-        for change in changes {
-            if let Change::Put(entry) = change {
-                self.changed.note(entry.value.owner);
-            }
-        }
+        let owners: Vec<_> = entries(&changes).map(|entry| entry.value.owner).collect();
+        self.run(move |tables| tables.apply_idempotency_keys(&changes, at.as_ref(), durability)).await?;
+        owners.into_iter().for_each(|owner| self.changed.note(owner));
         Ok(())
-    }
-
-    /// Drops deliveries and idempotency keys whose entries are gone.
-    pub(crate) fn forget_charged(&self, keys: &[ChargedKey]) -> Result<(), IndexError> {
-        if keys.is_empty() {
-            return Ok(());
-        }
-        self.write(Durability::Later, None, |write| {
-            keys.iter().try_for_each(|key| match key {
-                ChargedKey::Delivery(delivery) => rows::remove_delivery(write, delivery),
-                ChargedKey::IdempotencyKey(_) => rows::remove_charge(write, key),
-            })
-        })
     }
 
     /// Applies changes of commit statuses.
-    pub(crate) fn apply_commits(
+    pub(crate) async fn apply_commits(
         &self,
-        changes: &[Change<CommitStatus>],
-        at: Option<&Position>,
+        changes: Vec<Change<CommitStatus>>,
+        at: Option<Position>,
         durability: Durability,
     ) -> Result<(), IndexError> {
-        let at = at.map(|position| (jobs::streams::COMMITS, position));
-        self.write(durability, at, |write| {
-            changes.iter().try_for_each(|change| match change {
-                Change::Put(entry) => rows::put_commit(write, entry),
-                Change::Deleted(key) => rows::remove_commit(write, key),
-            })
-        })
+        self.run(move |tables| tables.apply_commits(&changes, at.as_ref(), durability)).await
     }
 
     /// Notifies of every change of this job's record from here on. The value is only a hint: the record is
@@ -307,45 +162,20 @@ impl Index {
         let mut followers = self.followers.lock();
         followers.entry(job).or_insert_with(|| watch::channel(0).0).subscribe()
     }
+}
 
-    /// The newest indexed revision of a job's record.
-    pub(crate) fn revision_of_job(&self, job: JobId) -> Result<Option<u64>, IndexError> {
-        let read = self.database.begin_read()?;
-        let row =
-            read.open_table(JOBS)?.get(job.as_bytes().as_slice())?.and_then(|row| JobRow::read(row.value()));
-        Ok(row.map(|row| row.revision))
-    }
+fn entries<T>(changes: &[Change<T>]) -> impl Iterator<Item = &Entry<T>> {
+    changes.iter().filter_map(|change| match change {
+        Change::Put(entry) => Some(&**entry),
+        Change::Deleted(_) => None,
+    })
+}
 
-    /// Whether a job was ever indexed as final, whatever its record says by now.
-    pub(crate) fn was_final(&self, job: JobId) -> Result<bool, IndexError> {
-        let row = self.database.begin_read()?.open_table(JOBS)?.get(job.as_bytes().as_slice())?;
-        Ok(row.and_then(|row| JobRow::read(row.value())).is_some_and(|row| row.state.is_final()))
-    }
-
-    /// Jobs that are open by a record that is not verified, or after their end.
-    pub(crate) fn unverified_jobs(&self) -> Result<Vec<JobId>, IndexError> {
-        let read = self.database.begin_read()?;
-        let mut jobs = Vec::new();
-        for found in read.open_table(UNVERIFIED)?.iter()? {
-            jobs.extend(found?.0.value().try_into().map(JobId::from_bytes));
-        }
-        Ok(jobs)
-    }
-
-    /// Deliveries without a verdict.
-    pub(crate) fn unfinished(&self) -> Result<Vec<String>, IndexError> {
-        let read = self.database.begin_read()?;
-        let mut keys = Vec::new();
-        for found in read.open_table(UNFINISHED)?.iter()? {
-            keys.push(String::from_utf8_lossy(found?.0.value()).into_owned());
-        }
-        Ok(keys)
-    }
-
-    /// Drops a job whose record is gone.
-    pub(crate) fn forget_job(&self, job: JobId) -> Result<(), IndexError> {
-        self.write(Durability::Later, None, |write| rows::remove_job(write, job))
-    }
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, IndexError> + Send + 'static,
+) -> Result<T, IndexError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// The row of a delivery, for [`lists`].

@@ -4,12 +4,12 @@ use jobs::{JobId, RepoId, State, UserId, reconcile::Candidate};
 use redb::{ReadableDatabase as _, ReadableTable as _};
 
 use crate::index::{
-    Index, IndexError, rows,
+    IndexError, Tables, rows,
     rows::{JobRow, owner_range},
     store::{JOBS, OPEN},
 };
 
-impl Index {
+impl Tables {
     /// Pending jobs of this owner.
     pub(crate) fn pending_jobs_of(&self, owner: UserId) -> Result<u64, IndexError> {
         let read = self.database.begin_read()?;

@@ -6,7 +6,7 @@ use jobs::{JobId, RepoId};
 use redb::{ReadableDatabase as _, ReadableTable as _, ReadableTableMetadata as _};
 
 use crate::index::{
-    Durability, Index, IndexError, rows,
+    Durability, IndexError, Tables, rows,
     rows::JobRow,
     store::{JOBS, STATUS_ISSUES, UNPOSTED},
 };
@@ -23,7 +23,7 @@ pub(crate) struct StatusIssue {
 /// How often a rejected final status is reposted.
 pub(crate) const MAX_REJECTIONS: u32 = 4;
 
-impl Index {
+impl Tables {
     /// Jobs whose record changed since their status was last posted, oldest first.
     pub(crate) fn unposted(&self, limit: usize) -> Result<Vec<(JobId, u64)>, IndexError> {
         let read = self.database.begin_read()?;

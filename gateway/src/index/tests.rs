@@ -39,7 +39,7 @@ fn id(change: &Change<Job>) -> JobId {
 #[test]
 fn lists_are_newest_first_and_hold_ones_own_and_ones_repositories_jobs_once() {
     let folder = tempfile::tempdir().unwrap();
-    let index = Index::open(folder.path()).unwrap();
+    let index = Tables::open(folder.path()).unwrap();
     let (me, other, repo) = (UserId::new(), UserId::new(), RepoId::new());
     let changes = [
         entry(me, 1, State::Finish, None),
@@ -62,7 +62,7 @@ fn lists_are_newest_first_and_hold_ones_own_and_ones_repositories_jobs_once() {
 #[test]
 fn an_older_revision_changes_nothing_and_a_final_one_closes_the_job() {
     let folder = tempfile::tempdir().unwrap();
-    let index = Index::open(folder.path()).unwrap();
+    let index = Tables::open(folder.path()).unwrap();
     let change = entry(UserId::new(), 5, State::Working, None);
     let Change::Put(working) = &change else { unreachable!("made as Put") };
     index.apply_jobs(std::slice::from_ref(&change), None, Durability::Later).unwrap();
@@ -79,12 +79,12 @@ fn an_older_revision_changes_nothing_and_a_final_one_closes_the_job() {
 fn a_position_outlives_the_process_and_goes_with_its_bucket() {
     let folder = tempfile::tempdir().unwrap();
     let position = Position { created: "then".to_owned(), sequence: 9 };
-    let index = Index::open(folder.path()).unwrap();
+    let index = Tables::open(folder.path()).unwrap();
     index
         .apply_jobs(&[entry(UserId::new(), 9, State::Pending, None)], Some(&position), Durability::Now)
         .unwrap();
     drop(index);
-    let index = Index::open(folder.path()).unwrap();
+    let index = Tables::open(folder.path()).unwrap();
     assert_eq!(index.position("jobs").unwrap(), Some(position));
     index.clear_bucket("jobs").unwrap();
     assert_eq!(index.position("jobs").unwrap(), None);
@@ -112,7 +112,7 @@ fn refused(job: JobId, state: CommitState, rejections: u32) -> CommitStatus {
 #[test]
 fn an_end_is_doubtful_until_it_is_seen_at_the_forge_or_was_refused_too_often() {
     let folder = tempfile::tempdir().unwrap();
-    let index = Index::open(folder.path()).unwrap();
+    let index = Tables::open(folder.path()).unwrap();
     let job = JobId::new();
     let issue = |value: CommitStatus| {
         let entry = Entry { key: "k".to_owned(), value, revision: 9, written_at: Timestamp::UNIX_EPOCH };
@@ -137,7 +137,7 @@ fn an_end_is_doubtful_until_it_is_seen_at_the_forge_or_was_refused_too_often() {
 #[test]
 fn a_job_is_unposted_until_its_commit_says_otherwise_and_again_when_its_end_is_to_be_said_again() {
     let folder = tempfile::tempdir().unwrap();
-    let index = Index::open(folder.path()).unwrap();
+    let index = Tables::open(folder.path()).unwrap();
     let change = entry(UserId::new(), 5, State::Finish, None);
     let Change::Put(put) = &change else { unreachable!("made as Put") };
     let mut job = put.value.clone();
@@ -156,10 +156,10 @@ fn a_job_is_unposted_until_its_commit_says_otherwise_and_again_when_its_end_is_t
     assert_eq!(unposted(commit(JobId::new(), None)), 1, "of a job that is not known nothing is said");
 }
 
-fn with_verifier(folder: &std::path::Path, key: &RecordKey) -> Index {
+fn with_verifier(folder: &std::path::Path, key: &RecordKey) -> Tables {
     let mark = SigningMark { sequence: 0, at: Timestamp::UNIX_EPOCH };
     let records = RecordVerifier::new(key.clone(), Some(mark), Family::default());
-    Index::open(folder).unwrap().with_verifier(Arc::new(records))
+    Tables::open(folder).unwrap().with_verifier(Arc::new(records))
 }
 
 #[test]
@@ -219,7 +219,7 @@ fn a_copy_under_another_key_changes_neither_job() {
 
 #[test]
 fn an_idempotency_key_is_charged_to_its_owner_for_a_day() {
-    let index = Index::open(tempfile::tempdir().unwrap().path()).unwrap();
+    let index = Tables::open(tempfile::tempdir().unwrap().path()).unwrap();
     let owner = UserId::new();
     let put = |at: Timestamp| {
         let value = IdempotencyKey {

@@ -20,7 +20,7 @@ impl Jobs {
     /// Cancels every open job of a registration; returns how many.
     pub(crate) async fn cancel_jobs_of(&self, repo: RepoId, why: &str) -> Result<usize, ApiError> {
         let mut cancelled = 0;
-        for job in self.index.open_jobs_of(repo)? {
+        for job in self.index.run(move |tables| tables.open_jobs_of(repo)).await? {
             cancelled += usize::from(self.cancel_because(job, why).await?);
         }
         Ok(cancelled)

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::index::Tables;
 use crate::{error::ApiError, reconcile::leader::Services};
 
 /// A delivery without a verdict for this long is finished by the leader: twice the time that a forge waits
@@ -23,7 +24,7 @@ impl UnfinishedDeliveries {
 
     /// Finishes the overdue ones.
     pub(super) async fn round(&mut self, services: &Services) -> Result<(), ApiError> {
-        let keys = services.index.unfinished()?;
+        let keys = services.index.run(Tables::unfinished).await?;
         self.0.retain(|key, _| keys.contains(key));
         for key in keys {
             let since = *self.0.entry(key.clone()).or_insert_with(Instant::now);

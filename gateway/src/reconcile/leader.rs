@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     deliveries::Deliveries,
     error::ApiError,
-    index::{Index, caught_up::CaughtUp},
+    index::{Index, Tables, caught_up::CaughtUp},
     metrics::Metrics,
     reconcile::{
         deliveries::UnfinishedDeliveries,
@@ -119,7 +119,7 @@ impl Leader {
         }
         self.upgrade.round(&services.job_records).await?;
         services.job_records.end_all_unverified().await?;
-        let mut candidates = services.index.open_jobs()?;
+        let mut candidates = services.index.run(Tables::open_jobs).await?;
         if Instant::now() < self.lease_grace_until {
             candidates.retain(|candidate| candidate.state != State::Working);
         }
@@ -128,6 +128,6 @@ impl Leader {
         services.registrations.continue_removals().await?;
         self.permission_retries.round();
         self.statuses.round(&services, Role::Leader).await?;
-        Ok(self.scheduled_checks.round()?)
+        Ok(self.scheduled_checks.round().await?)
     }
 }

@@ -40,7 +40,7 @@ impl UnpostedStatuses {
     /// Checks jobs whose status has been unposted for a while: those that need no post are dropped, and the
     /// leader queues the others again.
     pub(super) async fn round(&mut self, services: &Services, role: Role) -> Result<(), ApiError> {
-        let unposted = services.index.unposted(MAX_UNPOSTED)?;
+        let unposted = services.index.run(|tables| tables.unposted(MAX_UNPOSTED)).await?;
         self.0.retain(|job, _| unposted.iter().any(|(id, _)| id == job));
         let now = Instant::now();
         for (id, revision) in unposted {
@@ -63,13 +63,15 @@ impl UnpostedStatuses {
 
 async fn repost_unless_settled(services: &Services, id: JobId, role: Role) -> Result<(), ApiError> {
     let ledger = &services.ledger;
-    let Some(entry) = ledger.job(id).await? else { return Ok(services.index.forget_job(id)?) };
+    let Some(entry) = ledger.job(id).await? else {
+        return Ok(services.index.run(move |tables| tables.forget_job(id)).await?);
+    };
     // Nothing is posted of a record that is not verified.
     let Some(entry) = services.job_records.verified(entry) else {
-        return Ok(services.index.mark_posted(id)?);
+        return Ok(services.index.run(move |tables| tables.mark_posted(id)).await?);
     };
     let (Some(repo), Some(sha)) = (entry.value.spec.repo, &entry.value.spec.sha) else {
-        return Ok(services.index.mark_posted(id)?);
+        return Ok(services.index.run(move |tables| tables.mark_posted(id)).await?);
     };
     for context in entry.value.contexts() {
         let key = jobs::streams::commit_key(repo, sha, context);
@@ -85,7 +87,7 @@ async fn repost_unless_settled(services: &Services, id: JobId, role: Role) -> Re
             Role::Standby => Ok(()),
         };
     }
-    Ok(services.index.mark_posted(id)?)
+    Ok(services.index.run(move |tables| tables.mark_posted(id)).await?)
 }
 
 /// Whether nothing is left to be posted for this record: it was posted, the forge rejected it, or a newer job

@@ -4,6 +4,7 @@
 
 use jobs::{Cause, Job, JobId, LedgerError, Outcome, SignatureError, bucket::Entry};
 
+use crate::index::Tables;
 use crate::{crypto::record_verifier::SignatureStatus, error::ApiError, records::JobRecords};
 
 /// The reason for a record that was reopened after its end.
@@ -46,7 +47,7 @@ impl JobRecords {
 
     /// Ends every open record that the index has as unverified; the record is read again first.
     pub(crate) async fn end_all_unverified(&self) -> Result<(), ApiError> {
-        self.end_unverified_of(self.index.unverified_jobs()?).await
+        self.end_unverified_of(self.index.run(Tables::unverified_jobs).await?).await
     }
 
     /// The same for these jobs; verified open ones are left alone.
@@ -56,7 +57,7 @@ impl JobRecords {
     ) -> Result<(), ApiError> {
         for id in jobs {
             let Some(entry) = self.ledger.job(id).await? else {
-                self.index.forget_job(id)?;
+                self.index.run(move |tables| tables.forget_job(id)).await?;
                 continue;
             };
             if entry.value.status.state.is_final() {
@@ -69,7 +70,7 @@ impl JobRecords {
                 // A newer gateway handles it.
                 SignatureStatus::Rejected(SignatureError::Newer) => {}
                 SignatureStatus::Signed(_) | SignatureStatus::Upgrading | SignatureStatus::Legacy
-                    if self.index.was_final(id)? =>
+                    if self.index.run(move |tables| tables.was_final(id)).await? =>
                 {
                     tracing::warn!(job.id = %id, revision = entry.revision, "job record reopened after its end");
                     self.end_without_status(&entry, REOPENED).await?;

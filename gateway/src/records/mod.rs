@@ -8,10 +8,9 @@
 //! `end_unverified.rs` the end of records that do not verify. The key is in [`crate::crypto`], what a grant
 //! needs in [`crate::grants`].
 
-use std::{panic::resume_unwind, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use jobs::Ledger;
-use tokio::task::spawn_blocking;
 
 use crate::{
     crypto::record_verifier::{RecordVerifier, SignatureStatus},
@@ -61,12 +60,9 @@ impl JobRecords {
 impl JobRecords {
     /// Writes an own change to the index, so that the next list has it. Without this the list has it a
     /// moment later, so an error here fails no request.
-    ///
-    /// On a blocking thread: redb takes one writer at a time, and the one before may be waiting for the disk.
     pub(crate) async fn note(&self, entry: &Entry<Job>) {
-        let (index, change) = (Arc::clone(&self.index), Change::Put(Box::new(entry.clone())));
-        let written = spawn_blocking(move || index.apply_jobs(&[change], None, Durability::Later)).await;
-        if let Err(error) = written.unwrap_or_else(|panic| resume_unwind(panic.into_panic())) {
+        let change = Change::Put(Box::new(entry.clone()));
+        if let Err(error) = self.index.apply_jobs(vec![change], None, Durability::Later).await {
             let error: anyhow::Error = error.into();
             tracing::warn!(error = format!("{error:#}"), "own write not indexed");
         }

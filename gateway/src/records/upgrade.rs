@@ -17,6 +17,7 @@ use jobs::{
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
+use crate::index::Tables;
 use crate::{crypto::record_verifier::SigningMark, error::ApiError, records::JobRecords};
 
 /// The key in `meta`.
@@ -39,7 +40,7 @@ impl Upgrade {
     pub(crate) async fn round(&mut self, job_records: &JobRecords) -> Result<(), ApiError> {
         if job_records.verifier.mark().is_some() {
             if !self.is_checked {
-                let open = job_records.index.open_jobs()?;
+                let open = job_records.index.run(Tables::open_jobs).await?;
                 job_records.end_unverified_of(open.into_iter().map(|candidate| candidate.job)).await?;
                 self.is_checked = true;
             }
@@ -49,7 +50,7 @@ impl Upgrade {
         let stream = job_records.ledger.js.get_stream(&name).await;
         let stream = stream.map_err(|error| ApiError::Unavailable(error.into()))?;
         let state = &stream.cached_info().state;
-        let read = match job_records.index.position(streams::JOBS_BUCKET)? {
+        let read = match job_records.index.run(|tables| tables.position(streams::JOBS_BUCKET)).await? {
             _ if state.messages == 0 => state.last_sequence,
             Some(position) => position.sequence,
             None => 0,
@@ -75,7 +76,7 @@ impl JobRecords {
     /// its job is indexed.
     async fn sign_open_until(&self, read: u64) -> Result<bool, ApiError> {
         let mut is_all = true;
-        for candidate in self.index.open_jobs()? {
+        for candidate in self.index.run(Tables::open_jobs).await? {
             let Some(entry) = self.ledger.job(candidate.job).await? else { continue };
             if entry.value.signature.is_some() {
                 continue;

@@ -90,7 +90,7 @@ impl Registrations {
     /// Queues the rejected statuses of a repository's commits again, after its credential was changed.
     pub(crate) async fn repost_rejected(&self, repo: RepoId) -> Result<(), ApiError> {
         let prefix = format!("{repo}.");
-        for (key, issue) in self.index.status_issues(MAX_REPOSTS)? {
+        for (key, issue) in self.index.run(|tables| tables.status_issues(MAX_REPOSTS)).await? {
             if issue.rejections == 0 || !key.starts_with(&prefix) {
                 continue;
             }

@@ -8,6 +8,7 @@
 use jiff::Timestamp;
 use jobs::{Repo, RepoId, bucket::Entry};
 
+use crate::index::Tables;
 use crate::{error::ApiError, repos::Registrations};
 
 /// Statuses that cannot be posted within this time are not posted.
@@ -39,7 +40,7 @@ impl Registrations {
         // None of its jobs continues, so nothing needs them any more.
         self.secret_store.forget_secrets(entry.value.id).await?;
         let cancelled = self.jobs.cancel_jobs_of(entry.value.id, REMOVED).await?;
-        if self.is_fully_reported(entry.value.id)? {
+        if self.is_fully_reported(entry.value.id).await? {
             self.delete_registration(entry).await?;
             return Ok(Removal::Gone);
         }
@@ -55,8 +56,11 @@ impl Registrations {
     }
 
     /// Whether every final status is posted, and no job is open.
-    fn is_fully_reported(&self, repo: RepoId) -> Result<bool, ApiError> {
-        Ok(self.index.open_jobs_of(repo)?.is_empty() && self.index.unposted_of(repo)? == 0)
+    async fn is_fully_reported(&self, repo: RepoId) -> Result<bool, ApiError> {
+        let is_reported = move |tables: &Tables| {
+            Ok(tables.open_jobs_of(repo)?.is_empty() && tables.unposted_of(repo)? == 0)
+        };
+        Ok(self.index.run(is_reported).await?)
     }
 
     /// One round of removals: cancels jobs that were still created, and deletes registrations whose statuses
@@ -68,7 +72,7 @@ impl Registrations {
                 continue;
             };
             self.jobs.cancel_jobs_of(entry.value.id, REMOVED).await?;
-            let fully_reported = self.is_fully_reported(entry.value.id)?;
+            let fully_reported = self.is_fully_reported(entry.value.id).await?;
             // By this clock and another gateway's: a difference only makes the wait longer or shorter.
             let since = entry.value.removing_since.unwrap_or_default();
             if fully_reported || Timestamp::now().duration_since(since).as_secs() >= REPORT_TIMEOUT_S {

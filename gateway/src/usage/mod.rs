@@ -177,11 +177,15 @@ impl Budgets {
             for id in before.holds.keys() {
                 stored.since.entry(id.clone()).or_insert(now);
             }
+            let queued = before.holds.iter().filter(|(_, hold)| hold.of == Resource::Queued);
+            let ids: Vec<String> = queued.map(|(id, _)| id.clone()).collect();
+            let queue = self.index.run(move |tables| tables.queue_snapshot(owner, &ids)).await?;
             let released = of_owner.released.lock().clone();
             let view = ObservedUsage {
                 budgets: self,
                 owner,
                 overrides: &overrides,
+                queue: &queue,
                 since: &stored.since,
                 released: &released,
                 now,
@@ -222,7 +226,7 @@ impl Budgets {
     /// Waits until this gateway has seen what the writer of the reservations had counted.
     async fn catch_up_with(&self, holds: &Holds) -> Result<(), ApiError> {
         let deadline = Instant::now() + CATCH_UP_TIMEOUT;
-        while !observed::has_seen_positions(self, holds)? {
+        while !observed::has_seen_positions(self, holds).await? {
             if Instant::now() >= deadline {
                 return Err(ApiError::Unavailable(anyhow::anyhow!("the index is behind another gateway's")));
             }

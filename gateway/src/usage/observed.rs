@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     error::ApiError,
+    index::QueueSnapshot,
     usage::{Budgets, RESERVATION_TTL, reservations::UsageView},
 };
 
@@ -24,6 +25,8 @@ pub(super) struct ObservedUsage<'a> {
     pub(super) budgets: &'a Budgets,
     pub(super) owner: UserId,
     pub(super) overrides: &'a Overrides,
+    /// What the index knows of the owner's queue.
+    pub(super) queue: &'a QueueSnapshot,
     pub(super) since: &'a HashMap<String, Instant>,
     pub(super) released: &'a HashSet<String>,
     pub(super) now: Instant,
@@ -34,51 +37,80 @@ impl ObservedUsage<'_> {
     pub(super) fn record_positions(&self, holds: &mut Holds) {
         let seen: serde_json::Map<_, _> = RESERVED_BUCKETS
             .iter()
-            .filter_map(|bucket| Some(((*bucket).to_owned(), position(self.budgets, bucket).ok()?.into())))
+            .map(|bucket| ((*bucket).to_owned(), position(self.budgets, self.queue.position, bucket).into()))
             .collect();
         if !holds.holds.is_empty() {
             holds.other.insert(POSITIONS.to_owned(), seen.into());
         }
     }
+
+    /// The bucket of a reserved thing, and the newest revision of it that was observed.
+    fn revision_of(&self, id: &str, of: Resource) -> Option<(&'static str, u64)> {
+        let budgets = self.budgets;
+        match of {
+            Resource::Queued => Some((streams::JOBS_BUCKET, *self.queue.revisions.get(id)?)),
+            Resource::Repos => Some((streams::REPOS, budgets.repos.revision(id)?)),
+            Resource::Tokens => Some((streams::TOKENS, budgets.tokens.revision(id)?)),
+            Resource::Secrets => {
+                // A replacement has arrived once a revision newer than the replaced one was observed.
+                let (key, after) = id.split_once('#').unwrap_or((id, "0"));
+                let revision = budgets.secret_sizes.revision(key)?;
+                (revision > after.parse().ok()?).then_some((streams::SECRETS, revision))
+            }
+            Resource::Refs
+            | Resource::Records
+            | Resource::Logs
+            | Resource::Results
+            | Resource::Deliveries => None,
+        }
+    }
 }
 
-/// Up to which sequence this gateway has seen a bucket.
-fn position(budgets: &Budgets, bucket: &str) -> Result<u64, ApiError> {
-    Ok(match bucket {
+/// Up to which sequence this gateway has seen a bucket; `of_jobs` is the index's position.
+fn position(budgets: &Budgets, of_jobs: u64, bucket: &str) -> u64 {
+    match bucket {
         streams::REPOS => budgets.repos.position(),
         streams::TOKENS => budgets.tokens.position(),
         streams::SECRETS => budgets.secret_sizes.position(),
-        _ => budgets.index.position(bucket)?.map_or(0, |position| position.sequence),
-    })
+        _ => of_jobs,
+    }
 }
 
 /// Whether this gateway has seen the positions that these reservations were written at.
-pub(super) fn has_seen_positions(budgets: &Budgets, holds: &Holds) -> Result<bool, ApiError> {
+pub(super) async fn has_seen_positions(budgets: &Budgets, holds: &Holds) -> Result<bool, ApiError> {
     let Some(positions) = holds.other.get(POSITIONS).and_then(serde_json::Value::as_object) else {
         return Ok(true);
     };
-    for (bucket, sequence) in positions {
-        if RESERVED_BUCKETS.contains(&bucket.as_str())
-            && position(budgets, bucket)? < sequence.as_u64().unwrap_or(0)
-        {
-            return Ok(false);
-        }
-    }
-    Ok(true)
+    let of_jobs = budgets.index.run(|tables| tables.position(streams::JOBS_BUCKET)).await?;
+    let of_jobs = of_jobs.map_or(0, |position| position.sequence);
+    Ok(positions
+        .iter()
+        .filter(|(bucket, _)| RESERVED_BUCKETS.contains(&bucket.as_str()))
+        .all(|(bucket, sequence)| position(budgets, of_jobs, bucket) >= sequence.as_u64().unwrap_or(0)))
 }
 
 impl UsageView for ObservedUsage<'_> {
     fn used(&self, of: Resource) -> u64 {
-        self.budgets.used_by(self.owner, of)
+        match of {
+            Resource::Queued => self.queue.pending,
+            Resource::Repos
+            | Resource::Tokens
+            | Resource::Secrets
+            | Resource::Refs
+            | Resource::Records
+            | Resource::Logs
+            | Resource::Results
+            | Resource::Deliveries => self.budgets.mirrored(self.owner, of),
+        }
     }
 
     fn has_arrived(&self, id: &str, of: Resource) -> bool {
-        self.budgets.revision_of(id, of).is_some()
+        self.revision_of(id, of).is_some()
     }
 
     fn is_seen_everywhere(&self, id: &str, of: Resource) -> bool {
-        let Some((bucket, revision)) = self.budgets.revision_of(id, of) else { return true };
-        position(self.budgets, bucket).is_ok_and(|seen| seen >= revision)
+        let Some((bucket, revision)) = self.revision_of(id, of) else { return true };
+        position(self.budgets, self.queue.position, bucket) >= revision
     }
 
     fn limit(&self, of: Resource) -> u64 {
@@ -92,33 +124,24 @@ impl UsageView for ObservedUsage<'_> {
 }
 
 impl Budgets {
-    /// The bucket of a reserved thing, and the newest revision of it that was observed.
-    fn revision_of(&self, id: &str, of: Resource) -> Option<(&'static str, u64)> {
+    /// How much of a limited resource an owner uses, as observed by this gateway.
+    pub(super) async fn used_by(&self, owner: UserId, of: Resource) -> Result<u64, ApiError> {
         match of {
-            Resource::Queued => {
-                let revision = self.index.revision_of_job(id.parse().ok()?).ok()??;
-                Some((streams::JOBS_BUCKET, revision))
-            }
-            Resource::Repos => Some((streams::REPOS, self.repos.revision(id)?)),
-            Resource::Tokens => Some((streams::TOKENS, self.tokens.revision(id)?)),
-            Resource::Secrets => {
-                // A replacement has arrived once a revision newer than the replaced one was observed.
-                let (key, after) = id.split_once('#').unwrap_or((id, "0"));
-                let revision = self.secret_sizes.revision(key)?;
-                (revision > after.parse().ok()?).then_some((streams::SECRETS, revision))
-            }
-            Resource::Refs
+            Resource::Queued => Ok(self.index.run(move |tables| tables.pending_jobs_of(owner)).await?),
+            Resource::Repos
+            | Resource::Tokens
+            | Resource::Secrets
+            | Resource::Refs
             | Resource::Records
             | Resource::Logs
             | Resource::Results
-            | Resource::Deliveries => None,
+            | Resource::Deliveries => Ok(self.mirrored(owner, of)),
         }
     }
 
-    /// How much of a limited resource an owner uses, as observed by this gateway.
-    pub(super) fn used_by(&self, owner: UserId, of: Resource) -> u64 {
+    /// How much of a resource an owner uses that the mirrors know of; 0 of what only the index knows.
+    fn mirrored(&self, owner: UserId, of: Resource) -> u64 {
         match of {
-            Resource::Queued => self.index.pending_jobs_of(owner).unwrap_or(u64::MAX),
             Resource::Repos => self.repos.count(|repo| repo.owner == owner),
             Resource::Tokens => self.tokens.count(|token| token.user == owner),
             Resource::Secrets => {
@@ -128,9 +151,18 @@ impl Budgets {
                     if repo.is_some_and(|repo| repos.contains(&repo)) { size.bytes } else { 0 }
                 })
             }
-            Resource::Refs => self.ref_counts.of(&self.repo_ids_of(owner)),
-            Resource::Records | Resource::Logs | Resource::Results | Resource::Deliveries => 0,
+            Resource::Refs => self.refs_of(owner),
+            Resource::Queued
+            | Resource::Records
+            | Resource::Logs
+            | Resource::Results
+            | Resource::Deliveries => 0,
         }
+    }
+
+    /// The recorded refs of an owner's registrations.
+    pub(super) fn refs_of(&self, owner: UserId) -> u64 {
+        self.ref_counts.of(&self.repo_ids_of(owner))
     }
 
     pub(super) fn repo_ids_of(&self, owner: UserId) -> Vec<RepoId> {

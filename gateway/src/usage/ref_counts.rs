@@ -59,7 +59,7 @@ impl Budgets {
             Some(_) | None => self.count_refs(repo.id).await?,
         };
         let limit = self.limit_of(repo.owner, Resource::Refs);
-        if known >= MAX_REFS || self.used_by(repo.owner, Resource::Refs) >= limit {
+        if known >= MAX_REFS || self.refs_of(repo.owner) >= limit {
             return Ok(false);
         }
         self.ref_counts.change(repo.id, 1);
@@ -85,9 +85,7 @@ impl Budgets {
     /// How many of `more` refs may still be recorded for a registration.
     pub(crate) async fn available_refs(&self, repo: &Repo, more: u64) -> Result<u64, ApiError> {
         let known = self.count_refs(repo.id).await?;
-        let left = self
-            .limit_of(repo.owner, Resource::Refs)
-            .saturating_sub(self.used_by(repo.owner, Resource::Refs));
+        let left = self.limit_of(repo.owner, Resource::Refs).saturating_sub(self.refs_of(repo.owner));
         Ok(more.min(MAX_REFS.saturating_sub(known)).min(left))
     }
 }

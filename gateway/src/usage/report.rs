@@ -10,15 +10,16 @@ use crate::{error::ApiError, usage::Budgets};
 
 impl Budgets {
     /// Usage and limit of every resource of an owner, counted now.
-    pub(crate) fn usage_of(&self, owner: UserId) -> Result<Vec<Usage>, ApiError> {
-        let history = self.history_usage(owner)?;
-        let view = |resource: Resource| {
+    pub(crate) async fn usage_of(&self, owner: UserId) -> Result<Vec<Usage>, ApiError> {
+        let history = self.history_usage(owner).await?;
+        let mut usage = Vec::with_capacity(Resource::ALL.len());
+        for resource in Resource::ALL {
             let used = match resource.kind() {
-                Kind::Kept => self.used_by(owner, resource),
+                Kind::Kept => self.used_by(owner, resource).await?,
                 Kind::History => history.of(resource),
             };
-            Usage::of(resource, used, self.limit_of(owner, resource))
-        };
-        Ok(Resource::ALL.into_iter().map(view).collect())
+            usage.push(Usage::of(resource, used, self.limit_of(owner, resource)));
+        }
+        Ok(usage)
     }
 }

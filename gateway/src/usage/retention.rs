@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     error::ApiError,
-    index::{ChargedKey, JobSize, caught_up::CaughtUp},
+    index::{ChargedKey, DeliverySize, JobSize, Tables, caught_up::CaughtUp},
     usage::Budgets,
 };
 
@@ -94,10 +94,12 @@ fn jobs_over_limit(sizes: &[JobSize], limits: &History) -> Vec<JobId> {
 
 impl Budgets {
     /// The size of an owner's history, counted now.
-    pub(crate) fn history_usage(&self, owner: UserId) -> Result<History, ApiError> {
+    pub(crate) async fn history_usage(&self, owner: UserId) -> Result<History, ApiError> {
         let mut sum = History::default();
-        self.index.job_sizes(owner)?.iter().for_each(|size| sum.add(size));
-        let (sizes, now) = (self.index.delivery_sizes(owner)?, Timestamp::now());
+        let sizes = move |tables: &Tables| Ok((tables.job_sizes(owner)?, tables.delivery_sizes(owner)?));
+        let (jobs, sizes) = self.index.run(sizes).await?;
+        jobs.iter().for_each(|size| sum.add(size));
+        let now = Timestamp::now();
         sum.deliveries = sizes.iter().filter(|size| !size.is_expired(now)).map(|size| size.bytes).sum();
         Ok(sum)
     }
@@ -118,14 +120,15 @@ impl Budgets {
             deliveries: limit(Resource::Deliveries),
         };
         let mut jobs = 0;
-        for id in jobs_over_limit(&self.index.job_sizes(owner)?, &limits).into_iter().take(BATCH_SIZE) {
+        let sizes = self.index.run(move |tables| tables.job_sizes(owner)).await?;
+        for id in jobs_over_limit(&sizes, &limits).into_iter().take(BATCH_SIZE) {
             match self.ledger.job(id).await? {
                 Some(entry) if entry.value.spec.owner == owner => {
                     jobs += usize::from(self.delete_job(&entry).await?);
                 }
                 // The record was rewritten with another owner: it is left alone.
                 Some(_) => {}
-                None => self.index.forget_job(id)?,
+                None => self.index.run(move |tables| tables.forget_job(id)).await?,
             }
         }
         let deliveries = self.delete_old_deliveries(owner, limits.deliveries).await?;
@@ -141,9 +144,13 @@ impl Budgets {
 
     async fn delete_old_deliveries(&self, owner: UserId, limit: u64) -> Result<usize, ApiError> {
         let now = Timestamp::now();
-        let (expired, sizes): (Vec<_>, Vec<_>) =
-            self.index.delivery_sizes(owner)?.into_iter().partition(|size| size.is_expired(now));
-        self.index.forget_charged(&expired.into_iter().map(|size| size.key).collect::<Vec<_>>())?;
+        let sizes = move |tables: &Tables| {
+            let (expired, sizes): (Vec<_>, Vec<_>) =
+                tables.delivery_sizes(owner)?.into_iter().partition(|size| size.is_expired(now));
+            tables.forget_charged(&expired.into_iter().map(|size| size.key).collect::<Vec<_>>())?;
+            Ok(sizes)
+        };
+        let sizes: Vec<DeliverySize> = self.index.run(sizes).await?;
         let mut sum: u64 = sizes.iter().map(|size| size.bytes).sum();
         if sum <= limit {
             return Ok(0);
@@ -161,7 +168,7 @@ impl Budgets {
                 Removal::WasGone => {}
                 Removal::Stays => continue,
             }
-            self.index.forget_charged(&[size.key])?;
+            self.index.run(move |tables| tables.forget_charged(&[size.key])).await?;
         }
         Ok(deleted)
     }
@@ -194,7 +201,8 @@ impl Budgets {
     pub(crate) async fn delete_job(&self, entry: &Entry<jobs::Job>) -> Result<bool, ApiError> {
         let is_gone = self.ledger.forget(entry).await?;
         if is_gone {
-            self.index.forget_job(entry.value.spec.id)?;
+            let id = entry.value.spec.id;
+            self.index.run(move |tables| tables.forget_job(id)).await?;
             self.release(entry.value.spec.owner, entry.value.spec.id);
         }
         Ok(is_gone)
@@ -203,10 +211,10 @@ impl Budgets {
 
 impl Budgets {
     /// Logs owners over a limit that was lowered: nothing of theirs is deleted, and nothing more is accepted.
-    fn log_owners_over_limit(&self) {
+    async fn log_owners_over_limit(&self) {
         for owner in self.users.find(|_| true).iter().map(|user| user.value.id) {
             for of in Resource::ALL.into_iter().filter(|of| of.kind() == Kind::Kept) {
-                let (used, limit) = (self.used_by(owner, of), self.limit_of(owner, of));
+                let (used, limit) = (self.used_by(owner, of).await.unwrap_or(0), self.limit_of(owner, of));
                 if used > limit {
                     tracing::warn!(%owner, resource = %of, used, limit, "owner over limit");
                 }
@@ -229,8 +237,8 @@ pub(crate) async fn run_retention(budgets: Arc<Budgets>, caught_up: CaughtUp, st
             }
             let mut owners = budgets.index.changed.take();
             if Instant::now() >= full_scan_at {
-                owners.extend(budgets.index.owners().unwrap_or_default());
-                budgets.log_owners_over_limit();
+                owners.extend(budgets.index.run(Tables::owners).await.unwrap_or_default());
+                budgets.log_owners_over_limit().await;
                 full_scan_at = Instant::now() + FULL_SCAN;
             }
             for owner in owners {

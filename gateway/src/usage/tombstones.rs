@@ -74,10 +74,12 @@ impl Budgets {
 
     /// Removes index rows of jobs that are not in the ledger any more.
     pub(crate) async fn remove_stale_job_rows(&self) -> Result<(), ApiError> {
-        let Some(before) = self.index.position(jobs::streams::JOBS_BUCKET)? else { return Ok(()) };
+        let Some(before) = self.index.run(|tables| tables.position(jobs::streams::JOBS_BUCKET)).await? else {
+            return Ok(());
+        };
         let there = self.ledger.jobs.subjects().await?;
         let there: HashSet<JobId> = there.iter().filter_map(|key| key.parse().ok()).collect();
-        let gone = self.index.retain_jobs(&there, before.sequence)?;
+        let gone = self.index.run(move |tables| tables.retain_jobs(&there, before.sequence)).await?;
         if gone > 0 {
             tracing::info!(gone, "stale job rows removed");
         }

@@ -49,7 +49,10 @@ pub(super) async fn check(
     pass: CheckPass,
 ) -> Result<CheckResult, ApiError> {
     let Some(entry) = service.ledger.commits.get(key).await? else {
-        service.index.forget_commit(key)?;
+        {
+            let key = key.to_owned();
+            service.index.run(move |tables| tables.forget_commit(&key)).await?
+        };
         return Ok(CheckResult::Done);
     };
     let commit = &entry.value;

@@ -67,7 +67,7 @@ impl CheckScheduler {
     }
 
     /// Collects results, and starts the checks that are due.
-    pub(crate) fn round(&mut self) -> Result<(), IndexError> {
+    pub(crate) async fn round(&mut self) -> Result<(), IndexError> {
         let now = Instant::now();
         while let Some(done) = self.running.try_join_next() {
             match done {
@@ -82,7 +82,7 @@ impl CheckScheduler {
                 }
             }
         }
-        let issues = self.service.index.status_issues(MAX_TRACKED)?;
+        let issues = self.service.index.run(|tables| tables.status_issues(MAX_TRACKED)).await?;
         self.due.retain(|key, _| issues.contains_key(key));
         for (key, issue) in issues {
             if self.due.get(&key).is_none_or(|due| due.issue != issue) {
