@@ -34,7 +34,7 @@ pub struct QueuedJob {
     pub job: JobId,
     /// Which entry into the queue this was.
     pub times_queued: u32,
-    /// See [`Job::needs_s`].
+    /// See [`crate::JobStatus::needs_s`].
     pub needs_s: Option<u64>,
 }
 
