@@ -72,7 +72,7 @@ impl Server {
 
     async fn refs(&self) -> Vec<(String, String)> {
         let found = heads().list(&self.url, None).await.unwrap();
-        found.into_iter().map(|found| (found.reference.to_string(), found.id.to_string())).collect()
+        found.refs.into_iter().map(|found| (found.reference.to_string(), found.id.to_string())).collect()
     }
 }
 
@@ -151,7 +151,8 @@ async fn branches_and_tags_of_a_real_server_are_read(speaks: Speaks) {
     let expected = expected.map(|(name, id)| (name.to_owned(), id.clone()));
     assert_eq!(server.refs().await, expected);
     let found = heads().list(&server.url, None).await.unwrap();
-    let tagged: Vec<_> = found.into_iter().filter_map(|found| found.tagged).collect();
+    assert_eq!(found.default_branch.unwrap().as_str(), "refs/heads/main");
+    let tagged: Vec<_> = found.refs.into_iter().filter_map(|found| found.tagged).collect();
     assert_eq!(tagged, [commit.parse().unwrap()]);
 }
 
@@ -193,7 +194,7 @@ async fn a_credential_goes_to_the_urls_own_host_and_nowhere_else() {
         .mount(&other)
         .await;
     let url = format!("{}/a/pi", own.uri()).parse().unwrap();
-    assert_eq!(heads().list(&url, Some(&login())).await.unwrap(), []);
+    assert_eq!(heads().list(&url, Some(&login())).await.unwrap().refs, []);
     for request in other.received_requests().await.unwrap() {
         assert!(!request.headers.contains_key("authorization"), "{}", request.url);
     }

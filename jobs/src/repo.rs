@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CloneUrl, Filter, Forge, Label, RepoId, Stored, UserId, accounts::User};
+use crate::{CloneUrl, Filter, Forge, Label, RefName, RepoId, Stored, UserId, accounts::User};
 
 /// Access to the page that a status links to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,6 +129,9 @@ pub struct Repo {
     /// The forge's own number, which survives renaming.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forge_id: Option<u64>,
+    /// The branch whose newest green commit its function is, as the forge names it; absent until it was heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_branch: Option<Stored<RefName>>,
     /// What makes jobs.
     pub events: Vec<RepoEvent>,
     /// Branches that make jobs.

@@ -5,7 +5,7 @@
 //! verdict, which whoever meets it finishes. `heads` comes before the message in JOBS: a worker that has the job
 //! looks there. A push that is ignored has its verdict from the start, so there `heads` comes before the entry.
 
-use hooks::Incoming;
+use hooks::{GitRef, Incoming};
 use jobs::{
     Delivery, DeliveryApproval, DeliveryPlan, DeliveryReason, JobId, Repo, Verdict,
     bucket::{BucketError, Entry},
@@ -15,6 +15,7 @@ use serde_json::Map;
 use crate::{
     deliveries::{
         Deliveries,
+        routing::repository_of,
         trigger_rules::{TriggerDecision, decide},
     },
     error::ApiError,
@@ -51,6 +52,9 @@ impl Deliveries {
         repo: Option<Repo>,
     ) -> Result<DeliveryOutcome, ApiError> {
         self.capacity.check_capacity()?;
+        if let (Ok(incoming), Some(repo)) = (&received.incoming, &repo) {
+            self.learn_default_branch(incoming, repo).await?;
+        }
         let (decision, malformed) = match &received.incoming {
             Ok(incoming) => (decide(repo.as_ref(), incoming, self.app_id()), false),
             Err(why) => (TriggerDecision::Rejected(why.as_str().into()), true),
@@ -80,6 +84,14 @@ impl Deliveries {
         let outcome = self.record_and_finish(delivery, received.digest, repo.as_ref()).await?;
         self.release_unused(repo.as_ref(), &planned, &outcome.jobs);
         Ok(DeliveryOutcome { malformed, ..outcome })
+    }
+
+    /// Records the default branch that a delivery names, if it is about the registered repository.
+    async fn learn_default_branch(&self, incoming: &Incoming, repo: &Repo) -> Result<(), ApiError> {
+        let named = repository_of(incoming)
+            .filter(|named| repo.url.get().is_some_and(|url| url.same_repository(&named.clone_url)));
+        let branch = named.and_then(|named| GitRef::from_branch(named.default_branch.as_deref()?).ok());
+        self.registrations.set_default_branch(repo, branch.as_ref()).await
     }
 
     /// Releases the queue places of jobs that were planned and not created: the event has one already.

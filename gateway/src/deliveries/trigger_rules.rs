@@ -146,6 +146,7 @@ mod tests {
             url: "https://git.example.com/a/pi".into(),
             forge: hooks::Forge::Plain.into(),
             forge_id: Some(7),
+            default_branch: None,
             events: vec![RepoEvent::Push],
             branches: Filter::new(&["main"]).unwrap(),
             paths: Filter::default(),

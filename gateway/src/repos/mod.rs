@@ -18,6 +18,7 @@ use crate::{
 };
 
 pub(crate) mod credentials;
+mod default_branch;
 pub(crate) mod forge_kind;
 pub(crate) mod forge_webhook;
 pub(crate) mod installation;

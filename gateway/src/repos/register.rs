@@ -53,6 +53,7 @@ impl Registrations {
             url: url.clone().into(),
             forge: forge.into(),
             forge_id: None,
+            default_branch: None,
             events: vec![RepoEvent::Push, RepoEvent::Tag],
             branches: Filter::default(),
             paths: Filter::default(),

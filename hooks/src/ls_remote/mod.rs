@@ -37,6 +37,15 @@ pub struct RemoteRef {
     pub tagged: Option<CommitSha>,
 }
 
+/// What a git server has.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RemoteRefs {
+    /// Branches and tags, in the server's order. Those with a name that we do not take are left out.
+    pub refs: Vec<RemoteRef>,
+    /// The branch that `HEAD` points to, if the server says so and the branch exists.
+    pub default_branch: Option<GitRef>,
+}
+
 /// How to authenticate, by HTTP basic authentication.
 #[derive(Debug, Clone)]
 pub struct Login {
@@ -85,8 +94,8 @@ impl RefLister {
         Ok(Self { client: client(allow, ca, timeouts)? })
     }
 
-    /// All branches and tags, in the server's order. Those with a name that we do not take are left out.
-    pub async fn list(&self, url: &CloneUrl, login: Option<&Login>) -> Result<Vec<RemoteRef>, ListRefsError> {
+    /// All branches and tags, and which is the default branch.
+    pub async fn list(&self, url: &CloneUrl, login: Option<&Login>) -> Result<RemoteRefs, ListRefsError> {
         let service = below(url.as_url(), "/info/refs");
         let asked = self.client.get(service).query(&[("service", "git-upload-pack")]);
         let answer = sent(asked, login).await?;
@@ -107,7 +116,7 @@ impl RefLister {
         url: &CloneUrl,
         at: &Url,
         login: Option<&Login>,
-    ) -> Result<Vec<RemoteRef>, ListRefsError> {
+    ) -> Result<RemoteRefs, ListRefsError> {
         let base = at.path().strip_suffix("/info/refs").ok_or(ListRefsError::NotSmart)?;
         let mut service = at.clone();
         service.set_query(None);

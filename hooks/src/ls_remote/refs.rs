@@ -3,17 +3,19 @@
 use jobs::{CommitSha, GitRef};
 
 use super::pkt_line::{Pkt, next};
-use super::{ListRefsError, MAX_REFS, RemoteRef};
+use super::{ListRefsError, MAX_REFS, RemoteRef, RemoteRefs};
 
 /// The longest message of a server that is quoted, in characters.
 const MAX_SENTENCE_CHARS: usize = 200;
 
-/// Version 2's request for branches and tags, and for what annotated tags were put on. No capability is
-/// named, so ids are SHA-1.
+/// Version 2's request for branches and tags, for what annotated tags were put on, and for the default branch. No
+/// capability is named, so ids are SHA-1.
 pub(super) const LS_REFS: &str = concat!(
     "0014command=ls-refs\n",
     "0001",
     "0009peel\n",
+    "000csymrefs\n",
+    "0014ref-prefix HEAD\n",
     "001bref-prefix refs/heads/\n",
     "001aref-prefix refs/tags/\n",
     "0000",
@@ -23,7 +25,7 @@ pub(super) const LS_REFS: &str = concat!(
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Advertisement {
     /// All refs, as versions 0 and 1 send them.
-    Refs(Vec<RemoteRef>),
+    Refs(RemoteRefs),
     /// Only what the server can do, as version 2 sends it.
     AskForRefs,
 }
@@ -32,6 +34,7 @@ pub(super) enum Advertisement {
 pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, ListRefsError> {
     let mut rest = bytes;
     let mut refs = Vec::new();
+    let mut default_branch = None;
     let (mut lines, mut named) = (0, false);
     while let Some((pkt, behind)) = next(rest)? {
         rest = behind;
@@ -42,7 +45,7 @@ pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, ListRefsError
                 named = false;
                 continue;
             }
-            Pkt::Flush => return Ok(Advertisement::Refs(refs)),
+            Pkt::Flush => return Ok(Advertisement::Refs(RemoteRefs { refs, default_branch })),
             Pkt::Mark => return Err(ListRefsError::Garbled("a mark among refs")),
         };
         if line.starts_with(b"# ") {
@@ -56,7 +59,11 @@ pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, ListRefsError
             _ => {}
         }
         // Capabilities stand behind the first ref's name.
-        let line = line.split(|byte| *byte == 0).next().unwrap_or_default();
+        let mut parts = line.splitn(2, |byte| *byte == 0);
+        let line = parts.next().unwrap_or_default();
+        if let Some(capabilities) = parts.next() {
+            default_branch = advertised_default_branch(capabilities);
+        }
         if let Some(tagged) = peeled(line) {
             if let Some(tag) = refs.last_mut().filter(|tag: &&mut RemoteRef| tagged.is_of(tag)) {
                 tag.tagged = tagged.id.parse().ok();
@@ -69,19 +76,41 @@ pub(super) fn advertisement(bytes: &[u8]) -> Result<Advertisement, ListRefsError
 }
 
 /// Reads version 2's answer to [`LS_REFS`].
-pub(super) fn listed(bytes: &[u8]) -> Result<Vec<RemoteRef>, ListRefsError> {
+pub(super) fn listed(bytes: &[u8]) -> Result<RemoteRefs, ListRefsError> {
     let mut rest = bytes;
     let mut refs = Vec::new();
+    let mut default_branch = None;
     while let Some((pkt, behind)) = next(rest)? {
         rest = behind;
         match pkt {
-            Pkt::Line(line) => add(&mut refs, line)?,
-            Pkt::Flush => return Ok(refs),
+            Pkt::Line(line) => {
+                default_branch = default_branch.or_else(|| listed_default_branch(line));
+                add(&mut refs, line)?;
+            }
+            Pkt::Flush => return Ok(RemoteRefs { refs, default_branch }),
             Pkt::Mark => return Err(ListRefsError::Garbled("a mark among refs")),
         }
     }
     // What is cut off must not look like refs that were removed.
     Err(ListRefsError::Garbled("it ends too early"))
+}
+
+/// What `HEAD` points to, among the capabilities of the older versions: `symref=HEAD:refs/heads/main`.
+fn advertised_default_branch(capabilities: &[u8]) -> Option<GitRef> {
+    let text = str::from_utf8(capabilities).ok()?;
+    let target = text.split_ascii_whitespace().find_map(|word| word.strip_prefix("symref=HEAD:"))?;
+    branch(target)
+}
+
+/// The same in version 2: `<id> HEAD symref-target:refs/heads/main`.
+fn listed_default_branch(line: &[u8]) -> Option<GitRef> {
+    let mut words = str::from_utf8(line).ok()?.split(' ').skip(1);
+    let is_head = words.next() == Some("HEAD");
+    branch(words.find_map(|word| word.strip_prefix("symref-target:"))?).filter(|_| is_head)
+}
+
+fn branch(name: &str) -> Option<GitRef> {
+    name.parse::<GitRef>().ok().filter(|reference| reference.branch().is_some())
 }
 
 fn add(refs: &mut Vec<RemoteRef>, line: &[u8]) -> Result<(), ListRefsError> {
@@ -143,12 +172,12 @@ mod tests {
         digit.to_string().repeat(40)
     }
 
-    fn names(refs: &[RemoteRef]) -> Vec<String> {
-        refs.iter().map(|found| format!("{} {}", &found.id.as_str()[..1], found.reference)).collect()
+    fn names(refs: &RemoteRefs) -> Vec<String> {
+        refs.refs.iter().map(|found| format!("{} {}", &found.id.as_str()[..1], found.reference)).collect()
     }
 
-    fn tagged(refs: &[RemoteRef]) -> Vec<Option<String>> {
-        refs.iter().map(|found| found.tagged.as_ref().map(ToString::to_string)).collect()
+    fn tagged(refs: &RemoteRefs) -> Vec<Option<String>> {
+        refs.refs.iter().map(|found| found.tagged.as_ref().map(ToString::to_string)).collect()
     }
 
     #[test]
@@ -174,6 +203,7 @@ mod tests {
             };
             assert_eq!(names(&refs), ["a refs/heads/main", "c refs/tags/v1"]);
             assert_eq!(tagged(&refs), [None, Some(id('a'))]);
+            assert_eq!(refs.default_branch.unwrap().as_str(), "refs/heads/main");
         }
     }
 
@@ -181,10 +211,10 @@ mod tests {
     fn an_empty_repository_has_no_refs() {
         let zeros = pkt(&format!("{} capabilities^{{}}\0agent=git\n", id('0')));
         let bytes = [&pkt("# service=git-upload-pack\n"), "0000", &zeros, "0000"].concat();
-        assert_eq!(advertisement(bytes.as_bytes()).unwrap(), Advertisement::Refs(Vec::new()));
+        assert_eq!(advertisement(bytes.as_bytes()).unwrap(), Advertisement::Refs(RemoteRefs::default()));
         let nothing = [&pkt("# service=git-upload-pack\n"), "0000", "0000"].concat();
-        assert_eq!(advertisement(nothing.as_bytes()).unwrap(), Advertisement::Refs(Vec::new()));
-        assert_eq!(listed(b"0000").unwrap(), Vec::new());
+        assert_eq!(advertisement(nothing.as_bytes()).unwrap(), Advertisement::Refs(RemoteRefs::default()));
+        assert_eq!(listed(b"0000").unwrap(), RemoteRefs::default());
     }
 
     #[test]
@@ -194,11 +224,23 @@ mod tests {
             let bytes = [beginning, &pkt("version 2\n"), &pkt("ls-refs=unborn\n"), "0000"].concat();
             assert_eq!(advertisement(bytes.as_bytes()).unwrap(), Advertisement::AskForRefs);
         }
+        let head = pkt(&format!("{} HEAD symref-target:refs/heads/main\n", id('a')));
         let line = pkt(&format!("{} refs/heads/main symref-target:x\n", id('a')));
         let tag = pkt(&format!("{} refs/tags/v1 peeled:{}\n", id('c'), id('a')));
-        let refs = listed(format!("{line}{tag}0000").as_bytes()).unwrap();
+        let refs = listed(format!("{head}{line}{tag}0000").as_bytes()).unwrap();
         assert_eq!(names(&refs), ["a refs/heads/main", "c refs/tags/v1"]);
         assert_eq!(tagged(&refs), [None, Some(id('a'))]);
+        assert_eq!(refs.default_branch.unwrap().as_str(), "refs/heads/main");
+    }
+
+    #[test]
+    fn a_head_that_is_no_branch_is_no_default_branch() {
+        let default = |head: &str| listed(format!("{}0000", pkt(head)).as_bytes()).unwrap().default_branch;
+        let id = id('a');
+        assert_eq!(default(&format!("{id} HEAD\n")), None, "detached");
+        assert_eq!(default(&format!("{id} HEAD symref-target:refs/tags/v1\n")), None);
+        assert_eq!(default(&format!("{id} refs/heads/x symref-target:refs/heads/main\n")), None);
+        assert_eq!(default("unborn HEAD symref-target:refs/heads/main\n"), None, "no commit yet");
     }
 
     #[test]
@@ -217,7 +259,7 @@ mod tests {
             let line = |n: usize| pkt(&format!("{} refs/heads/b{n}\n", id('a')));
             (0..count).map(line).chain(["0000".to_owned()]).collect()
         };
-        assert_eq!(listed(listing(MAX_REFS).as_bytes()).unwrap().len(), MAX_REFS);
+        assert_eq!(listed(listing(MAX_REFS).as_bytes()).unwrap().refs.len(), MAX_REFS);
         let many = listing(MAX_REFS + 1);
         assert!(matches!(listed(many.as_bytes()), Err(ListRefsError::TooMany)));
         assert!(matches!(advertisement(many.as_bytes()), Err(ListRefsError::TooMany)));
@@ -236,6 +278,8 @@ mod tests {
             [
                 Pkt::Mark,
                 Pkt::Line(b"peel"),
+                Pkt::Line(b"symrefs"),
+                Pkt::Line(b"ref-prefix HEAD"),
                 Pkt::Line(b"ref-prefix refs/heads/"),
                 Pkt::Line(b"ref-prefix refs/tags/"),
                 Pkt::Flush

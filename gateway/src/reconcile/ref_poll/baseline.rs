@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use hooks::ls_remote::RemoteRef;
+use hooks::ls_remote::{RemoteRef, RemoteRefs};
 use jobs::{RefHead, Repo, RepoId, head_key};
 use serde_json::Map;
 
@@ -53,7 +53,11 @@ impl RefPoll {
             let stop = ref_poll.stop.clone();
             let recording = async {
                 match ref_poll.list_refs(&repo).await {
-                    Ok(refs) => ref_poll.record_baseline(&repo, &refs).await.map(|_| ()),
+                    Ok(RemoteRefs { refs, default_branch }) => {
+                        let registrations = &ref_poll.registrations;
+                        registrations.set_default_branch(&repo, default_branch.as_ref()).await?;
+                        ref_poll.record_baseline(&repo, &refs).await.map(|_| ())
+                    }
                     Err(error) => {
                         let error = anyhow::Error::from(error);
                         tracing::info!(repo = %repo.id, error = format!("{error:#}"), "listing refs failed");

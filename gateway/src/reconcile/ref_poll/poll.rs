@@ -10,7 +10,7 @@ use hooks::{
     address::may_send_credential,
     app::Right,
     incoming::Repository,
-    ls_remote::{ListRefsError, Login, RemoteRef},
+    ls_remote::{ListRefsError, Login, RemoteRef, RemoteRefs},
 };
 use jobs::{CommitSha, Repo, RepoId, Verdict, head_key};
 use sha2::{Digest as _, Sha256};
@@ -94,7 +94,7 @@ impl RefPoll {
     }
 
     /// Lists a repository's refs at the forge, with the registration's own credential if it has one.
-    pub(super) async fn list_refs(&self, repo: &Repo) -> Result<Vec<RemoteRef>, ListRefsError> {
+    pub(super) async fn list_refs(&self, repo: &Repo) -> Result<RemoteRefs, ListRefsError> {
         // The URL was parsed at the registration.
         let url = repo.url.get().ok_or(ListRefsError::NotSmart)?;
         let login = self.clone_login(repo, url).await;
@@ -115,8 +115,8 @@ impl RefPoll {
         if repo.is_removing() {
             return Ok(PollSummary::default());
         }
-        let refs = match self.list_refs(&repo).await {
-            Ok(refs) => refs,
+        let RemoteRefs { refs, default_branch } = match self.list_refs(&repo).await {
+            Ok(found) => found,
             Err(error) => {
                 state.after_failure(timing.interval);
                 self.metrics.poll_failed();
@@ -125,6 +125,7 @@ impl RefPoll {
                 return Ok(PollSummary { unreachable: 1, ..PollSummary::default() });
             }
         };
+        self.registrations.set_default_branch(&repo, default_branch.as_ref()).await?;
         let mut summary = PollSummary { polled: 1, ..PollSummary::default() };
         (state.failures, state.next) = (0, Instant::now() + timing.interval);
         if state.known.is_none() && !self.has_baseline(id).await? {
