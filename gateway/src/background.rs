@@ -7,7 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     crypto::keyring,
-    grants,
+    functions, grants,
     http::rate_limit,
     index::{caught_up::CatchingUp, follow, mirror},
     jobs::capacity,
@@ -25,7 +25,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub(crate) fn start(gateway: &Gateway, reading: CatchingUp, stop: &CancellationToken) -> TaskTracker {
     let tasks = TaskTracker::new();
     let (ledger, index) = (&gateway.ledger, &gateway.index);
-    tasks.spawn(follow::jobs(ledger.clone(), Arc::clone(index), reading.jobs, stop.clone()));
+    let publish = functions::publisher(ledger.clone(), Arc::clone(&gateway.job_records.verifier));
+    tasks.spawn(follow::jobs(ledger.clone(), Arc::clone(index), publish, reading.jobs, stop.clone()));
     tasks.spawn(follow::deliveries(ledger.clone(), Arc::clone(index), reading.deliveries, stop.clone()));
     tasks.spawn(follow::idempotency_keys(ledger.clone(), Arc::clone(index), stop.clone()));
     tasks.spawn(follow::commits(ledger.clone(), Arc::clone(index), stop.clone()));

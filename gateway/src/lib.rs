@@ -19,6 +19,7 @@ mod crypto;
 mod deliveries;
 mod error;
 mod extract;
+mod functions;
 mod grants;
 mod html;
 mod http;

@@ -16,6 +16,7 @@ use crate::{
     active_owners::ActiveOwners,
     bucket::{Bucket, BucketError, Entry},
     commit_status::{self, CommitStatus},
+    function::{LiveVersion, Version},
     lease::Lease,
     lock::Holder,
     log::{LogError, LogReader},
@@ -45,6 +46,10 @@ pub struct Ledger {
     pub owners: ActiveOwners,
     /// Registered repositories, by id.
     pub repos: Bucket<Repo>,
+    /// Commits that were built green, by [`crate::function::version_key`].
+    pub versions: Bucket<Version>,
+    /// The newest green commit of each ref, by [`crate::function::live_key`].
+    pub live: Bucket<LiveVersion>,
     /// Deliveries, by [`Delivery::key`].
     pub deliveries: Bucket<Delivery>,
     /// Idempotency keys, by [`IdempotencyKey::key`].
@@ -145,6 +150,8 @@ impl Ledger {
             },
             owners: ActiveOwners::open(&js).await?,
             repos: Bucket::open(&js, streams::REPOS).await?,
+            versions: Bucket::open(&js, streams::VERSIONS).await?,
+            live: Bucket::open(&js, streams::LIVE).await?,
             deliveries: Bucket::open(&js, streams::DELIVERIES).await?,
             idempotency: Bucket::open(&js, streams::IDEMPOTENCY).await?,
             pushes: Bucket::open(&js, streams::PUSHES).await?,

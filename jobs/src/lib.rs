@@ -19,6 +19,7 @@ mod ending;
 mod filter;
 pub mod forge;
 mod forget;
+pub mod function;
 pub mod git_ref;
 pub mod grants;
 mod id;

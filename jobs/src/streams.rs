@@ -29,6 +29,10 @@ pub const HEADS: &str = "heads";
 pub const COMMITS: &str = "commits";
 /// Registered repositories.
 pub const REPOS: &str = "repos";
+/// Commits that were built green.
+pub const VERSIONS: &str = "versions";
+/// The newest green commit of each ref.
+pub const LIVE: &str = "live";
 /// Owners.
 pub const USERS: &str = "users";
 /// Provider and subject to owner.
@@ -233,6 +237,8 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
         bucket(HEADS, forever, size(stores.refs)),
         bucket(COMMITS, settings.keep_jobs, size(stores.refs)),
         bucket(REPOS, forever, BUCKET_BYTES),
+        bucket(VERSIONS, forever, BUCKET_BYTES),
+        bucket(LIVE, forever, BUCKET_BYTES),
         bucket(USERS, forever, BUCKET_BYTES),
         bucket(IDENTITIES, forever, BUCKET_BYTES),
         bucket(TOKENS, forever, BUCKET_BYTES),

@@ -33,6 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "reconcile",
         &["backoff", "deliveries", "error", "index", "metrics", "page_urls", "records", "repos", "usage"],
     ),
+    ("functions", &["crypto", "index"]),
     ("config", &["http", "login", "repos", "usage"]),
     (
         "state",
@@ -82,7 +83,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("routes", &["api", "auth", "extract", "html", "http", "pages", "state"]),
     (
         "background",
-        &["crypto", "grants", "http", "index", "jobs", "reconcile", "records", "repos", "state", "usage"],
+        &[
+            "crypto",
+            "functions",
+            "grants",
+            "http",
+            "index",
+            "jobs",
+            "reconcile",
+            "records",
+            "repos",
+            "state",
+            "usage",
+        ],
     ),
     ("serve", &["background", "config", "http", "meta", "routes", "state"]),
 ];

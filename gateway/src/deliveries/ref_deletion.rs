@@ -18,6 +18,7 @@ impl Deliveries {
         if reference.parse::<GitRef>().is_ok() {
             self.cancel_jobs_of_ref(reference, head.as_ref(), repo).await?;
         }
+        self.ledger.forget_live(repo.id, reference).await?;
         let Some(head) = head else { return Ok(()) };
         let seen = push_key(repo.id, reference, &head.value.after);
         if let Some(seen) = self.ledger.pushes.get(&seen).await? {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use async_nats::jetstream::kv;
 use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture};
 use jobs::{
-    CommitStatus, Delivery, IdempotencyKey, Job, Ledger,
+    CommitStatus, Delivery, IdempotencyKey, Job, Ledger, LedgerError,
     bucket::{Bucket, BucketError},
     streams,
 };
@@ -33,26 +33,38 @@ enum FollowError {
     Stream(&'static str, #[source] async_nats::jetstream::context::GetStreamError),
     #[error("the watch of {0} broke")]
     WatchEnded(&'static str),
+    #[error(transparent)]
+    Publish(#[from] LedgerError),
 }
 
 /// Applies a batch.
 type Apply<T> = Arc<
-    dyn Fn(Vec<Change<T>>, Position, Durability) -> BoxFuture<'static, Result<(), IndexError>> + Send + Sync,
+    dyn Fn(Vec<Change<T>>, Position, Durability) -> BoxFuture<'static, Result<(), FollowError>> + Send + Sync,
 >;
+
+/// What follows from changes of jobs and must be done before the index has them: whoever waits for a job then finds
+/// it done. It is done again where it failed, and after a crash.
+pub(crate) type Publish =
+    Arc<dyn for<'a> Fn(&'a [Change<Job>]) -> BoxFuture<'a, Result<(), LedgerError>> + Send + Sync>;
 
 /// Follows the bucket of jobs into the index until `stop`; `caught_up` becomes true when everything that was
 /// there at the start is read.
 pub(crate) async fn jobs(
     ledger: Ledger,
     index: Arc<Index>,
+    publish: Publish,
     caught_up: watch::Sender<bool>,
     stop: CancellationToken,
 ) {
     let apply: Apply<Job> = {
         let index = Arc::clone(&index);
         Arc::new(move |changes, at, durability| {
-            let index = Arc::clone(&index);
-            async move { index.apply_jobs(changes, Some(at), durability).await }.boxed()
+            let (index, publish) = (Arc::clone(&index), Arc::clone(&publish));
+            async move {
+                publish(&changes).await?;
+                Ok(index.apply_jobs(changes, Some(at), durability).await?)
+            }
+            .boxed()
         })
     };
     let bucket = ledger.jobs.clone();
@@ -70,7 +82,7 @@ pub(crate) async fn deliveries(
         let index = Arc::clone(&index);
         Arc::new(move |changes, at, durability| {
             let index = Arc::clone(&index);
-            async move { index.apply_deliveries(changes, Some(at), durability).await }.boxed()
+            async move { Ok(index.apply_deliveries(changes, Some(at), durability).await?) }.boxed()
         })
     };
     let bucket = ledger.deliveries.clone();
@@ -83,7 +95,7 @@ pub(crate) async fn idempotency_keys(ledger: Ledger, index: Arc<Index>, stop: Ca
         let index = Arc::clone(&index);
         Arc::new(move |changes, at, durability| {
             let index = Arc::clone(&index);
-            async move { index.apply_idempotency_keys(changes, Some(at), durability).await }.boxed()
+            async move { Ok(index.apply_idempotency_keys(changes, Some(at), durability).await?) }.boxed()
         })
     };
     let (bucket, (caught_up, _)) = (ledger.idempotency.clone(), watch::channel(false));
@@ -96,7 +108,7 @@ pub(crate) async fn commits(ledger: Ledger, index: Arc<Index>, stop: Cancellatio
         let index = Arc::clone(&index);
         Arc::new(move |changes, at, durability| {
             let index = Arc::clone(&index);
-            async move { index.apply_commits(changes, Some(at), durability).await }.boxed()
+            async move { Ok(index.apply_commits(changes, Some(at), durability).await?) }.boxed()
         })
     };
     let (bucket, (caught_up, _)) = (ledger.commits.clone(), watch::channel(false));

@@ -15,7 +15,7 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const FULL_PERCENT: u64 = 95;
 
 /// The stores that all owners share, and whether an accepted job cannot be finished without it.
-const STORES: [(&str, bool); 10] = [
+const STORES: [(&str, bool); 12] = [
     ("KV_jobs", true),
     ("KV_deliveries", true),
     ("KV_idempotency", false),
@@ -26,6 +26,8 @@ const STORES: [(&str, bool); 10] = [
     ("KV_heads", false),
     ("KV_secrets", false),
     ("KV_repos", false),
+    ("KV_versions", false),
+    ("KV_live", false),
 ];
 
 /// The result of the last capacity check.

@@ -176,8 +176,14 @@ impl Service {
 
     /// Stops, and starts again on the same NATS and data directory.
     pub(crate) async fn restarted(self) -> Self {
+        self.restarted_after(async {}).await
+    }
+
+    /// Stops, and starts again once `meanwhile` is over.
+    pub(crate) async fn restarted_after(self, meanwhile: impl Future<Output = ()>) -> Self {
         let (nats, data_dir) = (Arc::clone(&self.nats), Arc::clone(&self.data_dir));
         self.stopped().await;
+        meanwhile.await;
         Self::on(nats, data_dir, &[]).await
     }
 

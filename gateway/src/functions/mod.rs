@@ -1,0 +1,18 @@
+//! Functions: what green pushes make callable, and how it is called.
+
+mod publish;
+
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use jobs::Ledger;
+
+use crate::{crypto::record_verifier::RecordVerifier, index::follow::Publish};
+
+/// Publishes the green pushes among changes of jobs.
+pub(crate) fn publisher(ledger: Ledger, verifier: Arc<RecordVerifier>) -> Publish {
+    Arc::new(move |changes| {
+        let (ledger, verifier) = (ledger.clone(), Arc::clone(&verifier));
+        async move { publish::publish(&ledger, &verifier, changes).await }.boxed()
+    })
+}
