@@ -10,12 +10,20 @@ use http::{HeaderValue, StatusCode, header};
 
 use crate::{
     error::ApiError,
+    http::asked_at::own_host,
     login::{Login, LoginOption},
 };
 
-/// What a page of ours may load: our own files.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
-    connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+/// What a page of ours may load: our own files. They are named by their folder, because functions answer below the
+/// same origin: `'self'` would let a page run what a function says.
+fn policy() -> HeaderValue {
+    let assets = own_host().map_or_else(|| "'self'".to_owned(), |host| format!("{host}/assets/"));
+    let policy = format!(
+        "default-src 'none'; script-src {assets}; style-src {assets}; img-src {assets}; \
+         connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    );
+    HeaderValue::try_from(policy).expect("a host is a header's value")
+}
 
 /// A page could not be shown: asks for a token, or says what is wrong.
 pub(crate) struct PageError {
@@ -65,6 +73,6 @@ pub(crate) fn html(status: StatusCode, page: &impl Template) -> Response {
         String::new()
     });
     let mut response = (status, Html(body)).into_response();
-    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy());
     response
 }

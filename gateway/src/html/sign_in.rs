@@ -9,7 +9,7 @@ use url::Url;
 
 use crate::{
     html::{ErrorPage, html},
-    http::credentials::SESSION_COOKIE,
+    http::credentials::session_cookie_name,
 };
 
 #[derive(Template)]
@@ -70,11 +70,12 @@ pub(crate) fn device(status: StatusCode, page: &DevicePage<'_>) -> Response {
 
 /// A cookie that no script reads and no other site's form sends; gone when the browser closes.
 pub(crate) fn browser_cookie(public_url: &Url, value: &str) -> String {
-    Cookie::build((SESSION_COOKIE, value))
+    let with_tls = public_url.scheme() == "https";
+    Cookie::build((session_cookie_name(with_tls), value))
         .path("/")
         .http_only(true)
         .same_site(SameSite::Lax)
-        .secure(public_url.scheme() == "https")
+        .secure(with_tls)
         .to_string()
 }
 

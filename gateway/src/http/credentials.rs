@@ -3,8 +3,24 @@
 use axum_extra::extract::CookieJar;
 use http::{HeaderMap, header};
 
+use crate::http::asked_at;
+
 /// The cookie with a session, or an API token, for pages.
-pub(crate) const SESSION_COOKIE: &str = "gitfaas_session";
+const SESSION_COOKIE: &str = "gitfaas_session";
+/// What begins the name of a cookie that no other host of the domain can set (RFC 6265bis, section 4.1.3.2): a function
+/// may have such a host. Browsers keep it only over TLS.
+const HOST_PREFIX: &str = "__Host-";
+
+/// The name of a cookie of ours, which must then have the path `/` and no domain.
+pub(crate) fn cookie_name(name: &str, with_tls: bool) -> String {
+    let prefix = if with_tls { HOST_PREFIX } else { "" };
+    format!("{prefix}{name}")
+}
+
+/// The name of the cookie with a session.
+pub(crate) fn session_cookie_name(with_tls: bool) -> String {
+    cookie_name(SESSION_COOKIE, with_tls)
+}
 
 /// The token of `Authorization: Bearer …`.
 pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
@@ -19,7 +35,8 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 
 /// The token in the session cookie.
 pub(crate) fn session_cookie(headers: &HeaderMap) -> Option<String> {
-    CookieJar::from_headers(headers).get(SESSION_COOKIE).map(|cookie| cookie.value().to_owned())
+    let name = session_cookie_name(asked_at::with_tls());
+    CookieJar::from_headers(headers).get(&name).map(|cookie| cookie.value().to_owned())
 }
 
 /// The token of a request, from the header or the cookie.

@@ -20,6 +20,7 @@ use crate::{
     error::ApiError,
     http::{
         MAX_BODY_BYTES,
+        asked_at::{ASKED_AT, AskedAt},
         client_ip::{CLIENT, Client, Network},
         rate_limit::{Limits, middleware},
     },
@@ -36,6 +37,8 @@ const WAIT_TIMEOUT: Duration = Duration::from_secs(MAX_WAIT_S + 15);
 const HSTS_ONE_YEAR: &str = "max-age=31536000";
 /// The route with `?wait`.
 const WAIT_ROUTE: &str = "/api/v1/jobs";
+/// The route of functions, whose callers wait as well, and whose answers are the functions' own.
+pub(crate) const FUNCTIONS_ROUTE: &str = "/f/{*path}";
 /// The longest `x-request-id` of a client that is kept; longer ones are replaced.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 
@@ -97,9 +100,13 @@ async fn with_request_context(
     let route = if route.len() > 1 { route.trim_end_matches('/').to_owned() } else { route.to_owned() };
     let id = request.headers().get("x-request-id").and_then(|id| id.to_str().ok()).unwrap_or_default();
     let span = tracing::info_span!("request", id, method = %request.method(), route);
-    let time = if route == WAIT_ROUTE { WAIT_TIMEOUT } else { REQUEST_TIMEOUT };
+    let is_function = route == FUNCTIONS_ROUTE;
+    let time = if is_function || route == WAIT_ROUTE { WAIT_TIMEOUT } else { REQUEST_TIMEOUT };
     let client = Client::of(request.extensions(), request.headers(), &edge.trusted_proxies);
-    let answering = tokio::time::timeout(time, CLIENT.scope(client, next.run(request)));
+    let with_tls = client.with_tls.unwrap_or_else(|| edge.public_url.scheme() == "https");
+    let asked_at = AskedAt::of(&request, with_tls);
+    let answering = CLIENT.scope(client, ASKED_AT.scope(asked_at, next.run(request)));
+    let answering = tokio::time::timeout(time, answering);
     let answered = answering.instrument(span.clone()).await;
     let mut response = answered.unwrap_or_else(|_| {
         span.in_scope(|| {
@@ -108,8 +115,8 @@ async fn with_request_context(
     });
     edge.metrics.request(&route, response.status().as_u16());
     let headers = response.headers_mut();
-    let fixed = [
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    headers.entry(header::X_CONTENT_TYPE_OPTIONS).or_insert(HeaderValue::from_static("nosniff"));
+    let of_pages = [
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "no-referrer"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
@@ -117,11 +124,12 @@ async fn with_request_context(
         (header::CACHE_CONTROL, "no-store"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     ];
-    for (name, value) in fixed {
+    // Functions say themselves who may show and cache what they answer.
+    for (name, value) in of_pages.into_iter().filter(|_| !is_function) {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
     // Browsers must ignore it over plain HTTP (RFC 6797, section 7.2).
-    if client.with_tls.unwrap_or_else(|| edge.public_url.scheme() == "https") {
+    if with_tls {
         headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HSTS_ONE_YEAR));
     }
     response

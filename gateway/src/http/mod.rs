@@ -1,5 +1,6 @@
 //! The HTTP server: connections, rate limits, client addresses, and the layers around every route.
 
+pub(crate) mod asked_at;
 pub(crate) mod client_ip;
 pub(crate) mod connections;
 pub(crate) mod credentials;

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     crypto::keys::equal,
+    http::credentials::cookie_name,
     login::{ProviderKind, SignIns, error::LoginError},
 };
 
@@ -76,7 +77,8 @@ impl Attempt {
         state: &str,
     ) -> Result<Self, LoginError> {
         let jar = CookieJar::from_headers(headers);
-        let sealed = jar.get(COOKIE).ok_or(LoginError::UnknownAttempt)?;
+        let name = cookie_name(COOKIE, sign_ins.public_url.scheme() == "https");
+        let sealed = jar.get(&name).ok_or(LoginError::UnknownAttempt)?;
         let text = sign_ins.keys.unseal(CONTEXT, sealed.value()).map_err(|_| LoginError::UnknownAttempt)?;
         let attempt: Self = serde_json::from_str(text.expose()).map_err(|_| LoginError::UnknownAttempt)?;
         let is_own = equal(attempt.state.as_bytes(), state.as_bytes());
@@ -112,11 +114,13 @@ pub(crate) fn clear_cookie(sign_ins: &SignIns) -> String {
 
 /// `SameSite=Lax`: sent with the provider's redirect, not with another site's form.
 fn cookie(sign_ins: &SignIns, value: String, life: SignedDuration) -> String {
-    let cookie = Cookie::build((COOKIE, value))
-        .path("/oauth")
+    let with_tls = sign_ins.public_url.scheme() == "https";
+    let cookie = Cookie::build((cookie_name(COOKIE, with_tls), value))
+        // Over TLS no other host of the domain can set it, which takes this path.
+        .path(if with_tls { "/" } else { "/oauth" })
         .http_only(true)
         .same_site(SameSite::Lax)
-        .secure(sign_ins.public_url.scheme() == "https")
+        .secure(with_tls)
         .to_string();
     format!("{cookie}; Max-Age={}", life.as_secs())
 }

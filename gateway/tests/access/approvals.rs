@@ -90,7 +90,10 @@ async fn an_owner_lets_the_commit_run_that_the_page_shows() {
     let owner = Some(scene.owner.as_str());
     let shown = scene.ask(owner, &path).await;
     let policy = shown.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap().to_owned();
-    assert!(policy.starts_with("default-src 'none'; script-src 'self'"), "{policy}");
+    assert!(
+        policy.starts_with("default-src 'none'; script-src 127.0.0.1:") && policy.contains("/assets/;"),
+        "{policy}"
+    );
     let shown = text(shown, StatusCode::OK).await;
     let sha = "a".repeat(40);
     let link = format!("<a href=\"{URL}\" rel=\"noreferrer\">{URL}</a>");
