@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
 pub(crate) mod described;
+pub(crate) mod function;
 pub(crate) mod git_server;
 pub(crate) mod nats_permissions;
 
