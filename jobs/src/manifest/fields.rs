@@ -15,13 +15,38 @@ const MAX_ARG_BYTES: usize = 32 * 1024;
 /// The fields not read yet, and the problems found so far.
 pub(super) struct Fields {
     left: Map<String, Value>,
+    /// What stands before the names of fields in messages, such as `http.`.
+    path: String,
     problems: Vec<String>,
     seen: Vec<&'static str>,
+    /// Fields of objects inside that we do not know, with their paths.
+    unknown: Vec<String>,
 }
 
 impl Fields {
     pub(super) fn new(object: Map<String, Value>) -> Self {
-        Self { left: object, problems: Vec::new(), seen: Vec::new() }
+        Self::below(String::new(), object)
+    }
+
+    fn below(path: String, object: Map<String, Value>) -> Self {
+        Self { left: object, path, problems: Vec::new(), seen: Vec::new(), unknown: Vec::new() }
+    }
+
+    /// The fields of an object inside this one; what is found there is given back with [`Self::join`].
+    pub(super) fn object(&mut self, name: &'static str) -> Option<Self> {
+        match self.take(name)? {
+            Value::Object(object) => Some(Self::below(format!("{}{name}.", self.path), object)),
+            _ => {
+                self.problem(format!("{name} must be an object"));
+                None
+            }
+        }
+    }
+
+    pub(super) fn join(&mut self, inside: Self) {
+        self.problems.extend(inside.problems);
+        self.unknown.extend(inside.left.keys().map(|name| format!("{}{name}", inside.path)));
+        self.unknown.extend(inside.unknown);
     }
 
     fn take(&mut self, name: &'static str) -> Option<Value> {
@@ -32,8 +57,14 @@ impl Fields {
         value
     }
 
-    fn problem(&mut self, text: String) {
-        self.problems.push(text);
+    /// Whether it is there and was not read yet.
+    pub(super) fn is_given(&self, name: &'static str) -> bool {
+        self.left.get(name).is_some_and(|value| !value.is_null())
+    }
+
+    /// Notes a problem; the text begins with the name of the field.
+    pub(super) fn problem(&mut self, text: String) {
+        self.problems.push(format!("{}{text}", self.path));
     }
 
     pub(super) fn language(&mut self, languages: &impl Languages) -> String {
@@ -100,25 +131,35 @@ impl Fields {
     }
 
     pub(super) fn timeout(&mut self, default: Duration, ceiling: Duration) -> Duration {
-        let read = match self.take("timeout") {
+        match self.take("timeout").map(|value| duration(&value)) {
             None => return default.min(ceiling),
-            Some(Value::Number(number)) => number
-                .as_f64()
-                .and_then(|s| Duration::try_from_secs_f64(s).ok())
-                .ok_or(units::NotAUnit::Duration),
-            Some(Value::String(text)) => units::duration(&text),
-            Some(_) => Err(units::NotAUnit::Duration),
-        };
-        match read {
-            Err(error) => self.problem(format!("timeout {error}")),
-            Ok(Duration::ZERO) => self.problem("timeout must be above 0".to_owned()),
-            Ok(timeout) if timeout > ceiling => {
+            Some(Err(error)) => self.problem(format!("timeout {error}")),
+            Some(Ok(Duration::ZERO)) => self.problem("timeout must be above 0".to_owned()),
+            Some(Ok(timeout)) if timeout > ceiling => {
                 let (value, ceiling) = (units::show_duration(timeout), units::show_duration(ceiling));
                 self.problem(format!("timeout is {value}, over the ceiling of {ceiling}"));
             }
-            Ok(timeout) => return timeout,
+            Some(Ok(timeout)) => return timeout,
         }
         default
+    }
+
+    /// A number of whole seconds; 0 is one.
+    pub(super) fn whole_seconds(&mut self, name: &'static str, most: u32) -> Option<u32> {
+        match duration(&self.take(name)?) {
+            Err(error) => self.problem(format!("{name} {error}")),
+            Ok(duration) if duration.subsec_nanos() > 0 => {
+                self.problem(format!("{name} must be whole seconds"));
+            }
+            Ok(duration) => match u32::try_from(duration.as_secs()).ok().filter(|s| *s <= most) {
+                Some(s) => return Some(s),
+                None => {
+                    let value = units::show_duration(duration);
+                    self.problem(format!("{name} is {value}, over the most of {most} s"));
+                }
+            },
+        }
+        None
     }
 
     pub(super) fn bytes(&mut self, name: &'static str, default: u64, least: u64, ceiling: u64) -> u64 {
@@ -167,13 +208,29 @@ impl Fields {
     }
 
     pub(super) fn network(&mut self) -> Network {
-        match self.take("network") {
-            None => return Network::Egress,
-            Some(Value::String(word)) if word == "egress" => return Network::Egress,
-            Some(Value::String(word)) if word == "none" => return Network::None,
-            Some(_) => self.problem("network must be \"egress\" or \"none\"".to_owned()),
+        let words = [("egress", Network::Egress), ("none", Network::None)];
+        self.word("network", &words).unwrap_or(Network::Egress)
+    }
+
+    /// One of some words, each with its meaning.
+    pub(super) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
+        let value = self.take(name)?;
+        let found = words.iter().find(|(word, _)| value.as_str() == Some(*word));
+        if found.is_none() {
+            let quoted: Vec<String> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+            self.problem(format!("{name} must be {}", quoted.join(" or ")));
         }
-        Network::None
+        found.map(|(_, meaning)| *meaning)
+    }
+
+    pub(super) fn text(&mut self, name: &'static str) -> Option<String> {
+        match self.take(name)? {
+            Value::String(text) => Some(text),
+            _ => {
+                self.problem(format!("{name} must be a string"));
+                None
+            }
+        }
     }
 
     pub(super) fn env(&mut self) -> BTreeMap<String, String> {
@@ -241,6 +298,18 @@ impl Fields {
         })
     }
 
+    /// A list that names something where it is there; empty where it is absent or wrong.
+    pub(super) fn names(&mut self, name: &'static str) -> Vec<String> {
+        let Some(value) = self.take(name) else { return Vec::new() };
+        let names = strings(&value);
+        match names.as_deref() {
+            None => self.problem(format!("{name} must be a list of strings")),
+            Some([]) => self.problem(format!("{name} must name at least one")),
+            Some(_) => {}
+        }
+        names.unwrap_or_default()
+    }
+
     /// The warnings, or everything that is wrong. Missing fields come last, in `required_by`.
     pub(super) fn finish(mut self) -> Result<Vec<String>, ManifestError> {
         if self.left.remove("artifacts").is_some() {
@@ -256,9 +325,19 @@ impl Fields {
         }
         // An editor's pointer to the schema is not a mistake.
         let unknown = self.left.into_iter().map(|(name, _)| name).filter(|name| name != "$schema");
+        let unknown = unknown.chain(self.unknown);
         Ok(unknown
             .map(|name| format!("faas-manifest.json: the field {name:?} is not known and has no effect"))
             .collect())
+    }
+}
+
+fn duration(value: &Value) -> Result<Duration, units::NotAUnit> {
+    let seconds = |s| Duration::try_from_secs_f64(s).ok();
+    match value {
+        Value::Number(number) => number.as_f64().and_then(seconds).ok_or(units::NotAUnit::Duration),
+        Value::String(text) => units::duration(text),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => Err(units::NotAUnit::Duration),
     }
 }
 

@@ -4,7 +4,10 @@
 //! once, not once per mistake. A field that we do not know is a warning, for manifests written for
 //! later versions.
 
+mod cors;
 mod fields;
+mod http;
+mod http_fields;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -15,7 +18,9 @@ use crate::{
     settings::{GITFAAS_MAX_CPUS, GITFAAS_MAX_DISK, GITFAAS_MAX_MEMORY, GITFAAS_MAX_TIMEOUT, Reader},
     units,
 };
+pub use cors::{Cors, Header, MAX_AGE_S, is_preflight};
 use fields::Fields;
+pub use http::{DEFAULT_WAIT, Http, MAX_HTTP_BYTES, MAX_WAIT_S, ResponseFormat, USUAL_METHODS};
 
 /// Where the manifest lies in the repository.
 pub const MANIFEST_FILE: &str = "faas-manifest.json";
@@ -41,6 +46,16 @@ pub enum Network {
     Egress,
     /// Nothing.
     None,
+}
+
+/// What is done when a forge tells of a commit. A call runs it in any case.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OnPush {
+    /// It is run.
+    #[default]
+    Run,
+    /// It is prepared, so that it can be called, and not run.
+    Build,
 }
 
 /// The operator's upper limits. A manifest over one is wrong, never silently cut down.
@@ -105,6 +120,10 @@ pub struct Manifest {
     pub paths: Filter,
     /// Whether a newer push ends an older job; `None`: yes for branches, no for tags.
     pub supersede: Option<bool>,
+    /// What is done when a forge tells of a commit.
+    pub on_push: OnPush,
+    /// How it is called over HTTP; absent means the defaults.
+    pub http: Option<Http>,
     /// Fields that we do not know, for the log.
     pub warnings: Vec<String>,
 }
@@ -156,6 +175,8 @@ impl Manifest {
         let branches = fields.filter("branches");
         let paths = fields.filter("paths");
         let supersede = fields.boolean("supersede");
+        let on_push = fields.on_push();
+        let http = fields.http();
         fields.required_by(&language, languages);
         let warnings = fields.finish()?;
         Ok(Self {
@@ -173,6 +194,8 @@ impl Manifest {
             branches,
             paths,
             supersede,
+            on_push,
+            http,
             warnings,
         })
     }
@@ -193,7 +216,7 @@ impl Manifest {
 mod tests {
     use super::*;
 
-    pub(super) struct Known;
+    struct Known;
 
     impl Languages for Known {
         fn required_fields(&self, language: &str) -> Option<Vec<String>> {
@@ -209,7 +232,7 @@ mod tests {
         }
     }
 
-    fn parse(text: &str) -> Result<Manifest, ManifestError> {
+    pub(super) fn parse(text: &str) -> Result<Manifest, ManifestError> {
         Manifest::parse(text.as_bytes(), &Ceilings::default(), &Known)
     }
 
@@ -304,6 +327,40 @@ mod tests {
             (r#"{"language": "rust", "arg": 7}"#, false),
             (r#"{"language": "rust", "timeout": "soon"}"#, false),
             (r#"{"language": "rust", "env": {"GITFAAS_A": "b"}}"#, false),
+            (r#"{"language": "rust", "onPush": "build", "http": {}}"#, true),
+            (
+                r#"{"language": "rust", "http": {"methods": ["POST"], "response": "cgi", "contentType": "text/html",
+                    "wait": "2m", "retry": true, "cors": {"allowOrigins": ["https://example.com"],
+                    "allowMethods": ["PUT"], "allowHeaders": ["x-a"], "exposeHeaders": ["x-b"],
+                    "allowCredentials": true, "maxAge": 60}}}"#,
+                true,
+            ),
+            (
+                r#"{"language": "rust", "http": {"wait": 0, "cors": {"allowOrigins": ["*"], "allowMethods": ["*"], "allowHeaders": ["*"]}}}"#,
+                true,
+            ),
+            (r#"{"language": "rust", "onPush": "deploy"}"#, false),
+            (r#"{"language": "rust", "http": []}"#, false),
+            (r#"{"language": "rust", "http": {"methods": []}}"#, false),
+            (r#"{"language": "rust", "http": {"methods": ["TRACE"]}}"#, false),
+            (r#"{"language": "rust", "http": {"methods": ["get"]}}"#, false),
+            (r#"{"language": "rust", "http": {"methods": ["*"]}}"#, false),
+            (r#"{"language": "rust", "http": {"response": "stream"}}"#, false),
+            (r#"{"language": "rust", "http": {"contentType": "text"}}"#, false),
+            (r#"{"language": "rust", "http": {"wait": 301}}"#, false),
+            (r#"{"language": "rust", "http": {"wait": 0.5}}"#, false),
+            (r#"{"language": "rust", "http": {"retry": 1}}"#, false),
+            (r#"{"language": "rust", "http": {"cors": {}}}"#, false),
+            (r#"{"language": "rust", "http": {"cors": {"allowOrigins": ["example.com"]}}}"#, false),
+            (r#"{"language": "rust", "http": {"cors": {"allowOrigins": ["https://example.com/"]}}}"#, false),
+            (
+                r#"{"language": "rust", "http": {"cors": {"allowOrigins": ["*"], "allowHeaders": ["a b"]}}}"#,
+                false,
+            ),
+            (
+                r#"{"language": "rust", "http": {"cors": {"allowOrigins": ["*"], "allowCredentials": true}}}"#,
+                false,
+            ),
         ];
         for (text, right) in table {
             assert_eq!(validator.is_valid(&serde_json::from_str(text).unwrap()), right, "schema: {text}");
