@@ -165,6 +165,7 @@ impl Gateway {
             tokens: Arc::clone(&tokens),
             audit: audit.clone(),
             budgets: Arc::clone(&budgets),
+            access: Arc::clone(&access),
         });
         let settings = Arc::new(config.login.clone());
         let login =

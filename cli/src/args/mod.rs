@@ -15,7 +15,7 @@ use jobs::JobId;
 pub(crate) use access::{AuditArgs, RekeyArgs, SecretCommand, SecretListArgs, SecretSetArgs, ViewersArgs};
 pub(crate) use delivery::{ApproveArgs, DeliveriesArgs, ReplayArgs};
 pub(crate) use repo::{ForgeToken, RepoAddArgs, RepoCommand, RepoSetArgs, RepoSettings, RepoShowArgs};
-pub(crate) use token::{TokenArgs, TokenCommand, TokenNewArgs};
+pub(crate) use token::{TokenArgs, TokenCommand, TokenNewArgs, TokenRights};
 pub(crate) use usage::UsageArgs;
 pub(crate) use user::{AsCommand, Limit, UserCommand, UserSetArgs, UserShowArgs};
 

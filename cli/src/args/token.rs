@@ -12,19 +12,23 @@ pub(crate) enum TokenCommand {
 The user is made if there is none with that address. Whoever has a token, or is signed in with
 `gitfaas login`, makes further ones with `gitfaas token new`.
 
-Example:
-  export GITFAAS_TOKEN=$(gitfaas token create --user you@example.com --admin --expires 90d)")]
+Examples:
+  export GITFAAS_TOKEN=$(gitfaas token create --user you@example.com --admin --expires 90d)
+  gitfaas token create --user you@example.com --scope invoke \\
+      --function 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10")]
     Create(TokenArgs),
     /// Make a further API token of your own; it alone is printed on standard output, and never again
     #[command(after_help = "\
 It may do no more than what it is made with: GITFAAS_TOKEN, or your sign-in with `gitfaas login`. Made
 with GITFAAS_TOKEN, it also ends with that token, when it expires or is revoked.
 
-Scopes: jobs:read (jobs, results, logs), jobs:write (submit, cancel, rerun), repos (register and change
-repositories), admin (of use to admins alone).
+Scopes: jobs:read (jobs, results, logs), jobs:write (submit, cancel, rerun, and call functions), repos
+(register and change repositories), admin (of use to admins alone), invoke (call functions, and nothing
+else; --function narrows it to some).
 
 Examples:
   gitfaas token new --name ci --scope jobs:read --scope jobs:write --expires-in 90d
+  gitfaas token new --name shop --scope invoke --function 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10
   gitfaas token new > token.txt")]
     New(TokenNewArgs),
     /// List your API tokens, newest first: what they may, when they end, when they were used last
@@ -55,6 +59,20 @@ pub(crate) struct TokenArgs {
     /// What to call it in lists
     #[arg(long, value_name = "NAME", default_value = "command line")]
     pub(crate) name: String,
+    #[command(flatten)]
+    pub(crate) may: TokenRights,
+}
+
+// A doc comment here would replace the help of the commands that these are part of.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct TokenRights {
+    /// What it may do; may be given several times. Without it all that there is to give, or with
+    /// --function only calls
+    #[arg(long = "scope", value_name = "SCOPE", value_parser = ["jobs:read", "jobs:write", "repos", "admin", "invoke"])]
+    pub(crate) scopes: Vec<String>,
+    /// The id of a repository whose functions it may call, and no others; may be given several times
+    #[arg(long = "function", value_name = "ID")]
+    pub(crate) functions: Vec<String>,
 }
 
 #[derive(Debug, ClapArgs)]
@@ -62,9 +80,8 @@ pub(crate) struct TokenNewArgs {
     /// What to call it in lists
     #[arg(long, value_name = "NAME", default_value = "command line")]
     pub(crate) name: String,
-    /// What it may do; may be given several times. Without it, all that you may
-    #[arg(long = "scope", value_name = "SCOPE", value_parser = ["jobs:read", "jobs:write", "repos", "admin"])]
-    pub(crate) scopes: Vec<String>,
+    #[command(flatten)]
+    pub(crate) may: TokenRights,
     /// How long it is good for, such as 12h or 90d; without it, as long as what it is made with, or until
     /// it is revoked
     #[arg(long, value_name = "DURATION", value_parser = duration)]

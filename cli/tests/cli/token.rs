@@ -4,8 +4,8 @@ use std::{process::Output, time::Duration};
 
 use crate::common::{gitfaas, nats, stderr, stdout};
 use jobs::{
-    Ledger,
-    accounts::{OPERATOR, token_hash, token_id},
+    Ledger, Repo, RepoId, UserId,
+    accounts::{OPERATOR, Scope, token_hash, token_id},
     connect::NatsSettings,
 };
 use serde_json::json;
@@ -58,6 +58,49 @@ async fn a_token_alone_is_printed_and_only_its_hash_is_stored() {
     assert_eq!((stored.user, stored.expires_at), (user.id, None), "the same person, without an end");
 }
 
+#[tokio::test]
+async fn the_operator_binds_a_token_to_functions_that_its_user_may_call() {
+    let dir = tempfile::tempdir().unwrap();
+    let nats = nats(dir.path());
+    let create = |more: &[&str]| {
+        let mut command = gitfaas(dir.path());
+        command.env("GITFAAS_NATS_URL", &nats.url).args(["token", "create", "--user", "you@example.com"]);
+        command.args(more).output().unwrap()
+    };
+    let stored = async |output: Output| {
+        assert!(output.status.success(), "{}", stderr(&output));
+        let id = token_id(stdout(&output).trim()).unwrap().to_string();
+        ledger(&nats.url).await.accounts.tokens.get(&id).await.unwrap().unwrap().value
+    };
+    let narrow = stored(create(&["--scope", "invoke", "--scope", "jobs:read"])).await;
+    assert_eq!((narrow.scopes, narrow.functions), (vec![Scope::Invoke, Scope::JobsRead], None));
+
+    let repo = |id: RepoId, owner: UserId| -> Repo {
+        let stored = json!({"id": id, "owner": owner, "url": "https://example.com/r", "forge": "plain",
+                            "events": ["push"], "sealed_secret": ""});
+        serde_json::from_value(stored).unwrap()
+    };
+    let (own, others) = (RepoId::new(), RepoId::new());
+    let repos = ledger(&nats.url).await.repos;
+    repos.create(&own.to_string(), &repo(own, narrow.user)).await.unwrap();
+    repos.create(&others.to_string(), &repo(others, UserId::new())).await.unwrap();
+    let bound = stored(create(&["--function", &own.to_string()])).await;
+    assert_eq!((bound.scopes, bound.functions), (vec![Scope::Invoke], Some(vec![own])));
+
+    let refused = [
+        (vec!["--function", "nonsense"], "error: --function nonsense: "),
+        (vec!["--scope", "jobs:read", "--function"], "error: --function: a token that is bound to functions"),
+        (vec!["--function"], "the user neither owns nor views such a repository"),
+    ];
+    let ids = [None, Some(own.to_string()), Some(others.to_string())];
+    for ((mut args, said), id) in refused.into_iter().zip(&ids) {
+        args.extend(id.as_deref());
+        let output = create(&args);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(stderr(&output).contains(said) && output.stdout.is_empty(), "{}", stderr(&output));
+    }
+}
+
 #[test]
 fn what_up_left_is_used_and_a_server_that_is_gone_is_a_sentence() {
     let dir = tempfile::tempdir().unwrap();
@@ -94,6 +137,7 @@ async fn a_further_token_is_asked_for_with_ones_own_and_printed_alone() {
     let wishes = [
         json!({"name": "ci", "scopes": ["jobs:read", "jobs:write"], "expires_in": "90d"}),
         json!({"name": "command line"}),
+        json!({"name": "shop", "functions": [ID], "scopes": ["invoke"]}),
     ];
     for wish in &wishes {
         Mock::given(method("POST"))
@@ -114,6 +158,8 @@ async fn a_further_token_is_asked_for_with_ones_own_and_printed_alone() {
     let plain = token(&server, &["new", "--json"]).await;
     let shown: serde_json::Value = serde_json::from_slice(&plain.stdout).unwrap();
     assert_eq!(shown, made);
+    let bound = token(&server, &["new", "--name", "shop", "--scope", "invoke", "--function", ID]).await;
+    assert!(bound.status.success(), "{}", stderr(&bound));
 }
 
 #[tokio::test]

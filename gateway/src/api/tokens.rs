@@ -2,6 +2,7 @@
 //!
 //! A token that another one makes may no more than its maker, and ends with it: neither its scopes nor
 //! its time are a way around what the maker was given, and who revokes a token revokes what came of it.
+//! One that may only call functions makes, lists and revokes none.
 
 use std::sync::Arc;
 
@@ -14,7 +15,7 @@ use http::StatusCode;
 use jobs::api::{self, NewToken, Page, Token};
 
 use crate::{
-    api::responses::{BadRequest, NotFound, WithBody, WithScope, WithToken},
+    api::responses::{BadRequest, NotFound, WithBody, WithScope},
     auth::{
         rights::{AnyScope, Caller},
         tokens::ApiTokens,
@@ -49,7 +50,7 @@ pub(crate) async fn make(
     get, path = "/api/v1/tokens", tag = "api", operation_id = "listTokens",
     responses(
         (status = 200, description = "All of them.", body = Page<Token>),
-        WithToken,
+        WithScope,
     ),
     security(("bearer" = [])),
 )]

@@ -68,11 +68,19 @@ impl Identity {
 
     /// Refuses a token without this scope.
     pub(crate) fn require_scope(&self, scope: Scope) -> Result<(), ApiError> {
-        if self.scopes.contains(&scope) {
+        if self.scopes.iter().any(|own| own.covers(scope)) {
             return Ok(());
         }
         let word = scope.as_str();
         Err(ApiError::Forbidden(format!("this token does not have the scope {word}")))
+    }
+
+    /// Refuses a token that may only call functions: its holder may be a stranger, who learns nothing of its user.
+    pub(crate) fn require_other_than_invoke(&self) -> Result<(), ApiError> {
+        if self.scopes.iter().any(|scope| *scope != Scope::Invoke) {
+            return Ok(());
+        }
+        Err(ApiError::Forbidden("this token may only call functions".to_owned()))
     }
 
     /// Whether the user is an admin and the token has the admin scope.

@@ -25,7 +25,7 @@ pub(crate) trait Right {}
 
 /// The scope that a token must have.
 pub(crate) trait RequiredScope: Send + 'static {
-    /// `None`: any token is enough.
+    /// `None`: any token is enough, but one that may only call functions.
     const SCOPE: Option<Scope>;
 }
 
@@ -42,7 +42,7 @@ macro_rules! scopes {
 }
 
 scopes! {
-    /// Any token.
+    /// Any token, but one that may only call functions.
     AnyScope = None;
     /// `jobs:read`.
     JobsRead = Some(Scope::JobsRead);
@@ -54,8 +54,9 @@ scopes! {
 
 /// The identity, if its token has the scope.
 pub(crate) fn with_scope<S: RequiredScope>(identity: Identity) -> Result<Identity, ApiError> {
-    if let Some(scope) = S::SCOPE {
-        identity.require_scope(scope)?;
+    match S::SCOPE {
+        Some(scope) => identity.require_scope(scope)?,
+        None => identity.require_other_than_invoke()?,
     }
     Ok(identity)
 }

@@ -4,8 +4,8 @@ use std::{str::FromStr as _, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
-    Ledger, Secret, TokenId,
-    accounts::{self, TokenRecord},
+    Ledger, RepoId, Secret, TokenId,
+    accounts::{self, Scope, TokenRecord},
     api::NewToken,
     audit::Action,
     units,
@@ -13,7 +13,11 @@ use jobs::{
 };
 
 use crate::{
-    audit::AuditLog, auth::identity::Identity, error::ApiError, index::mirror::Mirror, usage::Budgets,
+    audit::AuditLog,
+    auth::identity::{Access, Identity},
+    error::ApiError,
+    index::mirror::Mirror,
+    usage::Budgets,
 };
 
 /// How many ancestors a token may have: each use of it reads all of them.
@@ -27,6 +31,7 @@ pub(crate) struct ApiTokens {
     pub(crate) tokens: Arc<Mirror<TokenRecord>>,
     pub(crate) audit: AuditLog,
     pub(crate) budgets: Arc<Budgets>,
+    pub(crate) access: Arc<Access>,
 }
 
 impl ApiTokens {
@@ -39,24 +44,33 @@ impl ApiTokens {
         if request.name.len() > MAX_NAME_BYTES {
             return Err(ApiError::BadRequest(format!("name: longer than {MAX_NAME_BYTES} bytes")));
         }
-        let scopes = request.scopes.unwrap_or_else(|| caller.scopes().to_vec());
+        let scopes = request.scopes.unwrap_or_else(|| match request.functions {
+            Some(_) => vec![Scope::Invoke],
+            None => caller.scopes().to_vec(),
+        });
         scopes.iter().try_for_each(|scope| caller.require_scope(*scope))?;
         let expires_at = expiry(request.expires_in.as_deref(), caller.expires_at, Timestamp::now())?;
         if caller.lineage.len() > MAX_ANCESTORS {
             let why = "this token came of too many others to make one; make it with one of those";
             return Err(ApiError::BadRequest(why.to_owned()));
         }
+        let functions = match &request.functions {
+            Some(named) => Some(self.named_functions(caller, named).await?),
+            None => None,
+        };
         let id = TokenId::new();
-        self.budgets.reserve(caller.user.id, id, Resource::Tokens, 1).await?;
-        let accounts = &self.ledger.accounts;
         let new = accounts::NewToken {
             id,
             user: caller.user.id,
             name: &request.name,
             scopes: &scopes,
+            functions: functions.as_deref(),
             expires_at,
             made_by: &caller.lineage,
         };
+        new.check_binding().map_err(|error| ApiError::BadRequest(format!("functions: {error}")))?;
+        self.budgets.reserve(caller.user.id, id, Resource::Tokens, 1).await?;
+        let accounts = &self.ledger.accounts;
         let (record, text) = accounts.mint(&new).await?;
         if let Some(entry) = accounts.tokens.get(&record.id.to_string()).await? {
             self.tokens.note(entry);
@@ -64,6 +78,24 @@ impl ApiTokens {
         self.audit.write(caller, Action::TokenMade, record.id).await;
         tracing::info!(token = %record.id, user = %caller.user.id, "token created");
         Ok((record, text))
+    }
+
+    /// The repositories of a list, each of which the caller owns or views.
+    async fn named_functions(&self, caller: &Identity, named: &[String]) -> Result<Vec<RepoId>, ApiError> {
+        let mut functions = Vec::new();
+        for (position, id) in named.iter().enumerate() {
+            let missing = || ApiError::BadRequest(format!("functions[{position}]: no such repository"));
+            let found = self.access.visible_repo(caller, id.trim()).await;
+            let repo = match found {
+                Ok(entry) => entry.value.id,
+                Err(ApiError::NotFound(_)) => return Err(missing()),
+                Err(error) => return Err(error),
+            };
+            if !functions.contains(&repo) {
+                functions.push(repo);
+            }
+        }
+        Ok(functions)
     }
 
     /// The caller's tokens, newest first.

@@ -13,7 +13,7 @@ use jobs::{accounts::TOKEN_PREFIX, audit::Action};
 use serde::Deserialize;
 
 use crate::{
-    auth::rights::JobsWrite,
+    auth::rights::{AnyScope, JobsWrite, with_scope},
     error::ApiError,
     extract::Form,
     html::{
@@ -49,7 +49,7 @@ pub(crate) async fn login(
     }
     let token = login.token.trim();
     let known = match token.starts_with(TOKEN_PREFIX) {
-        true => gateway.access.authenticate(token).await,
+        true => gateway.access.authenticate(token).await.and_then(with_scope::<AnyScope>),
         // A sign-in's cookie or token is none of this form's.
         false => Err(ApiError::Unauthorized("this is not an API token")),
     };

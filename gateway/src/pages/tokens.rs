@@ -10,7 +10,7 @@ use axum::{
 use http::StatusCode;
 use jiff::Timestamp;
 use jobs::{
-    accounts::{ALL_SCOPES, Scope, TokenRecord},
+    accounts::{Scope, TokenRecord},
     api::NewToken,
 };
 
@@ -58,6 +58,8 @@ struct TokenRow {
     id: String,
     name: String,
     scopes: String,
+    /// Ids of the repositories whose functions it may call; empty where it is not bound to any.
+    functions: Vec<String>,
     made_at: String,
     expires_at: String,
     last_used_at: String,
@@ -77,6 +79,7 @@ impl TokenRow {
             id: token.id.to_string(),
             name: token.name.clone(),
             scopes: words.join(", "),
+            functions: token.functions.iter().flatten().map(ToString::to_string).collect(),
             made_at: minute(token.made_at()),
             expires_at,
             last_used_at: token.last_used_at.map_or_else(|| "never".to_owned(), minute),
@@ -99,6 +102,7 @@ fn scope_text(scope: Scope) -> &'static str {
         Scope::JobsWrite => "submit, cancel and repeat jobs",
         Scope::Repos => "register, change and remove repositories",
         Scope::Admin => "what an admin may",
+        Scope::Invoke => "call functions, and nothing else",
     }
 }
 
@@ -106,7 +110,7 @@ fn scope_text(scope: Scope) -> &'static str {
 fn scopes_of(caller: &Identity) -> Vec<(&'static str, &'static str)> {
     let can_give =
         |scope: &Scope| caller.require_scope(*scope).is_ok() && (*scope != Scope::Admin || caller.user.admin);
-    ALL_SCOPES.into_iter().filter(can_give).map(|scope| (scope.as_str(), scope_text(scope))).collect()
+    Scope::KNOWN.into_iter().filter(can_give).map(|scope| (scope.as_str(), scope_text(scope))).collect()
 }
 
 /// The ends that the caller can give: none beyond the end of the caller's own token.
@@ -161,7 +165,7 @@ fn new_token(fields: &[(String, String)]) -> Result<NewToken, ApiError> {
     let of =
         |name: &'static str| fields.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.trim());
     let known = |word: &str| {
-        let scope = ALL_SCOPES.into_iter().find(|scope| scope.as_str() == word);
+        let scope = Scope::KNOWN.into_iter().find(|scope| scope.as_str() == word);
         scope.ok_or_else(|| ApiError::BadRequest("there is no such scope".to_owned()))
     };
     let scopes = of("scope").map(known).collect::<Result<Vec<Scope>, _>>()?;
@@ -170,7 +174,7 @@ fn new_token(fields: &[(String, String)]) -> Result<NewToken, ApiError> {
     }
     let name = of("name").next().unwrap_or_default().to_owned();
     let expires_in = of("expires_in").next().filter(|life| !life.is_empty()).map(str::to_owned);
-    Ok(NewToken { name, scopes: Some(scopes), expires_in })
+    Ok(NewToken { name, scopes: Some(scopes), functions: None, expires_in })
 }
 
 /// `POST /tokens`: the page with the new token on it, this once.

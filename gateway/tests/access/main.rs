@@ -5,6 +5,7 @@
 mod approvals;
 mod audit;
 mod browsers;
+mod invoke;
 mod labels;
 mod limits;
 mod links;

@@ -43,7 +43,7 @@ pub(crate) enum Role {
 
 impl Role {
     /// In the order of the table.
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Anonymous,
         Self::Bad,
         Self::Expired,
@@ -59,6 +59,7 @@ impl Role {
         Self::Only(Scope::JobsWrite),
         Self::Only(Scope::Repos),
         Self::Only(Scope::Admin),
+        Self::Only(Scope::Invoke),
     ];
 }
 

@@ -4,11 +4,12 @@
 //! stored as its hash, so a copy of the ledger lets nobody in.
 
 mod given;
+mod token;
 mod user;
 
 use std::collections::BTreeMap;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
@@ -19,14 +20,13 @@ use crate::{
     usage::Overrides,
 };
 
+pub use token::{
+    ALL_SCOPES, InvalidBinding, NewToken, Scope, TOKEN_PREFIX, TokenRecord, token_hash, token_id,
+};
 pub use user::{OwnerKind, User};
 
 /// The provider of identities that an operator made by hand.
 pub const OPERATOR: &str = "operator";
-/// What every API token begins with, so that scanners find one that leaked.
-pub const TOKEN_PREFIX: &str = "gft_";
-/// How exactly it is known when a token was used: one write an hour is all that a busy one costs.
-const USE_IS_NOTED_EVERY: SignedDuration = SignedDuration::from_hours(1);
 
 /// `identities/<sha256(provider, subject)>`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,99 +56,6 @@ pub enum Linked {
     ToAnother,
 }
 
-/// What a token may be used for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[cfg_attr(feature = "api", derive(utoipa::ToSchema))]
-pub enum Scope {
-    /// Read jobs, results and logs.
-    #[serde(rename = "jobs:read")]
-    JobsRead,
-    /// Submit, cancel and rerun.
-    #[serde(rename = "jobs:write")]
-    JobsWrite,
-    /// Register and change repositories.
-    #[serde(rename = "repos")]
-    Repos,
-    /// What an admin may; of use to admins alone.
-    #[serde(rename = "admin")]
-    Admin,
-}
-
-/// All scopes, which a token has unless it was narrowed.
-pub const ALL_SCOPES: [Scope; 4] = [Scope::JobsRead, Scope::JobsWrite, Scope::Repos, Scope::Admin];
-
-impl Scope {
-    /// As it is written in records and on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::JobsRead => "jobs:read",
-            Self::JobsWrite => "jobs:write",
-            Self::Repos => "repos",
-            Self::Admin => "admin",
-        }
-    }
-}
-
-/// A stored API token.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct TokenRecord {
-    /// Its id, also the key.
-    pub id: TokenId,
-    /// Whose it is.
-    pub user: UserId,
-    /// What its owner calls it.
-    #[serde(default)]
-    pub name: String,
-    /// SHA-256 of the whole token, in hex.
-    pub hash: String,
-    /// What it may be used for.
-    pub scopes: Vec<Scope>,
-    /// By the gateway's clock; absent means it does not expire.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub expires_at: Option<Timestamp>,
-    /// By the gateway's clock, an hour late at most; absent means that it was never used.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub last_used_at: Option<Timestamp>,
-    /// The token that made it and, before that one, the tokens that it came from: where one of them is
-    /// gone, it is good for nothing. Empty where a person or an operator made it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub made_by: Vec<TokenId>,
-    /// What a newer program added.
-    #[serde(flatten)]
-    pub other: Map<String, Value>,
-}
-
-impl TokenRecord {
-    /// When it was made, which its id tells to the millisecond.
-    pub fn made_at(&self) -> Timestamp {
-        let bytes = self.id.as_bytes();
-        let ms = bytes[..6].iter().fold(0, |ms, byte| ms << 8 | i64::from(*byte));
-        Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
-    }
-
-    /// Whether a use at this time is worth a write.
-    pub fn notes_use_at(&self, now: Timestamp) -> bool {
-        self.last_used_at.is_none_or(|last| now.duration_since(last) >= USE_IS_NOTED_EVERY)
-    }
-}
-
-/// What a token is to be.
-#[derive(Debug)]
-pub struct NewToken<'a> {
-    /// Its id.
-    pub id: TokenId,
-    /// Whose.
-    pub user: UserId,
-    /// What its owner calls it.
-    pub name: &'a str,
-    /// What for.
-    pub scopes: &'a [Scope],
-    /// Until when; `None` is until it is revoked.
-    pub expires_at: Option<Timestamp>,
-    /// The tokens that it does not outlive, its maker last.
-    pub made_by: &'a [TokenId],
-}
-
 /// Users, identities and tokens.
 #[derive(Debug, Clone)]
 pub struct Accounts {
@@ -158,18 +65,6 @@ pub struct Accounts {
     pub identities: Bucket<Identity>,
     /// By id.
     pub tokens: Bucket<TokenRecord>,
-}
-
-/// A token's text names its id, so that checking one is one read.
-pub fn token_id(token: &str) -> Option<TokenId> {
-    let (id, secret) = token.strip_prefix(TOKEN_PREFIX)?.split_once('_')?;
-    let bytes: [u8; 16] = hex::decode(id).ok()?.try_into().ok()?;
-    (!secret.is_empty()).then(|| TokenId::from_bytes(bytes))
-}
-
-/// What is stored of a token.
-pub fn token_hash(token: &str) -> String {
-    hex::encode(Sha256::digest(token.as_bytes()))
 }
 
 fn identity_key(provider: &str, subject: &str) -> String {
@@ -307,7 +202,8 @@ impl Accounts {
         scopes: &[Scope],
         expires_at: Option<Timestamp>,
     ) -> Result<(TokenRecord, Secret), BucketError> {
-        self.mint(&NewToken { id: TokenId::new(), user, name, scopes, expires_at, made_by: &[] }).await
+        let id = TokenId::new();
+        self.mint(&NewToken { id, user, name, scopes, functions: None, expires_at, made_by: &[] }).await
     }
 
     /// Makes a token; its text is returned once and stored nowhere.
@@ -327,6 +223,7 @@ impl Accounts {
             name: new.name.to_owned(),
             hash: token_hash(&text),
             scopes: new.scopes.to_vec(),
+            functions: new.functions.map(<[_]>::to_vec),
             expires_at: new.expires_at,
             last_used_at: None,
             made_by: new.made_by.to_vec(),
@@ -340,49 +237,6 @@ impl Accounts {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_token_names_its_id_and_nonsense_names_none() {
-        let id = TokenId::new();
-        assert_eq!(token_id(&format!("gft_{}_abc", hex::encode(id.as_bytes()))), Some(id));
-        for nonsense in ["", "gft_", "gft_12_ab", "ghp_0000", "gft_zz_ab"] {
-            assert_eq!(token_id(nonsense), None, "{nonsense}");
-        }
-    }
-
-    fn token(last_used_at: Option<Timestamp>) -> TokenRecord {
-        TokenRecord {
-            id: TokenId::new(),
-            user: UserId::new(),
-            name: String::new(),
-            hash: String::new(),
-            scopes: Vec::new(),
-            expires_at: None,
-            last_used_at,
-            made_by: Vec::new(),
-            other: Map::new(),
-        }
-    }
-
-    #[test]
-    fn a_use_is_noted_once_an_hour_and_a_clock_that_goes_back_writes_nothing() {
-        let now = Timestamp::now();
-        assert!(token(None).notes_use_at(now));
-        let used = |minutes| token(Some(now - SignedDuration::from_mins(minutes))).notes_use_at(now);
-        assert_eq!([-5, 0, 59, 60, 61].map(used), [false, false, false, true, true]);
-    }
-
-    #[test]
-    fn scopes_are_written_as_they_are_called() {
-        let words = ALL_SCOPES.map(|scope| serde_json::to_value(scope).unwrap());
-        assert_eq!(words, ALL_SCOPES.map(|scope| Value::from(scope.as_str())));
-    }
-
-    #[test]
-    fn a_token_knows_when_it_was_made() {
-        let made_at = token(None).made_at();
-        assert!(Timestamp::now().duration_since(made_at).abs() < SignedDuration::from_mins(1), "{made_at}");
-    }
 
     #[test]
     fn provider_and_subject_cannot_be_mixed_up() {

@@ -299,6 +299,13 @@ fn a_token_to_be_made() {
 }
 
 #[test]
+fn a_token_to_be_bound_to_functions() {
+    check::<NewToken>(
+        r#"{"name":"hook","scopes":["invoke"],"functions":["0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10"]}"#,
+    );
+}
+
+#[test]
 fn an_approval() {
     check::<ApproveDelivery>(r#"{"sha":"1f1ee58e3067678d3752dd5f6f3abb936325fbb8"}"#);
 }

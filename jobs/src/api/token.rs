@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 use super::OpenEnum;
 use crate::{
-    TokenId,
+    RepoId, TokenId,
     accounts::{Scope, TokenRecord},
 };
 
@@ -18,9 +18,14 @@ pub struct NewToken {
     #[serde(default)]
     #[schema(max_length = 200)]
     pub name: String,
-    /// What it may be used for; absent: all that the caller may.
+    /// What it may be used for; absent: all that the caller may, or `invoke` alone where `functions` are named.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub scopes: Option<Vec<Scope>>,
+    /// Of a token with scope `invoke` alone: ids of the repositories whose functions it may call, each of which the
+    /// caller owns or views. Absent: all of those.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(min_items = 1, max_items = 32)]
+    pub functions: Option<Vec<String>>,
     /// No longer than the token that asks is good for, and as long as that where it is absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(examples("90d"))]
@@ -37,6 +42,10 @@ pub struct Token {
     /// What it may be used for.
     #[schema(value_type = Vec<Scope>)]
     pub scopes: Vec<OpenEnum<Scope>>,
+    /// The repositories whose functions it may call; absent of one that is not bound to any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub functions: Option<Vec<RepoId>>,
     /// When it was made.
     pub created_at: Timestamp,
     /// When it ends; absent of one that does not expire.
@@ -64,6 +73,7 @@ impl From<&TokenRecord> for Token {
             id: record.id,
             name: record.name.clone(),
             scopes: record.scopes.iter().copied().map(OpenEnum::Known).collect(),
+            functions: record.functions.clone(),
             created_at: record.made_at(),
             expires_at: record.expires_at,
             last_used_at: record.last_used_at,

@@ -117,7 +117,7 @@ pub(crate) async fn logout(
     get, path = "/api/v1/whoami", tag = "api", operation_id = "whoami",
     responses(
         (status = 200, description = "The user.", body = WhoAmI),
-        WithToken,
+        WithScope,
     ),
     security(("bearer" = [])),
 )]
