@@ -19,7 +19,7 @@ use jobs::{
 use url::Url;
 
 pub use crate::repos::settings::{App, Github};
-use crate::{http::rate_limit, login::settings, repos::installation::app_key, usage};
+use crate::{functions, http::rate_limit, login::settings, repos::installation::app_key, usage};
 
 /// The configuration of a gateway.
 #[derive(Debug, Clone)]
@@ -42,6 +42,8 @@ pub struct Config {
     pub next_master_key_file: Option<PathBuf>,
     /// Rate limits of users and addresses.
     pub limits: rate_limit::Settings,
+    /// What the operator says of functions.
+    pub functions: functions::Settings,
     /// Internal forges that may be reached besides public addresses.
     pub clone_allow: Allow,
     /// PEM file of certificate authorities that HTTP clients trust besides the public ones.
@@ -71,6 +73,7 @@ impl Config {
         let master_key_file = env.optional(GITFAAS_MASTER_KEY_FILE);
         let next_master_key_file = env.optional(GITFAAS_NEXT_MASTER_KEY_FILE);
         let limits = rate_limit::Settings::read(&mut env);
+        let functions = functions::Settings::read(&mut env);
         let deny = env.value_or(GITFAAS_EGRESS_DENY, Deny::none());
         let own = OwnAddresses::of_this_machine();
         let clone_allow = env.value_or(GITFAAS_CLONE_ALLOW, Allow::none()).guarded(&deny, &own);
@@ -91,6 +94,7 @@ impl Config {
                 master_key_file,
                 next_master_key_file,
                 limits,
+                functions,
                 clone_allow,
                 ca_bundle,
                 streams,

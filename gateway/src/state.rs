@@ -193,6 +193,7 @@ impl Gateway {
         let registrations = Arc::new(Registrations {
             github: Arc::clone(&github),
             clone_allow: clone_allow.clone(),
+            public_functions: config.functions.public_functions,
             public_url: public_url.clone(),
             ledger: ledger.clone(),
             status_owners: Bucket::open(&ledger.js, streams::REPOS).await?,

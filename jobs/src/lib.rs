@@ -12,6 +12,7 @@ pub mod active_owners;
 pub mod api;
 pub mod audit;
 pub mod bucket;
+pub mod call_settings;
 pub mod cgi;
 mod commit_status;
 pub mod connect;
@@ -54,6 +55,7 @@ pub mod streams;
 pub mod units;
 pub mod usage;
 
+pub use call_settings::{CallAccess, CallSettings, SigningSecret};
 pub use commit_status::{ClaimedStatus, CommitStatus, Posted, RepostReason, StatusIssues};
 pub use delivery::{CommitApproval, Delivery, DeliveryApproval, DeliveryPlan, DeliveryReason, Verdict};
 pub use filter::{Filter, NotAGlob};

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CloneUrl, Filter, Forge, Label, RefName, RepoId, Stored, UserId, accounts::User};
+use crate::{CallSettings, CloneUrl, Filter, Forge, Label, RefName, RepoId, Stored, UserId, accounts::User};
 
 /// Access to the page that a status links to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -192,6 +192,9 @@ pub struct Repo {
     /// became of its jobs. By a gateway's clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub removing_since: Option<Timestamp>,
+    /// Who may call its function.
+    #[serde(flatten)]
+    pub calls: CallSettings,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,

@@ -34,7 +34,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["backoff", "deliveries", "error", "index", "metrics", "page_urls", "records", "repos", "usage"],
     ),
     ("functions", &["crypto", "index"]),
-    ("config", &["http", "login", "repos", "usage"]),
+    ("config", &["functions", "http", "login", "repos", "usage"]),
     (
         "state",
         &[

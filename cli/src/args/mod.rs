@@ -3,6 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "these are help texts, which a terminal shows as they are")]
 
 mod access;
+mod calls;
 mod delivery;
 mod repo;
 mod token;
@@ -13,6 +14,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use jobs::JobId;
 
 pub(crate) use access::{AuditArgs, RekeyArgs, SecretCommand, SecretListArgs, SecretSetArgs, ViewersArgs};
+pub(crate) use calls::CallArgs;
 pub(crate) use delivery::{ApproveArgs, DeliveriesArgs, ReplayArgs};
 pub(crate) use repo::{ForgeToken, RepoAddArgs, RepoCommand, RepoSetArgs, RepoSettings, RepoShowArgs};
 pub(crate) use token::{TokenArgs, TokenCommand, TokenNewArgs, TokenRights};

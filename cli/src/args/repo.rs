@@ -4,10 +4,10 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 
-use super::{JsonArgs, ViewersArgs};
+use super::{CallArgs, JsonArgs, ViewersArgs};
 
 /// What `gitfaas repo set` changes; with none of them it would have nothing to do.
-const CHANGES: [&str; 14] = [
+const CHANGES: [&str; 20] = [
     "name",
     "branches",
     "paths",
@@ -22,6 +22,12 @@ const CHANGES: [&str; 14] = [
     "token_stdin",
     "webhook",
     "no_webhook",
+    "access",
+    "enabled",
+    "disabled",
+    "signing_secret_file",
+    "signing_secret_stdin",
+    "remove_signing_secrets",
 ];
 
 #[derive(Debug, Subcommand)]
@@ -51,7 +57,9 @@ that could not be made before is made.
 
 Examples:
   gitfaas repo set 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10 --token-stdin < token.txt
-  gitfaas repo set 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10 --event push --event pull_request"
+  gitfaas repo set 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10 --event push --event pull_request
+  gitfaas repo set 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10 --access signed --signing-secret-stdin < secret.txt
+  gitfaas repo set 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10 --disabled"
     )]
     Set(RepoSetArgs),
     /// List the repositories that you see, whether their statuses are posted, and what is wrong
@@ -113,6 +121,9 @@ pub(crate) struct RepoSetArgs {
     /// Remove the webhook at the forge that was made for it
     #[arg(long, conflicts_with = "webhook")]
     pub(crate) no_webhook: bool,
+    /// The id of a signing secret to take away, from `gitfaas repo show`
+    #[arg(long = "remove-signing-secret", value_name = "ID")]
+    pub(crate) remove_signing_secrets: Vec<String>,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
 }
@@ -151,6 +162,8 @@ pub(crate) struct RepoSettings {
     /// Where the forge's API is, on the clone URL's own host; found out otherwise
     #[arg(long, value_name = "URL")]
     pub(crate) api_url: Option<String>,
+    #[command(flatten)]
+    pub(crate) calls: CallArgs,
 }
 
 // The token is never an argument: other users of this machine see the arguments of programs.
@@ -176,6 +189,12 @@ mod tests {
     #[test_case(&["--webhook", "--no-webhook"] => false)]
     #[test_case(&["--skip-ci", "loud"] => false)]
     #[test_case(&["--skip-ci", "silent"] => true)]
+    #[test_case(&["--access", "everybody"] => false)]
+    #[test_case(&["--access", "signed"] => true)]
+    #[test_case(&["--disabled"] => true)]
+    #[test_case(&["--enabled", "--disabled"] => false)]
+    #[test_case(&["--remove-signing-secret", "ab12cd34"] => true)]
+    #[test_case(&["--signing-secret-stdin", "--token-stdin"] => false ; "one input for two secrets")]
     #[test_case(&["--token-stdin"] => true)]
     #[test_case(&["--branch", "main", "--no-webhook"] => true)]
     fn is_a_change(given: &[&str]) -> bool {

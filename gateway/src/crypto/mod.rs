@@ -7,3 +7,4 @@ pub(crate) mod record_key;
 pub(crate) mod record_verifier;
 pub(crate) mod rekey;
 pub(crate) mod sealed;
+pub(crate) mod signing_secret;

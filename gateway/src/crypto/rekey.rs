@@ -21,6 +21,7 @@ use crate::crypto::{
     keyring::{META_KEY, master_key_id},
     keys::Keys,
     sealed::{SealedSecret, forge_token_context, webhook_secret_context},
+    signing_secret,
 };
 
 /// Gateways follow `meta` within a moment; a value that one was sealing then is written after this time.
@@ -139,10 +140,18 @@ impl Rekey<'_> {
             .sealed_token
             .as_ref()
             .and_then(|sealed| self.reseal(&forge_token_context(id), sealed, unreadable));
-        if secret.is_none() && token.is_none() {
+        let signing = &repo.calls.signing_secrets;
+        let signing: Vec<Option<String>> = signing
+            .iter()
+            .map(|secret| self.reseal(&signing_secret::context(id, &secret.id), &secret.sealed, unreadable))
+            .collect();
+        if secret.is_none() && token.is_none() && signing.iter().all(Option::is_none) {
             return None;
         }
         let mut repo = repo.clone();
+        for (secret, sealed) in repo.calls.signing_secrets.iter_mut().zip(signing) {
+            secret.sealed = sealed.unwrap_or_else(|| std::mem::take(&mut secret.sealed));
+        }
         repo.sealed_secret = secret.unwrap_or(repo.sealed_secret);
         repo.sealed_token = token.or(repo.sealed_token);
         Some(repo)

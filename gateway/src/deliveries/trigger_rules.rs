@@ -167,6 +167,7 @@ mod tests {
             webhook_wanted: false,
             problems: Vec::new(),
             removing_since: None,
+            calls: jobs::CallSettings::default(),
             other: Map::new(),
         }
     }

@@ -1,11 +1,13 @@
 //! Functions: what green pushes make callable, and how it is called.
 
 mod publish;
+mod settings;
 
 use std::sync::Arc;
 
 use futures_util::FutureExt as _;
 use jobs::Ledger;
+pub(crate) use settings::Settings;
 
 use crate::{crypto::record_verifier::RecordVerifier, index::follow::Publish};
 

@@ -17,6 +17,7 @@ use crate::{
     usage::Budgets,
 };
 
+mod call_settings;
 pub(crate) mod credentials;
 mod default_branch;
 pub(crate) mod forge_kind;
@@ -40,6 +41,8 @@ pub(crate) mod viewers;
 pub(crate) struct Registrations {
     pub(crate) github: Arc<Github>,
     pub(crate) clone_allow: Allow,
+    /// Whether owners may open their functions to everybody.
+    pub(crate) public_functions: bool,
     pub(crate) public_url: Url,
     pub(crate) ledger: Ledger,
     pub(crate) status_owners: Bucket<StatusOwner>,

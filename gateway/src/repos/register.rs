@@ -9,8 +9,8 @@
 use hooks::{CloneUrl, Forge};
 use jiff::Timestamp;
 use jobs::{
-    Filter, Forks, Label, PageAccess, ProblemKind, PullRequests, Repo, RepoEvent, RepoId, Secret, SkipCi,
-    UserId, api::RepoRequest, bucket::Entry, usage::Resource,
+    CallSettings, Filter, Forks, Label, PageAccess, ProblemKind, PullRequests, Repo, RepoEvent, RepoId,
+    Secret, SkipCi, UserId, api::RepoRequest, bucket::Entry, usage::Resource,
 };
 use serde_json::Map;
 
@@ -74,6 +74,7 @@ impl Registrations {
             webhook_wanted: false,
             problems: Vec::new(),
             removing_since: None,
+            calls: CallSettings::default(),
             other: Map::new(),
         };
         (repo, secret)
@@ -101,6 +102,7 @@ impl Registrations {
         let (new_repo, secret) = self.new_repo(caller.user.id, &url, forge);
         let sealed_token = self.sealed_token(new_repo.id, request.token.as_deref());
         let webhook_wanted = request.webhook.unwrap_or(sealed_token.is_some() && forge != Forge::Plain);
+        let calls = self.call_settings(new_repo.id, &new_repo.calls, &request)?;
         let Viewers { viewers, invited } =
             self.resolve_viewers(request.viewers.as_deref().unwrap_or_default()).await?;
         let mut repo = Repo {
@@ -117,6 +119,7 @@ impl Registrations {
             pull_requests: request.pull_requests.unwrap_or_default(),
             api_url: api.map(String::from),
             webhook_wanted,
+            calls,
             sealed_token,
             operator_credential: caller.is_admin() && forge == Forge::Github,
             ..new_repo

@@ -33,6 +33,9 @@ pub(crate) fn named_fields(request: &RepoRequest) -> String {
         ("token", request.token.is_some()),
         ("webhook", request.webhook.is_some()),
         ("viewers", request.viewers.is_some()),
+        ("access", request.access.is_some()),
+        ("enabled", request.enabled.is_some()),
+        ("signing_secrets", request.signing_secrets.is_some()),
     ];
     fields.iter().filter(|(_, given)| *given).map(|(name, _)| *name).collect::<Vec<_>>().join(" ")
 }

@@ -39,6 +39,7 @@ impl Registrations {
             return Err(ApiError::BadRequest("url: another repository is another registration".to_owned()));
         }
         let mut repo = entry.value.clone();
+        repo.calls = self.call_settings(repo.id, &repo.calls, &request)?;
         if let Some(viewers) = &request.viewers {
             Viewers { viewers: repo.viewers, invited: repo.invited } = self.resolve_viewers(viewers).await?;
         }

@@ -5,6 +5,7 @@
 mod approvals;
 mod audit;
 mod browsers;
+mod call_settings;
 mod invoke;
 mod labels;
 mod limits;

@@ -39,7 +39,9 @@ async fn everything_sealed_is_sealed_anew_while_gateways_run() {
     let files = Files::make();
     let service = Service::with(&files.variables(&[(KEY, &files.old), (NEXT, &files.new)])).await;
     let token = service.user("a@example.com").await;
-    let repo = service.register(&token, json!({ "url": URL, "forge": "plain", "token": "t0ken" })).await;
+    let signing = ["0123456789abcdef", "fedcba9876543210"];
+    let wish = json!({ "url": URL, "forge": "plain", "token": "t0ken", "signing_secrets": signing });
+    let repo = service.register(&token, wish).await;
     let (id, secret) = (repo["id"].as_str().unwrap(), repo["secret"].as_str().unwrap());
     let set = async |service: &Service, name: &str| {
         let path = format!("/api/v1/repos/{id}/secrets/{name}");
@@ -70,6 +72,11 @@ async fn everything_sealed_is_sealed_anew_while_gateways_run() {
         Rekeyed { changed: 3, unreadable: Vec::new() },
         "a registration, a secret, the key of records"
     );
+    let registration = service.ledger.repos.get(id).await.unwrap().unwrap().value;
+    let sealed =
+        [&registration.calls.signing_secrets[0].sealed, &registration.calls.signing_secrets[1].sealed];
+    let key = registration.sealed_secret.split('.').next().unwrap();
+    assert!(sealed.iter().all(|sealed| sealed.starts_with(key)), "what callers sign with too");
     works(&service, "2", &["ONE"]).await;
     set(&service, "TWO").await;
     works(&service, "3", &["ONE", "TWO"]).await;

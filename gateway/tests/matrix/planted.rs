@@ -18,6 +18,7 @@ use crate::{
 
 const SECRET: &str = "planted-s3cret/with+odd=signs";
 const TOKEN: &str = "planted-t0ken-of-the-forge";
+const SIGNING: &str = "planted-signing-s3cret";
 
 /// The value as it is, and in the forms in which values leak.
 fn forms(value: &str) -> Vec<String> {
@@ -37,7 +38,7 @@ fn forms(value: &str) -> Vec<String> {
 }
 
 fn leaks(text: &str) -> bool {
-    [SECRET, TOKEN].iter().flat_map(|value| forms(value)).any(|form| text.contains(&form))
+    [SECRET, TOKEN, SIGNING].iter().flat_map(|value| forms(value)).any(|form| text.contains(&form))
 }
 
 /// Everything that lies in every stream.
@@ -73,8 +74,8 @@ fn the_search_finds_what_it_looks_for() {
 #[tokio::test]
 async fn a_planted_secret_is_shown_to_its_worker_and_nobody_else() {
     let scene = Scene::set().await;
-    let repo =
-        scene.service.register(&scene.owner, json!({ "url": URL, "forge": "plain", "token": TOKEN })).await;
+    let wish = json!({ "url": URL, "forge": "plain", "token": TOKEN, "access": "signed", "signing_secrets": [SIGNING] });
+    let repo = scene.service.register(&scene.owner, wish).await;
     let id = repo["id"].as_str().unwrap();
     let path = format!("/api/v1/repos/{id}/secrets/KEY");
     let put = async |value: &str| {

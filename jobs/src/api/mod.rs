@@ -37,8 +37,8 @@ pub use job::{ForgeStatus, Job, JobKey, ListJobs, StatusState, SubmitJob, WaitFo
 pub use open_enum::OpenEnum;
 pub use page::Page;
 pub use repo::{
-    OtherRegistration, Problem, ProblemAbout, RemovedRepo, Repo, RepoRequest, ShownRepo, ViewedRepo, Viewer,
-    ViewerRole, WebhookResult,
+    OtherRegistration, Problem, ProblemAbout, RemovedRepo, Repo, RepoRequest, ShownRepo, SigningSecret,
+    ViewedRepo, Viewer, ViewerRole, WebhookResult,
 };
 pub use secret::{Secret, SetSecret};
 pub use stats::Stats;

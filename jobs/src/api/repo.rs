@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::{Forge, OpenEnum};
-use crate::{Filter, Forks, Label, PageAccess, PullRequests, RepoEvent, RepoId, SkipCi, UserId};
+use crate::{CallAccess, Filter, Forks, Label, PageAccess, PullRequests, RepoEvent, RepoId, SkipCi, UserId};
 
 /// What is asked of a registration, new or changed. What is absent stays as it is.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -68,6 +68,20 @@ pub struct RepoRequest {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(max_items = 100)]
     pub viewers: Option<Vec<String>>,
+    /// Who may call its function: `token`, its owner and viewers; `public`, everybody, where the operator allows it;
+    /// `signed`, whoever signs with one of `signing_secrets`. A token opens it in any case.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(default = "token")]
+    pub access: Option<CallAccess>,
+    /// Whether its function may be called; `false` turns it off at once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(default = true)]
+    pub enabled: Option<bool>,
+    /// What callers sign with, two at most: secrets as the sender hands them out, and ids of those that stay. Sealed,
+    /// never shown again. To change one, add the new one, and take the old one away once nobody signs with it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(max_items = 2, write_only)]
+    pub signing_secrets: Option<Vec<String>>,
     /// Of a new registration: register nothing when the forge refuses the token for the webhook and for
     /// statuses.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -145,10 +159,39 @@ pub struct Repo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<WebhookResult>, nullable = false)]
     pub webhook: Option<OpenEnum<WebhookResult>>,
+    /// Who may call its function.
+    #[serde(default = "token_access")]
+    #[schema(value_type = CallAccess, required)]
+    pub access: OpenEnum<CallAccess>,
+    /// Whether its function may be called.
+    #[serde(default = "enabled")]
+    #[schema(required)]
+    pub enabled: bool,
+    /// What callers sign with, oldest first; absent when there is nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub signing_secrets: Vec<SigningSecret>,
     /// The installation of the GitHub App that brought it, or lends it tokens.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub installation: Option<u64>,
+}
+
+/// What an older gateway does not say.
+fn token_access() -> OpenEnum<CallAccess> {
+    CallAccess::Token.into()
+}
+
+fn enabled() -> bool {
+    true
+}
+
+/// A secret that callers of a function sign with, without the secret.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SigningSecret {
+    /// What it is called in requests.
+    pub id: String,
+    /// Since when it is taken.
+    pub added_at: Timestamp,
 }
 
 /// Who sees a repository's jobs besides its owner.

@@ -72,7 +72,7 @@ fn jobs() {
 #[test]
 fn a_full_repository() {
     check::<Repo>(
-        r#"{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","forge":"gitea","name":"r","branches":["main","!wip/*"],"paths":[],"events":["push","tag","pull_request"],"links":"login","forks":"never","label":"gpu","viewers":[],"posts":false,"posts_reason":"why","problems":[{"about":"token","message":"m","since":"2026-01-02T03:04:05.6Z","fix":"give another token: gitfaas repo set ID --token-stdin"}],"skip_ci":"silent","pull_requests":"reuse","api_url":"https://example.com/api/v1/","removing_since":"2026-01-02T03:04:05.678Z","also_registered":[{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","owner":"b@example.com","posts":false},{"posts":true}],"webhook_url":"https://faas.example.com/webhooks/0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","secret":"s","webhook":{"error":"403"},"installation":7}"#,
+        r#"{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","forge":"gitea","name":"r","branches":["main","!wip/*"],"paths":[],"events":["push","tag","pull_request"],"links":"login","forks":"never","label":"gpu","viewers":[],"posts":false,"posts_reason":"why","problems":[{"about":"token","message":"m","since":"2026-01-02T03:04:05.6Z","fix":"give another token: gitfaas repo set ID --token-stdin"}],"skip_ci":"silent","pull_requests":"reuse","api_url":"https://example.com/api/v1/","removing_since":"2026-01-02T03:04:05.678Z","also_registered":[{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","owner":"b@example.com","posts":false},{"posts":true}],"webhook_url":"https://faas.example.com/webhooks/0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","secret":"s","webhook":{"error":"403"},"access":"signed","enabled":false,"signing_secrets":[{"id":"ab12cd34","added_at":"2026-01-02T03:04:05Z"}],"installation":7}"#,
     );
 }
 
@@ -284,7 +284,7 @@ fn a_call() {
 #[test]
 fn a_registration() {
     check::<RepoRequest>(
-        r#"{"url":"u","forge":"gitea","name":"n","branches":["main"],"paths":["!docs/**"],"events":["push"],"links":"login","forks":"run","skip_ci":"silent","pull_requests":"reuse","api_url":"https://u/api/v1","label":"gpu","token":"t","webhook":false,"viewers":["b@example.com"],"token_must_work":true}"#,
+        r#"{"url":"u","forge":"gitea","name":"n","branches":["main"],"paths":["!docs/**"],"events":["push"],"links":"login","forks":"run","skip_ci":"silent","pull_requests":"reuse","api_url":"https://u/api/v1","label":"gpu","token":"t","webhook":false,"viewers":["b@example.com"],"access":"signed","enabled":true,"signing_secrets":["ab12cd34","whsec_s"],"token_must_work":true}"#,
     );
 }
 

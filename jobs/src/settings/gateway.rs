@@ -27,6 +27,14 @@ settings! {
 }
 
 settings! {
+    /// Functions that are called by their name.
+    FUNCTIONS = "Gateway: functions", GATEWAY_ONLY;
+    // Whoever can register a repository could offer the world this service's computers.
+    GITFAAS_PUBLIC_FUNCTIONS: Switch = Value("false"),
+        "whether owners may open their functions to everybody; `false` closes those that are open";
+}
+
+settings! {
     /// How much one user or address may ask for.
     REQUEST_LIMITS = "Gateway: rate limits and connections", GATEWAY_ONLY;
     GITFAAS_TRUSTED_PROXIES: List = Nothing,

@@ -60,6 +60,8 @@ pub enum Kind {
     Bytes,
     /// Values separated by commas.
     List,
+    /// `true` or `false`.
+    Switch,
 }
 
 /// What holds when a setting is not set.
@@ -102,6 +104,7 @@ pub const GROUPS: &[Group] = &[
     commands::COMMANDS,
     commands::ALL_PROGRAMS,
     gateway::GATEWAY,
+    gateway::FUNCTIONS,
     gateway::REQUEST_LIMITS,
     owners::STORES,
     owners::OWNER_LIMITS,
@@ -205,6 +208,7 @@ impl Kind {
             Self::Duration => "duration",
             Self::Bytes => "size",
             Self::List => "list",
+            Self::Switch => "true or false",
         }
     }
 }
@@ -264,6 +268,7 @@ mod tests {
                 Kind::Cores => text.parse::<units::Cores>().is_ok(),
                 Kind::Duration => units::duration(text).is_ok(),
                 Kind::Bytes => units::bytes(text).is_ok(),
+                Kind::Switch => text.parse::<bool>().is_ok(),
             };
             assert!(right, "{} = {text}", setting.name);
         }

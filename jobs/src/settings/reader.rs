@@ -85,6 +85,12 @@ impl<'a> Reader<'a> {
         self.read(setting, bytes).unwrap_or(default)
     }
 
+    /// `true` or `false`, else the default of the table.
+    pub fn switch(&mut self, setting: &'static Setting) -> bool {
+        debug_assert_eq!(setting.kind, Kind::Switch, "{}", setting.name);
+        self.read_or(setting, |text| text.parse().map_err(|_| "must be `true` or `false`".to_owned()))
+    }
+
     /// A list separated by commas, else the default of the table, else an empty one.
     pub fn list<T: FromStr<Err: fmt::Display>>(&mut self, setting: &'static Setting) -> Vec<T> {
         debug_assert_eq!(setting.kind, Kind::List, "{}", setting.name);

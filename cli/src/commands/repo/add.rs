@@ -7,7 +7,7 @@ use reqwest::Method;
 
 use super::{
     settings::{given, token, word},
-    view, webhook,
+    signing, view, webhook,
 };
 use crate::{
     answer::Answer,
@@ -30,7 +30,9 @@ pub(crate) async fn add(args: RepoAddArgs) -> CommandResult {
     let api = Api::from_env()?;
     let token = token(&args.token)?;
     let has_token = token.is_some();
-    let body = registration(&args, token)?;
+    let secret = signing::given(&args.settings.calls)?;
+    let signing_secrets = secret.map(|secret| vec![secret]);
+    let body = RepoRequest { signing_secrets, ..registration(&args, token)? };
     let request = api.request(Method::POST, &["repos"]).json(&body);
     let repo: Answer<Repo> = api.json(request, "repository").await.map_err(not_registered)?;
     let out = Stdout::new();

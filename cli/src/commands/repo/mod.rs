@@ -6,6 +6,7 @@ mod remove;
 mod set;
 mod settings;
 mod show;
+mod signing;
 mod view;
 mod webhook;
 

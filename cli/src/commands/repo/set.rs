@@ -2,19 +2,29 @@
 
 use std::process::ExitCode;
 
-use jobs::api::{Repo, RepoRequest};
+use jobs::api::{Repo, RepoRequest, ShownRepo};
 use reqwest::Method;
 
 use super::{
     settings::{given, token},
-    view,
+    signing, view,
     webhook::{self, Wish},
 };
 use crate::{answer::Answer, api::Api, args::RepoSetArgs, exit::CommandResult, out::Stdout, table};
 
 pub(crate) async fn set(args: RepoSetArgs) -> CommandResult {
     let api = Api::from_env()?;
-    let body = change(&args, token(&args.token)?)?;
+    let mut body = change(&args, token(&args.token)?)?;
+    let secret = signing::given(&args.settings.calls)?;
+    if secret.is_some() || !args.remove_signing_secrets.is_empty() {
+        let request = api.request(Method::GET, &["repos", &args.id]);
+        let shown: Answer<ShownRepo> = api.json(request, "repository").await?;
+        let there = match &*shown {
+            ShownRepo::Owned(repo) => repo.signing_secrets.clone(),
+            ShownRepo::Viewed(_) => Vec::new(),
+        };
+        body.signing_secrets = Some(signing::changed(&there, secret, &args.remove_signing_secrets)?);
+    }
     let request = api.request(Method::PATCH, &["repos", &args.id]).json(&body);
     let repo: Answer<Repo> = api.json(request, "repository").await?;
     let out = Stdout::new();
@@ -48,6 +58,9 @@ mod tests {
     #[test_case(&["--token-stdin"], Some("t0ken") => json!({"token": "t0ken"}) ; "a token")]
     #[test_case(&["--webhook"], None => json!({"webhook": true}) ; "a webhook")]
     #[test_case(&["--no-webhook"], None => json!({"webhook": false}) ; "no webhook")]
+    #[test_case(&["--access", "public", "--disabled"], None => json!({"access": "public", "enabled": false})
+        ; "who may call")]
+    #[test_case(&["--enabled"], None => json!({"enabled": true}) ; "on again")]
     #[test_case(&["--name", "n", "--links", "login", "--label", "big"], None
         => json!({"name": "n", "links": "login", "label": "big"}) ; "words")]
     #[test_case(&["--branch", "main", "--branch", "!wip/*", "--event", "push"], None

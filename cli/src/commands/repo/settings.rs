@@ -23,6 +23,8 @@ pub(super) fn given(settings: &RepoSettings) -> anyhow::Result<RepoRequest> {
         skip_ci: word("skip_ci", settings.skip_ci.as_deref())?,
         pull_requests: word("pull_requests", settings.pull_requests.as_deref())?,
         api_url: settings.api_url.clone(),
+        access: word("access", settings.calls.access.as_deref())?,
+        enabled: (settings.calls.enabled || settings.calls.disabled).then_some(settings.calls.enabled),
         ..RepoRequest::default()
     })
 }

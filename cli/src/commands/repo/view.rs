@@ -1,6 +1,6 @@
 //! A repository as the API shows it, for people.
 
-use jobs::api::{Problem, Repo, ShownRepo, ViewedRepo, ViewerRole};
+use jobs::api::{Problem, Repo, ShownRepo, SigningSecret, ViewedRepo, ViewerRole};
 
 use crate::fields::{line, list, text, time, words};
 
@@ -34,11 +34,19 @@ pub(super) fn owned(repo: &Repo) -> Vec<(&'static str, String)> {
         ("skip_ci", Some(repo.skip_ci.word())),
         ("pull_requests", Some(repo.pull_requests.word())),
         ("api_url", given(&repo.api_url)),
+        ("access", Some(repo.access.word())),
+        ("enabled", Some(if repo.enabled { "yes".to_owned() } else { "no".to_owned() })),
+        ("signing secrets", list(&repo.signing_secrets.iter().map(signing_secret).collect::<Vec<_>>())),
         ("webhook_url", Some(repo.webhook_url.clone())),
         ("removing since", repo.removing_since.map(time)),
     ];
     let settings = all.into_iter().filter_map(|(name, value)| Some((name, line(&value?))));
     settings.chain(problems(repo).into_iter().map(|problem| ("problem", problem))).collect()
+}
+
+/// Its id, and since when it is taken.
+fn signing_secret(secret: &SigningSecret) -> String {
+    format!("{} (since {})", secret.id, time(secret.added_at))
 }
 
 /// The same for a viewer.
@@ -119,6 +127,8 @@ mod tests {
             "viewers": [{"id": samples::ID, "email": "b@example.com"}, {"id": samples::ID}],
             "posts": false, "posts_reason": "the forge does not take the token: 401\u{1b}[2J",
             "skip_ci": "status", "pull_requests": "run", "api_url": "https://example.com/api/v1",
+            "access": "signed", "enabled": false,
+            "signing_secrets": [{"id": "ab12cd34", "added_at": "2026-01-02T03:04:05.6Z"}],
             "webhook_url": "https://faas.example.com/webhooks/01a20c67",
             "removing_since": "2026-01-02T03:04:05.678Z",
             "problems": [

@@ -1,7 +1,7 @@
 //! What is shown of registered repositories: to owners, and to viewers.
 
 use jobs::{
-    Problem, Repo,
+    Problem, Repo, SigningSecret,
     api::{self, OpenEnum, ProblemAbout, ViewerRole},
 };
 
@@ -33,8 +33,15 @@ pub(crate) fn repo(repo: &Repo, public_url: &url::Url) -> api::Repo {
         webhook_url: webhook.into(),
         secret: None,
         webhook: None,
+        access: repo.calls.access.into(),
+        enabled: repo.calls.enabled,
+        signing_secrets: repo.calls.signing_secrets.iter().map(signing_secret).collect(),
         installation: repo.installation,
     }
+}
+
+fn signing_secret(secret: &SigningSecret) -> api::SigningSecret {
+    api::SigningSecret { id: secret.id.clone(), added_at: secret.added_at }
 }
 
 /// Something that its owner has to mend.
