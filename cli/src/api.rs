@@ -143,6 +143,16 @@ impl Api {
         self.http.request(method, url)
     }
 
+    /// A request to what stands at `path` below the gateway's address: escaped already, and with a query if need be.
+    pub(crate) fn at(&self, method: Method, path: &str) -> anyhow::Result<RequestBuilder> {
+        let mut base = self.settings.url.clone();
+        if !base.path().ends_with('/') {
+            base.set_path(&format!("{}/", base.path()));
+        }
+        let url = base.join(path).with_context(|| format!("{path}: not an address"))?;
+        Ok(self.http.request(method, url))
+    }
+
     /// The token to send, renewed first where it is about to expire.
     async fn token(&self) -> Result<Option<String>, ApiError> {
         let credentials = match &self.who {
@@ -191,13 +201,8 @@ impl Api {
         request: RequestBuilder,
         what: &'static str,
     ) -> Result<Response, ApiError> {
+        let response = self.send_any(request).await?;
         let url = self.settings.url.clone();
-        let unreachable = |source| ApiError::Unreachable { url: url.clone(), source };
-        let request = match self.token().await? {
-            Some(token) => request.bearer_auth(token),
-            None => request,
-        };
-        let response = request.send().await.map_err(unreachable)?;
         match response.status() {
             status if status.is_success() => Ok(response),
             StatusCode::UNAUTHORIZED => Err(match &self.who {
@@ -210,6 +215,16 @@ impl Api {
                 Err(refused(status, &text))
             }
         }
+    }
+
+    /// Sends a request; any answer is one.
+    pub(crate) async fn send_any(&self, request: RequestBuilder) -> Result<Response, ApiError> {
+        let unreachable = |source| ApiError::Unreachable { url: self.settings.url.clone(), source };
+        let request = match self.token().await? {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        request.send().await.map_err(unreachable)
     }
 
     /// A request whose answer is JSON. One without a body is read as null.

@@ -3,7 +3,8 @@
 #![expect(clippy::doc_markdown, reason = "these are help texts, which a terminal shows as they are")]
 
 mod access;
-mod calls;
+mod call;
+mod call_settings;
 mod delivery;
 mod repo;
 mod token;
@@ -14,7 +15,8 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use jobs::JobId;
 
 pub(crate) use access::{AuditArgs, RekeyArgs, SecretCommand, SecretListArgs, SecretSetArgs, ViewersArgs};
-pub(crate) use calls::CallArgs;
+pub(crate) use call::CallArgs;
+pub(crate) use call_settings::CallSettingsArgs;
 pub(crate) use delivery::{ApproveArgs, DeliveriesArgs, ReplayArgs};
 pub(crate) use repo::{ForgeToken, RepoAddArgs, RepoCommand, RepoSetArgs, RepoSettings, RepoShowArgs};
 pub(crate) use token::{TokenArgs, TokenCommand, TokenNewArgs, TokenRights};
@@ -129,6 +131,17 @@ Examples:
   gitfaas approve f382f1de
   gitfaas approve f382f1de --sha 1f1ee58e3067678d3752dd5f6f3abb936325fbb8 --yes")]
     Approve(ApproveArgs),
+    /// Call a function by its name, and print its answer
+    #[command(after_help = "\
+Without a version the newest green commit of the default branch answers. An answer that is an error makes exit
+code 1, and the sentence goes to stderr.
+
+Examples:
+  gitfaas call pi
+  gitfaas call pi@v1.2 --data '{\"n\": 100}' --header 'content-type: application/json'
+  gitfaas call 'resize/thumbnail?width=64' --data @photo.jpg > small.jpg
+  gitfaas call report --async")]
+    Call(CallArgs),
     /// Submit a job
     #[command(after_help = "\
 With --wait the live log goes to stderr and the result to standard output; the exit code is the

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 
-use super::{CallArgs, JsonArgs, ViewersArgs};
+use super::{CallSettingsArgs, JsonArgs, ViewersArgs};
 
 /// What `gitfaas repo set` changes; with none of them it would have nothing to do.
 const CHANGES: [&str; 20] = [
@@ -163,7 +163,7 @@ pub(crate) struct RepoSettings {
     #[arg(long, value_name = "URL")]
     pub(crate) api_url: Option<String>,
     #[command(flatten)]
-    pub(crate) calls: CallArgs,
+    pub(crate) calls: CallSettingsArgs,
 }
 
 // The token is never an argument: other users of this machine see the arguments of programs.

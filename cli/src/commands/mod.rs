@@ -2,6 +2,7 @@
 
 mod approve;
 mod audit;
+mod call;
 mod cancel;
 mod config;
 mod delete;
@@ -72,6 +73,7 @@ pub(crate) async fn run(command: Command) -> CommandResult {
         Command::Deliveries(args) => deliveries::deliveries(args).await,
         Command::Replay(args) => replay::replay(args).await,
         Command::Approve(args) => approve::approve(args).await,
+        Command::Call(args) => unless_interrupted(call::call(args)).await,
         Command::Submit(args) => unless_interrupted(submit::submit(args)).await,
         Command::Login => unless_interrupted(login::login()).await,
         Command::Logout => login::logout().await,

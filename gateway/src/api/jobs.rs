@@ -34,8 +34,6 @@ use crate::{
     usage::Budgets,
 };
 
-/// The record is read again after this long without news, in case one got lost.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// Items of a page unless asked otherwise, and at most.
 pub(crate) const PAGE: (usize, usize) = (50, 200);
 /// Records read at once for a list.
@@ -75,7 +73,7 @@ pub(crate) async fn submit(
         let access = JobAccess::Token { user, token, scope: Scope::JobsWrite };
         let job = entry.value.clone();
         entry = tokio::select! {
-            ended = ended(&gateway, entry, wait) => ended?,
+            ended = gateway.jobs.ended(entry, wait, &gateway.stop) => ended?,
             over = gateway.access.until_revoked(&access, &job) => return Err(over),
         };
     }
@@ -83,26 +81,6 @@ pub(crate) async fn submit(
     let status = if done { StatusCode::OK } else { StatusCode::ACCEPTED };
     let location = format!("/api/v1/jobs/{}", entry.value.spec.id);
     Ok((status, [(header::LOCATION, location)], Json(api::Job::from(&entry))).into_response())
-}
-
-/// The record once it is final, or as it is when `wait` is over.
-async fn ended(gateway: &Gateway, mut entry: Entry<Job>, wait: Duration) -> Result<Entry<Job>, ApiError> {
-    let id = entry.value.spec.id;
-    let mut news = gateway.index.follow(id);
-    let deadline = tokio::time::Instant::now() + wait;
-    while let Some(now) = gateway.job_records.record(id).await? {
-        entry = now;
-        if entry.value.status.state.is_final() {
-            break;
-        }
-        tokio::select! {
-            _ = news.changed() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = tokio::time::sleep_until(deadline) => break,
-            () = gateway.stop.cancelled() => break,
-        }
-    }
-    Ok(entry)
 }
 
 /// Jobs, newest first.

@@ -138,6 +138,16 @@ impl Keyring {
         self.keys.iter().any(|keys| keys.is_link(job, key))
     }
 
+    /// See [`Keys::answer`].
+    pub(crate) fn answer(&self, job: JobId) -> String {
+        self.in_use().answer(job)
+    }
+
+    /// See [`Keys::is_answer`].
+    pub(crate) fn is_answer(&self, job: JobId, key: &str) -> bool {
+        self.keys.iter().any(|keys| keys.is_answer(job, key))
+    }
+
     /// See [`Keys::form`].
     pub(crate) fn form(&self, session: &str) -> String {
         self.in_use().form(session)

@@ -109,6 +109,16 @@ impl Keys {
         equal(self.link(job).as_bytes(), key.as_bytes())
     }
 
+    /// The key of a call's answer: it gives this answer to whoever called, and nothing else of the job.
+    pub(crate) fn answer(&self, job: JobId) -> String {
+        BASE64_URL_SAFE_NO_PAD.encode(&mac(&self.links, &[b"answer ", job.as_bytes()])[..LINK_BYTES])
+    }
+
+    /// Whether `key` is the key of the call's answer, compared in constant time.
+    pub(crate) fn is_answer(&self, job: JobId, key: &str) -> bool {
+        equal(self.answer(job).as_bytes(), key.as_bytes())
+    }
+
     /// The anti-forgery token of this session's forms: another site cannot know it.
     pub(crate) fn form(&self, session: &str) -> String {
         BASE64_URL_SAFE_NO_PAD.encode(mac(&self.forms, &[session.as_bytes()]))
@@ -134,6 +144,14 @@ fn mac(key: &[u8; KEY_BYTES], parts: &[&[u8]]) -> [u8; KEY_BYTES] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_key_of_an_answer_opens_no_page() {
+        let (keys, job) = (Keys::new(&[7; KEY_BYTES]), JobId::new());
+        assert!(keys.is_answer(job, &keys.answer(job)) && keys.is_link(job, &keys.link(job)));
+        assert!(!keys.is_link(job, &keys.answer(job)) && !keys.is_answer(job, &keys.link(job)));
+        assert!(!keys.is_answer(JobId::new(), &keys.answer(job)));
+    }
 
     #[test]
     fn what_was_sealed_opens_at_its_place_alone() {

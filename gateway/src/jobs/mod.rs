@@ -15,6 +15,7 @@ mod idempotency;
 pub(crate) mod labels;
 mod rerun;
 pub(crate) mod submit;
+mod wait;
 
 /// Submits, reruns and cancels jobs.
 pub(crate) struct Jobs {

@@ -9,6 +9,7 @@
 
 mod audit;
 mod auth;
+mod call_problem;
 mod delivery;
 mod device;
 mod error;
@@ -28,6 +29,7 @@ mod webhook;
 
 pub use audit::{AuditEvent, AuditLog, ListAudit};
 pub use auth::{RefreshRequest, SignedIn, WhoAmI};
+pub use call_problem::{CallProblem, PROBLEM_JSON};
 pub use delivery::{ApproveDelivery, Deliveries, Delivery, ListDeliveries, UnsignedDelivery};
 pub use device::{DeviceCode, DeviceError, DeviceErrorCode, DeviceToken, GrantType, TokenRequest, TokenType};
 pub use error::{Error, ErrorCode, ErrorDetail};

@@ -3,10 +3,10 @@
 use anyhow::{Context as _, bail, ensure};
 use jobs::{api::SigningSecret, call_settings::MAX_SIGNING_SECRETS};
 
-use crate::{args::CallArgs, terminal};
+use crate::{args::CallSettingsArgs, terminal};
 
 /// The secret that was given, from a file or from standard input.
-pub(super) fn given(args: &CallArgs) -> anyhow::Result<Option<String>> {
+pub(super) fn given(args: &CallSettingsArgs) -> anyhow::Result<Option<String>> {
     let secret = if args.signing_secret_stdin {
         std::io::read_to_string(std::io::stdin())
             .context("cannot read the signing secret from standard input")?
@@ -67,11 +67,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("secret");
         std::fs::write(&path, "whsec_abc\n").unwrap();
-        let from = |path| given(&CallArgs { signing_secret_file: Some(path), ..CallArgs::default() });
+        let from = |path| {
+            given(&CallSettingsArgs { signing_secret_file: Some(path), ..CallSettingsArgs::default() })
+        };
         assert_eq!(from(path.clone()).unwrap().as_deref(), Some("whsec_abc"));
         std::fs::write(&path, " \n").unwrap();
         assert_eq!(from(path).unwrap_err().to_string(), "the signing secret is empty");
         assert!(from(dir.path().join("nowhere")).is_err());
-        assert_eq!(given(&CallArgs::default()).unwrap(), None);
+        assert_eq!(given(&CallSettingsArgs::default()).unwrap(), None);
     }
 }

@@ -7,7 +7,7 @@ use clap::Args as ClapArgs;
 // A secret is never an argument: other users of this machine see the arguments of programs. A doc comment on the
 // struct would replace the help of the commands that it is part of.
 #[derive(Debug, Default, ClapArgs)]
-pub(crate) struct CallArgs {
+pub(crate) struct CallSettingsArgs {
     /// Who may call its function: token (you and its viewers), public (everybody, where the operator allows
     /// it) or signed (whoever signs with one of its signing secrets)
     #[arg(long, value_name = "RULE", value_parser = ["token", "public", "signed"])]
