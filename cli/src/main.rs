@@ -13,6 +13,7 @@ mod docker;
 mod events;
 mod exit;
 mod fields;
+mod input;
 mod local_nats;
 mod log_view;
 mod logging;

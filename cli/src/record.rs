@@ -2,7 +2,7 @@
 
 use jobs::{
     State,
-    api::{ForgeStatus, Job},
+    api::{ForgeStatus, Job, JobInput},
 };
 
 use crate::{
@@ -64,6 +64,7 @@ pub(crate) fn lines(job: &Job) -> Vec<(&'static str, String)> {
         ("source", Some(source(job))),
         ("commit", job.sha.as_ref().map(ToString::to_string)),
         ("arguments", job.args.as_ref().map(shell_words::join)),
+        ("input", job.input.as_ref().map(input)),
         ("trigger", Some(job.trigger.to_string())),
         ("status", job.status.as_ref().map(status)),
         ("label", job.label.as_ref().map(ToString::to_string)),
@@ -83,6 +84,25 @@ pub(crate) fn lines(job: &Job) -> Vec<(&'static str, String)> {
         ("repeats", job.rerun_of.map(|id| id.to_string())),
     ];
     all.into_iter().filter_map(|(name, value)| Some((name, terminal::safe(&value?).into_owned()))).collect()
+}
+
+/// The request, length and type of an input, and why its content is not shown, such as `7 bytes, text/plain`.
+fn input(input: &JobInput) -> String {
+    let JobInput { bytes, sha256: _, content_type, method, path, head: _, hidden } = input;
+    let request = [method, path].into_iter().flatten().cloned().collect::<Vec<_>>().join(" ");
+    let parts = [Some(request), Some(format!("{bytes} bytes")), content_type.clone()];
+    let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    let hidden = text(hidden.as_deref()).map(|why| format!("; {why}")).unwrap_or_default();
+    format!("{}{hidden}", parts.join(", "))
+}
+
+/// The beginning of a job's input, under a line that says so; nothing where it is empty or not shown.
+pub(crate) fn input_head(job: &Job) -> Option<String> {
+    let input = job.input.as_ref()?;
+    let head = text(input.head.as_deref())?;
+    let lines: Vec<_> = head.lines().map(terminal::safe).collect();
+    let whole = if (head.len() as u64) < input.bytes { "the beginning of its input" } else { "its input" };
+    Some(format!("\n{whole}:\n{}", lines.join("\n")))
 }
 
 /// What became of the commit's status, such as `posted`, or `refused since …: why; what mends it`.
@@ -140,11 +160,22 @@ mod tests {
     }
 
     #[test]
+    fn the_beginning_of_an_input() {
+        let with = |input: Value| input_head(&samples::job(json!({ "input": input })));
+        let text = with(json!({"bytes": 7, "sha256": "e3b0c442", "head": "a\n\u{1b}[2J"}));
+        assert_eq!(text.as_deref(), Some("\nits input:\na\n^[[2J"));
+        let text = with(json!({"bytes": 2000, "sha256": "e3b0c442", "head": "a"}));
+        assert_eq!(text.as_deref(), Some("\nthe beginning of its input:\na"));
+        assert_eq!(with(json!({"bytes": 7, "sha256": "e3b0c442", "hidden": "why"})), None);
+    }
+
+    #[test]
     fn a_job_in_lines() {
         let job = samples::job(json!({
             "id": "0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10", "state": "error", "cause": "exit",
             "message": "exit code 3\u{1b}[2J", "url": "https://example.com/r.git", "ref": "main",
-            "args": ["1", "two words"], "attempt": 1, "timings_ms": {"queued": 7, "run": 1234},
+            "args": ["1", "two words"], "attempt": 1,
+            "input": {"bytes": 7, "sha256": "e3b0c442", "content_type": "text/plain", "method": "POST", "path": "/a", "hidden": "why"}, "timings_ms": {"queued": 7, "run": 1234},
             "peak_memory_bytes": 5000, "exit_code": 3, "result_bytes": 0,
             "status": {"context": "gitfaas/push", "state": "silent", "reason": "there is no token\u{9b}31m"},
         }));
@@ -155,6 +186,7 @@ mod tests {
         message: exit code 3^[[2J
         source: https://example.com/r.git@main
         arguments: 1 'two words'
+        input: POST /a, 7 bytes, text/plain; why
         trigger: call
         status: silent: there is no token\u{9b}31m
         label: default

@@ -7,14 +7,16 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use hooks::address::{Allow, Deny, OwnAddresses};
 use jobs::{
     Secret,
+    input::{MAX_BYTES, MAX_HEAD_BYTES},
     settings::{
         GITFAAS_ADMIN_SECRET, GITFAAS_CA_BUNDLE, GITFAAS_CLONE_ALLOW, GITFAAS_EGRESS_DENY,
         GITFAAS_GITHUB_ACCOUNTS, GITFAAS_GITHUB_API_URL, GITFAAS_GITHUB_APP_ID, GITFAAS_GITHUB_APP_KEY_FILE,
         GITFAAS_GITHUB_TOKEN, GITFAAS_GITHUB_WEBHOOK_SECRET, GITFAAS_LISTEN, GITFAAS_MASTER_KEY_FILE,
-        GITFAAS_MAX_QUEUE_TIME, GITFAAS_NEXT_MASTER_KEY_FILE, GITFAAS_PUBLIC_URL, GITFAAS_SHUTDOWN_GRACE,
-        Problems, Reader, Setting,
+        GITFAAS_MAX_INPUT, GITFAAS_MAX_INPUTS_PER_USER, GITFAAS_MAX_QUEUE_TIME, GITFAAS_NEXT_MASTER_KEY_FILE,
+        GITFAAS_PUBLIC_URL, GITFAAS_SHUTDOWN_GRACE, Problems, Reader, Setting,
     },
-    streams,
+    streams, units,
+    usage::Resource,
 };
 use url::Url;
 
@@ -52,6 +54,8 @@ pub struct Config {
     pub streams: streams::Settings,
     /// Budgets of every owner.
     pub owners: usage::Settings,
+    /// The longest input of a job, in bytes.
+    pub max_input_bytes: u64,
     /// How long a job may wait for a worker.
     pub max_queue_time: Duration,
     /// How long open requests may take once the gateway is stopping.
@@ -81,6 +85,7 @@ impl Config {
         let ca_bundle = env.optional(GITFAAS_CA_BUNDLE);
         let streams = streams::Settings::read(&mut env);
         let owners = usage::Settings::read(&mut env, &streams.stores);
+        let max_input_bytes = max_input(&mut env, &owners);
         let max_queue_time = env.duration(GITFAAS_MAX_QUEUE_TIME);
         let shutdown_grace = env.duration(GITFAAS_SHUTDOWN_GRACE);
         env.finish(|| {
@@ -99,6 +104,7 @@ impl Config {
                 ca_bundle,
                 streams,
                 owners,
+                max_input_bytes,
                 max_queue_time,
                 shutdown_grace,
             })
@@ -136,6 +142,19 @@ fn github(env: &mut Reader<'_>) -> Option<Github> {
         app,
         accounts: env.list(GITFAAS_GITHUB_ACCOUNTS),
     })
+}
+
+/// The longest input of a job, of which every owner can have one.
+fn max_input(env: &mut Reader<'_>, owners: &usage::Settings) -> u64 {
+    let bytes = env.bytes(GITFAAS_MAX_INPUT);
+    let limit = owners.default_limit(Resource::Inputs);
+    if bytes > MAX_BYTES {
+        env.problem(GITFAAS_MAX_INPUT, format!("must be {} at most", units::show_bytes(MAX_BYTES)));
+    } else if bytes + MAX_HEAD_BYTES > limit {
+        let (name, limit) = (GITFAAS_MAX_INPUTS_PER_USER.name, units::show_bytes(limit));
+        env.problem(GITFAAS_MAX_INPUT, format!("one such input does not fit into {name} ({limit})"));
+    }
+    bytes
 }
 
 /// An http or https address, with a slash at its end so that paths can be joined to it.
@@ -195,6 +214,19 @@ mod tests {
         1 environment variable is wrong:
           GITFAAS_GITHUB_APP_KEY_FILE: cannot read /nonexistent/app.pem: No such file or directory (os error 2)
         ");
+    }
+
+    #[test_case("25m", "1g" => None)]
+    #[test_case("26m", "1g" => Some("must be 25m at most".to_owned()))]
+    #[test_case("25m", "25m" => Some("one such input does not fit into GITFAAS_MAX_INPUTS_PER_USER (25m)".to_owned()))]
+    fn the_longest_input(longest: &str, of_an_owner: &str) -> Option<String> {
+        let table = [
+            ("GITFAAS_MAX_OWNERS", "1"),
+            ("GITFAAS_STORE_INPUTS", "2g"),
+            ("GITFAAS_MAX_INPUT", longest),
+            ("GITFAAS_MAX_INPUTS_PER_USER", of_an_owner),
+        ];
+        read(&table).err().map(|Problems(problems)| problems[0].1.clone())
     }
 
     #[test_case("https://api.github.com" => "github.com")]

@@ -13,6 +13,7 @@ use jobs::{
     LedgerError,
     api::{self, ErrorCode, ErrorDetail, published},
     bucket::BucketError,
+    input::InputError,
     log::LogError,
     result::ResultError,
 };
@@ -50,6 +51,9 @@ pub(crate) enum ApiError {
     /// The body is too long.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
+    /// A job's input is longer than it may be.
+    #[error("the input is larger than {0} bytes")]
+    InputTooLarge(u64),
     /// Over a limit of the caller's.
     #[error("{0}")]
     TooMany(String),
@@ -87,7 +91,9 @@ impl ApiError {
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::IdempotencyKeyReused),
             Self::TokenRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::TokenRefused),
             Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeNotSatisfiable),
-            Self::TooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::TooLarge),
+            Self::TooLarge(_) | Self::InputTooLarge(_) => {
+                (StatusCode::PAYLOAD_TOO_LARGE, ErrorCode::TooLarge)
+            }
             Self::TooMany(_) => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooMany),
             Self::TooFast(_) => (StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooFast),
             Self::TooSlow(_) => (StatusCode::REQUEST_TIMEOUT, ErrorCode::TooSlow),
@@ -116,6 +122,7 @@ impl ApiError {
             | Self::TokenRefused(_)
             | Self::Range(_)
             | Self::TooLarge(_)
+            | Self::InputTooLarge(_)
             | Self::TooMany(_)
             | Self::TooFast(_)
             | Self::TooSlow(_)
@@ -148,6 +155,7 @@ impl ApiError {
             | Self::KeyReused
             | Self::TokenRefused(_)
             | Self::TooLarge(_)
+            | Self::InputTooLarge(_)
             | Self::TooSlow(_)
             | Self::NoSuchMethod(_)
             | Self::BadGateway(..)
@@ -233,6 +241,15 @@ impl From<ResultError> for ApiError {
         match error {
             ResultError::Nats { .. } => Self::Unavailable(error.into()),
             ResultError::Damaged { .. } => Self::Internal(error.into()),
+        }
+    }
+}
+
+impl From<InputError> for ApiError {
+    fn from(error: InputError) -> Self {
+        match error {
+            InputError::Nats { .. } => Self::Unavailable(error.into()),
+            InputError::Gone { .. } | InputError::Damaged { .. } => Self::Internal(error.into()),
         }
     }
 }

@@ -189,6 +189,7 @@ impl Gateway {
             budgets: Arc::clone(&budgets),
             capacity: Arc::clone(&capacity),
             audit: audit.clone(),
+            max_input_bytes: config.max_input_bytes,
         });
         let registrations = Arc::new(Registrations {
             github: Arc::clone(&github),

@@ -1,4 +1,4 @@
-//! Forgetting a job that is over: its logs, its results, what made its push once, and last its record.
+//! Forgetting a job that is over: its logs, its results, its input, what made its push once, and last its record.
 //!
 //! The record goes last, so that a forgetting which broke off is found and done again.
 
@@ -29,6 +29,10 @@ impl Ledger {
                 let removed = self.results.remove(job.spec.id, attempt).await;
                 removed.map_err(|error| LedgerError::nats("remove a result", error))?;
             }
+        }
+        if job.spec.input.is_some() {
+            let removed = self.inputs.remove(job.spec.id).await;
+            removed.map_err(|error| LedgerError::nats("remove an input", error))?;
         }
         self.forget_push(job).await?;
         match self.jobs.delete(&entry.key, entry.revision).await {

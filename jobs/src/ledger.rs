@@ -17,12 +17,13 @@ use crate::{
     bucket::{Bucket, BucketError, Entry},
     commit_status::{self, CommitStatus},
     function::{LiveVersion, Version},
+    input::Inputs,
     lease::Lease,
     lock::Holder,
     log::{LogError, LogReader},
     presence::Presence,
     queue::QueuedJob,
-    record::Job,
+    record::{self, Job},
     result::Results,
     streams,
     usage::Holds,
@@ -72,6 +73,8 @@ pub struct Ledger {
     pub usage: Bucket<Holds>,
     /// Long results.
     pub results: Results,
+    /// Inputs of jobs.
+    pub inputs: Inputs,
     pub(crate) queue: Stream<()>,
     pub(crate) leases: Stream<()>,
     logs: Stream<()>,
@@ -109,6 +112,11 @@ pub enum LedgerError {
 }
 
 impl LedgerError {
+    /// Whether what was read is a newer program's, which this one does not understand.
+    pub fn is_newer(&self) -> bool {
+        matches!(self, Self::Bucket(BucketError::Newer { .. }))
+    }
+
     pub(crate) fn nats(
         doing: &'static str,
         source: impl Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -142,7 +150,7 @@ impl Ledger {
             js.get_stream_no_info(name).await.map_err(|error| LedgerError::nats("open a stream", error))
         };
         Ok(Self {
-            jobs: Bucket::open(&js, streams::JOBS_BUCKET).await?,
+            jobs: Bucket::open(&js, streams::JOBS_BUCKET).await?.reading(record::NEWEST_VERSION),
             accounts: Accounts {
                 users: Bucket::open(&js, streams::USERS).await?,
                 identities: Bucket::open(&js, streams::IDENTITIES).await?,
@@ -165,6 +173,7 @@ impl Ledger {
             results: Results::open(&js)
                 .await
                 .map_err(|error| LedgerError::nats("open the results", error))?,
+            inputs: Inputs::new(&js, stream(streams::INPUTS).await?),
             queue: stream(streams::JOBS).await?,
             leases: stream(streams::LEASES).await?,
             logs: stream(streams::LOGS).await?,
@@ -269,14 +278,10 @@ impl Ledger {
     /// outdated; then it was removed from the queue.
     ///
     /// # Errors
-    /// NATS is away.
+    /// NATS is away; or a newer program's job, which is left to those who understand it
+    /// ([`LedgerError::is_newer`]).
     pub async fn claim(&self, queued: &QueuedJob, worker: &WorkerName) -> Result<Option<Claim>, LedgerError> {
-        let entry = match self.jobs.get(&queued.job.to_string()).await {
-            Ok(entry) => entry,
-            // A newer program's job is left to those who understand it.
-            Err(BucketError::Newer { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
+        let entry = self.jobs.get(&queued.job.to_string()).await?;
         let is_current = entry.filter(|entry| {
             entry.value.status.state == State::Pending
                 && entry.value.status.times_queued == queued.times_queued
@@ -342,27 +347,6 @@ impl Ledger {
             self.mark_status_dirty(entry).await?;
         }
         Ok(entry)
-    }
-
-    /// Puts an attempt back on the queue at once; it costs no failure.
-    ///
-    /// # Errors
-    /// NATS is away; then the lease will expire and the reconciler does it.
-    pub async fn requeue(&self, id: JobId, attempt: u32) -> Result<Option<Entry<Job>>, LedgerError> {
-        let entry = self.change_attempt(id, attempt, |job| job.requeued()).await?;
-        if let Some(entry) = &entry {
-            self.enqueue(&entry.value).await?;
-        }
-        Ok(entry)
-    }
-
-    /// Puts an attempt back that waits for another job of its commit, to be queued a little later; it costs no
-    /// failure.
-    ///
-    /// # Errors
-    /// NATS is away; then the lease will expire and the reconciler does it.
-    pub async fn defer(&self, id: JobId, attempt: u32) -> Result<Option<Entry<Job>>, LedgerError> {
-        self.change_attempt(id, attempt, |job| job.deferred()).await
     }
 
     pub(crate) fn logs(&self) -> &Stream<()> {

@@ -11,6 +11,7 @@ pub mod active_owners;
 #[cfg(feature = "api")]
 pub mod api;
 pub mod audit;
+mod beginning;
 pub mod bucket;
 pub mod call_settings;
 pub mod cgi;
@@ -28,6 +29,7 @@ mod http_syntax;
 mod id;
 pub mod idempotency;
 pub mod incoming;
+pub mod input;
 pub mod lease;
 pub mod ledger;
 pub mod lock;
@@ -42,6 +44,7 @@ mod reconnect;
 pub mod record;
 mod ref_head;
 mod repo;
+mod requeue;
 pub mod result;
 mod secret;
 pub mod sessions;
@@ -66,12 +69,13 @@ pub use id::{
 };
 pub use idempotency::IdempotencyKey;
 pub use incoming::{Incoming, Push};
+pub use input::{Input, InputHead};
 pub use ledger::{Claim, Ledger, LedgerError};
 pub use outcome::{Cause, CommitState, Fault, Outcome, State, commit_state};
 pub use phase::{LogSource, Phase};
 pub use presence::Presence;
 pub use reconnect::reconnected;
-pub use record::{Job, JobSpec, JobStatus, NewJob, QueueClass, Timings, Trigger};
+pub use record::{FunctionCall, Job, JobInput, JobSpec, JobStatus, NewJob, QueueClass, Timings, Trigger};
 pub use ref_head::{RefHead, SeenPush, head_key, push_key};
 pub use repo::{
     Forks, PageAccess, Problem, ProblemKind, PullRequests, Repo, RepoEvent, SkipCi, UnverifiedRight,

@@ -169,7 +169,9 @@ async fn take_back(ledger: &Ledger, id: JobId) -> Result<bool, LedgerError> {
     let back = ledger.change_attempt(id, attempt, |job| job.requeued_after_loss()).await?;
     if let Some(entry) = &back {
         ledger.mark_status_dirty(entry).await?;
-        ledger.enqueue(&entry.value).await?;
+        if !entry.value.status.state.is_final() {
+            ledger.enqueue(&entry.value).await?;
+        }
     }
     Ok(back.is_some())
 }

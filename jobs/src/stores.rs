@@ -4,8 +4,8 @@
 //! limits leave a reserve of every store free, for what nobody is charged for and for what runs over.
 
 use crate::settings::{
-    GITFAAS_MAX_OWNERS, GITFAAS_STORE_DELIVERIES, GITFAAS_STORE_LOGS, GITFAAS_STORE_RECORDS,
-    GITFAAS_STORE_REFS, GITFAAS_STORE_RESULTS, GITFAAS_STORE_SECRETS, Reader,
+    GITFAAS_MAX_OWNERS, GITFAAS_STORE_DELIVERIES, GITFAAS_STORE_INPUTS, GITFAAS_STORE_LOGS,
+    GITFAAS_STORE_RECORDS, GITFAAS_STORE_REFS, GITFAAS_STORE_RESULTS, GITFAAS_STORE_SECRETS, Reader,
 };
 
 /// Of a store left free of owners' limits, in percent.
@@ -24,6 +24,8 @@ pub struct Stores {
     pub logs: u64,
     /// The object store `RESULTS`.
     pub results: u64,
+    /// The stream `INPUTS`.
+    pub inputs: u64,
     /// The bucket `secrets`.
     pub secrets: u64,
     /// Each of the buckets `heads`, `pushes` and `commits`.
@@ -52,13 +54,14 @@ impl Stores {
         let deliveries = size(GITFAAS_STORE_DELIVERIES);
         let logs = size(GITFAAS_STORE_LOGS);
         let results = size(GITFAAS_STORE_RESULTS);
+        let inputs = size(GITFAAS_STORE_INPUTS);
         let secrets = size(GITFAAS_STORE_SECRETS);
         let refs = size(GITFAAS_STORE_REFS);
         let max_owners: u64 = env.value(GITFAAS_MAX_OWNERS);
         if max_owners == 0 {
             env.problem(GITFAAS_MAX_OWNERS, "must be 1 at least");
         }
-        Self { records, deliveries, logs, results, secrets, refs, max_owners: max_owners.max(1) }
+        Self { records, deliveries, logs, results, inputs, secrets, refs, max_owners: max_owners.max(1) }
     }
 
     /// What of a store of this size all owners together may have.

@@ -63,6 +63,10 @@ pub const JOBS: &str = "JOBS";
 pub const LEASES: &str = "LEASES";
 /// Log chunks.
 pub const LOGS: &str = "LOGS";
+/// Inputs of jobs.
+pub const INPUTS: &str = "INPUTS";
+/// What the subjects in INPUTS begin with.
+pub(crate) const INPUTS_PREFIX: &str = "inputs.";
 /// Commits whose status may be out of date.
 pub const STATUSES: &str = "STATUSES";
 /// Who did what.
@@ -185,6 +189,16 @@ pub fn log(job: JobId, attempt: u32) -> String {
     format!("logs.{job}.{attempt}")
 }
 
+/// A message of a job's input; see [`crate::input`].
+pub fn input(owner: UserId, job: JobId, n: u64) -> String {
+    format!("{INPUTS_PREFIX}{owner}.{job}.{n}")
+}
+
+/// Every message of a job's input.
+pub fn inputs_of(job: JobId) -> String {
+    format!("{INPUTS_PREFIX}*.{job}.*")
+}
+
 /// A commit's status may be out of date. The context is hex, because it holds a slash.
 pub fn status(repo: RepoId, sha: &CommitSha, context: &str) -> String {
     format!("statuses.{}", commit_key(repo, sha, context))
@@ -254,6 +268,13 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
         plain(JOBS, "jobs.>", forever),
         stream::Config { max_messages_per_subject: 1, ..plain(LEASES, "leases.>", LEASE_LIFE) },
         stream::Config { max_bytes: size(stores.logs), ..plain(LOGS, "logs.>", settings.keep_logs) },
+        // A full one refuses: an input that made place for another would be missed by its job.
+        stream::Config {
+            max_messages_per_subject: 1,
+            max_bytes: size(stores.inputs),
+            discard: stream::DiscardPolicy::New,
+            ..plain(INPUTS, "inputs.>", settings.keep_jobs)
+        },
         stream::Config { max_messages_per_subject: 1, ..plain(STATUSES, "statuses.>", WEEK) },
         // Nobody takes a line out of these, so their sequences have no gaps.
         audit(AUDIT, "audit.>"),

@@ -30,6 +30,8 @@ pub enum Resource {
     Logs,
     /// Bytes of results that are too long for the record.
     Results,
+    /// Bytes of inputs of jobs.
+    Inputs,
     /// Bytes of deliveries and idempotency keys.
     Deliveries,
 }
@@ -39,13 +41,14 @@ pub enum Resource {
 pub enum Kind {
     /// What waits or is kept on purpose: more of it is refused.
     Kept,
-    /// What is over: the oldest of the owner's goes.
+    /// What is over: the oldest of the owner's goes. Inputs of jobs that are not over cannot go, so more than fits
+    /// beside them is refused.
     History,
 }
 
 impl Resource {
     /// All of them, in the order in which they are shown.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Queued,
         Self::Repos,
         Self::Tokens,
@@ -54,6 +57,7 @@ impl Resource {
         Self::Records,
         Self::Logs,
         Self::Results,
+        Self::Inputs,
         Self::Deliveries,
     ];
 
@@ -68,6 +72,7 @@ impl Resource {
             Self::Records => "records",
             Self::Logs => "logs",
             Self::Results => "results",
+            Self::Inputs => "inputs",
             Self::Deliveries => "deliveries",
         }
     }
@@ -76,7 +81,7 @@ impl Resource {
     pub fn kind(self) -> Kind {
         match self {
             Self::Queued | Self::Repos | Self::Tokens | Self::Secrets | Self::Refs => Kind::Kept,
-            Self::Records | Self::Logs | Self::Results | Self::Deliveries => Kind::History,
+            Self::Records | Self::Logs | Self::Results | Self::Inputs | Self::Deliveries => Kind::History,
         }
     }
 
@@ -84,7 +89,9 @@ impl Resource {
     pub fn is_in_bytes(self) -> bool {
         match self {
             Self::Queued | Self::Repos | Self::Tokens | Self::Refs => false,
-            Self::Secrets | Self::Records | Self::Logs | Self::Results | Self::Deliveries => true,
+            Self::Secrets | Self::Records | Self::Logs | Self::Results | Self::Inputs | Self::Deliveries => {
+                true
+            }
         }
     }
 
@@ -97,6 +104,7 @@ impl Resource {
             Self::Secrets => "remove a secret",
             Self::Refs => "delete branches and tags, or remove a repository",
             Self::Records | Self::Logs | Self::Results => "the oldest jobs go by themselves, or delete some",
+            Self::Inputs => "jobs that end, or are cancelled, make place",
             Self::Deliveries => "the oldest deliveries go by themselves",
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt as _;
 use jobs::{
-    Cause, Job, JobId, JobSpec, Label, Ledger, Outcome, State, UserId, WorkerName,
+    Cause, FunctionCall, Job, JobId, JobSpec, Label, Ledger, Outcome, State, UserId, WorkerName,
     accounts::OwnerKind,
     bucket::{Entry, purge_key},
     lock::Lock,
@@ -318,4 +318,59 @@ async fn a_watch_that_outlives_its_server_is_begun_anew_as_soon_as_there_is_one(
     let keys = [watch.next().await.unwrap().unwrap().key, watch.next().await.unwrap().unwrap().key];
     assert_eq!(keys, ["before", "after"]);
     assert!(back.elapsed() < Duration::from_secs(4), "{:?}", back.elapsed());
+}
+
+#[tokio::test]
+async fn a_call_that_may_have_run_is_neither_handed_back_nor_taken_again() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let claimed = async |repeatable: bool, began: bool| {
+        let function = Some(FunctionCall { name: "pi".to_owned(), repeatable });
+        let spec = JobSpec { function, ..JobSpec::call(UserId::new(), URL) };
+        let id = ledger.submit(spec).await.unwrap().value.spec.id;
+        // Messages of jobs that were ended from outside are outdated.
+        let claim = loop {
+            let waiting = next(&ledger).await.unwrap();
+            if let Some(claim) = ledger.claim(&waiting, &worker("w")).await.unwrap() {
+                break claim;
+            }
+        };
+        assert_eq!(claim.entry.value.spec.id, id);
+        if began {
+            assert!(ledger.begin(id, 1).await.unwrap());
+        }
+        claim.lease.give_up().await;
+        id
+    };
+    let state = async |id: JobId| record(&ledger, id).await.value.status.state;
+    for (repeatable, began, then) in [
+        (false, true, State::Error),
+        (false, false, State::Pending),
+        (true, true, State::Pending),
+        (true, false, State::Pending),
+    ] {
+        let lost = claimed(repeatable, began).await;
+        let candidates = candidate(&ledger, lost).await;
+        assert_eq!(impatient().round(&ledger, &candidates).await.unwrap(), 1);
+        assert_eq!(state(lost).await, then, "a lost worker");
+        ledger.end(lost, &Outcome::wished(Cause::Cancelled, "enough")).await.unwrap();
+        let handed_back = claimed(repeatable, began).await;
+        ledger.requeue(handed_back, 1).await.unwrap().unwrap();
+        assert_eq!(state(handed_back).await, then, "a shutdown");
+        ledger.end(handed_back, &Outcome::wished(Cause::Cancelled, "enough")).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_job_of_a_newer_program_is_not_claimed_and_stays_in_the_queue() {
+    let nats = Nats::start();
+    let ledger = nats.ledger().await;
+    let entry = ledger.submit(JobSpec::call(UserId::new(), URL)).await.unwrap();
+    let mut newer = serde_json::to_value(&entry.value).unwrap();
+    newer["v"] = 3.into();
+    let key = format!("$KV.jobs.{}", entry.key);
+    ledger.js.publish(key, serde_json::to_vec(&newer).unwrap().into()).await.unwrap().await.unwrap();
+    let waiting = next(&ledger).await.unwrap();
+    assert!(ledger.claim(&waiting, &worker("w")).await.unwrap_err().is_newer());
+    assert_eq!(next(&ledger).await, Some(waiting));
 }

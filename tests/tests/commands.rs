@@ -45,6 +45,48 @@ async fn submit_waits_prints_the_result_and_ends_with_the_functions_own_code() {
 }
 
 #[tokio::test]
+async fn a_function_reads_the_same_input_submitted_run_here_and_run_again() {
+    let service = Service::start().await;
+    // Reads its input twice, to show that it is a file.
+    let program = "import sys\nstdin = sys.stdin.buffer\nend = stdin.read()[-3:]\nstdin.seek(0)\nsys.stdout.buffer.write(end + stdin.read())";
+    let url = service.function("copies", Function::python(program)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let input: Vec<u8> = (0..100_000_u32).map(|n| (n % 251) as u8).collect();
+    let expected = [&input[input.len() - 3..], &input[..]].concat();
+    let path = folder.path().join("input");
+    std::fs::write(&path, &input).unwrap();
+    let path = path.to_str().unwrap();
+
+    let submitted = service.gitfaas(&["submit", &url, "--input", path, "--wait"]).await;
+    assert!(submitted.status.success(), "{}", errors(&submitted));
+    assert!(submitted.stdout == expected, "{} bytes", submitted.stdout.len());
+    let list: Value = serde_json::from_str(&line(&service.gitfaas(&["list", "--json"]).await)).unwrap();
+    let id = list[0]["id"].as_str().unwrap();
+    assert_eq!(list[0]["input"]["bytes"], 100_000);
+    assert!(line(&service.gitfaas(&["status", id]).await).contains("100000 bytes, application/octet-stream"));
+    let again: Value = serde_json::from_str(&line(&service.gitfaas(&["rerun", id, "--json"]).await)).unwrap();
+    let again = service.finished(again["id"].as_str().unwrap()).await;
+    assert_eq!(again.result_bytes, Some(expected.len() as u64), "{again:?}");
+
+    let longer = folder.path().join("longer");
+    std::fs::write(&longer, vec![0; (128 << 10) + 1]).unwrap();
+    let refused = service.gitfaas(&["submit", &url, "--input", longer.to_str().unwrap()]).await;
+    assert!(
+        !refused.status.success() && errors(&refused).contains("longer than 128k"),
+        "{}",
+        errors(&refused)
+    );
+
+    std::fs::write(folder.path().join("main.py"), program).unwrap();
+    let manifest = r#"{"language": "python", "mainFile": "main.py"}"#;
+    std::fs::write(folder.path().join("faas-manifest.json"), manifest).unwrap();
+    let here = service.gitfaas(&["run", folder.path().to_str().unwrap(), "--input", path]).await;
+    assert!(here.status.success() && here.stdout == expected, "{}", errors(&here));
+    let empty = service.gitfaas(&["run", folder.path().to_str().unwrap()]).await;
+    assert!(empty.status.success() && empty.stdout.is_empty(), "{}", errors(&empty));
+}
+
+#[tokio::test]
 async fn a_repository_is_registered_listed_and_removed() {
     let service = Service::start().await;
     let repository = service.forge.repository("mine").await;

@@ -234,6 +234,7 @@ impl AttemptRunner {
         };
         let note = |job: Job| {
             let job = job.with_log(log_bytes).learned(report.sha.clone(), report.language.as_deref());
+            let job = if report.may_have_begun { job } else { job.not_begun() };
             let status = JobStatus {
                 exit_code: report.exit_code,
                 peak_memory_bytes: report.peak_memory_bytes,

@@ -5,6 +5,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use bytes::Bytes;
 use jobs::{CommitSha, Outcome};
 
 use crate::{checkout::Credential, output::LogSink, result_reuse::ReusableResult};
@@ -20,6 +21,18 @@ pub trait AttemptContext: Send + Sync {
         &self,
         names: &[String],
     ) -> impl Future<Output = Result<Vec<(String, String)>, Outcome>> + Send;
+    /// What the program reads from standard input.
+    fn input(&self) -> impl Future<Output = Result<Bytes, Outcome>> + Send {
+        std::future::ready(Ok(Bytes::new()))
+    }
+    /// Whether the program must not begin before [`AttemptContext::begins`] was asked: the job must not run twice.
+    fn runs_once(&self) -> bool {
+        false
+    }
+    /// The program is about to begin. It must not where this is an error.
+    fn begins(&self) -> impl Future<Output = Result<(), Outcome>> + Send {
+        std::future::ready(Ok(()))
+    }
     /// The commit and the language are known; they are kept for later attempts.
     fn learned(&self, sha: Option<&CommitSha>, language: &str) -> impl Future<Output = ()> + Send;
     /// Why this job is not to be run any more, given what its manifest says of superseding.

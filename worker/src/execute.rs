@@ -31,7 +31,9 @@ use crate::{
     prepare,
     result_reuse::ReusableResult,
     runner::Runner,
-    sandbox::{Chunk, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot},
+    sandbox::{
+        Chunk, Exit, Limits, Network, PrepareError, PrepareRequest, Program, Sandbox, Slot, StartGate,
+    },
     source::{Files, Found, Selection, SourceError, Spool},
     step_limit::{StepEnd, or_stopped, within},
 };
@@ -133,17 +135,23 @@ impl Executor {
 
         context.runs_for(manifest.timeout);
         let limits = self.limits(&manifest);
-        let tree = self.pack(request, &files).await?;
+        let (tree, input) = tokio::try_join!(self.pack(request, &files), context.input())?;
         let mut env: Vec<(String, String)> = manifest.env.clone().into_iter().collect();
         env.extend(secrets);
         env.extend(self.variables(request, &manifest, report));
         let mut argv = Runner::fill_in(&runner.run, |name| prepare::field(&manifest, name));
         argv.extend(request.args.clone().unwrap_or_else(|| manifest.args.clone()));
-        let program = Program { runner, argv, env, tree, environment, limits: limits.clone() };
-        let ended = slot.run(&request.tag, program, sink.sender.clone(), stop.clone()).await;
+        let program = Program { runner, argv, env, tree, input, environment, limits: limits.clone() };
+        let gate = context.runs_once().then(|| StartGate::new(|| context.begins()));
+        let ended = slot.run(&request.tag, program, sink.sender.clone(), stop.clone(), gate.as_ref()).await;
         let (kept, error_tail) = sink.finish().await;
         report.stdout = Some(kept);
         report.error_tail = error_tail;
+        if let Some(refusal) = gate.as_ref().and_then(StartGate::refusal) {
+            return Err(refusal);
+        }
+        let is_not_started = ended.as_ref().is_ok_and(|end| end.exit == Exit::NotStarted);
+        report.may_have_begun = gate.is_some_and(|gate| gate.is_passed()) && !is_not_started;
         let end = ended.map_err(|error| {
             tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "sandbox failed");
             Outcome::service(Cause::Lost, "the container could not be run; this is not the function's fault")
@@ -269,7 +277,7 @@ impl Executor {
         let prepare_request = PrepareRequest {
             runner: Arc::clone(runner),
             inputs: inputs.tree,
-            env: fields(manifest).collect(),
+            env: prepare::variables(manifest).collect(),
             cache_scope: step.request.cache_scope.clone(),
             expiry: inputs.expiry,
         };
@@ -337,7 +345,7 @@ impl Executor {
         report: &ExecutionReport,
     ) -> Vec<(String, String)> {
         let own = |name: &str, value: String| (name.to_owned(), value);
-        let mut variables: Vec<_> = fields(manifest).collect();
+        let mut variables: Vec<_> = prepare::variables(manifest).collect();
         variables.push(own("GITFAAS_JOB_ID", request.tag.job.to_string()));
         variables.push(own("GITFAAS_ATTEMPT", request.tag.attempt.to_string()));
         if let Some(sha) = &report.sha {
@@ -348,17 +356,6 @@ impl Executor {
         }
         variables
     }
-}
-
-/// The manifest's fields that the images' scripts read.
-fn fields(manifest: &Manifest) -> impl Iterator<Item = (String, String)> {
-    let field = |name: &str, value: &Option<String>| value.clone().map(|value| (name.to_owned(), value));
-    [
-        field("GITFAAS_MAIN_FILE", &manifest.main_file),
-        field("GITFAAS_REQUIREMENTS_FILE", &manifest.requirements_file),
-    ]
-    .into_iter()
-    .flatten()
 }
 
 /// What hides these secrets. A value that is too short to be hidden is told of, by its name.

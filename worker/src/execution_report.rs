@@ -23,6 +23,8 @@ pub struct ExecutionReport {
     pub run: Option<Duration>,
     /// Whether the environment was there already.
     pub prepared: Option<bool>,
+    /// Whether the program may have begun, of jobs that must not run twice.
+    pub may_have_begun: bool,
     /// The program's exit code.
     pub exit_code: Option<i32>,
     /// The most memory of the run.
@@ -47,6 +49,7 @@ impl ExecutionReport {
             prepare: None,
             run: None,
             prepared: None,
+            may_have_begun: false,
             exit_code: None,
             peak_memory_bytes: None,
             stdout: None,

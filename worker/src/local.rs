@@ -33,6 +33,15 @@ pub enum LocalSource {
     },
 }
 
+/// What a program of a local run gets.
+#[derive(Debug, Clone, Default)]
+pub struct LocalCall {
+    /// Arguments, where they are given; they replace the manifest's.
+    pub args: Option<Vec<String>>,
+    /// What it reads from standard input.
+    pub input: Bytes,
+}
+
 /// What a run came to.
 #[derive(Debug)]
 pub struct LocalEnd {
@@ -63,6 +72,7 @@ pub type LocalOutput = Arc<dyn Fn(Phase, LogSource, &[u8]) + Send + Sync>;
 
 struct LocalContext {
     output: LocalOutput,
+    input: Bytes,
 }
 
 struct OutputSink(LocalOutput);
@@ -90,6 +100,10 @@ impl AttemptContext for LocalContext {
         Err(Outcome::function(jobs::Cause::Manifest, message))
     }
 
+    async fn input(&self) -> Result<Bytes, Outcome> {
+        Ok(self.input.clone())
+    }
+
     async fn learned(&self, _: Option<&CommitSha>, _: &str) {}
 
     async fn superseded(&self, _: Option<bool>) -> Option<Outcome> {
@@ -108,7 +122,7 @@ impl AttemptContext for LocalContext {
 pub async fn run(
     config: Config,
     source: LocalSource,
-    args: Option<Vec<String>>,
+    LocalCall { args, input }: LocalCall,
     output: LocalOutput,
     stop: CancellationToken,
 ) -> anyhow::Result<LocalEnd> {
@@ -134,7 +148,8 @@ pub async fn run(
         paths: jobs::Filter::default(),
         cache_scope: CacheScope::new("local", scope),
     };
-    let report = executor.execute(&executor.sandbox.slot(0), request, &LocalContext { output }, &stop).await;
+    let context = LocalContext { output, input };
+    let report = executor.execute(&executor.sandbox.slot(0), request, &context, &stop).await;
     executor.sandbox.stop().await;
     let ms = |duration: Option<std::time::Duration>| {
         duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))

@@ -21,7 +21,7 @@ use crate::{
 
 /// How often a free slot looks without having been woken.
 const SWEEP: Duration = Duration::from_secs(1);
-/// Jobs remembered as in a language that only others offer; with more, all are forgotten.
+/// Jobs remembered as for others alone; with more, all are forgotten.
 const MAX_SKIPPED: usize = 10_000;
 
 /// What the slots of a worker share.
@@ -31,7 +31,7 @@ pub struct Queue {
     scheduler: tokio::sync::Mutex<FairScheduler>,
     awake: Arc<Notify>,
     reservations: Arc<SlotReservations>,
-    /// Jobs in a language that only others offer.
+    /// Jobs that only others can run: in a language that they offer, or made by a newer gateway.
     skipped: Mutex<HashSet<JobId>>,
 }
 
@@ -120,11 +120,16 @@ impl Queue {
                 let (most, limit) = (config.max_running_per_user, reservation.limit());
                 match scheduler.pick(&self.attempts.ledger, label, most, limit, &may_take).await? {
                     Pick::Next(waiting) => {
-                        if let Some(claim) = self.attempts.ledger.claim(&waiting, &self.attempts.name).await?
-                        {
-                            return Ok(Some((claim, reservation)));
+                        match self.attempts.ledger.claim(&waiting, &self.attempts.name).await {
+                            Ok(Some(claim)) => return Ok(Some((claim, reservation))),
+                            // A message that was outdated, or taken by another: the next one may be ours.
+                            Ok(None) => {}
+                            Err(error) if error.is_newer() => {
+                                tracing::warn!(job.id = %waiting.job, "job left to newer workers");
+                                self.skip(waiting.job);
+                            }
+                            Err(error) => return Err(error),
                         }
-                        // A message that was outdated, or taken by another: the next one may be ours.
                     }
                     Pick::OnlyLong if reservation.extend().await => {}
                     Pick::OnlyLong | Pick::Nothing => break,

@@ -5,7 +5,11 @@ use std::{
     time::Duration,
 };
 
-use jobs::{Cause, CommitSha, Job, Ledger, Outcome, Trigger, grants::GrantRequest, head_key, log::LogHandle};
+use bytes::Bytes;
+use jobs::{
+    Cause, CommitSha, Job, Ledger, Outcome, Trigger, grants::GrantRequest, head_key, input::InputError,
+    log::LogHandle,
+};
 
 use crate::{
     attempt_context::AttemptContext,
@@ -65,6 +69,37 @@ impl AttemptContext for RemoteContext {
             Ok(grant.secrets)
         } else {
             Err(missing(&grant.missing_secrets))
+        }
+    }
+
+    async fn input(&self) -> Result<Bytes, Outcome> {
+        let spec = &self.job.spec;
+        let Some(described) = &spec.input else { return Ok(Bytes::new()) };
+        let fetched = self.ledger.inputs.fetch(spec.owner, spec.id, described).await;
+        fetched.map(|input| input.body).map_err(|error| {
+            let why = match &error {
+                InputError::Nats { .. } => "the job's input could not be read",
+                InputError::Gone { .. } => "the job's input is not stored any more",
+                InputError::Damaged { .. } => "the job's stored input is not the one that was submitted",
+            };
+            tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "input not fetched");
+            Outcome::service(Cause::Lost, format!("{why}; this is not the function's fault"))
+        })
+    }
+
+    fn runs_once(&self) -> bool {
+        self.job.spec.runs_once()
+    }
+
+    async fn begins(&self) -> Result<(), Outcome> {
+        match self.ledger.begin(self.job.spec.id, self.job.status.attempt).await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(Outcome::wished(Cause::Cancelled, "another attempt took its place")),
+            Err(error) => {
+                tracing::warn!(error = format!("{:#}", anyhow::Error::from(error)), "begin not noted");
+                let why = "the program was not begun, because that could not be noted; this is not the function's fault";
+                Err(Outcome::service(Cause::Lost, why))
+            }
         }
     }
 

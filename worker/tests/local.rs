@@ -11,7 +11,7 @@ use jobs::{Cause, LogSource, Outcome, Phase, State};
 use tokio_util::sync::CancellationToken;
 use worker::{
     Config,
-    local::{LocalEnd, LocalSource, run},
+    local::{LocalCall, LocalEnd, LocalSource, run},
 };
 
 struct Ran {
@@ -21,6 +21,11 @@ struct Ran {
 
 /// Runs a directory with a data directory of its own.
 async fn run_dir(directory: &Path, args: Option<&[&str]>) -> Ran {
+    let args = args.map(|args| args.iter().map(|&arg| arg.to_owned()).collect());
+    run_call(directory, LocalCall { args, ..LocalCall::default() }).await
+}
+
+async fn run_call(directory: &Path, call: LocalCall) -> Ran {
     let data = tempfile::tempdir().unwrap();
     let config = Config::read(&|_| None, data.path()).unwrap();
     let stdout = Arc::new(Mutex::new(Vec::new()));
@@ -32,11 +37,8 @@ async fn run_dir(directory: &Path, args: Option<&[&str]>) -> Ran {
             }
         })
     };
-    let args = args.map(|args| args.iter().map(|&arg| arg.to_owned()).collect());
-    let end =
-        run(config, LocalSource::Directory(directory.to_owned()), args, output, CancellationToken::new())
-            .await
-            .unwrap();
+    let source = LocalSource::Directory(directory.to_owned());
+    let end = run(config, source, call, output, CancellationToken::new()).await.unwrap();
     let stdout = stdout.lock().unwrap().clone();
     Ran { end, stdout }
 }
@@ -99,6 +101,27 @@ async fn arguments_arrive_exactly_as_given_in_rust() {
     let ran = run_dir(dir.path(), Some(&ARGS)).await;
     assert_eq!(ran.end.outcome, Outcome::Finished, "{:?}", ran.end);
     assert_eq!(String::from_utf8_lossy(&ran.stdout), format!("{ARGS:?}"));
+}
+
+#[tokio::test]
+async fn a_megabyte_of_input_comes_back_to_the_byte_and_can_be_read_again() {
+    let program = r"
+import sys
+stdin = sys.stdin.buffer
+stdin.seek(-3, 2)
+end = stdin.read()
+stdin.seek(0)
+sys.stdout.buffer.write(stdin.read() + end)
+";
+    let dir = function(&[
+        ("faas-manifest.json", r#"{"language": "python", "mainFile": "m.py"}"#),
+        ("m.py", program),
+    ]);
+    let input: Vec<u8> = (0..1_u32 << 20).map(|n| (n % 251) as u8).collect();
+    let call = LocalCall { input: input.clone().into(), ..LocalCall::default() };
+    let ran = run_call(dir.path(), call).await;
+    assert_eq!(ran.end.outcome, Outcome::Finished, "{:?}", ran.end);
+    assert!(ran.stdout == [&input[..], &input[input.len() - 3..]].concat(), "{}", ran.stdout.len());
 }
 
 #[tokio::test]

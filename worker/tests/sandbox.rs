@@ -5,12 +5,13 @@
 
 mod house;
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use house::{House, Outcome, limits};
 use tokio::io::AsyncBufReadExt;
 use tokio_util::sync::CancellationToken;
-use worker::sandbox::{Exit, Expiry, Network, PrepareError};
+use worker::sandbox::{Exit, Expiry, Network, PrepareError, StartGate};
 
 #[tokio::test]
 async fn a_program_runs_with_exact_arguments_and_its_bytes_come_back() {
@@ -137,6 +138,29 @@ async fn a_stopped_job_ends_and_a_killed_container_is_unknown() {
         .await;
     assert_eq!(outcome.end.exit, Exit::Unknown);
     assert!(!outcome.end.stopped && !outcome.end.timed_out);
+
+    let again = house.python("print(1)", &[], limits()).await;
+    assert_eq!(again.text(), "1\n");
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_program_begins_when_its_gate_was_passed_and_not_at_all_when_it_refuses() {
+    let house = House::new().await;
+    let noted = AtomicUsize::new(0);
+    let gate = StartGate::new(|| async {
+        noted.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    });
+    let outcome = house.gated("print('begun')", &gate).await;
+    assert_eq!((outcome.end.exit, outcome.text()), (Exit::Code(0), "begun\n".to_owned()));
+    assert!(gate.is_passed() && gate.refusal().is_none() && noted.load(Ordering::Relaxed) == 1);
+
+    let refusal = jobs::Outcome::service(jobs::Cause::Lost, "it could not be noted");
+    let gate = StartGate::new(|| std::future::ready(Err(refusal.clone())));
+    let outcome = house.gated("print('begun')", &gate).await;
+    assert!(outcome.end.stopped && outcome.stdout.is_empty());
+    assert!(!gate.is_passed() && gate.refusal() == Some(refusal.clone()));
 
     let again = house.python("print(1)", &[], limits()).await;
     assert_eq!(again.text(), "1\n");

@@ -11,6 +11,8 @@ mod token;
 mod usage;
 mod user;
 
+use std::path::PathBuf;
+
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use jobs::JobId;
 
@@ -79,6 +81,7 @@ standard output, and the exit code is the function's own.
 Examples:
   gitfaas run .
   gitfaas run https://example.com/you/function.git@main -- 100
+  gitfaas run . --input request.json
   gitfaas run --json runner-images/python/hello")]
     Run(RunArgs),
     /// Sign in at the gateway of GITFAAS_URL: shows an address and a code, and waits for your approval there
@@ -149,7 +152,8 @@ function's own, or 1 if the job failed in another way.
 
 Examples:
   gitfaas submit https://example.com/you/function.git
-  gitfaas submit https://example.com/you/function.git@v1.2 --arg 100 --wait")]
+  gitfaas submit https://example.com/you/function.git@v1.2 --arg 100 --wait
+  echo 100 | gitfaas submit https://example.com/you/function.git --input - --wait")]
     Submit(SubmitArgs),
     /// Show the log of a job
     #[command(after_help = "Example:\n  gitfaas logs -f 0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10")]
@@ -165,7 +169,7 @@ Examples:
     Cancel(JobArgs),
     /// Run a job's commit once more, as a new job
     Rerun(JobArgs),
-    /// Remove a job that is over: its record, log and result
+    /// Remove a job that is over: its record, log, result and input
     Delete {
         /// The job's id
         id: JobId,
@@ -196,6 +200,9 @@ pub(crate) struct RunArgs {
     /// A folder, or a clone URL, with @ and a branch, tag or commit after it if need be
     #[arg(value_name = "DIR|URL[@REF]")]
     pub(crate) source: String,
+    /// What the function reads from standard input: a file, or - for this command's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
     /// Print the job's record as JSON instead of its result
     #[arg(long)]
     pub(crate) json: bool,
@@ -215,6 +222,9 @@ pub(crate) struct SubmitArgs {
     /// An argument of the function; may be given several times; they replace `arg` of the manifest
     #[arg(long = "arg", value_name = "ARG", allow_hyphen_values = true)]
     pub(crate) args: Vec<String>,
+    /// What the function reads from standard input: a file of 128 KiB at most, or - for this command's own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Option<PathBuf>,
     /// Only workers with this label may take it
     #[arg(long, value_name = "LABEL")]
     pub(crate) label: Option<String>,

@@ -5,16 +5,18 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use jobs::{
-    Cause, Outcome, Trigger,
-    api::{Job, OpenEnum},
+    Cause, Input, Outcome, Trigger,
+    api::{Job, JobInput, OpenEnum},
+    input::MAX_BYTES,
 };
 use parking_lot::Mutex;
-use worker::local::{self, LocalEnd, LocalOutput, LocalSource};
+use worker::local::{self, LocalCall, LocalEnd, LocalOutput, LocalSource};
 
 use crate::{
     args::{RunArgs, split_ref},
     config,
     exit::{self, CommandResult},
+    input,
     log_view::{LogTarget, LogView},
     out::Stdout,
     record, signals, terminal,
@@ -25,14 +27,19 @@ pub(super) async fn run(args: RunArgs) -> CommandResult {
     let config = worker::config::Config::read(&config::var, &data_dir)?;
     let source = source(&args.source)?;
     let stop = signals::stop()?;
-    let function_args = (!args.args.is_empty()).then_some(args.args);
+    let input = input::read(args.input.as_deref(), MAX_BYTES)?;
+    let described = input.clone().map(|body| Input { body: body.into(), ..Input::default() }.describe());
+    let call = LocalCall {
+        args: (!args.args.is_empty()).then_some(args.args),
+        input: input.unwrap_or_default().into(),
+    };
     let to = if args.json { LogTarget::Stderr } else { LogTarget::Split };
     let view = Arc::new(Mutex::new(Some(LogView::new(to))));
-    let end = local::run(config, source, function_args, output(&view), stop).await;
+    let end = local::run(config, source, call, output(&view), stop).await;
     if let Some(view) = view.lock().take() {
         view.end()?;
     }
-    let job = shown(end?);
+    let job = Job { input: described.as_ref().map(JobInput::from), ..shown(end?) };
     if args.json {
         Stdout::new().json(&job)?;
     }
@@ -60,6 +67,7 @@ fn shown(end: LocalEnd) -> Job {
         cause: cause.map(OpenEnum::Known),
         fault: fault.map(OpenEnum::Known),
         message,
+        may_have_run: false,
         exit_code: end.exit_code,
         repo: None,
         url,
@@ -67,6 +75,7 @@ fn shown(end: LocalEnd) -> Job {
         sha: end.sha,
         name: None,
         args: end.args,
+        input: None,
         label: None,
         trigger: Trigger::Call.into(),
         attempt: 1,

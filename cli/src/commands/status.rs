@@ -19,6 +19,9 @@ pub(super) fn show(job: &Answer<Job>, as_json: bool) -> anyhow::Result<()> {
         out.json(job)?;
     } else {
         out.line(&table::pairs(&record::lines(job)))?;
+        if let Some(head) = record::input_head(job) {
+            out.line(&head)?;
+        }
     }
     Ok(())
 }

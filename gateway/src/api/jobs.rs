@@ -18,7 +18,10 @@ use jobs::{
 };
 
 use crate::{
-    api::responses::{BadRequest, NotFound, WithBody, WithScope},
+    api::{
+        responses::{BadRequest, NotFound, WithBody, WithScope},
+        view,
+    },
     audit::AuditLog,
     auth::{
         access_watch::JobAccess,
@@ -29,7 +32,6 @@ use crate::{
     http::{credentials::presented_token, layers::MAX_WAIT_S},
     index::JobFilter,
     jobs::Jobs,
-    repos::Registrations,
     state::Gateway,
     usage::Budgets,
 };
@@ -157,10 +159,11 @@ pub(crate) async fn page(
 )]
 pub(crate) async fn get(
     ReadJob { entry, .. }: ReadJob,
-    State(registrations): State<Arc<Registrations>>,
+    State(gateway): State<Gateway>,
 ) -> Result<Json<api::Job>, ApiError> {
-    let status = registrations.status_view(&entry).await?;
-    Ok(Json(api::Job { status, ..api::Job::from(&entry) }))
+    let status = gateway.registrations.status_view(&entry).await?;
+    let input = view::job_input(&gateway, &entry).await?;
+    Ok(Json(api::Job { status, input, ..api::Job::from(&entry) }))
 }
 
 /// End a job; one that is over stays as it is.
@@ -183,7 +186,7 @@ pub(crate) async fn cancel(
     Ok(Json(api::Job::from(&ended)))
 }
 
-/// Removes a job that is over: its record, log and result.
+/// Removes a job that is over: its record, log, result and input.
 #[utoipa::path(
     delete, path = "/api/v1/jobs/{id}", tag = "api", operation_id = "removeJob",
     params(("id" = String, Path, format = Uuid, description = "The job.")),
@@ -213,7 +216,7 @@ pub(crate) async fn remove(
     params(("id" = String, Path, description = "The job.")),
     responses(
         (status = 202, description = "The new job.", body = api::Job, headers(("Location" = String, description = "The job."))),
-        (status = 409, description = "The repository is being removed, or the job is from before records were signed.", body = api::Error),
+        (status = 409, description = "The repository is being removed, the job is from before records were signed, or its input is not kept any more.", body = api::Error),
         WithScope,
         BadRequest,
         NotFound,

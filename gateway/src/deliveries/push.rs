@@ -43,7 +43,12 @@ impl Deliveries {
             }
             return Ok(Resolution::duplicate_of(earlier));
         }
-        let new = new_job(delivery, push, repo, job);
+        // A replay repeats its push and comes where that came.
+        let push_revision = match rerun_of(delivery) {
+            Some(repeated) => self.job_records.push_revision_of(repeated).await?,
+            None => None,
+        };
+        let new = JobSpec { push_revision, ..new_job(delivery, push, repo, job) };
         if is_skipped_job(repo, push) {
             return self.create_skipped_job(new, &update, repo).await;
         }

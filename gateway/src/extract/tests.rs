@@ -61,7 +61,7 @@ fn a_registration(body: &str) -> String {
     sentence(json::<RepoRequest>(body.as_bytes()))
 }
 
-#[test_case(r#"{"repo": "x", "branch": "dev"}"# => "unknown field `branch`; known: `repo`, `ref`, `args`, `name`, `label`"; "no name is like it")]
+#[test_case(r#"{"repo": "x", "branch": "dev"}"# => "unknown field `branch`; known: `repo`, `ref`, `args`, `input`, `input_base64`, `name`, `label`"; "no name is like it")]
 #[test_case(r#"{"repo": "x", "Args": []}"# => "unknown field `Args`; did you mean `args`?"; "another case")]
 #[test_case("{}" => "`repo` is missing"; "missing")]
 #[test_case(r#"{"repo": "x", "args": ["1", 2]}"# => "args[1]: must be a string"; "a number among arguments")]

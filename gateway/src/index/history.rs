@@ -24,6 +24,7 @@ pub(crate) struct JobSize {
     pub(crate) record: u64,
     pub(crate) log: u64,
     pub(crate) result: u64,
+    pub(crate) input: u64,
 }
 
 /// What a delivery or an idempotency key takes up.
@@ -60,6 +61,7 @@ impl Tables {
                 record: row.bytes + OVERHEAD_BYTES,
                 log: row.log_bytes,
                 result: row.result_bytes,
+                input: row.input_bytes,
             }));
         }
         Ok(found)

@@ -2,7 +2,8 @@
 
 use jiff::Timestamp;
 use jobs::{
-    CommitStatus, Delivery, IdempotencyKey, Job, JobId, RepoId, State, UserId, Verdict, bucket::Entry,
+    CommitStatus, Delivery, IdempotencyKey, Job, JobId, JobInput, RepoId, State, UserId, Verdict,
+    bucket::Entry,
 };
 use redb::{ReadableTable as _, WriteTransaction};
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 use crate::index::{
     IndexError, MAX_REJECTIONS,
     store::{
-        BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DELIVERIES_BY_OWNER, DELIVERY_SORT_KEYS, JOBS, OPEN,
+        BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DELIVERIES_BY_OWNER, DELIVERY_SORT_KEYS, INPUTS, JOBS, OPEN,
         STATUS_ISSUES, UNFINISHED, UNPOSTED, UNVERIFIED,
     },
 };
@@ -40,6 +41,9 @@ pub(super) struct JobRow {
     /// Size of a result that is stored outside of the record, in bytes.
     #[serde(default)]
     pub(super) result_bytes: u64,
+    /// Size of its input, in bytes.
+    #[serde(default)]
+    pub(super) input_bytes: u64,
 }
 
 impl JobRow {
@@ -126,6 +130,7 @@ pub(super) fn put_job(
         bytes: serde_json::to_vec(job).map_or(0, |bytes| bytes.len() as u64),
         log_bytes: job.status.log_bytes.unwrap_or_default(),
         result_bytes: long_result.map_or(0, |result| result.bytes),
+        input_bytes: job.spec.input.as_ref().map_or(0, JobInput::stored_bytes),
     };
     let bytes = serde_json::to_vec(&row).expect("ids and words are JSON");
     jobs.insert(id, bytes.as_slice())?;
@@ -136,13 +141,13 @@ pub(super) fn put_job(
         false => unverified.remove(id)?,
     };
     match verification {
-        Verification::Verified => insert_keys(write, job, state, entry.revision),
+        Verification::Verified => insert_keys(write, job, state, &row),
         Verification::Unverified => remove_keys(write, job.spec.id, &row),
     }
 }
 
 /// Inserts a job under its owner and repository, and among open ones.
-fn insert_keys(write: &WriteTransaction, job: &Job, state: State, revision: u64) -> Result<(), IndexError> {
+fn insert_keys(write: &WriteTransaction, job: &Job, state: State, row: &JobRow) -> Result<(), IndexError> {
     let id = job.spec.id.as_bytes().as_slice();
     let of_owner = compound_key(job.spec.owner.as_bytes(), job.spec.id.as_bytes());
     write.open_table(BY_OWNER)?.insert(of_owner.as_slice(), ())?;
@@ -151,10 +156,13 @@ fn insert_keys(write: &WriteTransaction, job: &Job, state: State, revision: u64)
             .open_table(BY_REPO)?
             .insert(compound_key(repo.as_bytes(), job.spec.id.as_bytes()).as_slice(), ())?;
     }
+    if row.input_bytes > 0 {
+        write.open_table(INPUTS)?.insert(of_owner.as_slice(), row.input_bytes)?;
+    }
     let mut open = write.open_table(OPEN)?;
     match state {
-        State::Pending => open.insert(of_owner.as_slice(), (PENDING, revision))?,
-        State::Working => open.insert(of_owner.as_slice(), (WORKING, revision))?,
+        State::Pending => open.insert(of_owner.as_slice(), (PENDING, row.revision))?,
+        State::Working => open.insert(of_owner.as_slice(), (WORKING, row.revision))?,
         State::Finish | State::Error => open.remove(of_owner.as_slice())?,
     };
     if job.spec.context.is_some() {
@@ -169,6 +177,7 @@ fn remove_keys(write: &WriteTransaction, job: JobId, row: &JobRow) -> Result<(),
     let of_owner = compound_key(row.owner.as_bytes(), job.as_bytes());
     write.open_table(BY_OWNER)?.remove(of_owner.as_slice())?;
     write.open_table(OPEN)?.remove(of_owner.as_slice())?;
+    write.open_table(INPUTS)?.remove(of_owner.as_slice())?;
     if let Some(repo) = row.repo {
         write.open_table(BY_REPO)?.remove(compound_key(repo.as_bytes(), job.as_bytes()).as_slice())?;
     }

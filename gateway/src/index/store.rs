@@ -12,6 +12,8 @@ pub(super) const BY_OWNER: Keys = TableDefinition::new("by_owner");
 pub(super) const BY_REPO: Keys = TableDefinition::new("by_repo");
 /// Owner and job id of every job that is not final → its state and revision.
 pub(super) const OPEN: TableDefinition<'static, &'static [u8], (u8, u64)> = TableDefinition::new("open");
+/// Owner and job id of every job with an input → what that takes up, in bytes.
+pub(super) const INPUTS: TableDefinition<'static, &'static [u8], u64> = TableDefinition::new("inputs");
 /// Ids of jobs that are to be ended, because their open record is not verified.
 pub(super) const UNVERIFIED: Keys = TableDefinition::new("doubted");
 /// Job ids whose status may not be posted.

@@ -12,16 +12,16 @@ use crate::{
         Change, ChargedKey, Durability, IndexError, Position, rows,
         rows::{JobRow, Verification},
         store::{
-            BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DELIVERIES_BY_OWNER, DELIVERY_SORT_KEYS, JOBS, OPEN,
-            STATUS_ISSUES, STREAMS, UNFINISHED, UNPOSTED, UNVERIFIED,
+            BY_OWNER, BY_REPO, BY_TIME, DELIVERIES, DELIVERIES_BY_OWNER, DELIVERY_SORT_KEYS, INPUTS, JOBS,
+            OPEN, STATUS_ISSUES, STREAMS, UNFINISHED, UNPOSTED, UNVERIFIED,
         },
     },
 };
 
 /// The file of this set of tables.
-const FILE: &str = "index.2.redb";
-/// The file of the former set of tables.
-const FILE_BEFORE: &str = "index.redb";
+const FILE: &str = "index.3.redb";
+/// The files of former sets of tables.
+const FILES_BEFORE: [&str; 2] = ["index.redb", "index.2.redb"];
 
 /// The tables of one gateway's index.
 pub(crate) struct Tables {
@@ -34,9 +34,11 @@ impl Tables {
     /// Opens or creates the index in `data_dir`. One that cannot be read is created anew.
     pub(crate) fn open(data_dir: &Path) -> Result<Self, IndexError> {
         std::fs::create_dir_all(data_dir).map_err(|error| IndexError::new(redb::Error::Io(error)))?;
-        // A new set of tables has a new file, which is filled from the ledger; the old one is useless.
+        // A new set of tables has a new file, which is filled from the ledger; old ones are useless.
         let path = data_dir.join(FILE);
-        let _ = std::fs::remove_file(data_dir.join(FILE_BEFORE));
+        for before in FILES_BEFORE {
+            let _ = std::fs::remove_file(data_dir.join(before));
+        }
         let opened = Database::create(&path).map_err(redb::Error::from);
         let database = match opened {
             Ok(database) => database,
@@ -75,6 +77,7 @@ impl Tables {
             write.open_table(name)?;
         }
         write.open_table(OPEN)?;
+        write.open_table(INPUTS)?;
         write.open_table(STATUS_ISSUES)?;
         write.open_table(BY_TIME)?;
         write.open_table(DELIVERY_SORT_KEYS)?;
@@ -91,6 +94,7 @@ impl Tables {
             jobs::streams::JOBS_BUCKET => {
                 write.delete_table(JOBS)?;
                 write.delete_table(OPEN)?;
+                write.delete_table(INPUTS)?;
                 for name in [BY_OWNER, BY_REPO, UNVERIFIED, UNPOSTED] {
                     write.delete_table(name)?;
                 }

@@ -15,12 +15,13 @@ const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 const FULL_PERCENT: u64 = 95;
 
 /// The stores that all owners share, and whether an accepted job cannot be finished without it.
-const STORES: [(&str, bool); 12] = [
+const STORES: [(&str, bool); 13] = [
     ("KV_jobs", true),
     ("KV_deliveries", true),
     ("KV_idempotency", false),
     ("OBJ_RESULTS", true),
     ("LOGS", false),
+    ("INPUTS", false),
     ("KV_pushes", true),
     ("KV_commits", true),
     ("KV_heads", false),

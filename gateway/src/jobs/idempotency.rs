@@ -84,18 +84,21 @@ fn same_request(found: &IdempotencyKey, asked: &IdempotencyKey, at: String) -> R
 
 /// The digest of a request, as it is stored with its idempotency key.
 fn digest(call: &SubmitJob) -> String {
-    let SubmitJob { repo, reference, args, name, label } = call;
+    let SubmitJob { repo, reference, args, input, input_base64, name, label } = call;
     let digested = Digested {
         repo,
         reference: reference.as_deref(),
         args: args.as_deref(),
         name: name.as_deref(),
         label: label.as_deref(),
+        input: input.as_deref(),
+        input_base64: input_base64.as_deref(),
     };
     hex::encode(Sha256::digest(serde_json::to_vec(&digested).expect("a call is JSON")))
 }
 
-/// What is digested of a request: its fields in this order, absent ones as null. Stored digests depend on it.
+/// What is digested of a request: its fields in this order. Stored digests depend on it, so those that came later
+/// are left out where they are absent; the others are null.
 #[derive(Serialize)]
 struct Digested<'a> {
     repo: &'a str,
@@ -104,6 +107,10 @@ struct Digested<'a> {
     args: Option<&'a [String]>,
     name: Option<&'a str>,
     label: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input_base64: Option<&'a str>,
 }
 
 #[cfg(test)]
@@ -115,5 +122,17 @@ mod tests {
         let call = SubmitJob { repo: "example.com/r".to_owned(), ..SubmitJob::default() };
         let stored = br#"{"repo":"example.com/r","ref":null,"args":null,"name":null,"label":null}"#;
         assert_eq!(digest(&call), hex::encode(Sha256::digest(stored)));
+    }
+
+    #[test]
+    fn an_input_is_part_of_the_request() {
+        let call = SubmitJob { repo: "example.com/r".to_owned(), ..SubmitJob::default() };
+        let text = SubmitJob { input: Some("eA==".to_owned()), ..call.clone() };
+        let bytes = SubmitJob { input_base64: Some("eA==".to_owned()), ..call.clone() };
+        let other = SubmitJob { input: Some(String::new()), ..call.clone() };
+        let mut digests = [call, text, bytes, other].map(|call| digest(&call)).to_vec();
+        digests.sort();
+        digests.dedup();
+        assert_eq!(digests.len(), 4);
     }
 }

@@ -12,6 +12,7 @@ use crate::{
 mod cancel;
 pub(crate) mod capacity;
 mod idempotency;
+mod input;
 pub(crate) mod labels;
 mod rerun;
 pub(crate) mod submit;
@@ -26,4 +27,6 @@ pub(crate) struct Jobs {
     pub(crate) budgets: Arc<Budgets>,
     pub(crate) capacity: Arc<Capacity>,
     pub(crate) audit: AuditLog,
+    /// The longest input, in bytes.
+    pub(crate) max_input_bytes: u64,
 }

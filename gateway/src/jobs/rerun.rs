@@ -19,11 +19,15 @@ impl Jobs {
         Ok(entry)
     }
 
-    /// Reruns a job as a new one, for its original owner. The commit stays the same.
+    /// Reruns a job as a new one, for its original owner. The commit and the input stay the same.
     pub(crate) async fn rerun(&self, of: &Entry<Job>) -> Result<Entry<Job>, ApiError> {
         self.recheck_label(&of.value).await?;
         let new = self.job_records.rerun(of, JobId::new()).await?;
         self.check_queue(&new.spec).await?;
+        if let Err(error) = self.copy_input(&of.value, &new.spec).await {
+            self.budgets.release_job(&new.spec);
+            return Err(error);
+        }
         let entry = self.ledger.submit(new).await?;
         self.job_records.note(&entry).await;
         Ok(entry)

@@ -2,8 +2,8 @@
 
 use hooks::CloneUrl;
 use jobs::{
-    CommitSha, Job, JobId, JobSpec, Label, RefName, Repo, RepoId, UserId, accounts::Scope, api::SubmitJob,
-    bucket::Entry, usage::Resource,
+    CommitSha, Input, Job, JobId, JobSpec, Label, RefName, Repo, RepoId, UserId, accounts::Scope,
+    api::SubmitJob, bucket::Entry, usage::Resource,
 };
 
 use crate::{
@@ -29,7 +29,9 @@ impl Jobs {
         idempotency_key: Option<&str>,
     ) -> Result<Entry<Job>, ApiError> {
         caller.require_scope(Scope::JobsWrite)?;
+        let input = self.input_of(call)?;
         let mut new = self.validate(caller, call).await?;
+        new.input = input.as_ref().map(Input::describe);
         let mut key_entered = None;
         if let Some(key) = idempotency_key {
             let entered = self.idempotent(caller, key, call, new.id).await?;
@@ -47,6 +49,9 @@ impl Jobs {
                 let _ = self.ledger.idempotency.delete(&at, revision).await;
             }
             return Err(error);
+        }
+        if let Some(input) = &input {
+            self.ledger.inputs.store(new.owner, new.id, input).await?;
         }
         let entry = self.ledger.submit(new).await?;
         self.job_records.note(&entry).await;
@@ -114,7 +119,7 @@ impl Jobs {
     /// Refuses jobs over the owner's budget.
     pub(super) async fn check_queue(&self, new: &JobSpec) -> Result<(), ApiError> {
         self.capacity.check_capacity()?;
-        self.budgets.reserve(new.owner, new.id, Resource::Queued, 1).await
+        self.budgets.reserve_job(new).await
     }
 
     /// Reserves places in the owner's queue for all of these jobs, or for none of them; returns which.

@@ -26,7 +26,7 @@ use jobs::{Job, accounts::Scope, bucket::Entry};
 use show::{JobView, LogSegment};
 
 use crate::{
-    api::{job_output::counting, jobs::page},
+    api::{job_output::counting, jobs::page, view::job_input},
     error::ApiError,
     http::credentials::session_cookie,
     login::LoginOption,
@@ -87,7 +87,8 @@ pub(crate) async fn job(
         let (log, from) = log(&gateway, &entry.value).await?;
         let form = word_of_owner(&gateway, &headers, &entry).await;
         let status = gateway.registrations.status_view(&entry).await?;
-        let job = JobView::of(&entry).with_status(status.as_ref());
+        let input = job_input(&gateway, &entry).await?;
+        let job = JobView::of(&entry).with_status(status.as_ref()).with_input(input);
         let page = JobPage { job, log, from, key: key.unwrap_or_default(), form };
         Ok(counting(html(StatusCode::OK, &page), counted))
     };

@@ -3,7 +3,12 @@
 use std::{borrow::Cow, time::Duration};
 
 use jiff::Timestamp;
-use jobs::{Job, LogSource, api::ForgeStatus, bucket::Entry, units::show_duration};
+use jobs::{
+    Job, LogSource,
+    api::{ForgeStatus, JobInput},
+    bucket::Entry,
+    units::show_duration,
+};
 
 /// A job as a page shows it.
 pub(super) struct JobView {
@@ -29,6 +34,8 @@ pub(super) struct JobView {
     pub(super) result_is_cut: bool,
     pub(super) rerun_of: String,
     pub(super) is_final: bool,
+    /// What it read; only on the job's own page.
+    pub(super) input: Option<InputView>,
     /// At the forge; empty when nothing is known of one.
     pub(super) status: String,
     /// What mends it.
@@ -66,9 +73,15 @@ impl JobView {
             result_is_cut: result.is_some_and(|result| !result.is_whole()),
             rerun_of: job.spec.rerun_of.map(|id| id.to_string()).unwrap_or_default(),
             is_final: job.status.state.is_final(),
+            input: None,
             status: String::new(),
             status_fix: String::new(),
         }
+    }
+
+    /// The same with what is shown of its input.
+    pub(super) fn with_input(self, input: Option<JobInput>) -> Self {
+        Self { input: input.map(InputView::of), ..self }
     }
 
     /// The same with what became of its status at the forge.
@@ -76,6 +89,27 @@ impl JobView {
         let Some(status) = status else { return self };
         let status_fix = status.fix.clone().unwrap_or_default();
         Self { status: status_line(status), status_fix, ..self }
+    }
+}
+
+/// The input of a job as a page shows it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct InputView {
+    /// The request, the length, and the type.
+    pub(super) summary: String,
+    /// Its beginning, or why that is not shown.
+    pub(super) head: Result<String, String>,
+    pub(super) is_cut: bool,
+}
+
+impl InputView {
+    fn of(input: JobInput) -> Self {
+        let JobInput { bytes, sha256: _, content_type, method, path, head, hidden } = input;
+        let request = [method, path].into_iter().flatten().collect::<Vec<_>>().join(" ");
+        let parts = [Some(request), Some(format!("{bytes} bytes")), content_type];
+        let parts: Vec<String> = parts.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+        let is_cut = head.as_ref().is_some_and(|head| (head.len() as u64) < bytes);
+        Self { summary: parts.join(", "), head: head.ok_or(hidden.unwrap_or_default()), is_cut }
     }
 }
 
@@ -160,6 +194,20 @@ mod tests {
         assert_eq!(on_the_wire["state"], state.as_str());
         assert!(on_the_wire.get("fix").is_none(), "{on_the_wire}");
         status_line(&status)
+    }
+
+    #[test]
+    fn what_is_shown_of_an_input() {
+        let input = jobs::Input::new("x".repeat(2000), "text/plain").describe();
+        let input = JobInput { head: Some("x".repeat(1024)), ..JobInput::from(&input) };
+        let request =
+            JobInput { method: Some("POST".to_owned()), path: Some("/a".to_owned()), ..input.clone() };
+        let hidden = JobInput { head: None, hidden: Some("why".to_owned()), ..input.clone() };
+        let view = InputView::of(input);
+        assert_eq!((view.summary.as_str(), view.is_cut), ("2000 bytes, text/plain", true));
+        assert_eq!(InputView::of(request).summary, "POST /a, 2000 bytes, text/plain");
+        let view = InputView::of(hidden);
+        assert_eq!((view.head, view.is_cut), (Err("why".to_owned()), false));
     }
 
     #[test_case("https://github.com/a/pi.git" => "pi")]

@@ -31,8 +31,18 @@ impl JobRecords {
             (Some(_), _, _) | (None, None, _) | (None, Some(_), None) => true,
         };
         let rerun = copy_of(&of.value.spec, id);
-        let spec = JobSpec { untrusted: rerun.untrusted || !is_known, sha: sha.or(rerun.sha), ..rerun };
+        let spec = JobSpec {
+            untrusted: rerun.untrusted || !is_known,
+            sha: sha.or(rerun.sha),
+            push_revision: push_revision(of),
+            ..rerun
+        };
         Ok(NewJob { spec, rerun_event: event })
+    }
+
+    /// What orders a push that repeats this job's; `None` where that is not known any more.
+    pub(crate) async fn push_revision_of(&self, job: JobId) -> Result<Option<u64>, ApiError> {
+        Ok(self.record(job).await?.as_ref().and_then(push_revision))
     }
 
     /// Whether a forge reported this commit on this branch or tag; without a ref, as the head of a branch.
@@ -71,6 +81,18 @@ impl JobRecords {
     }
 }
 
+/// What orders the repeated push among the pushes of its ref; `None` of what is no push of a branch or tag.
+fn push_revision(of: &Entry<Job>) -> Option<u64> {
+    match of.value.spec.trigger {
+        // Workers write the first one too, and none is larger than the record's newest.
+        Trigger::Push | Trigger::Tag => {
+            of.value.spec.push_revision.or_else(|| Some(of.created_revision().min(of.revision)))
+        }
+        Trigger::Rerun => of.value.spec.push_revision,
+        Trigger::Call | Trigger::PullRequest => None,
+    }
+}
+
 fn copy_of(of: &JobSpec, id: JobId) -> JobSpec {
     JobSpec {
         id,
@@ -79,5 +101,34 @@ fn copy_of(of: &JobSpec, id: JobId) -> JobSpec {
         same_as: None,
         rerun_of: Some(of.id),
         ..of.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use jobs::UserId;
+    use test_case::test_case;
+
+    use super::*;
+
+    #[test_case(Trigger::Push, None, Some(3) => Some(3) ; "a push")]
+    #[test_case(Trigger::Tag, None, None => Some(9) ; "a tag whose record was never changed")]
+    #[test_case(Trigger::Push, None, Some(99) => Some(9) ; "a revision that never was")]
+    #[test_case(Trigger::Push, Some(2), Some(3) => Some(2) ; "a replay")]
+    #[test_case(Trigger::Rerun, Some(2), Some(3) => Some(2) ; "a rerun")]
+    #[test_case(Trigger::Rerun, None, Some(3) => None ; "a rerun of a call")]
+    #[test_case(Trigger::Call, None, Some(3) => None)]
+    #[test_case(Trigger::PullRequest, None, Some(3) => None)]
+    fn orders_pushes(trigger: Trigger, push_revision: Option<u64>, created: Option<u64>) -> Option<u64> {
+        let call = JobSpec::call(UserId::new(), "https://example.com/r");
+        let mut job = Job::new(JobSpec { trigger, push_revision, ..call });
+        job.status.created_revision = created;
+        super::push_revision(&Entry {
+            key: job.spec.id.to_string(),
+            value: job,
+            revision: 9,
+            written_at: Timestamp::UNIX_EPOCH,
+        })
     }
 }

@@ -3,7 +3,7 @@
 //! Before anything that counts against a limit is stored, its amount is reserved in the bucket `usage` by
 //! compare-and-set ([`jobs::usage`]). Concurrent requests of one owner share one write. What is stored is
 //! counted in the index and the mirrors. History is never refused: [`retention`] deletes the oldest of an
-//! owner's.
+//! owner's. Of inputs ([`inputs`]) both hold: the oldest go, and what does not fit even then is refused.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -27,6 +27,7 @@ use crate::{
     metrics::Metrics,
 };
 
+mod inputs;
 mod observed;
 mod owners;
 mod ref_counts;
@@ -34,6 +35,7 @@ mod report;
 mod reservations;
 mod retention;
 mod settings;
+mod stray_inputs;
 mod tombstones;
 
 use observed::ObservedUsage;
@@ -61,12 +63,12 @@ pub(crate) struct Reservations {
 }
 
 /// Answers a reservation request.
-type Answer = oneshot::Sender<Result<(), OverLimit>>;
+type Answer = oneshot::Sender<Vec<Result<(), OverLimit>>>;
 
 /// Requests of one owner that await a shared write.
 #[derive(Debug, Default)]
 struct OwnerReservations {
-    waiting: Mutex<Vec<(ReservationRequest, Answer)>>,
+    waiting: Mutex<Vec<(Vec<ReservationRequest>, Answer)>>,
     released: Mutex<HashSet<String>>,
     stored: tokio::sync::Mutex<StoredReservations>,
 }
@@ -129,11 +131,21 @@ impl Budgets {
         of: Resource,
         amount: u64,
     ) -> Result<Result<(), OverLimit>, ApiError> {
-        let of_owner = self.reservations.of_owner(owner);
         let request = ReservationRequest { id: id.to_string(), hold: Hold { of, amount } };
+        let answers = self.try_reserve_each(owner, vec![request]).await?;
+        Ok(answers.into_iter().collect())
+    }
+
+    /// Makes several requests of one owner with one write. Each is answered by itself.
+    async fn try_reserve_each(
+        &self,
+        owner: UserId,
+        requests: Vec<ReservationRequest>,
+    ) -> Result<Vec<Result<(), OverLimit>>, ApiError> {
+        let of_owner = self.reservations.of_owner(owner);
         loop {
             let (sender, mut answer) = oneshot::channel();
-            of_owner.waiting.lock().push((request.clone(), sender));
+            of_owner.waiting.lock().push((requests.clone(), sender));
             // The next writer writes for all requests that wait by then.
             let mut stored = tokio::select! {
                 biased;
@@ -162,7 +174,8 @@ impl Budgets {
         stored: &mut StoredReservations,
     ) -> Result<(), ApiError> {
         let waiting = std::mem::take(&mut *of_owner.waiting.lock());
-        let requests: Vec<ReservationRequest> = waiting.iter().map(|(request, _)| request.clone()).collect();
+        let requests: Vec<ReservationRequest> =
+            waiting.iter().flat_map(|(requests, _)| requests).cloned().collect();
         let key = owner.to_string();
         let overrides = self.overrides(owner).await?;
         loop {
@@ -177,8 +190,7 @@ impl Budgets {
             for id in before.holds.keys() {
                 stored.since.entry(id.clone()).or_insert(now);
             }
-            let queued = before.holds.iter().filter(|(_, hold)| hold.of == Resource::Queued);
-            let ids: Vec<String> = queued.map(|(id, _)| id.clone()).collect();
+            let ids: Vec<String> = before.holds.iter().filter_map(|(id, hold)| job_of(id, hold.of)).collect();
             let queue = self.index.run(move |tables| tables.queue_snapshot(owner, &ids)).await?;
             let released = of_owner.released.lock().clone();
             let view = ObservedUsage {
@@ -208,9 +220,10 @@ impl Budgets {
                 Err(BucketError::Conflict { .. }) => continue,
                 Err(error) => return Err(error.into()),
             }
-            for ((_, sender), answer) in waiting.into_iter().zip(answers) {
+            let mut answers = answers.into_iter();
+            for (requests, sender) in waiting {
                 // A request that was aborted leaves its reservation to expire.
-                let _ = sender.send(answer);
+                let _ = sender.send(answers.by_ref().take(requests.len()).collect());
             }
             return Ok(());
         }
@@ -250,6 +263,22 @@ impl Budgets {
                 .map(|user| user.value.limits)
                 .unwrap_or_default()),
         }
+    }
+}
+
+/// The job that a reservation is for.
+fn job_of(id: &str, of: Resource) -> Option<String> {
+    match of {
+        Resource::Queued => Some(id.to_owned()),
+        Resource::Inputs => Some(id.strip_suffix(inputs::OF_INPUT)?.to_owned()),
+        Resource::Repos
+        | Resource::Tokens
+        | Resource::Secrets
+        | Resource::Refs
+        | Resource::Records
+        | Resource::Logs
+        | Resource::Results
+        | Resource::Deliveries => None,
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     error::ApiError,
     index::QueueSnapshot,
-    usage::{Budgets, RESERVATION_TTL, reservations::UsageView},
+    usage::{Budgets, RESERVATION_TTL, inputs::OF_INPUT, reservations::UsageView},
 };
 
 /// Field of the stored reservations: up to which sequence of each bucket used reservations were counted there
@@ -49,6 +49,7 @@ impl ObservedUsage<'_> {
         let budgets = self.budgets;
         match of {
             Resource::Queued => Some((streams::JOBS_BUCKET, *self.queue.revisions.get(id)?)),
+            Resource::Inputs => self.revision_of(id.strip_suffix(OF_INPUT)?, Resource::Queued),
             Resource::Repos => Some((streams::REPOS, budgets.repos.revision(id)?)),
             Resource::Tokens => Some((streams::TOKENS, budgets.tokens.revision(id)?)),
             Resource::Secrets => {
@@ -93,6 +94,7 @@ impl UsageView for ObservedUsage<'_> {
     fn used(&self, of: Resource) -> u64 {
         match of {
             Resource::Queued => self.queue.pending,
+            Resource::Inputs => self.queue.input_bytes,
             Resource::Repos
             | Resource::Tokens
             | Resource::Secrets
@@ -128,6 +130,9 @@ impl Budgets {
     pub(super) async fn used_by(&self, owner: UserId, of: Resource) -> Result<u64, ApiError> {
         match of {
             Resource::Queued => Ok(self.index.run(move |tables| tables.pending_jobs_of(owner)).await?),
+            Resource::Inputs => {
+                Ok(self.index.run(move |tables| tables.queue_snapshot(owner, &[])).await?.input_bytes)
+            }
             Resource::Repos
             | Resource::Tokens
             | Resource::Secrets
@@ -153,6 +158,7 @@ impl Budgets {
             }
             Resource::Refs => self.refs_of(owner),
             Resource::Queued
+            | Resource::Inputs
             | Resource::Records
             | Resource::Logs
             | Resource::Results

@@ -37,6 +37,7 @@ pub(crate) struct History {
     pub(crate) records: u64,
     pub(crate) logs: u64,
     pub(crate) results: u64,
+    pub(crate) inputs: u64,
     pub(crate) deliveries: u64,
 }
 
@@ -45,6 +46,14 @@ impl History {
         self.records += size.record;
         self.logs += size.log;
         self.results += size.result;
+        self.inputs += size.input;
+    }
+
+    fn remove(&mut self, size: &JobSize) {
+        self.records -= size.record;
+        self.logs -= size.log;
+        self.results -= size.result;
+        self.inputs -= size.input;
     }
 
     pub(crate) fn of(self, resource: Resource) -> u64 {
@@ -52,6 +61,7 @@ impl History {
             Resource::Records => self.records,
             Resource::Logs => self.logs,
             Resource::Results => self.results,
+            Resource::Inputs => self.inputs,
             Resource::Deliveries => self.deliveries,
             Resource::Queued | Resource::Repos | Resource::Tokens | Resource::Secrets | Resource::Refs => 0,
         }
@@ -74,7 +84,10 @@ fn jobs_over_limit(sizes: &[JobSize], limits: &History) -> Vec<JobId> {
     sizes.iter().for_each(|size| sum.add(size));
     let is_over = |sum: &History, percent: u64| {
         let over = |used: u64, limit: u64| used > limit / 100 * percent;
-        over(sum.records, limits.records) || over(sum.logs, limits.logs) || over(sum.results, limits.results)
+        over(sum.records, limits.records)
+            || over(sum.logs, limits.logs)
+            || over(sum.results, limits.results)
+            || over(sum.inputs, limits.inputs)
     };
     if !is_over(&sum, 100) {
         return Vec::new();
@@ -84,9 +97,7 @@ fn jobs_over_limit(sizes: &[JobSize], limits: &History) -> Vec<JobId> {
         if !is_over(&sum, 100 - BELOW_PERCENT) {
             break;
         }
-        sum.records -= size.record;
-        sum.logs -= size.log;
-        sum.results -= size.result;
+        sum.remove(size);
         deleted.push(size.job);
     }
     deleted
@@ -117,6 +128,7 @@ impl Budgets {
             records: limit(Resource::Records),
             logs: limit(Resource::Logs),
             results: limit(Resource::Results),
+            inputs: limit(Resource::Inputs),
             deliveries: limit(Resource::Deliveries),
         };
         let mut jobs = 0;
@@ -203,7 +215,7 @@ impl Budgets {
         if is_gone {
             let id = entry.value.spec.id;
             self.index.run(move |tables| tables.forget_job(id)).await?;
-            self.release(entry.value.spec.owner, entry.value.spec.id);
+            self.release_job(&entry.value.spec);
         }
         Ok(is_gone)
     }
@@ -258,10 +270,10 @@ mod tests {
     use super::*;
 
     fn job(is_final: bool, record: u64, log: u64, result: u64) -> JobSize {
-        JobSize { job: JobId::new(), is_final, record, log, result }
+        JobSize { job: JobId::new(), is_final, record, log, result, input: 0 }
     }
 
-    const LIMITS: History = History { records: 1000, logs: 1000, results: 1000, deliveries: 0 };
+    const LIMITS: History = History { records: 1000, logs: 1000, results: 1000, inputs: 1000, deliveries: 0 };
 
     #[test]
     fn what_is_within_the_limits_stays() {
@@ -274,6 +286,12 @@ mod tests {
             [job(false, 10, 600, 0), job(true, 10, 200, 0), job(true, 10, 100, 0), job(true, 10, 101, 0)];
         assert_eq!(jobs_over_limit(&sizes, &LIMITS), [sizes[1].job]);
         let sizes = [job(true, 10, 10, 900), job(true, 900, 10, 90), job(true, 10, 10, 11)];
+        assert_eq!(jobs_over_limit(&sizes, &LIMITS), [sizes[0].job]);
+    }
+
+    #[test]
+    fn inputs_are_history_too() {
+        let sizes = [200, 400, 500].map(|input| JobSize { input, ..job(true, 1, 1, 1) });
         assert_eq!(jobs_over_limit(&sizes, &LIMITS), [sizes[0].job]);
     }
 

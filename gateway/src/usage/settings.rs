@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use jobs::{
     log::MAX_LOG_BYTES,
     settings::{
-        GITFAAS_MAX_DELIVERIES_PER_USER, GITFAAS_MAX_LOGS_PER_USER, GITFAAS_MAX_QUEUED_PER_USER,
-        GITFAAS_MAX_RECORDS_PER_USER, GITFAAS_MAX_REFS_PER_USER, GITFAAS_MAX_REPOS_PER_USER,
-        GITFAAS_MAX_RESULTS_PER_USER, GITFAAS_MAX_SECRETS_PER_USER, GITFAAS_MAX_TOKENS_PER_USER,
-        GITFAAS_STORE_DELIVERIES, GITFAAS_STORE_LOGS, GITFAAS_STORE_RECORDS, GITFAAS_STORE_REFS,
-        GITFAAS_STORE_RESULTS, GITFAAS_STORE_SECRETS, Reader, Setting,
+        GITFAAS_MAX_DELIVERIES_PER_USER, GITFAAS_MAX_INPUTS_PER_USER, GITFAAS_MAX_LOGS_PER_USER,
+        GITFAAS_MAX_QUEUED_PER_USER, GITFAAS_MAX_RECORDS_PER_USER, GITFAAS_MAX_REFS_PER_USER,
+        GITFAAS_MAX_REPOS_PER_USER, GITFAAS_MAX_RESULTS_PER_USER, GITFAAS_MAX_SECRETS_PER_USER,
+        GITFAAS_MAX_TOKENS_PER_USER, GITFAAS_STORE_DELIVERIES, GITFAAS_STORE_INPUTS, GITFAAS_STORE_LOGS,
+        GITFAAS_STORE_RECORDS, GITFAAS_STORE_REFS, GITFAAS_STORE_RESULTS, GITFAAS_STORE_SECRETS, Reader,
+        Setting,
     },
     stores::Stores,
     usage::{Overrides, Resource},
@@ -28,7 +29,7 @@ const MAX_WAITING_RECORD_BYTES: u64 = 20 << 10;
 const REF_BYTES: u64 = 350;
 /// The longest result that workers keep by default, in bytes: at least one of them fits.
 const MIN_RESULTS_BYTES: u64 = 1 << 20;
-/// The smallest useful limit of deliveries, records and secrets, in bytes.
+/// The smallest useful limit of deliveries, records, inputs and secrets, in bytes.
 const MIN_BYTES: u64 = 64 << 10;
 
 /// Limits of every owner, and the stores that they share.
@@ -49,6 +50,7 @@ fn setting(resource: Resource) -> &'static Setting {
         Resource::Records => GITFAAS_MAX_RECORDS_PER_USER,
         Resource::Logs => GITFAAS_MAX_LOGS_PER_USER,
         Resource::Results => GITFAAS_MAX_RESULTS_PER_USER,
+        Resource::Inputs => GITFAAS_MAX_INPUTS_PER_USER,
         Resource::Deliveries => GITFAAS_MAX_DELIVERIES_PER_USER,
     }
 }
@@ -62,6 +64,7 @@ fn store(resource: Resource, stores: &Stores) -> Option<(u64, &'static Setting)>
         Resource::Records => Some((stores.records, GITFAAS_STORE_RECORDS)),
         Resource::Logs => Some((stores.logs, GITFAAS_STORE_LOGS)),
         Resource::Results => Some((stores.results, GITFAAS_STORE_RESULTS)),
+        Resource::Inputs => Some((stores.inputs, GITFAAS_STORE_INPUTS)),
         Resource::Deliveries => Some((stores.deliveries, GITFAAS_STORE_DELIVERIES)),
     }
 }
@@ -72,7 +75,7 @@ fn minimum(resource: Resource) -> u64 {
         Resource::Queued | Resource::Repos | Resource::Tokens | Resource::Refs => 1,
         Resource::Logs => MAX_LOG_BYTES,
         Resource::Results => MIN_RESULTS_BYTES,
-        Resource::Secrets | Resource::Records | Resource::Deliveries => MIN_BYTES,
+        Resource::Secrets | Resource::Records | Resource::Inputs | Resource::Deliveries => MIN_BYTES,
     }
 }
 
@@ -87,9 +90,12 @@ fn read(env: &mut Reader<'_>, resource: Resource, stores: &Stores) -> u64 {
         }
         Resource::Repos | Resource::Tokens => env.value(setting),
         Resource::Refs => env.value_or(setting, MAX_REFS.min(share)),
-        Resource::Secrets | Resource::Records | Resource::Logs | Resource::Results | Resource::Deliveries => {
-            env.bytes_or(setting, share)
-        }
+        Resource::Secrets
+        | Resource::Records
+        | Resource::Logs
+        | Resource::Results
+        | Resource::Inputs
+        | Resource::Deliveries => env.bytes_or(setting, share),
     }
 }
 

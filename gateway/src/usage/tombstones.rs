@@ -1,5 +1,5 @@
 //! Sweeps: purges tombstones once every gateway has seen them, and removes index rows whose tombstone this
-//! gateway missed. One gateway at a time purges, under the lock `marks`.
+//! gateway missed, and inputs without a job. One gateway at a time purges, under the lock `marks`.
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
 
@@ -24,6 +24,9 @@ const FIRST_SWEEP: Duration = Duration::from_secs(120);
 /// gateway's clock: a difference only shifts it a little.
 pub(crate) const TOMBSTONE_TTL: SignedDuration = SignedDuration::from_hours(1);
 
+/// An input without a record this long after it was stored never gets one: many times the longest request.
+const STRAY_INPUT_LIFE: SignedDuration = SignedDuration::from_hours(1);
+
 /// Sweeps until `stop`.
 pub(crate) async fn run_sweep(budgets: Arc<Budgets>, stop: CancellationToken) {
     let mut lock = Lock::new(budgets.ledger.locks.clone(), "marks");
@@ -38,9 +41,14 @@ pub(crate) async fn run_sweep(budgets: Arc<Budgets>, stop: CancellationToken) {
                 return Ok(());
             }
             let purged = budgets.purge_tombstones(TOMBSTONE_TTL).await;
+            let strays = budgets.remove_stray_inputs(STRAY_INPUT_LIFE).await;
             lock.give_up().await;
             if purged? > 0 {
                 tracing::debug!("tombstones purged");
+            }
+            let strays = strays?;
+            if strays > 0 {
+                tracing::info!(strays, "inputs without a job removed");
             }
             Ok::<_, ApiError>(())
         };

@@ -9,6 +9,9 @@ use crate::{
     Cause, CommitSha, Fault, JobId, Label, RepoId, State, Timings, Trigger, WorkerName, bucket::Entry,
 };
 
+/// The longest input in a request, in bytes: base64 of it leaves room for the rest of a body of 256 KiB.
+pub const MAX_INPUT_BYTES: u64 = 128 << 10;
+
 /// A job to be submitted.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
@@ -21,6 +24,12 @@ pub struct SubmitJob {
     /// Replaces the manifest's `arg`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
+    /// What its program reads from standard input, as text: 128 KiB at most.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<String>,
+    /// The same for bytes that are no text, in base64; in place of `input`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_base64: Option<String>,
     /// What to call it in lists.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schema(max_length = 200)]
@@ -90,6 +99,10 @@ pub struct Job {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub message: Option<String>,
+    /// Whether its program may have run although the job was lost, so that it is not to be repeated unseen. Only
+    /// of calls of functions; other jobs are run again.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_have_run: bool,
     /// The program's exit code.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -116,6 +129,10 @@ pub struct Job {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub args: Option<Vec<String>>,
+    /// What its program read from standard input; absent where that was empty.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub input: Option<JobInput>,
     /// Which workers may take it; absent of a job that ran without a gateway.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
@@ -185,6 +202,7 @@ impl From<&Entry<crate::Job>> for Job {
             cause: job.status.cause.map(OpenEnum::Known),
             fault: job.status.fault.map(OpenEnum::Known),
             message: job.status.message.clone(),
+            may_have_run: job.status.may_have_run(),
             exit_code: job.status.exit_code,
             repo: job.spec.repo,
             url: job.spec.url.to_string(),
@@ -192,6 +210,7 @@ impl From<&Entry<crate::Job>> for Job {
             sha: job.spec.sha.clone(),
             name: job.spec.name.clone(),
             args: job.spec.args.clone(),
+            input: job.spec.input.as_ref().map(JobInput::from),
             label: Some(job.spec.label.clone()),
             trigger: job.spec.trigger.into(),
             attempt: job.status.attempt,
@@ -207,6 +226,52 @@ impl From<&Entry<crate::Job>> for Job {
             omitted_bytes: result.map(|result| result.omitted_bytes),
             rerun_of: job.spec.rerun_of,
             status: None,
+        }
+    }
+}
+
+/// A job's input.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct JobInput {
+    /// How long it is.
+    pub bytes: u64,
+    /// Its SHA-256, in hex.
+    pub sha256: String,
+    /// Its media type.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub content_type: Option<String>,
+    /// The method of the HTTP request that it came with.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub method: Option<String>,
+    /// That request's path. As `head` only in the answer to a request for this one job, and absent where the
+    /// repository has secrets.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub path: Option<String>,
+    /// The first 1 KiB of a text. Only in the answer to a request for this one job, and absent where `hidden` says
+    /// why.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub head: Option<String>,
+    /// Why its beginning is not shown, in one sentence.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub hidden: Option<String>,
+}
+
+impl From<&crate::JobInput> for JobInput {
+    /// Without its beginning, which the record does not know, and without the path, which may hold a secret.
+    fn from(input: &crate::JobInput) -> Self {
+        Self {
+            bytes: input.bytes,
+            sha256: input.sha256.clone(),
+            content_type: input.content_type.clone(),
+            method: input.method.clone(),
+            path: None,
+            head: None,
+            hidden: None,
         }
     }
 }

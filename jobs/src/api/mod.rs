@@ -35,7 +35,9 @@ pub use device::{DeviceCode, DeviceError, DeviceErrorCode, DeviceToken, GrantTyp
 pub use error::{Error, ErrorCode, ErrorDetail};
 pub use event::{FollowJob, LogEvent};
 pub use forge::Forge;
-pub use job::{ForgeStatus, Job, JobKey, ListJobs, StatusState, SubmitJob, WaitForJob};
+pub use job::{
+    ForgeStatus, Job, JobInput, JobKey, ListJobs, MAX_INPUT_BYTES, StatusState, SubmitJob, WaitForJob,
+};
 pub use open_enum::OpenEnum;
 pub use page::Page;
 pub use repo::{

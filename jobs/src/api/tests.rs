@@ -12,7 +12,7 @@ const ID: &str = "0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10";
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(
     ApproveDelivery, AuditEvent, Deliveries, Delivery, DeliveryReceipt, DeviceCode, DeviceError, DeviceToken, Error,
-    Job, ForgeStatus, LogEvent, NewToken, Page<Job>, Page<ShownRepo>, RefreshRequest, RemovedRepo, Repo, RepoRequest,
+    Job, JobInput, ForgeStatus, LogEvent, NewToken, Page<Job>, Page<ShownRepo>, RefreshRequest, RemovedRepo, Repo, RepoRequest,
     Secret,
     ShownRepo, SignedIn, Stats, SubmitJob, Token, TokenRequest, Usage, ViewedRepo, Viewer, WhoAmI,
     published::Averages, published::Error, published::ListedJob, published::SentJob,
@@ -46,7 +46,7 @@ fn check<T: Serialize + DeserializeOwned + ToSchema>(text: &str) {
 #[test]
 fn a_full_job() {
     check::<Job>(
-        r#"{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","state":"error","cause":"exit","fault":"function","message":"exit code 3","exit_code":3,"repo":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","ref":"main","sha":"1f1ee58e3067678d3752dd5f6f3abb936325fbb8","name":"nightly","args":["1","two words"],"label":"gpu","trigger":"pull_request","attempt":2,"worker":"w1","created_at":"2026-01-02T03:04:05.678Z","started_at":"2026-01-02T03:04:06.000000001Z","finished_at":"2026-01-02T03:04:09.5Z","timings_ms":{"queued":7,"checkout":1,"prepare":2,"run":1234},"peak_memory_bytes":5000,"prepared":true,"result":"3.14�\n","result_bytes":6,"omitted_bytes":2,"rerun_of":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","status":{"context":"gitfaas/push","state":"refused","reason":"why","since":"2026-01-02T03:04:05Z","fix":"fix"}}"#,
+        r#"{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","state":"error","cause":"exit","fault":"function","message":"exit code 3","may_have_run":true,"exit_code":3,"repo":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","ref":"main","sha":"1f1ee58e3067678d3752dd5f6f3abb936325fbb8","name":"nightly","args":["1","two words"],"input":{"bytes":2048,"sha256":"e3b0c442","content_type":"text/plain; charset=utf-8","method":"POST","path":"/a","head":"x","hidden":"why"},"label":"gpu","trigger":"pull_request","attempt":2,"worker":"w1","created_at":"2026-01-02T03:04:05.678Z","started_at":"2026-01-02T03:04:06.000000001Z","finished_at":"2026-01-02T03:04:09.5Z","timings_ms":{"queued":7,"checkout":1,"prepare":2,"run":1234},"peak_memory_bytes":5000,"prepared":true,"result":"3.14�\n","result_bytes":6,"omitted_bytes":2,"rerun_of":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","status":{"context":"gitfaas/push","state":"refused","reason":"why","since":"2026-01-02T03:04:05Z","fix":"fix"}}"#,
     );
 }
 
@@ -55,6 +55,11 @@ fn a_new_job() {
     check::<Job>(
         r#"{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","state":"pending","url":"https://example.com/r.git","label":"default","trigger":"call","attempt":0,"created_at":"2026-01-02T03:04:09.5Z","timings_ms":{}}"#,
     );
+}
+
+#[test]
+fn a_short_input() {
+    check::<JobInput>(r#"{"bytes":0,"sha256":"e3b0c442"}"#);
 }
 
 #[test]

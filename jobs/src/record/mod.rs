@@ -5,6 +5,8 @@
 //! state. Fields are added, never changed or reused; what a newer program added is kept in `other`
 //! and written back.
 
+mod call;
+mod input;
 mod message;
 mod server_times;
 mod spec;
@@ -15,9 +17,12 @@ mod trigger;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CommitState, commit_state, signed::Signature};
+use crate::{CommitState, bucket, commit_state, signed::Signature};
 
+pub use call::FunctionCall;
+pub use input::JobInput;
 pub use server_times::Timings;
+pub(crate) use spec::NEWEST_VERSION;
 pub use spec::{JobSpec, NewJob};
 pub use status::{ERROR_TAIL_BYTES, JobStatus};
 pub use transitions::MAX_FAILURES;
@@ -44,7 +49,10 @@ impl Job {
     /// The first record of a job: pending, and entered into JOBS once.
     pub fn new(spec: JobSpec) -> Self {
         let spec = JobSpec { class: spec.trigger.class(), ..spec };
-        Self { spec, status: JobStatus::pending(), signature: None, other: Map::new() }
+        let version = spec.version();
+        // What the bucket writes of itself needs not be said.
+        let said = (version != bucket::VERSION).then(|| ("v".to_owned(), version.into()));
+        Self { spec, status: JobStatus::pending(), signature: None, other: said.into_iter().collect() }
     }
 
     /// Every context that it answers for; none of a job that posts no status.
@@ -62,6 +70,31 @@ impl Job {
 mod tests {
     use super::*;
     use crate::UserId;
+
+    #[test]
+    fn an_older_program_leaves_a_job_to_others_that_has_what_it_does_not_know() {
+        let call = JobSpec::call(UserId::new(), "https://example.com/r.git");
+        let input = Some(crate::Input::new("x", "text/plain").describe());
+        let function = Some(FunctionCall { name: "pi".to_owned(), repeatable: true });
+        let written = |spec| serde_json::to_value(Job::new(spec)).unwrap();
+        assert_eq!(written(JobSpec { input, ..call.clone() })["v"], 2);
+        assert_eq!(written(JobSpec { push_revision: Some(7), ..call.clone() })["v"], 2);
+        assert_eq!(written(JobSpec { function, ..call.clone() })["v"], 2);
+        assert!(written(call).get("v").is_none(), "the bucket says 1");
+    }
+
+    #[test]
+    fn a_record_of_an_older_program_has_no_input_and_is_no_call_of_a_function() {
+        let mut value =
+            serde_json::to_value(Job::new(JobSpec::call(UserId::new(), "https://example.com/r.git")))
+                .unwrap();
+        for field in ["input", "push_revision", "function", "began"] {
+            assert!(value.get(field).is_none(), "{field}");
+        }
+        value["v"] = 1.into();
+        let Job { spec, status, .. } = serde_json::from_value(value).unwrap();
+        assert_eq!((spec.input, spec.push_revision, spec.function, status.began), (None, None, None, false));
+    }
 
     #[test]
     fn fields_of_a_newer_program_are_written_back() {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{QueueClass, Trigger};
+use super::{FunctionCall, JobInput, QueueClass, Trigger};
 use crate::{CloneUrl, CommitSha, Filter, JobId, Label, RefName, RepoId, SecretEvent, Stored, UserId};
 
 /// What was asked for. It never changes, but for the commit of a branch, which an attempt finds.
@@ -46,6 +46,9 @@ pub struct JobSpec {
     /// Arguments of a call; they replace the manifest's `arg`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub args: Option<Vec<String>>,
+    /// What its program reads from standard input; absent means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<JobInput>,
     /// The status context; absent means no status is posted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub context: Option<String>,
@@ -58,9 +61,36 @@ pub struct JobSpec {
     /// The job this one repeats.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rerun_of: Option<JobId>,
+    /// Of a job that repeats a push of a branch or tag: the revision that the record of the push's first job was
+    /// made with, which orders the pushes of a ref. Absent otherwise; of the first job itself it is
+    /// [`created_revision`](crate::bucket::Entry::created_revision).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push_revision: Option<u64>,
+    /// The call of a function, if it is one or repeats one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<FunctionCall>,
 }
 
+/// What programs knew of a spec before jobs had inputs.
+const FIRST_VERSION: u64 = 1;
+/// With [`JobSpec::input`], [`JobSpec::push_revision`] and [`JobSpec::function`].
+const SECOND_VERSION: u64 = 2;
+/// The newest version of a spec that this program understands.
+pub(crate) const NEWEST_VERSION: u64 = SECOND_VERSION;
+
 impl JobSpec {
+    /// The oldest version that holds all of it. Programs that know only an older one leave the job to others: they
+    /// would run it without its input, or run again what must not be, or not believe what was signed of it.
+    pub(crate) fn version(&self) -> u64 {
+        let is_as_first = self.input.is_none() && self.push_revision.is_none() && self.function.is_none();
+        if is_as_first { FIRST_VERSION } else { SECOND_VERSION }
+    }
+
+    /// Whether it must not be run again once its program may have begun, whoever's fault its end was.
+    pub fn runs_once(&self) -> bool {
+        self.function.as_ref().is_some_and(|call| !call.repeatable)
+    }
+
     /// A call of `url` by `owner`, with nothing else said.
     pub fn call(owner: UserId, url: impl Into<Stored<CloneUrl>>) -> Self {
         Self {
@@ -78,10 +108,13 @@ impl JobSpec {
             untrusted: false,
             name: None,
             args: None,
+            input: None,
             context: None,
             also_contexts: Vec::new(),
             same_as: None,
             rerun_of: None,
+            push_revision: None,
+            function: None,
         }
     }
 }

@@ -36,6 +36,10 @@ pub struct JobStatus {
     /// How long it may take, in seconds, where a worker had no slot for that; see [`crate::slot_limit`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs_s: Option<u64>,
+    /// Whether its program may have begun, of jobs that must not be run twice ([`super::JobSpec::runs_once`]): noted
+    /// by the attempt before, and taken back where it did not come to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub began: bool,
     /// Why it ended as it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -80,6 +84,11 @@ pub struct JobStatus {
 }
 
 impl JobStatus {
+    /// Whether it was lost when its program may have begun.
+    pub fn may_have_run(&self) -> bool {
+        self.began && self.cause == Some(Cause::Lost)
+    }
+
     /// Of a job that waits for its first attempt and was entered into JOBS once.
     pub(super) fn pending() -> Self {
         Self {
@@ -91,6 +100,7 @@ impl JobStatus {
             worker: None,
             language: None,
             needs_s: None,
+            began: false,
             cause: None,
             fault: None,
             message: None,

@@ -7,6 +7,9 @@ use crate::{Cause, CommitSha, Outcome, State, WorkerName, log::MAX_LOG_BYTES, sl
 
 /// A job that waits for another of its commit looks again after so many seconds.
 const DEFER_S: u64 = 3;
+/// How a job ends that must not be run again.
+const MAY_HAVE_RUN: &str =
+    "the service failed when the program may have begun; it may have run, so it is not run again";
 /// After so many failures that were ours a job is over. Other attempts (a shutdown, a slot that is too
 /// short, waiting for a job of the same commit) do not count.
 pub const MAX_FAILURES: u32 = 3;
@@ -24,28 +27,29 @@ impl Job {
                 message: status.message.clone().filter(|_| status.retry_after_s.is_some()),
                 retry_after_s: None,
                 started_at: None,
+                began: false,
                 log_bytes: Some(status.log_bytes.unwrap_or_default() + MAX_LOG_BYTES),
                 ..status.clone()
             })
         })
     }
 
-    /// `working → pending` without anybody's fault: a shutdown, or a worker that is gone. Such an attempt
-    /// logs a few lines at most.
+    /// `working → pending` without anybody's fault: a shutdown, or a worker that is gone. One that may have run and
+    /// must not run again ends instead.
     pub(crate) fn requeued(&self) -> Self {
-        self.clone().with_log(0).queued_again()
+        self.given_back(self.status.failures)
     }
 
-    /// The same, to enter JOBS again after a while: it waits for another job.
+    /// The same before its program began, to enter JOBS again after a while: it waits for another job.
     pub(crate) fn deferred(&self) -> Self {
-        let requeued = self.requeued();
+        let requeued = self.before_its_run();
         requeued.with(JobStatus { retry_after_s: Some(DEFER_S), ..requeued.status.clone() })
     }
 
-    /// The same, for a slot that may be used for this long.
+    /// The same before its program began, for a slot that may be used for this long.
     pub(crate) fn requeued_for_longer_slot(&self, time: Duration) -> Self {
         let whole = time.as_secs() + u64::from(time.subsec_nanos() > 0);
-        let requeued = self.requeued();
+        let requeued = self.before_its_run();
         requeued.with(JobStatus {
             needs_s: Some(whole.max(self.status.needs_s.unwrap_or(0))),
             message: Some(WAITS_FOR_A_SLOT.to_owned()),
@@ -53,17 +57,48 @@ impl Job {
         })
     }
 
-    /// The same, at the cost of a failure: the worker was lost.
+    /// As [`Job::requeued`], at the cost of a failure: the worker was lost.
     pub(crate) fn requeued_after_loss(&self) -> Self {
-        let requeued = self.requeued();
-        requeued.with(JobStatus { failures: self.status.failures + 1, ..requeued.status.clone() })
+        self.given_back(self.status.failures + 1)
     }
 
     /// How a job ends whose worker was lost; `None` where it is tried again.
     pub(crate) fn outcome_of_loss(&self) -> Option<Outcome> {
         let failures = self.status.failures + 1;
         let is_over = failures >= MAX_FAILURES;
-        is_over.then(|| Outcome::service(Cause::Lost, format!("its worker was lost {failures} times")))
+        let lost = || Outcome::service(Cause::Lost, format!("its worker was lost {failures} times"));
+        self.outcome_of_begun().or_else(|| is_over.then(lost))
+    }
+
+    /// The program is about to begin.
+    pub(crate) fn begun(&self) -> Self {
+        self.with(JobStatus { began: true, ..self.status.clone() })
+    }
+
+    /// The attempt never came to its program after all.
+    #[must_use]
+    pub fn not_begun(self) -> Self {
+        let status = JobStatus { began: false, ..self.status };
+        Self { status, ..self }
+    }
+
+    /// How a job ends after a fault of ours that must not be run again; `None` of all others.
+    fn outcome_of_begun(&self) -> Option<Outcome> {
+        let may_have_run = self.spec.runs_once() && self.status.began;
+        may_have_run.then(|| Outcome::service(Cause::Lost, MAY_HAVE_RUN))
+    }
+
+    fn given_back(&self, failures: u32) -> Self {
+        if let Some(lost) = self.outcome_of_begun() {
+            return self.finished(failures, &lost);
+        }
+        let pending = self.before_its_run();
+        pending.with(JobStatus { failures, ..pending.status.clone() })
+    }
+
+    /// Back on the queue. Such an attempt logs a few lines at most.
+    fn before_its_run(&self) -> Self {
+        self.clone().with_log(0).queued_again()
     }
 
     /// A pending job whose message is not in the queue, to be queued under a new number: the duplicate window
@@ -74,7 +109,7 @@ impl Job {
 
     fn queued_again(&self) -> Self {
         let pending = self.renumbered();
-        pending.with(JobStatus { state: State::Pending, ..pending.status.clone() })
+        pending.with(JobStatus { state: State::Pending, began: false, ..pending.status.clone() })
     }
 
     /// What an attempt found out about what it runs, for later attempts. A commit that was given stays what it
@@ -94,9 +129,14 @@ impl Job {
         self
     }
 
-    /// The end of an attempt: a final state, or `pending` again where another attempt may help.
+    /// The end of an attempt: a final state, or `pending` again where another attempt may help and is allowed.
     pub(crate) fn ended(&self, outcome: &Outcome) -> Self {
         let failures = self.status.failures + u32::from(outcome.may_be_retried());
+        if outcome.may_be_retried()
+            && let Some(lost) = self.outcome_of_begun()
+        {
+            return self.finished(failures, &lost);
+        }
         if outcome.may_be_retried() && failures < MAX_FAILURES {
             let pending = self.queued_again();
             return pending.with(JobStatus {
@@ -143,8 +183,10 @@ fn retry_delay_s(failures: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use test_case::test_case;
+
     use super::*;
-    use crate::{CommitState, Fault, JobSpec, UserId};
+    use crate::{CommitState, Fault, FunctionCall, JobSpec, UserId};
 
     fn working() -> Job {
         let job = Job::new(JobSpec::call(UserId::new(), "https://example.com/r.git"));
@@ -222,5 +264,52 @@ mod tests {
         }
         let lost = Outcome::service(Cause::Lost, "its worker was lost 3 times");
         assert_eq!(job.outcome_of_loss(), Some(lost));
+    }
+    /// A call of a function whose program has begun, and one whose manifest allows that it is run again.
+    fn begun(repeatable: bool) -> Job {
+        let function = Some(FunctionCall { name: "pi".to_owned(), repeatable });
+        let spec = JobSpec { function, ..JobSpec::call(UserId::new(), "https://example.com/r.git") };
+        Job::new(spec).claimed(&"w1".parse().unwrap()).unwrap().begun()
+    }
+
+    #[test_case(|job| job.requeued() => 0 ; "a shutdown")]
+    #[test_case(|job| job.requeued_after_loss() => 1 ; "a lost worker")]
+    #[test_case(|job| job.ended(&Outcome::service(Cause::Lost, "Docker")) => 1 ; "Docker")]
+    #[test_case(|job| job.aborted(&job.outcome_of_loss().unwrap()).unwrap() => 0 ; "an expired lease")]
+    fn a_call_that_may_have_run_is_not_run_again_after_our_fault(fault: fn(&Job) -> Job) -> u32 {
+        let job = fault(&begun(false));
+        let JobStatus { state, cause, fault: whose, message, failures, began, .. } = job.status;
+        assert_eq!(
+            (state, cause, whose, began),
+            (State::Error, Some(Cause::Lost), Some(Fault::Service), true)
+        );
+        assert!(message.unwrap().contains("may have run"));
+        failures
+    }
+
+    #[test]
+    fn a_call_is_run_again_while_its_program_has_not_begun() {
+        let not_begun = begun(false).not_begun();
+        assert_eq!(not_begun.outcome_of_loss(), None);
+        let fault = Outcome::service(Cause::Lost, "no container");
+        for job in [not_begun.requeued(), not_begun.requeued_after_loss(), not_begun.ended(&fault)] {
+            assert_eq!(job.status.state, State::Pending);
+        }
+    }
+
+    #[test]
+    fn a_call_that_may_be_repeated_is() {
+        let job = begun(true);
+        assert_eq!(job.outcome_of_loss(), None);
+        let again = job.requeued_after_loss();
+        assert_eq!((again.status.state, again.status.began), (State::Pending, false));
+    }
+
+    #[test_case(&Outcome::Finished => State::Finish)]
+    #[test_case(&Outcome::function(Cause::Exit, "exit code 1") => State::Error)]
+    fn an_end_of_its_own_is_an_end_as_any(outcome: &Outcome) -> State {
+        let ended = begun(false).ended(outcome);
+        assert_ne!(ended.status.cause, Some(Cause::Lost));
+        ended.status.state
     }
 }

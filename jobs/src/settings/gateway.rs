@@ -22,6 +22,8 @@ settings! {
     GITFAAS_NATS_REPLICAS: Count = Value("1"), "copies of everything: 1, or 3 on a cluster of three";
     GITFAAS_KEEP_JOBS: Duration = Value("90d"), "how long records and results are kept after their last change";
     GITFAAS_KEEP_LOGS: Duration = Value("30d"), "how long logs are kept";
+    // A webhook's payload of the usual longest.
+    GITFAAS_MAX_INPUT: Bytes = Value("1m"), "the longest input of a job; 25m at most";
     // A job that no worker took for a day will not be missed.
     GITFAAS_MAX_QUEUE_TIME: Duration = Value("24h"), "a job that no worker took within this time is lost";
 }

@@ -21,6 +21,8 @@ settings! {
     GITFAAS_STORE_LOGS: Bytes = Value("2g"), "logs of all owners";
     // A thousand results of the usual longest.
     GITFAAS_STORE_RESULTS: Bytes = Value("1g"), "long results of all owners";
+    // A thousand inputs as long as they may be unless more is set.
+    GITFAAS_STORE_INPUTS: Bytes = Value("1g"), "inputs of jobs of all owners";
     GITFAAS_STORE_SECRETS: Bytes = Value("128m"), "sealed secrets of all owners";
     GITFAAS_STORE_REFS: Bytes = Value("128m"), "each of: known refs, pushes, commits of all owners";
 }
@@ -35,6 +37,8 @@ settings! {
     GITFAAS_MAX_RECORDS_PER_USER: Bytes = Words("the owner's share"), "one user's job records; the oldest go";
     GITFAAS_MAX_LOGS_PER_USER: Bytes = Words("the owner's share"), "one user's logs; the oldest jobs go";
     GITFAAS_MAX_RESULTS_PER_USER: Bytes = Words("the owner's share"), "one user's long results; the oldest jobs go";
+    GITFAAS_MAX_INPUTS_PER_USER: Bytes = Words("the owner's share"),
+        "inputs of one user's jobs; the oldest finished jobs go, and more than that is refused";
     GITFAAS_MAX_DELIVERIES_PER_USER: Bytes = Words("the owner's share"), "one user's deliveries; the oldest go";
     GITFAAS_MAX_SECRETS_PER_USER: Bytes = Words("the owner's share"), "one user's sealed secrets";
     // A hundred repositories with a hundred branches.

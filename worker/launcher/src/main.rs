@@ -7,6 +7,7 @@
 mod cgroup;
 mod exec;
 mod prepared_dir;
+mod program_input;
 mod relay;
 
 mod supervisor;

@@ -83,7 +83,7 @@ pub fn read_spec(input: &mut impl Read) -> io::Result<Option<ProgramSpec>> {
     Ok(Some(serde_json::from_slice(&json)?))
 }
 
-/// Reads the length (u64, big endian, in bytes) that stands before the tar.
+/// Reads the length (u64, big endian, in bytes) that stands before the tar, and before the program's input.
 pub fn read_length(input: &mut impl Read) -> io::Result<u64> {
     let mut length = [0; 8];
     input.read_exact(&mut length)?;

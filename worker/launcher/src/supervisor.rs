@@ -23,7 +23,7 @@ use nix::sys::signal::{Signal, kill, killpg};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, getpid};
 
-use crate::{cgroup, prepared_dir, unpack};
+use crate::{cgroup, prepared_dir, program_input, unpack};
 
 /// How often the size of what is filled is taken.
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
@@ -31,6 +31,9 @@ const MEASURE_EVERY: Duration = Duration::from_secs(1);
 /// How long after the deadline somebody may still read what is left in the pipes. Less than the
 /// 5 s that the worker waits beyond the deadline.
 const DRAIN: Duration = Duration::from_secs(3);
+
+/// Where a program's temporary files are, and its input.
+const TMP: &str = "/tmp";
 
 /// Between two attempts to kill what is left.
 const KILL_AGAIN: Duration = Duration::from_millis(2);
@@ -74,8 +77,12 @@ fn session() -> io::Result<()> {
             disk_full: cgroup::is_full(&spec.cwd),
         })
     });
-    let end = match unpacked {
-        Ok(()) => run(&spec, input, &output)?,
+    let received = unpacked.and_then(|()| {
+        let length = launcher::read_length(&mut input).map_err(unpack::NotUnpacked::broken_off)?;
+        program_input::receive(&mut input, length, Path::new(TMP))
+    });
+    let end = match received {
+        Ok(stdin) => run(&spec, stdin, input, &output)?,
         Err(unpack::NotUnpacked { sentence, disk_full }) => {
             Some(End { error: Some(sentence), disk_full, ..End::default() })
         }
@@ -87,7 +94,7 @@ fn session() -> io::Result<()> {
 }
 
 /// Runs the program to whatever end; `None` if nobody is there any more to be told.
-fn run(spec: &ProgramSpec, input: File, output: &Output) -> io::Result<Option<End>> {
+fn run(spec: &ProgramSpec, stdin: Stdio, input: File, output: &Output) -> io::Result<Option<End>> {
     let (stdout, stdout_end) = io::pipe()?;
     let (stderr, stderr_end) = io::pipe()?;
     let (events, happened) = mpsc::channel();
@@ -112,7 +119,7 @@ fn run(spec: &ProgramSpec, input: File, output: &Output) -> io::Result<Option<En
         .envs(spec.env.iter().map(|(name, value)| (name, value)))
         .current_dir(&spec.cwd)
         .process_group(0)
-        .stdin(Stdio::null())
+        .stdin(stdin)
         .stdout(stdout_end)
         .stderr(stderr_end)
         .spawn();
@@ -162,7 +169,7 @@ fn settle(end: &mut End, spec: &ProgramSpec) {
     end.oom_kills = cgroup::oom_kills();
     end.processes_refused = cgroup::processes_refused();
     end.peak_memory_bytes = cgroup::peak_memory_bytes();
-    end.disk_full |= cgroup::is_full(&spec.cwd) || cgroup::is_full(Path::new("/tmp"));
+    end.disk_full |= cgroup::is_full(&spec.cwd) || cgroup::is_full(Path::new(TMP));
     if let Some(fill) = &spec.fill {
         let bytes = prepared_dir::size_bytes(&fill.path);
         end.filled_bytes = Some(bytes);

@@ -13,6 +13,13 @@ pub(crate) struct NotUnpacked {
     pub(crate) disk_full: bool,
 }
 
+impl NotUnpacked {
+    /// The worker stopped sending; it is gone, so nobody reads this.
+    pub(crate) fn broken_off(error: io::Error) -> Self {
+        Self { sentence: format!("the worker sent no more: {error}"), disk_full: false }
+    }
+}
+
 /// Unpacks a tar of exactly `length` bytes below `dir`, and reads it to its end in any case.
 pub(crate) fn unpack(input: &mut impl Read, length: u64, dir: &Path) -> Result<(), NotUnpacked> {
     let mut tar = input.take(length);

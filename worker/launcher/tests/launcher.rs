@@ -34,6 +34,10 @@ fn shell(dir: &Path, script: &str) -> ProgramSpec {
 }
 
 fn start(spec: &ProgramSpec, tar: &[u8]) -> Launcher {
+    start_with(spec, tar, b"")
+}
+
+fn start_with(spec: &ProgramSpec, tar: &[u8], stdin: &[u8]) -> Launcher {
     let mut child = Command::new(env!("CARGO_BIN_EXE_launcher"))
         .arg("wait")
         .stdin(Stdio::piped())
@@ -44,11 +48,17 @@ fn start(spec: &ProgramSpec, tar: &[u8]) -> Launcher {
     input.write_all(&spec.encode()).unwrap();
     input.write_all(&(tar.len() as u64).to_be_bytes()).unwrap();
     input.write_all(tar).unwrap();
+    input.write_all(&(stdin.len() as u64).to_be_bytes()).unwrap();
+    input.write_all(stdin).unwrap();
     Launcher { child, input }
 }
 
 fn run(spec: &ProgramSpec, tar: &[u8]) -> Said {
-    let mut launcher = start(spec, tar);
+    run_with(spec, tar, b"")
+}
+
+fn run_with(spec: &ProgramSpec, tar: &[u8], stdin: &[u8]) -> Said {
+    let mut launcher = start_with(spec, tar, stdin);
     let said = listen(&mut launcher.child);
     drop(launcher.input);
     launcher.child.wait().unwrap();
@@ -106,6 +116,33 @@ fn the_input_of_the_program_is_empty_and_its_environment_is_ours_alone() {
     let dir = tempfile::tempdir().unwrap();
     let said = run(&shell(dir.path(), "cat; env | grep -v -e ^PWD -e ^SHLVL -e ^_"), &[]);
     assert_eq!(String::from_utf8_lossy(&said.stdout), "PATH=/usr/bin:/bin\n");
+}
+
+#[test]
+fn the_input_of_the_program_is_exact_to_the_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let bytes: Vec<u8> = (0..1_000_003_u32).map(|n| (n % 251) as u8).collect();
+    let said = run_with(&shell(dir.path(), "cat"), &tar_of("a", b"x"), &bytes);
+    assert!(said.stdout == bytes, "{} bytes came back", said.stdout.len());
+    assert_eq!(said.end.unwrap().exit_code, Some(0));
+}
+
+#[test]
+fn the_input_can_be_read_in_parts_and_again_and_has_no_name() {
+    let dir = tempfile::tempdir().unwrap();
+    let script =
+        "head -c 3; echo; cat /dev/stdin; readlink /proc/self/fd/0; echo x 2>/dev/null >&0 || echo read-only";
+    let said = run_with(&shell(dir.path(), script), &[], b"abcdef\0\xff\n");
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(text.starts_with("abc\nabcdef\0\u{fffd}\n/tmp/.gitfaas-input-"), "{text:?}");
+    assert!(text.ends_with(" (deleted)\nread-only\n"), "{text:?}");
+}
+
+#[test]
+fn a_program_need_not_read_its_input() {
+    let dir = tempfile::tempdir().unwrap();
+    let said = run_with(&shell(dir.path(), "echo done"), &[], &vec![7; 3 << 20]);
+    assert_eq!((said.stdout.as_slice(), said.end.unwrap().exit_code), (b"done\n".as_slice(), Some(0)));
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod session;
 mod slot;
 mod spec;
 mod start;
+mod start_gate;
 mod volume;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use program::{
     CacheScope, Chunk, End, Exit, Expiry, JobTag, Limits, Network, PrepareRequest, Prepared, Program,
 };
 pub use slot::Slot;
+pub use start_gate::StartGate;
 
 pub(crate) use container::Container;
 pub(crate) use engine::{Engine, INSTANCE, ROLE, Role, WORKER, tag_of};

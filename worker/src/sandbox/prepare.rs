@@ -61,6 +61,8 @@ impl Slot {
         let session = SessionRequest {
             program: &program,
             tree: &inputs,
+            input: &[],
+            gate: None,
             phase: Phase::Prepare,
             output: &output,
             stop: &stop,

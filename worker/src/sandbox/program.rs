@@ -31,6 +31,8 @@ pub struct Program {
     pub env: Vec<(String, String)>,
     /// What lies in `/work`.
     pub tree: Tree,
+    /// What it reads from standard input.
+    pub input: Bytes,
     /// What lies in `/env`, read-only.
     pub environment: Option<Environment>,
     /// What it may use.

@@ -1,4 +1,4 @@
-//! A session with one launcher: program and files down, output and end up.
+//! A session with one launcher: program, files and input down, output and end up.
 //!
 //! However it goes, it ends: every wait is bounded by the program's deadline and by `stop`, also
 //! the wait for a reader of the output.
@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use super::SandboxError;
 use super::container::{Container, Frames, LossReason};
 use super::program::{Chunk, End, Exit};
+use super::start_gate::StartGate;
 use crate::source::Tree;
 
 /// For the tree to arrive and be unpacked: 2 GiB at a slow disk's speed.
@@ -29,9 +30,13 @@ const BEYOND_DEADLINE: Duration = Duration::from_secs(5);
 const SIGKILL: i32 = 9;
 
 /// What a launcher is to run, and where its output goes.
-pub(crate) struct SessionRequest<'a> {
+pub(crate) struct SessionRequest<'a, 'g> {
     pub(crate) program: &'a ProgramSpec,
     pub(crate) tree: &'a Tree,
+    /// What the program reads from standard input.
+    pub(crate) input: &'a [u8],
+    /// Asked before the program may begin; without one it may.
+    pub(crate) gate: Option<&'a StartGate<'g>>,
     pub(crate) phase: Phase,
     pub(crate) output: &'a mpsc::Sender<Chunk>,
     pub(crate) stop: &'a CancellationToken,
@@ -49,9 +54,13 @@ pub(crate) enum SessionEnd {
 
 impl Container {
     /// Runs one program. A container has one session.
-    pub(crate) async fn run(&mut self, request: &SessionRequest<'_>) -> Result<SessionEnd, SandboxError> {
+    pub(crate) async fn run(&mut self, request: &SessionRequest<'_, '_>) -> Result<SessionEnd, SandboxError> {
         match exchange(&mut self.input, &mut self.output, request).await? {
             Exchange::Complete(end) => Ok(end),
+            // It may have begun all the same: word of that may have been lost with the container.
+            Exchange::Vanished(None) if request.gate.is_some_and(StartGate::is_passed) => {
+                Ok(SessionEnd::Aborted(End::unknown(Duration::ZERO)))
+            }
             Exchange::Vanished(None) => {
                 let stderr = &self.output.last_stderr;
                 tracing::warn!(stderr, "launcher lost before program start");
@@ -78,7 +87,7 @@ enum Exchange {
 async fn exchange(
     input: &mut (impl AsyncWrite + Unpin),
     frames: &mut Frames,
-    request: &SessionRequest<'_>,
+    request: &SessionRequest<'_, '_>,
 ) -> Result<Exchange, SandboxError> {
     let mut deadline = Instant::now() + UNPACK_TIMEOUT;
     let mut started: Option<Instant> = None;
@@ -95,9 +104,11 @@ async fn exchange(
                 None => return Err(SandboxError::Launcher("the files were not unpacked in time".to_owned())),
             },
             written = &mut writing, if !is_written => {
-                // A launcher that stops reading has reported why, or is gone.
-                if let Err(WriteError::Tree(error)) = written {
-                    return Err(SandboxError::Tree(error));
+                match written {
+                    // A launcher that stops reading has reported why, or is gone.
+                    Ok(()) | Err(WriteError::Launcher) => {}
+                    Err(WriteError::Tree(error)) => return Err(SandboxError::Tree(error)),
+                    Err(WriteError::Gate) => return abort(End { stopped: true, ..End::unknown(elapsed()) }),
                 }
                 is_written = true;
                 continue;
@@ -132,12 +143,15 @@ async fn exchange(
 enum WriteError {
     Tree(std::io::Error),
     Launcher,
+    /// The program may not begin.
+    Gate,
 }
 
-/// Sends program and files. The input stays open afterwards: its end would end the program.
+/// Sends program, files and the program's input; the last only once the program may begin, which it cannot without
+/// it. The launcher's own input stays open afterwards: its end would end the program.
 async fn write(
     input: &mut (impl AsyncWrite + Unpin),
-    request: &SessionRequest<'_>,
+    request: &SessionRequest<'_, '_>,
 ) -> Result<(), WriteError> {
     let mut head = request.program.encode();
     head.extend_from_slice(&request.tree.len_bytes().to_be_bytes());
@@ -147,5 +161,14 @@ async fn write(
     if sent != request.tree.len_bytes() {
         return Err(WriteError::Tree(std::io::ErrorKind::UnexpectedEof.into()));
     }
+    if let Some(gate) = request.gate {
+        input.flush().await.map_err(|_| WriteError::Launcher)?;
+        if !gate.pass().await {
+            return Err(WriteError::Gate);
+        }
+    }
+    let program_input = (request.input.len() as u64).to_be_bytes();
+    input.write_all(&program_input).await.map_err(|_| WriteError::Launcher)?;
+    input.write_all(request.input).await.map_err(|_| WriteError::Launcher)?;
     input.flush().await.map_err(|_| WriteError::Launcher)
 }

@@ -18,6 +18,7 @@ use super::pause_container::PauseContainer;
 use super::program::{Chunk, End, JobTag, Network, Program};
 use super::session::{SessionEnd, SessionRequest};
 use super::spec::{Spec, WORK};
+use super::start_gate::StartGate;
 use super::{Inner, SandboxError};
 use crate::egress::{EgressProxy, Policy};
 use crate::pool::Pool;
@@ -43,25 +44,27 @@ pub struct Slot {
 }
 
 /// One program for one container.
-pub(super) struct Task<'a> {
+pub(super) struct Task<'a, 'g> {
     pub(super) tag: &'a JobTag,
     pub(super) role: Role,
     pub(super) spec: Spec,
-    pub(super) session: SessionRequest<'a>,
+    pub(super) session: SessionRequest<'a, 'g>,
 }
 
 impl Slot {
     /// Runs a program to its end. The container is removed whatever happened, also when the caller
     /// stops waiting; `stop` ends it early. What it writes goes to `output` as it comes, also while
-    /// nobody reads: then the program waits, but its time goes on.
+    /// nobody reads: then the program waits, but its time goes on. A `gate` is asked before the program begins; one
+    /// that refuses ends it as `stop` does.
     pub async fn run(
         &self,
         tag: &JobTag,
         program: Program,
         output: mpsc::Sender<Chunk>,
         stop: CancellationToken,
+        gate: Option<&StartGate<'_>>,
     ) -> Result<End, SandboxError> {
-        let Program { runner, argv, env, tree, environment, limits } = program;
+        let Program { runner, argv, env, tree, input, environment, limits } = program;
         let busy = self.resources.busy.clone();
         let Some(guard) = stop.run_until_cancelled(busy.lock_owned()).await else {
             return Ok(End { stopped: true, ..End::unknown(Duration::ZERO) });
@@ -84,6 +87,8 @@ impl Slot {
         let session = SessionRequest {
             program: &program,
             tree: &tree,
+            input: &input,
+            gate,
             phase: Phase::Run,
             output: &output,
             stop: &stop,
@@ -106,7 +111,7 @@ impl Slot {
     /// Runs the task in a waiting container, or in a fresh one. A waiting one may have died meanwhile.
     pub(super) async fn execute(
         &self,
-        task: Task<'_>,
+        task: Task<'_, '_>,
         guard: OwnedMutexGuard<()>,
     ) -> Result<End, SandboxError> {
         let mut guard = Some(guard);

@@ -15,7 +15,7 @@ use worker::environments::Environment;
 use worker::runner::{Inputs, Runner};
 use worker::sandbox::{
     CacheScope, Chunk, End, Expiry, JobTag, Limits, Network, PrepareError, PrepareRequest, Prepared, Program,
-    Sandbox, SandboxConfig, SandboxError,
+    Sandbox, SandboxConfig, SandboxError, StartGate,
 };
 use worker::source::Tree;
 
@@ -186,9 +186,16 @@ impl House {
             argv,
             env: vec![("GREETING".to_owned(), "hello".to_owned())],
             tree: tree("main.py", script.as_bytes()),
+            input: Bytes::new(),
             environment: None,
             limits,
         }
+    }
+
+    /// Runs a program that may begin once the gate is passed.
+    pub(crate) async fn gated(&self, script: &str, gate: &StartGate<'_>) -> Outcome {
+        let program = self.program(script, &[], limits());
+        self.start_gated(program, CancellationToken::new(), |_| async {}, Some(gate)).await.unwrap()
     }
 
     async fn start<F: Future<Output = ()>>(
@@ -197,10 +204,20 @@ impl House {
         stop: CancellationToken,
         then: impl Fn(String) -> F,
     ) -> Result<Outcome, SandboxError> {
+        self.start_gated(program, stop, then, None).await
+    }
+
+    async fn start_gated<F: Future<Output = ()>>(
+        &self,
+        program: Program,
+        stop: CancellationToken,
+        then: impl Fn(String) -> F,
+        gate: Option<&StartGate<'_>>,
+    ) -> Result<Outcome, SandboxError> {
         let tag = JobTag { job: JobId::new(), attempt: 1 };
         let (sender, mut output) = mpsc::channel(16);
         let slot = self.sandbox.slot(0);
-        let running = slot.run(&tag, program, sender, stop);
+        let running = slot.run(&tag, program, sender, stop, gate);
         let reading = async {
             let (mut stdout, mut stderr, mut ours) = (Vec::new(), Vec::new(), Vec::new());
             let mut is_first = true;
@@ -293,7 +310,15 @@ impl House {
         }
         let mut argv = Runner::fill_in(&runner.run, |field| (field == "mainFile").then_some("main.py"));
         argv.push("a b".to_owned());
-        let program = Program { runner, argv, env: Vec::new(), tree, environment, limits: usual() };
+        let program = Program {
+            runner,
+            argv,
+            env: Vec::new(),
+            tree,
+            input: Bytes::new(),
+            environment,
+            limits: usual(),
+        };
         self.start(program, CancellationToken::new(), |_| async {}).await.unwrap()
     }
 

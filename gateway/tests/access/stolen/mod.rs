@@ -39,7 +39,7 @@ type Rewritten<'a> = (&'static str, Trigger, bool, &'a dyn Fn(&mut Value));
 async fn a_pending_record_that_was_rewritten_gets_nothing_and_is_nobodys() {
     let scene = Scene::start().await;
     let mine = scene.stranger_id;
-    let changes: [Rewritten<'_>; 9] = [
+    let changes: [Rewritten<'_>; 12] = [
         ("owner", Trigger::Call, false, &|job| job["owner"] = json!(mine)),
         ("url", Trigger::Push, false, &|job| job["url"] = json!("https://127.0.0.1/thief/pi.git")),
         ("repo", Trigger::Call, false, &|job| job["repo"] = json!(JobId::new())),
@@ -51,6 +51,13 @@ async fn a_pending_record_that_was_rewritten_gets_nothing_and_is_nobodys() {
             job["signature"]["sha"] = json!("b".repeat(40));
         }),
         ("args", Trigger::Call, false, &|job| job["args"] = json!(["--steal"])),
+        ("an input", Trigger::Call, false, &|job| {
+            job["input"] = json!(jobs::Input::new("--steal", "text/plain").describe());
+        }),
+        ("where its push comes", Trigger::Push, false, &|job| job["push_revision"] = json!(1_u64 << 40)),
+        ("that it may be run again", Trigger::Call, false, &|job| {
+            job["function"] = json!({ "name": "pi", "repeatable": true });
+        }),
         ("another key", Trigger::Call, false, &|job| job["signature"]["key"] = json!("0".repeat(16))),
     ];
     for (what, trigger, untrusted, change) in changes {
@@ -333,6 +340,7 @@ async fn nats_lets_a_worker_do_no_more_than_it_needs() {
         format!("leases.{owner}.{id}.1.worker-2"),
         "$KV.workers.worker-2".to_owned(),
         "audit.job_rerun".to_owned(),
+        streams::input(owner, id, 0),
     ];
     for subject in refused {
         let published = scene.thief.js.publish(subject.clone(), "{}".into()).await.unwrap();
@@ -342,6 +350,8 @@ async fn nats_lets_a_worker_do_no_more_than_it_needs() {
     for request in [
         "$JS.API.STREAM.MSG.GET.KV_secrets",
         "$JS.API.STREAM.PURGE.OBJ_RESULTS",
+        "$JS.API.STREAM.PURGE.INPUTS",
+        "$JS.API.STREAM.MSG.DELETE.INPUTS",
         "$JS.API.STREAM.PURGE.KV_jobs",
         "$JS.API.STREAM.DELETE.KV_jobs",
         "$JS.API.STREAM.UPDATE.KV_jobs",
@@ -353,6 +363,9 @@ async fn nats_lets_a_worker_do_no_more_than_it_needs() {
         assert!(!matches!(tokio::time::timeout(SILENCE, asked).await, Ok(Ok(_))), "{request}");
     }
     // What it needs, it can: a job from claim to end, with a log and a result that lies in the store.
+    let input = jobs::Input::new("1 2", "text/plain");
+    scene.service.ledger.inputs.store(owner, id, &input).await.unwrap();
+    assert_eq!(scene.thief.inputs.fetch(owner, id, &input.describe()).await.unwrap(), input);
     let claim = scene.claim(id).await;
     scene.thief.requeue(id, 1).await.unwrap().unwrap();
     claim.lease.give_up().await;

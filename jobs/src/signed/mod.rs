@@ -6,7 +6,8 @@
 //!
 //! The code is HMAC-SHA256 over the JSON of `Signed`: fixed fields in a fixed order, with a version.
 //! A field that decides something and is added later makes a new version; a signature of the version
-//! before is good then only where that field is absent. Nothing of a version is ever changed.
+//! before is good then only where that field is absent. Nothing of a version is ever changed. A job is
+//! signed in the version of its spec, the oldest that holds all of it.
 
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -14,13 +15,13 @@ use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 
 use crate::{
-    CommitSha, Filter, Job, JobId, JobSpec, Label, NewJob, RepoId, Stored, Trigger, UserId,
+    CommitSha, Filter, FunctionCall, Job, JobId, JobInput, JobSpec, Label, NewJob, RepoId, Stored, Trigger,
+    UserId,
     bucket::Entry,
     ledger::{Ledger, LedgerError},
+    record,
 };
 
-/// The newest version of what is signed that this program knows.
-const VERSION: u32 = 1;
 /// Length of a key: that of SHA-256's output, more adds nothing (RFC 2104).
 pub const KEY_BYTES: usize = 32;
 /// Bytes of the digest that names a key: enough to tell two of them apart.
@@ -58,7 +59,7 @@ impl SecretEvent {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Signature {
     /// The version of what is signed.
-    pub v: u32,
+    pub v: u64,
     /// The id of the key.
     pub key: String,
     /// The event by which secrets are chosen; absent means that there are none to choose.
@@ -93,10 +94,11 @@ impl SignatureError {
     }
 }
 
-/// Version 1 of what is signed. The order of the fields is part of it.
+/// What is signed. The order of the fields is part of it. Version 1 ends with the event; version 2 goes on with
+/// what a job of version 1 does not have.
 #[derive(Serialize)]
 struct Signed<'a> {
-    v: u32,
+    v: u64,
     id: JobId,
     owner: UserId,
     trigger: Trigger,
@@ -115,6 +117,53 @@ struct Signed<'a> {
     same_as: Option<JobId>,
     rerun_of: Option<JobId>,
     event: Option<SecretEvent>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    input: Option<SignedInput<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    push_revision: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    function: Option<SignedFunction<'a>>,
+}
+
+/// An input as version 2 signs it.
+#[derive(Serialize)]
+struct SignedInput<'a> {
+    bytes: u64,
+    sha256: &'a str,
+    head_bytes: u64,
+    head_sha256: &'a str,
+    content_type: Option<&'a str>,
+    method: Option<&'a str>,
+    path: Option<&'a str>,
+}
+
+impl<'a> SignedInput<'a> {
+    fn of(input: &'a JobInput) -> Self {
+        let JobInput { bytes, sha256, head_bytes, head_sha256, content_type, method, path } = input;
+        Self {
+            bytes: *bytes,
+            sha256,
+            head_bytes: *head_bytes,
+            head_sha256,
+            content_type: content_type.as_deref(),
+            method: method.as_deref(),
+            path: path.as_deref(),
+        }
+    }
+}
+
+/// A call of a function as version 2 signs it.
+#[derive(Serialize)]
+struct SignedFunction<'a> {
+    name: &'a str,
+    repeatable: bool,
+}
+
+impl<'a> SignedFunction<'a> {
+    fn of(call: &'a FunctionCall) -> Self {
+        let FunctionCall { name, repeatable } = call;
+        Self { name, repeatable: *repeatable }
+    }
 }
 
 impl<'a> Signed<'a> {
@@ -136,13 +185,16 @@ impl<'a> Signed<'a> {
             untrusted,
             name,
             args,
+            input,
             context,
             also_contexts,
             same_as,
             rerun_of,
+            push_revision,
+            function,
         } = spec;
         Self {
-            v: VERSION,
+            v: spec.version(),
             id: *id,
             owner: *owner,
             trigger: *trigger,
@@ -161,6 +213,9 @@ impl<'a> Signed<'a> {
             same_as: *same_as,
             rerun_of: *rerun_of,
             event,
+            input: input.as_ref().map(SignedInput::of),
+            push_revision: *push_revision,
+            function: function.as_ref().map(SignedFunction::of),
         }
     }
 
@@ -200,7 +255,7 @@ impl RecordKey {
         let bytes = Signed::of(&job.spec, job.spec.sha.as_ref(), event).bytes();
         let code = mac(&self.key, &bytes).finalize().into_bytes();
         let mac = BASE64_URL_SAFE_NO_PAD.encode(code);
-        Signature { v: VERSION, key: self.id.clone(), event, sha: job.spec.sha.clone(), mac }
+        Signature { v: job.spec.version(), key: self.id.clone(), event, sha: job.spec.sha.clone(), mac }
     }
 
     /// The signature of a job that says what was signed, compared in constant time. The record's commit
@@ -210,10 +265,11 @@ impl RecordKey {
     /// It is not believed.
     pub fn check<'a>(&self, job: &'a Job) -> Result<&'a Signature, SignatureError> {
         let signature = job.signature.as_ref().ok_or(SignatureError::Unsigned)?;
-        if signature.v > VERSION {
+        if signature.v > record::NEWEST_VERSION {
             return Err(SignatureError::Newer);
         }
-        if signature.v != VERSION || signature.key != self.id {
+        // What was put into a job of version 1, or taken out of one of version 2, was not signed.
+        if signature.v != job.spec.version() || signature.key != self.id {
             return Err(SignatureError::Forged);
         }
         let bytes = Signed::of(&job.spec, signature.sha.as_ref(), signature.event).bytes();
@@ -269,137 +325,4 @@ impl Ledger {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::{Value, json};
-    use test_case::test_case;
-
-    use super::*;
-    use crate::{Outcome, record::QueueClass};
-
-    const ID: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
-
-    fn new_job() -> JobSpec {
-        JobSpec {
-            id: ID.parse().unwrap(),
-            trigger: Trigger::Push,
-            repo: Some("01890a5d-ac96-774b-bcce-b302099a8058".parse().unwrap()),
-            reference: Some("refs/heads/main".into()),
-            sha: Some("a".repeat(40).parse().unwrap()),
-            context: Some("gitfaas/push".to_owned()),
-            args: Some(vec!["a\"b".to_owned(), String::new()]),
-            ..JobSpec::call(
-                "01890a5d-ac96-774b-bcce-b302099a8059".parse().unwrap(),
-                "https://example.com/o/n.git",
-            )
-        }
-    }
-
-    fn signed(spec: JobSpec) -> Job {
-        let event = NewJob::from(spec.clone()).event();
-        let job = Job::new(spec);
-        Job { signature: Some(RecordKey::new([7; KEY_BYTES]).sign(&job, event)), ..job }
-    }
-
-    fn check(job: &Job) -> Result<(), SignatureError> {
-        RecordKey::new([7; KEY_BYTES]).check(job).map(|_| ())
-    }
-
-    #[test]
-    fn what_is_signed_has_one_form() {
-        let job = Job::new(new_job());
-        let bytes = Signed::of(&job.spec, job.spec.sha.as_ref(), Some(SecretEvent::Push)).bytes();
-        insta::assert_snapshot!(String::from_utf8(bytes).unwrap(), @r#"{"v":1,"id":"01890a5d-ac96-774b-bcce-b302099a8057","owner":"01890a5d-ac96-774b-bcce-b302099a8059","trigger":"push","label":"default","repo":"01890a5d-ac96-774b-bcce-b302099a8058","url":"https://example.com/o/n.git","reference":"refs/heads/main","sha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","before":null,"paths":[],"untrusted":false,"name":null,"args":["a\"b",""],"context":"gitfaas/push","also_contexts":[],"same_as":null,"rerun_of":null,"event":"push"}"#);
-    }
-
-    #[test]
-    fn a_signature_on_the_wire() {
-        let signature = serde_json::to_string(&signed(new_job()).signature).unwrap();
-        insta::assert_snapshot!(signature, @r#"{"v":1,"key":"57542fa828dac256","event":"push","sha":"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa","mac":"v6rvaHckn50vX-DYIBoOqXXba8N-9Apsq1G3Wo5jJTU"}"#);
-    }
-
-    #[test_case("id", json!("01890a5d-ac96-774b-bcce-b302099a8050"))]
-    #[test_case("owner", json!("01890a5d-ac96-774b-bcce-b302099a8050"))]
-    #[test_case("trigger", json!("call"))]
-    #[test_case("label", json!("large"))]
-    #[test_case("repo", json!("01890a5d-ac96-774b-bcce-b302099a8050"))]
-    #[test_case("repo", Value::Null ; "no repo")]
-    #[test_case("url", json!("https://example.com/mine.git"))]
-    #[test_case("ref", json!("refs/heads/other"))]
-    #[test_case("before", json!("b".repeat(40)))]
-    #[test_case("paths", json!(["src/**"]))]
-    #[test_case("untrusted", json!(true))]
-    #[test_case("name", json!("n"))]
-    #[test_case("args", json!(["a\"b", "", ""]))]
-    #[test_case("args", json!(["a\"b\",\""]) ; "args that only look the same")]
-    #[test_case("context", json!("gitfaas/tag"))]
-    #[test_case("also_contexts", json!(["gitfaas/tag"]))]
-    #[test_case("same_as", json!("01890a5d-ac96-774b-bcce-b302099a8050"))]
-    #[test_case("rerun_of", json!("01890a5d-ac96-774b-bcce-b302099a8050"))]
-    fn a_field_that_decides_cannot_be_changed(field: &str, value: Value) {
-        let mut record = serde_json::to_value(signed(new_job())).unwrap();
-        record[field] = value;
-        assert_eq!(check(&serde_json::from_value(record).unwrap()), Err(SignatureError::Forged));
-    }
-
-    #[test_case("event", json!("pull_request") => Err(SignatureError::Forged))]
-    #[test_case("event", Value::Null => Err(SignatureError::Forged) ; "no event")]
-    #[test_case("sha", json!("b".repeat(40)) => Err(SignatureError::Forged))]
-    #[test_case("sha", Value::Null => Err(SignatureError::Forged) ; "no commit given")]
-    #[test_case("key", json!("0000000000000000") => Err(SignatureError::Forged))]
-    #[test_case("mac", json!("") => Err(SignatureError::Forged) ; "no code")]
-    #[test_case("mac", json!("AAAA") => Err(SignatureError::Forged) ; "a short code")]
-    #[test_case("mac", json!("?") => Err(SignatureError::Forged) ; "no base64")]
-    #[test_case("v", json!(0) => Err(SignatureError::Forged) ; "a version that never was")]
-    #[test_case("v", json!(2) => Err(SignatureError::Newer))]
-    fn a_signature_cannot_be_changed(field: &str, value: Value) -> Result<(), SignatureError> {
-        let mut record = serde_json::to_value(signed(new_job())).unwrap();
-        record["signature"][field] = value;
-        check(&serde_json::from_value(record).unwrap())
-    }
-
-    #[test]
-    fn what_comes_later_leaves_the_signature_good() {
-        let job = Job::new(JobSpec { sha: None, ..new_job() });
-        let signature = Some(RecordKey::new([7; KEY_BYTES]).sign(&job, Some(SecretEvent::Push)));
-        let worker = "w1".parse().unwrap();
-        let mut other_class = Job { signature, ..job };
-        other_class.spec.class = QueueClass::Call;
-        let claimed = other_class.claimed(&worker).unwrap();
-        let learned = claimed.learned(Some("c".repeat(40).parse().unwrap()), Some("shell"));
-        assert_eq!(check(&learned.requeued()), Ok(()));
-        assert_eq!(check(&learned.deferred()), Ok(()));
-        assert_eq!(check(&learned.ended(&Outcome::Finished)), Ok(()));
-    }
-
-    #[test]
-    fn another_key_and_no_signature_prove_nothing() {
-        let job = signed(new_job());
-        assert_eq!(RecordKey::new([8; KEY_BYTES]).check(&job).map(|_| ()), Err(SignatureError::Forged));
-        assert_eq!(check(&Job { signature: None, ..job }), Err(SignatureError::Unsigned));
-    }
-
-    #[test]
-    fn a_rerun_has_the_event_of_what_it_repeats_and_nothing_else_has() {
-        let event =
-            |trigger, rerun_event| NewJob { spec: JobSpec { trigger, ..new_job() }, rerun_event }.event();
-        assert_eq!(event(Trigger::Rerun, Some(SecretEvent::Tag)), Some(SecretEvent::Tag));
-        assert_eq!(event(Trigger::Rerun, None), None);
-        assert_eq!(event(Trigger::PullRequest, Some(SecretEvent::Tag)), Some(SecretEvent::PullRequest));
-    }
-
-    #[test]
-    fn an_older_worker_writes_the_signature_back() {
-        // To it the signature is a field that it does not know.
-        #[derive(Serialize, Deserialize)]
-        struct Older {
-            state: crate::State,
-            #[serde(flatten)]
-            other: serde_json::Map<String, Value>,
-        }
-        let record = serde_json::to_string(&signed(new_job())).unwrap();
-        let older: Older = serde_json::from_str(&record).unwrap();
-        let back = serde_json::to_string(&Older { state: crate::State::Working, ..older }).unwrap();
-        let back: Job = serde_json::from_str(&back).unwrap();
-        assert_eq!((back.status.state, check(&back)), (crate::State::Working, Ok(())));
-    }
-}
+mod tests;
