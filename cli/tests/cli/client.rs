@@ -264,7 +264,7 @@ async fn a_repository_is_shown_changed_and_removed_once_its_jobs_are_over() {
     let lines = format!(
         "id             {ID}\nurl            https://example.com/r.git\nforge          gitea\n\
          forks          approve\nlabel          default\nlinks          key\nposts          yes\n\
-         skip_ci        status\npull_requests  run\n\
+         skip_ci        status\npull_requests  run\naccess         token\nenabled        yes\n\
          webhook_url    https://faas.example.com/webhooks/0198c9f4\n"
     );
     assert_eq!(stdout(&shown), lines, "{}", stderr(&shown));
@@ -279,6 +279,46 @@ async fn a_repository_is_shown_changed_and_removed_once_its_jobs_are_over() {
         "removing: 2 jobs are cancelled; it goes by itself once the forge was told, and its webhook is gone \
          from the forge\n"
     );
+}
+
+#[tokio::test]
+async fn a_signing_secret_is_added_beside_the_one_that_is_there_and_taken_away() {
+    let server = MockServer::start().await;
+    let at = format!("/api/v1/repos/{ID}");
+    let secret = |id: &str| json!({"id": id, "added_at": "2026-01-02T03:04:05Z"});
+    let repo: Value = samples::repo(json!({"access": "signed", "signing_secrets": [secret("ab12cd34")]}));
+    Mock::given(method("GET"))
+        .and(path(&at))
+        .respond_with(ResponseTemplate::new(200).set_body_json(&repo))
+        .mount(&server)
+        .await;
+    let mut both = repo.clone();
+    both["signing_secrets"] = json!([secret("ab12cd34"), secret("ef56ab78")]);
+    for wish in [
+        json!({"access": "signed", "signing_secrets": ["ab12cd34", "whsec_new"]}),
+        json!({"signing_secrets": []}),
+    ] {
+        Mock::given(method("PATCH"))
+            .and(path(&at))
+            .and(body_json(wish))
+            .respond_with(ResponseTemplate::new(200).set_body_json(&both))
+            .expect(1)
+            .mount(&server)
+            .await;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("secret");
+    std::fs::write(&file, "whsec_new\n").unwrap();
+    let (file, set) = (file.to_str().unwrap(), ["repo", "set", ID]);
+    let add = ["--access", "signed", "--signing-secret-file", file];
+    let added = client(&server, &[&set[..], &add].concat()).await;
+    let secrets = "ab12cd34 (since 2026-01-02T03:04:05Z),ef56ab78 (since 2026-01-02T03:04:05Z)";
+    assert!(stdout(&added).contains(secrets), "{}{}", stdout(&added), stderr(&added));
+    let removed = client(&server, &[&set[..], &["--remove-signing-secret", "ab12cd34"]].concat()).await;
+    assert!(removed.status.success(), "{}", stderr(&removed));
+    let unknown = client(&server, &[&set[..], &["--remove-signing-secret", "ef56ab78"]].concat()).await;
+    let said = "error: there is no signing secret ef56ab78; `gitfaas repo show` lists them\n";
+    assert_eq!((unknown.status.code(), stderr(&unknown).as_str()), (Some(1), said));
 }
 
 #[tokio::test]

@@ -84,7 +84,7 @@ fn a_full_repository() {
 #[test]
 fn a_new_repository() {
     check::<Repo>(
-        r#"{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","forge":"plain","branches":[],"paths":[],"events":[],"links":"key","forks":"approve","label":"default","viewers":[],"posts":false,"skip_ci":"status","pull_requests":"run","webhook_url":"https://faas.example.com/webhooks/0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","webhook":"created"}"#,
+        r#"{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","forge":"plain","branches":[],"paths":[],"events":[],"links":"key","forks":"approve","label":"default","viewers":[],"posts":false,"skip_ci":"status","pull_requests":"run","webhook_url":"https://faas.example.com/webhooks/0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","webhook":"created","access":"token","enabled":true}"#,
     );
 }
 
@@ -98,7 +98,7 @@ fn a_viewed_repository() {
 #[test]
 fn repositories() {
     check::<Page<ShownRepo>>(
-        r#"{"items":[{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","forge":"plain","branches":[],"paths":[],"events":[],"links":"key","forks":"approve","label":"default","viewers":[],"posts":false,"skip_ci":"status","pull_requests":"run","webhook_url":"https://faas.example.com/webhooks/0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","webhook":"created"},{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","forge":"gitea","name":"r","role":"viewer"}]}"#,
+        r#"{"items":[{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","forge":"plain","branches":[],"paths":[],"events":[],"links":"key","forks":"approve","label":"default","viewers":[],"posts":false,"skip_ci":"status","pull_requests":"run","webhook_url":"https://faas.example.com/webhooks/0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","webhook":"created","access":"token","enabled":true},{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","forge":"gitea","name":"r","role":"viewer"}]}"#,
     );
 }
 
@@ -181,6 +181,13 @@ fn usage_of_history() {
     check::<Usage>(
         r#"{"resource":"logs","used":1,"limit":2,"unit":"bytes","at_limit":"oldest_go","freed_by":"the oldest jobs go by themselves, or delete some"}"#,
     );
+}
+
+#[test]
+fn a_repository_of_an_older_gateway_is_called_with_tokens() {
+    let older = r#"{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/r.git","forge":"plain","branches":[],"paths":[],"events":[],"links":"key","forks":"approve","label":"default","viewers":[],"posts":false,"skip_ci":"status","pull_requests":"run","webhook_url":"https://faas.example.com/webhooks/0198c9f4"}"#;
+    let repo: Repo = serde_json::from_str(older).unwrap();
+    assert_eq!((repo.access, repo.enabled), (crate::CallAccess::Token.into(), true));
 }
 
 #[test]

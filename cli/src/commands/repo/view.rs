@@ -138,23 +138,26 @@ mod tests {
             ],
         }));
         insta::assert_snapshot!(table::pairs(&lines(&repo)), @r"
-        id              01a20c67-cee4-71df-9c2a-6c034687e69b
-        url             https://example.com/r.git
-        forge           gitea
-        branches        main,!wip/*
-        events          push,tag
-        forks           approve
-        label           default
-        links           key
-        viewers         b@example.com,0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10
-        posts           no: the forge does not take the token: 401^[[2J
-        skip_ci         status
-        pull_requests   run
-        api_url         https://example.com/api/v1
-        webhook_url     https://faas.example.com/webhooks/01a20c67
-        removing since  2026-01-02T03:04:05Z
-        problem         the forge does not take the token (since 2026-01-02T03:04:05Z); give a new token
-        problem         two lines (since 2026-01-02T03:04:05Z); mend it
+        id               01a20c67-cee4-71df-9c2a-6c034687e69b
+        url              https://example.com/r.git
+        forge            gitea
+        branches         main,!wip/*
+        events           push,tag
+        forks            approve
+        label            default
+        links            key
+        viewers          b@example.com,0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10
+        posts            no: the forge does not take the token: 401^[[2J
+        skip_ci          status
+        pull_requests    run
+        api_url          https://example.com/api/v1
+        access           signed
+        enabled          no
+        signing secrets  ab12cd34 (since 2026-01-02T03:04:05Z)
+        webhook_url      https://faas.example.com/webhooks/01a20c67
+        removing since   2026-01-02T03:04:05Z
+        problem          the forge does not take the token (since 2026-01-02T03:04:05Z); give a new token
+        problem          two lines (since 2026-01-02T03:04:05Z); mend it
         ");
     }
 
