@@ -24,6 +24,7 @@ use crate::{
     config::Config,
     crypto::{keyring::Keyring, record_key, record_verifier::RecordVerifier, sealed::SecretSize},
     deliveries::{Deliveries, rejected::RejectedDeliveries},
+    functions::access::FunctionAccess,
     grants::Grants,
     http::rate_limit::Limits,
     index::{
@@ -70,6 +71,7 @@ pub struct Services {
     pub(crate) secret_store: Arc<SecretStore>,
     pub(crate) access: Arc<Access>,
     pub(crate) api_tokens: Arc<ApiTokens>,
+    pub(crate) function_access: Arc<FunctionAccess>,
     pub(crate) login: Arc<Login>,
     pub(crate) sign_ins: Arc<SignIns>,
     pub(crate) jobs: Arc<Jobs>,
@@ -166,6 +168,13 @@ impl Gateway {
             audit: audit.clone(),
             budgets: Arc::clone(&budgets),
             access: Arc::clone(&access),
+        });
+        let function_access = Arc::new(FunctionAccess {
+            ledger: ledger.clone(),
+            keys: Arc::clone(&keys),
+            limits: Arc::clone(&limits),
+            access: Arc::clone(&access),
+            settings: config.functions,
         });
         let settings = Arc::new(config.login.clone());
         let login =
@@ -276,6 +285,7 @@ impl Gateway {
             secret_store,
             access,
             api_tokens,
+            function_access,
             login,
             sign_ins,
             jobs,
@@ -321,6 +331,7 @@ services! {
     secret_store: Arc<SecretStore>,
     access: Arc<Access>,
     api_tokens: Arc<ApiTokens>,
+    function_access: Arc<FunctionAccess>,
     login: Arc<Login>,
     sign_ins: Arc<SignIns>,
     jobs: Arc<Jobs>,

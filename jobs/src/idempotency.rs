@@ -19,6 +19,10 @@ pub struct IdempotencyKey {
     pub job: JobId,
     /// SHA-256 of the request, hex: another request cannot use the same key.
     pub request: String,
+    /// Of a signed call of a function: that its job was made, whose record may be gone since. Others are looked up
+    /// by their job alone.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub made: bool,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -42,6 +46,7 @@ impl IdempotencyKey {
             owner: entry.owner?,
             job: *entry.jobs.first()?,
             request: entry.reason.as_ref()?.to_string(),
+            made: false,
             other: Map::new(),
         })
     }

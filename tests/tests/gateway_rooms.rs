@@ -33,7 +33,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "reconcile",
         &["backoff", "deliveries", "error", "index", "metrics", "page_urls", "records", "repos", "usage"],
     ),
-    ("functions", &["crypto", "index"]),
+    ("functions", &["auth", "crypto", "error", "extract", "http", "index", "jobs", "records", "repos"]),
     ("config", &["functions", "http", "login", "repos", "usage"]),
     (
         "state",
@@ -43,6 +43,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "config",
             "crypto",
             "deliveries",
+            "functions",
             "grants",
             "http",
             "index",

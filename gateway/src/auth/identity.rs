@@ -46,6 +46,8 @@ pub(crate) struct Identity {
     /// interactive session has none.
     pub(crate) lineage: Vec<TokenId>,
     scopes: Vec<Scope>,
+    /// The repositories whose functions the token may call; `None` is all that the user owns or views.
+    functions: Option<Vec<RepoId>>,
 }
 
 impl Identity {
@@ -58,6 +60,7 @@ impl Identity {
             expires_at: session.until,
             lineage: session.made_by,
             scopes: session.scopes,
+            functions: None,
         }
     }
 
@@ -91,6 +94,12 @@ impl Identity {
     /// Whether the caller owns the repository, or is an admin.
     pub(crate) fn owns(&self, repo: &Repo) -> bool {
         repo.owner == self.user.id || self.is_admin()
+    }
+
+    /// Whether the caller may call the repository's functions, with a token that has a scope for calls.
+    pub(crate) fn can_call(&self, repo: &Repo) -> bool {
+        let is_bound_to_others = self.functions.as_ref().is_some_and(|bound| !bound.contains(&repo.id));
+        !is_bound_to_others && self.can_view(repo)
     }
 
     /// Whether the caller may view the repository and its jobs.
@@ -154,6 +163,7 @@ impl Access {
             expires_at: record.expires_at,
             lineage,
             scopes: record.scopes,
+            functions: record.functions,
         })
     }
 

@@ -1,7 +1,13 @@
-//! Functions: what green pushes make callable, and how it is called.
+//! Functions: what green pushes make callable, who may call it, and how.
 
+pub(crate) mod access;
+mod once;
 mod publish;
+mod refusal;
 mod settings;
+mod signature;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -226,6 +226,7 @@ fn an_idempotency_key_is_charged_to_its_owner_for_a_day() {
             owner,
             job: JobId::new(),
             request: "r".to_owned(),
+            made: false,
             other: serde_json::Map::new(),
         };
         let entry = Entry { key: IdempotencyKey::key(owner, "k"), value, revision: 1, written_at: at };

@@ -34,7 +34,7 @@ impl Jobs {
         let request = digest(call);
         let owner = caller.user.id;
         let at = IdempotencyKey::key(owner, key);
-        let entry = IdempotencyKey { owner, job: fresh, request, other: Map::new() };
+        let entry = IdempotencyKey { owner, job: fresh, request, made: false, other: Map::new() };
         // Before the first write, so that nobody finds a new job under a key that has one.
         if let Some(found) = self.key_among_deliveries(caller, key).await? {
             return same_request(&found, &entry, at);

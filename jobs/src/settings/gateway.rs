@@ -34,6 +34,17 @@ settings! {
     // Whoever can register a repository could offer the world this service's computers.
     GITFAAS_PUBLIC_FUNCTIONS: Switch = Value("false"),
         "whether owners may open their functions to everybody; `false` closes those that are open";
+    // Ten a second, as of deliveries: a page with a form has less, and its owner's queue takes what comes.
+    GITFAAS_MAX_PUBLIC_CALLS_PER_MINUTE: Count = Value("600"),
+        "calls of one public or signed function at one gateway";
+    // A person who clicks has fewer; ten such addresses take what a function has.
+    GITFAAS_MAX_PUBLIC_CALLS_PER_ADDRESS_PER_MINUTE: Count = Value("60"),
+        "calls of one address to one public function at one gateway";
+    // Each is a connection of the gateway's 4096, and up to 300 s long.
+    GITFAAS_MAX_PUBLIC_CALLS_AT_ONCE: Count = Value("64"),
+        "calls of one public or signed function that one gateway is answering";
+    GITFAAS_MAX_PUBLIC_CALLS_PER_ADDRESS_AT_ONCE: Count = Value("8"),
+        "of those of a public function, calls of one address";
 }
 
 settings! {

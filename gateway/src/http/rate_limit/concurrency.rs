@@ -1,9 +1,9 @@
-//! Concurrency limits for each user or address: live streams, waiting calls and reads by link are a task and
-//! a connection each.
+//! Concurrency limits for each user, address or function: live streams, waiting calls and reads by link are a task
+//! and a connection each.
 
 use std::{collections::HashMap, sync::Arc};
 
-use jobs::UserId;
+use jobs::{RepoId, UserId};
 use parking_lot::Mutex;
 
 use crate::http::rate_limit::Slot;
@@ -15,6 +15,10 @@ pub(crate) enum LimitKey {
     User(UserId),
     /// An address, for anonymous reads by link.
     Address(Slot),
+    /// A function, for calls without a token.
+    Function(RepoId),
+    /// A function and an address, for calls of a public function.
+    FunctionAndAddress(RepoId, Slot),
 }
 
 /// Counts of permits; a key without any has no entry.

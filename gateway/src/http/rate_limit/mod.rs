@@ -12,6 +12,7 @@ mod concurrency;
 mod credit;
 mod keyed_limiter;
 pub(crate) mod middleware;
+mod public_calls;
 mod recent_tokens;
 mod settings;
 mod window_counter;
@@ -31,6 +32,8 @@ pub(crate) use concurrency::{ConcurrencyPermit, LimitKey};
 pub(crate) use credit::Credit;
 use jobs::{RepoId, UserId};
 use keyed_limiter::KeyedLimiter;
+pub(crate) use public_calls::CallPermit;
+use public_calls::PublicCalls;
 use recent_tokens::RecentTokens;
 pub(crate) use settings::Settings;
 use tokio_util::sync::CancellationToken;
@@ -80,6 +83,7 @@ pub(crate) struct Limits {
     waiting: ConcurrencyLimit,
     bodies: Arc<BodyMemory>,
     link_reads: ConcurrencyLimit,
+    public_calls: PublicCalls,
     sign_ins: KeyedLimiter<Slot>,
     refused_sign_ins: WindowCounter,
     slots: RandomState,
@@ -100,6 +104,7 @@ impl Limits {
             waiting: ConcurrencyLimit::at_most(settings.waiting_calls_per_user()),
             bodies: BodyMemory::new(body_memory::BODY_LIMITS),
             link_reads: ConcurrencyLimit::at_most(MAX_LINK_READS),
+            public_calls: PublicCalls::new(settings),
             sign_ins: KeyedLimiter::with_burst(MAX_SIGN_INS, SIGN_IN_PERIOD),
             refused_sign_ins: WindowCounter::per_minute(MAX_REFUSED_SIGN_INS),
             slots: RandomState::new(),
@@ -220,6 +225,7 @@ impl Limits {
         self.addresses.evict_idle();
         self.asked.evict_idle();
         self.deliveries.evict_idle();
+        self.public_calls.evict_idle();
         self.failures.evict_idle(now);
         self.unsigned.evict_idle(now);
         self.devices.evict_idle(now);

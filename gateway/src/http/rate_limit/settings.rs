@@ -4,7 +4,9 @@ use std::num::{NonZeroU32, NonZeroUsize};
 
 use jobs::settings::{
     GITFAAS_MAX_ANONYMOUS_REQUESTS_PER_MINUTE, GITFAAS_MAX_CONNECTIONS, GITFAAS_MAX_CONNECTIONS_PER_ADDRESS,
-    GITFAAS_MAX_DELIVERIES_PER_MINUTE, GITFAAS_MAX_REQUESTS_PER_MINUTE, GITFAAS_MAX_STREAMS_PER_USER,
+    GITFAAS_MAX_DELIVERIES_PER_MINUTE, GITFAAS_MAX_PUBLIC_CALLS_AT_ONCE,
+    GITFAAS_MAX_PUBLIC_CALLS_PER_ADDRESS_AT_ONCE, GITFAAS_MAX_PUBLIC_CALLS_PER_ADDRESS_PER_MINUTE,
+    GITFAAS_MAX_PUBLIC_CALLS_PER_MINUTE, GITFAAS_MAX_REQUESTS_PER_MINUTE, GITFAAS_MAX_STREAMS_PER_USER,
     GITFAAS_TRUSTED_PROXIES, Reader,
 };
 
@@ -21,6 +23,14 @@ pub struct Settings {
     pub max_streams_per_user: usize,
     /// Signed deliveries of one registration in a minute.
     pub max_deliveries_per_minute: NonZeroU32,
+    /// Calls of one public or signed function in a minute.
+    pub max_public_calls_per_minute: NonZeroU32,
+    /// Of those of a public function, calls of one address.
+    pub max_public_calls_per_address_per_minute: NonZeroU32,
+    /// Calls of one public or signed function that are being answered at once.
+    pub max_public_calls_at_once: usize,
+    /// Of those of a public function, calls of one address.
+    pub max_public_calls_per_address_at_once: usize,
     /// Open connections of this gateway.
     pub max_connections: usize,
     /// Of them, those of one address; absent means a quarter.
@@ -59,6 +69,11 @@ impl Settings {
             max_anonymous_requests_per_minute: env.value(GITFAAS_MAX_ANONYMOUS_REQUESTS_PER_MINUTE),
             max_streams_per_user: env.value(GITFAAS_MAX_STREAMS_PER_USER),
             max_deliveries_per_minute: env.value(GITFAAS_MAX_DELIVERIES_PER_MINUTE),
+            max_public_calls_per_minute: env.value(GITFAAS_MAX_PUBLIC_CALLS_PER_MINUTE),
+            max_public_calls_per_address_per_minute: env
+                .value(GITFAAS_MAX_PUBLIC_CALLS_PER_ADDRESS_PER_MINUTE),
+            max_public_calls_at_once: env.value(GITFAAS_MAX_PUBLIC_CALLS_AT_ONCE),
+            max_public_calls_per_address_at_once: env.value(GITFAAS_MAX_PUBLIC_CALLS_PER_ADDRESS_AT_ONCE),
             max_connections: env.value(GITFAAS_MAX_CONNECTIONS),
             max_connections_per_address: env.optional(GITFAAS_MAX_CONNECTIONS_PER_ADDRESS),
             trusted_proxies: env.list(GITFAAS_TRUSTED_PROXIES),
