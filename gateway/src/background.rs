@@ -31,6 +31,7 @@ pub(crate) fn start(gateway: &Gateway, reading: CatchingUp, stop: &CancellationT
     tasks.spawn(follow::idempotency_keys(ledger.clone(), Arc::clone(index), stop.clone()));
     tasks.spawn(follow::commits(ledger.clone(), Arc::clone(index), stop.clone()));
     tasks.spawn(mirror::follow(ledger.repos.clone(), Arc::clone(&gateway.repos), stop.clone()));
+    tasks.spawn(mirror::follow(ledger.names.bucket.clone(), Arc::clone(&gateway.names), stop.clone()));
     tasks.spawn(mirror::follow(ledger.accounts.tokens.clone(), Arc::clone(&gateway.tokens), stop.clone()));
     tasks.spawn(mirror::follow(ledger.accounts.users.clone(), Arc::clone(&gateway.users), stop.clone()));
     tasks.spawn(keyring::follow(Arc::clone(&gateway.keys), ledger.clone(), stop.clone()));

@@ -12,6 +12,7 @@ use jobs::{
     Ledger, Repo,
     accounts::{TokenRecord, User},
     bucket::Bucket,
+    function::NameEntry,
     sessions::Sessions,
     streams,
 };
@@ -59,6 +60,7 @@ pub struct Services {
     pub(crate) index: Arc<Index>,
     pub(crate) caught_up: CaughtUp,
     pub(crate) repos: Arc<Mirror<Repo>>,
+    pub(crate) names: Arc<Mirror<NameEntry>>,
     pub(crate) tokens: Arc<Mirror<TokenRecord>>,
     pub(crate) users: Arc<Mirror<User>>,
     pub(crate) keys: Arc<Keyring>,
@@ -123,6 +125,7 @@ impl Gateway {
         let app = GithubApp::open(&github, clone_allow, ca_bundle)?.map(Arc::new);
         let limits = Arc::new(Limits::new(&config.limits));
         let repos = Arc::<Mirror<Repo>>::default();
+        let names = Arc::<Mirror<NameEntry>>::default();
         let (tokens, users) = (Arc::<Mirror<TokenRecord>>::default(), Arc::<Mirror<User>>::default());
         let page_urls = PageUrls { public_url: public_url.clone(), keys: Arc::clone(&keys) };
         let audit = AuditLog { ledger: ledger.clone() };
@@ -211,6 +214,7 @@ impl Gateway {
             app: app.clone(),
             forges: ForgeApi::new(clone_allow, ca_bundle)?,
             repos: Arc::clone(&repos),
+            names: Arc::clone(&names),
             users: Arc::clone(&users),
             limits: Arc::clone(&limits),
             index: Arc::clone(&index),
@@ -273,6 +277,7 @@ impl Gateway {
             index,
             caught_up,
             repos,
+            names,
             tokens,
             users,
             keys,

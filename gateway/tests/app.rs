@@ -333,6 +333,13 @@ async fn a_renamed_repository_keeps_its_registration_and_its_name_can_be_another
     let anothers = job_of(&service, "6", &another).await;
     assert_ne!(anothers.spec.repo, before.spec.repo);
     assert_eq!(names(&service, &github).await, ["acme/pi.git", "acme/tau.git"]);
+    let of = async |job: &Job| {
+        let path = format!("/api/v1/repos/{}", job.spec.repo.unwrap());
+        let repo = service.get(&path, &service.admin().await).answers(StatusCode::OK).await;
+        repo["function"].as_str().unwrap().to_owned()
+    };
+    // Callers of a function do not notice that its repository has another name.
+    assert_eq!([of(&before).await, of(&anothers).await], ["pi", "pi-2"]);
 }
 
 async fn job_again(service: &Service, id: JobId) -> Job {

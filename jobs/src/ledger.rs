@@ -16,7 +16,7 @@ use crate::{
     active_owners::ActiveOwners,
     bucket::{Bucket, BucketError, Entry},
     commit_status::{self, CommitStatus},
-    function::{LiveVersion, Version},
+    function::{LiveVersion, Names, Version},
     input::Inputs,
     lease::Lease,
     lock::Holder,
@@ -51,6 +51,8 @@ pub struct Ledger {
     pub versions: Bucket<Version>,
     /// The newest green commit of each ref, by [`crate::function::live_key`].
     pub live: Bucket<LiveVersion>,
+    /// Names of functions.
+    pub names: Names,
     /// Deliveries, by [`Delivery::key`].
     pub deliveries: Bucket<Delivery>,
     /// Idempotency keys, by [`IdempotencyKey::key`].
@@ -160,6 +162,7 @@ impl Ledger {
             repos: Bucket::open(&js, streams::REPOS).await?,
             versions: Bucket::open(&js, streams::VERSIONS).await?,
             live: Bucket::open(&js, streams::LIVE).await?,
+            names: Names::open(&js).await?,
             deliveries: Bucket::open(&js, streams::DELIVERIES).await?,
             idempotency: Bucket::open(&js, streams::IDEMPOTENCY).await?,
             pushes: Bucket::open(&js, streams::PUSHES).await?,

@@ -63,6 +63,7 @@ pub use commit_status::{ClaimedStatus, CommitStatus, Posted, RepostReason, Statu
 pub use delivery::{CommitApproval, Delivery, DeliveryApproval, DeliveryPlan, DeliveryReason, Verdict};
 pub use filter::{Filter, NotAGlob};
 pub use forge::{CloneUrl, Forge};
+pub use function::FunctionName;
 pub use git_ref::{GitRef, RefName};
 pub use id::{
     CommitSha, JobId, Label, NotACommit, NotAWord, NotAnId, RepoId, SessionId, TokenId, UserId, WorkerName,

@@ -5,7 +5,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::{CallSettings, CloneUrl, Filter, Forge, Label, RefName, RepoId, Stored, UserId, accounts::User};
+use crate::{
+    CallSettings, CloneUrl, Filter, Forge, FunctionName, Label, RefName, RepoId, Stored, UserId,
+    accounts::User,
+};
 
 /// Access to the page that a status links to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +125,9 @@ pub struct Repo {
     /// What its owner calls it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What its function is called by; see [`crate::function`]. Absent only until a gateway has given it one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub function: Option<Stored<FunctionName>>,
     /// The clone URL, without credentials.
     pub url: Stored<CloneUrl>,
     /// `github`, `gitea`, `gitlab` or `plain`.

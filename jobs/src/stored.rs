@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{CloneUrl, Forge, GitRef, RefName};
+use crate::{CloneUrl, Forge, FunctionName, GitRef, RefName};
 
 /// A text as a record holds it, parsed once when it is read. Equality and serialization are those of the
 /// text.
@@ -60,6 +60,12 @@ impl From<CloneUrl> for Stored<CloneUrl> {
 impl From<Forge> for Stored<Forge> {
     fn from(forge: Forge) -> Self {
         Self { text: forge.as_str().to_owned(), value: Ok(forge) }
+    }
+}
+
+impl From<FunctionName> for Stored<FunctionName> {
+    fn from(name: FunctionName) -> Self {
+        Self { text: name.as_str().to_owned(), value: Ok(name) }
     }
 }
 

@@ -33,6 +33,8 @@ pub const REPOS: &str = "repos";
 pub const VERSIONS: &str = "versions";
 /// The newest green commit of each ref.
 pub const LIVE: &str = "live";
+/// Names of functions.
+pub const NAMES: &str = "names";
 /// Owners.
 pub const USERS: &str = "users";
 /// Provider and subject to owner.
@@ -253,6 +255,7 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
         bucket(REPOS, forever, BUCKET_BYTES),
         bucket(VERSIONS, forever, BUCKET_BYTES),
         bucket(LIVE, forever, BUCKET_BYTES),
+        bucket(NAMES, forever, BUCKET_BYTES),
         bucket(USERS, forever, BUCKET_BYTES),
         bucket(IDENTITIES, forever, BUCKET_BYTES),
         bucket(TOKENS, forever, BUCKET_BYTES),

@@ -21,7 +21,7 @@ Examples:
     List(SecretListArgs),
     /// Remove a secret of a repository
     Remove {
-        /// The repository's id, from `gitfaas repo list`
+        /// The repository's id or its function's name, from `gitfaas repo list`
         repo: String,
         /// The secret's name
         name: String,
@@ -38,7 +38,7 @@ Examples:
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SecretSetArgs {
-    /// The repository's id, from `gitfaas repo list`
+    /// The repository's id or its function's name, from `gitfaas repo list`
     pub(crate) repo: String,
     /// A name that a variable can have
     pub(crate) name: String,
@@ -50,7 +50,7 @@ pub(crate) struct SecretSetArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SecretListArgs {
-    /// The repository's id, from `gitfaas repo list`
+    /// The repository's id or its function's name, from `gitfaas repo list`
     pub(crate) repo: String,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
@@ -65,7 +65,7 @@ pub(crate) struct RekeyArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct ViewersArgs {
-    /// The repository's id, from `gitfaas repo list`
+    /// The repository's id or its function's name, from `gitfaas repo list`
     pub(crate) repo: String,
     /// Who sees its jobs, logs and results from now on: addresses or ids of users
     #[arg(value_name = "EMAIL|ID", required_unless_present = "none")]

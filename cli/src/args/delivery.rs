@@ -10,7 +10,7 @@ const MIN_DIGITS: usize = 4;
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DeliveriesArgs {
-    /// Only deliveries to this repository: its id, from `gitfaas repo list`
+    /// Only deliveries to this repository: its id or its function's name, from `gitfaas repo list`
     #[arg(long, value_name = "ID")]
     pub(crate) repo: Option<String>,
     /// At most so many
@@ -37,7 +37,7 @@ pub(crate) struct ApproveArgs {
     /// The newest held delivery of this pull request
     #[arg(long, value_name = "N", conflicts_with = "id")]
     pub(crate) pull: Option<u64>,
-    /// Only a delivery to this repository: its id, from `gitfaas repo list`
+    /// Only a delivery to this repository: its id or its function's name, from `gitfaas repo list`
     #[arg(long, value_name = "ID")]
     pub(crate) repo: Option<String>,
     /// The whole id of the commit that may run; if the delivery is of another one, nothing is approved

@@ -213,7 +213,7 @@ pub(crate) struct RunArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct SubmitArgs {
-    /// A clone URL or a registered repository's id, with @ and a branch, tag or commit if need be
+    /// A clone URL, or a registered repository's id or function, with @ and a branch, tag or commit if need be
     #[arg(value_name = "URL[@REF]")]
     pub(crate) source: String,
     /// A name for the job, shown in lists
@@ -265,7 +265,7 @@ pub(crate) struct ListArgs {
     /// Only jobs in this state: pending, working, finish or error
     #[arg(long, value_parser = ["pending", "working", "finish", "error"])]
     pub(crate) state: Option<String>,
-    /// Only jobs of this registered repository: its id
+    /// Only jobs of this registered repository: its id or its function's name
     #[arg(long, value_name = "ID")]
     pub(crate) repo: Option<String>,
     /// At most so many
@@ -291,7 +291,12 @@ pub(crate) struct JsonArgs {
 /// Splits `URL@REF`. An `@` before the host belongs to the URL, as in `git@example.com:you/r.git`.
 pub(crate) fn split_ref(source: &str) -> (&str, Option<&str>) {
     let host_from = source.find("://").map_or(0, |at| at + 3);
-    let path_from = source[host_from..].find(['/', ':']).map_or(source.len(), |at| host_from + at);
+    let path_from = match source[host_from..].find(['/', ':']) {
+        Some(at) => host_from + at,
+        // An id or the name of a function.
+        None if host_from == 0 => 0,
+        None => source.len(),
+    };
     match source[path_from..].rfind('@') {
         Some(at) if path_from + at + 1 < source.len() => {
             (&source[..path_from + at], Some(&source[path_from + at + 1..]))
@@ -318,6 +323,8 @@ mod tests {
     #[test_case("https://example.com/r.git@refs/heads/a/b" => ("https://example.com/r.git", Some("refs/heads/a/b")))]
     #[test_case("git@example.com:you/r.git" => ("git@example.com:you/r.git", None) ; "like scp")]
     #[test_case("example.com/r.git@v1" => ("example.com/r.git", Some("v1")) ; "without a scheme")]
+    #[test_case("pi@v1" => ("pi", Some("v1")) ; "a function")]
+    #[test_case("https://me@example.com" => ("https://me@example.com", None) ; "a user and no path")]
     #[test_case("https://example.com/r.git@" => ("https://example.com/r.git@", None) ; "no ref after it")]
     fn url_and_ref(source: &str) -> (&str, Option<&str>) {
         split_ref(source)

@@ -7,8 +7,9 @@ use clap::{ArgGroup, Args as ClapArgs, Subcommand};
 use super::{CallSettingsArgs, JsonArgs, ViewersArgs};
 
 /// What `gitfaas repo set` changes; with none of them it would have nothing to do.
-const CHANGES: [&str; 20] = [
+const CHANGES: [&str; 21] = [
     "name",
+    "function",
     "branches",
     "paths",
     "events",
@@ -71,7 +72,7 @@ Example:
     Viewers(ViewersArgs),
     /// Remove a repository; its jobs stay, those that are not over are cancelled
     Remove {
-        /// The repository's id, from `gitfaas repo list`
+        /// The repository's id or its function's name, from `gitfaas repo list`
         id: String,
     },
 }
@@ -100,7 +101,7 @@ pub(crate) struct RepoAddArgs {
 
 #[derive(Debug, ClapArgs)]
 pub(crate) struct RepoShowArgs {
-    /// The repository's id, from `gitfaas repo list`
+    /// The repository's id or its function's name, from `gitfaas repo list`
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) json: JsonArgs,
@@ -109,7 +110,7 @@ pub(crate) struct RepoShowArgs {
 #[derive(Debug, ClapArgs)]
 #[command(group = ArgGroup::new("changes").required(true).multiple(true).args(CHANGES))]
 pub(crate) struct RepoSetArgs {
-    /// The repository's id, from `gitfaas repo list`
+    /// The repository's id or its function's name, from `gitfaas repo list`
     pub(crate) id: String,
     #[command(flatten)]
     pub(crate) settings: Box<RepoSettings>,
@@ -135,6 +136,9 @@ pub(crate) struct RepoSettings {
     /// What to call it in lists
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
+    /// The name that its function is called by; made from the URL otherwise
+    #[arg(long, value_name = "NAME")]
+    pub(crate) function: Option<String>,
     /// Only pushes to branches that match this glob; may be given several times, `!` excludes
     #[arg(long = "branch", value_name = "GLOB")]
     pub(crate) branches: Vec<String>,

@@ -111,7 +111,7 @@ pub(crate) async fn list(
 /// A registration; to its viewers only which one it is.
 #[utoipa::path(
     get, path = "/api/v1/repos/{id}", tag = "api", operation_id = "getRepo",
-    params(("id" = String, Path, description = "The repository.")),
+    params(("id" = String, Path, description = "The repository: its id, or the name of its function.")),
     responses(
         (status = 200, description = "The registration.", body = ShownRepo),
         WithScope,
@@ -132,7 +132,7 @@ pub(crate) async fn get(
 /// Change a registration; what is absent stays.
 #[utoipa::path(
     patch, path = "/api/v1/repos/{id}", tag = "api", operation_id = "changeRepo",
-    params(("id" = String, Path, description = "The repository.")),
+    params(("id" = String, Path, description = "The repository: its id, or the name of its function.")),
     request_body = api::RepoRequest,
     responses(
         (status = 200, description = "The registration.", body = api::Repo),
@@ -160,7 +160,7 @@ pub(crate) async fn change(
 /// Its webhook is unknown from then on; one that was made for it at the forge is removed there.
 #[utoipa::path(
     delete, path = "/api/v1/repos/{id}", tag = "api", operation_id = "removeRepo",
-    params(("id" = String, Path, description = "The repository.")),
+    params(("id" = String, Path, description = "The repository: its id, or the name of its function.")),
     responses(
         (status = 200, description = "Removed; `webhook`: what became of the webhook that was made at the forge.", body = RemovedRepo),
         (status = 202, description = "It goes once its open jobs are cancelled and the forge was told, after 10 minutes at most: `removing` and `cancelled`.", body = RemovedRepo),

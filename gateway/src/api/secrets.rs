@@ -84,7 +84,7 @@ impl ToSchema for SecretValue {}
 /// Store a secret; the body is the value, byte for byte.
 #[utoipa::path(
     put, path = "/api/v1/repos/{id}/secrets/{name}", tag = "api", operation_id = "setSecret",
-    params(("id" = String, Path, description = "The repository."), ("name" = String, Path, description = "The name of the variable."), SetSecret),
+    params(("id" = String, Path, description = "The repository: its id, or the name of its function."), ("name" = String, Path, description = "The name of the variable."), SetSecret),
     request_body(content = SecretValue, content_type = "text/plain", description = "The value: UTF-8 without NUL, 48 KiB at most."),
     responses(
         (status = 200, description = "Changed.", body = api::Secret),
@@ -127,7 +127,7 @@ pub(crate) async fn set(
 /// Secrets of a repository, by name; never their values.
 #[utoipa::path(
     get, path = "/api/v1/repos/{id}/secrets", tag = "api", operation_id = "listSecrets",
-    params(("id" = String, Path, description = "The repository.")),
+    params(("id" = String, Path, description = "The repository: its id, or the name of its function.")),
     responses(
         (status = 200, description = "All of them.", body = Page<api::Secret>),
         WithScope,
@@ -155,7 +155,7 @@ pub(crate) async fn list(
 /// Remove a secret.
 #[utoipa::path(
     delete, path = "/api/v1/repos/{id}/secrets/{name}", tag = "api", operation_id = "removeSecret",
-    params(("id" = String, Path, description = "The repository."), ("name" = String, Path, description = "The name of the variable.")),
+    params(("id" = String, Path, description = "The repository: its id, or the name of its function."), ("name" = String, Path, description = "The name of the variable.")),
     responses(
         (status = 204, description = "Removed."),
         (status = 409, description = "Changed in between.", body = api::Error),

@@ -9,7 +9,7 @@ use futures_util::future::try_join_all;
 use http::{HeaderMap, header};
 use jiff::Timestamp;
 use jobs::{
-    Job, JobId, Ledger, PageAccess, Repo, RepoId, SessionId, TokenId,
+    FunctionName, Job, JobId, Ledger, PageAccess, Repo, RepoId, SessionId, TokenId,
     accounts::{Scope, User, token_hash, token_id},
     audit::{By, Log},
     bucket::{BucketError, Entry},
@@ -199,10 +199,10 @@ impl Access {
         Err(ApiError::Forbidden("only an owner of the repository may do that".to_owned()))
     }
 
-    /// A repository that the caller owns or views.
+    /// A repository that the caller owns or views, by its id or by the name of its function.
     pub(crate) async fn visible_repo(&self, caller: &Identity, id: &str) -> Result<Entry<Repo>, ApiError> {
-        let found = self.repo(id).await?;
-        found.filter(|entry| caller.can_view(&entry.value)).ok_or(ApiError::NotFound("repository"))
+        let entry = self.visible_repo_with_removing(caller, id).await?;
+        Some(entry).filter(|entry| !entry.value.is_removing()).ok_or(ApiError::NotFound("repository"))
     }
 
     /// A repository of any owner; not one that is being removed, which accepts nothing any more.
@@ -218,13 +218,25 @@ impl Access {
         }
     }
 
+    /// A repository of any owner, by its id or by the name of its function. A name that it had leads to it for as
+    /// long as calls are led on.
+    async fn repo_or_function(&self, text: &str) -> Result<Option<Entry<Repo>>, ApiError> {
+        match text.parse::<FunctionName>() {
+            Ok(name) => match self.ledger.names.lookup(&name).await? {
+                Some(target) => self.any_repo(&target.repo().to_string()).await,
+                None => Ok(None),
+            },
+            Err(_) => self.any_repo(text).await,
+        }
+    }
+
     /// A repository that the caller owns or views, also while it is being removed.
     pub(crate) async fn visible_repo_with_removing(
         &self,
         caller: &Identity,
         id: &str,
     ) -> Result<Entry<Repo>, ApiError> {
-        let found = self.any_repo(id).await?;
+        let found = self.repo_or_function(id).await?;
         found.filter(|entry| caller.can_view(&entry.value)).ok_or(ApiError::NotFound("repository"))
     }
 

@@ -143,6 +143,7 @@ mod tests {
             viewers: Vec::new(),
             invited: Vec::new(),
             name: None,
+            function: None,
             url: "https://git.example.com/a/pi".into(),
             forge: hooks::Forge::Plain.into(),
             forge_id: Some(7),

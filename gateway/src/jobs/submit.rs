@@ -2,8 +2,8 @@
 
 use hooks::CloneUrl;
 use jobs::{
-    CommitSha, Input, Job, JobId, JobSpec, Label, RefName, Repo, RepoId, UserId, accounts::Scope,
-    api::SubmitJob, bucket::Entry, usage::Resource,
+    CommitSha, FunctionName, Input, Job, JobId, JobSpec, Label, RefName, Repo, RepoId, UserId,
+    accounts::Scope, api::SubmitJob, bucket::Entry, usage::Resource,
 };
 
 use crate::{
@@ -108,9 +108,9 @@ impl Jobs {
         })
     }
 
-    /// The registered repository, when the call names one by its id.
+    /// The registered repository, when the call names one by its id or function, neither of which is a URL.
     async fn named_repo(&self, caller: &Identity, repo: &str) -> Result<Option<Repo>, ApiError> {
-        if repo.parse::<RepoId>().is_err() {
+        if repo.parse::<RepoId>().is_err() && repo.parse::<FunctionName>().is_err() {
             return Ok(None);
         }
         Ok(Some(self.access.visible_repo(caller, repo).await?.value))

@@ -26,7 +26,7 @@ use crate::{
         statuses::UnpostedStatuses,
     },
     records::{JobRecords, Upgrade},
-    repos::{Registrations, permission::PermissionRetries},
+    repos::{Registrations, function_name::NameRounds, permission::PermissionRetries},
 };
 
 /// The services that the leader uses.
@@ -59,6 +59,7 @@ struct Leader {
     upgrade: Upgrade,
     scheduled_checks: CheckScheduler,
     permission_retries: PermissionRetries,
+    names: NameRounds,
     lease_grace_until: Instant,
     connected: bool,
 }
@@ -74,6 +75,7 @@ pub(crate) async fn run(services: Services, max_queue_time: Duration, stop: Canc
         upgrade: Upgrade::default(),
         scheduled_checks: CheckScheduler::new(Arc::clone(&services.status_check)),
         permission_retries: PermissionRetries::new(Arc::clone(&services.registrations)),
+        names: NameRounds::new(Arc::clone(&services.registrations)),
         // After an outage workers have not renewed their leases yet: running jobs are not taken from them.
         lease_grace_until: Instant::now() + TAKEN_OVER_AFTER,
         connected: true,
@@ -128,6 +130,7 @@ impl Leader {
         services.registrations.continue_removals().await?;
         self.permission_retries.round();
         self.statuses.round(&services, Role::Leader).await?;
-        Ok(self.scheduled_checks.round().await?)
+        self.scheduled_checks.round().await?;
+        self.names.round().await
     }
 }

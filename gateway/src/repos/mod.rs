@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hooks::{address::Allow, forge_api::ForgeApi};
-use jobs::{Ledger, Repo, accounts::User, bucket::Bucket};
+use jobs::{Ledger, Repo, accounts::User, bucket::Bucket, function::NameEntry};
 use url::Url;
 
 use crate::{
@@ -22,6 +22,7 @@ pub(crate) mod credentials;
 mod default_branch;
 pub(crate) mod forge_kind;
 pub(crate) mod forge_webhook;
+pub(crate) mod function_name;
 pub(crate) mod installation;
 pub(crate) mod permission;
 pub(crate) mod problems;
@@ -52,6 +53,7 @@ pub(crate) struct Registrations {
     /// Client of the forges' APIs.
     pub(crate) forges: ForgeApi,
     pub(crate) repos: Arc<Mirror<Repo>>,
+    pub(crate) names: Arc<Mirror<NameEntry>>,
     pub(crate) users: Arc<Mirror<User>>,
     pub(crate) limits: Arc<Limits>,
     pub(crate) index: Arc<Index>,

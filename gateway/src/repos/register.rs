@@ -50,6 +50,7 @@ impl Registrations {
             viewers: Vec::new(),
             invited: Vec::new(),
             name: None,
+            function: None,
             url: url.clone().into(),
             forge: forge.into(),
             forge_id: None,
@@ -128,8 +129,9 @@ impl Registrations {
         if self.has_credential(&repo) || repo.operator_credential {
             repo.unproved = Some(permission_pending());
         }
+        self.name_new(&mut repo, request.function.as_deref()).await?;
         let before = repo.clone();
-        self.ledger.repos.create(&repo.id.to_string(), &repo).await?;
+        self.create_named(&repo).await?;
         let checking = async {
             let mut checked = repo.clone();
             let permission = self.check_permission(&mut checked).await;
@@ -148,6 +150,8 @@ impl Registrations {
             && let (Some(why), Some(WebhookResult::Error(_)) | None) = (permission.denial(), &webhook)
         {
             if let Some(entry) = self.ledger.repos.get(&repo.id.to_string()).await? {
+                // Nobody called it yet.
+                self.give_name_back(&repo).await;
                 self.unregister_now(entry).await?;
             }
             return Err(ApiError::TokenRefused(why.to_owned()));

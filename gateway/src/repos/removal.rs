@@ -86,6 +86,8 @@ impl Registrations {
 
     /// Deletes the registration itself, and makes another one of the repository the status owner.
     async fn delete_registration(&self, mut entry: Entry<Repo>) -> Result<(), ApiError> {
+        // First, so that a crash leaves a registration that is still being removed.
+        self.leave_name(&entry.value).await?;
         while !self.ledger.repos.try_delete(&entry.key, entry.revision).await? {
             match self.ledger.repos.get(&entry.key).await? {
                 Some(now) => entry = now,

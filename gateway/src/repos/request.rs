@@ -21,6 +21,7 @@ pub(crate) fn named_fields(request: &RepoRequest) -> String {
         ("url", request.url.is_some()),
         ("forge", request.forge.is_some()),
         ("name", request.name.is_some()),
+        ("function", request.function.is_some()),
         ("branches", request.branches.is_some()),
         ("paths", request.paths.is_some()),
         ("events", request.events.is_some()),

@@ -103,7 +103,8 @@ impl Registrations {
         if request.webhook == Some(false) {
             repo = repo.with_problem(ProblemKind::Webhook, None, Timestamp::now());
         }
-        self.ledger.repos.update(&entry.key, &repo, entry.revision).await?;
+        let former = self.rename_function(&mut repo, request.function.as_deref()).await?;
+        self.update_named(&repo, entry.revision, former.as_ref()).await?;
         let before = entry;
         let entry = self.ledger.repos.get(&before.key).await?.ok_or(ApiError::NotFound("repository"))?;
         self.repos.note(entry.clone());

@@ -66,6 +66,7 @@ impl Budgets {
         let before = Timestamp::now() - life;
         let ledger = &self.ledger;
         let mut purged = purge(&ledger.repos, before).await?;
+        purged += purge(&ledger.names.bucket, before).await?;
         purged += purge(&ledger.accounts.users, before).await?;
         purged += purge(&ledger.accounts.identities, before).await?;
         purged += purge(&ledger.accounts.tokens, before).await?;

@@ -16,7 +16,7 @@ pub const MAX_INPUT_BYTES: u64 = 128 << 10;
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SubmitJob {
-    /// A registered repository's id, or a URL (https without a scheme).
+    /// A registered repository's id or its function's name, or a URL (https without a scheme).
     pub repo: String,
     /// Branch, tag or commit; resolved once, by the first attempt. Absent: the default branch.
     #[serde(default, rename = "ref", skip_serializing_if = "Option::is_none")]

@@ -20,6 +20,10 @@ pub struct RepoRequest {
     /// What to call it in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The name that its function is called by: lower-case letters, digits and single hyphens. Made from the URL
+    /// otherwise. A new one leaves the old one leading to it for 30 days.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub function: Option<String>,
     /// Globs; `!` excludes, the last match wins. Empty: all.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = Option<Vec<String>>)]
@@ -102,6 +106,10 @@ pub struct Repo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
+    /// The name that its function is called by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub function: Option<String>,
     /// Globs; `!` excludes, the last match wins. Empty: all.
     pub branches: Vec<String>,
     /// Globs; `!` excludes, the last match wins. Empty: all. A path must pass these and the manifest's; 4 KiB
@@ -298,6 +306,10 @@ pub struct ViewedRepo {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub name: Option<String>,
+    /// The name that its function is called by.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub function: Option<String>,
     /// By what right the caller sees it.
     pub role: ViewerRole,
 }

@@ -78,6 +78,12 @@ impl CloneUrl {
         Some((owner.to_owned(), name.to_owned()))
     }
 
+    /// The last segment of the path, without `.git`: what people call the repository.
+    pub fn last_segment(&self) -> String {
+        let path = decoded(self.bare_path());
+        path.rsplit('/').next().unwrap_or_default().to_owned()
+    }
+
     /// Host, port and path without scheme, case and `.git`: equal for two URLs of one repository.
     ///
     /// The path is compared without case because the forges take it so.

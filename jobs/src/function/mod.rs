@@ -1,6 +1,12 @@
-//! Functions: what of registered repositories can be called.
+//! Functions: what of registered repositories can be called, and by which names.
 
+mod lookup;
+mod name;
 mod publish;
+mod registry;
 mod version;
 
+pub use lookup::NameTarget;
+pub use name::{BadFunctionName, FunctionName, MAX_FUNCTION_NAME_BYTES};
+pub use registry::{FormerName, NameEntry, Names, REMOVED_FOR, RENAMED_FOR};
 pub use version::{GreenPush, LiveVersion, Version, live_key, version_key};

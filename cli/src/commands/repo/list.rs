@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// The columns of the list.
-const HEAD: [&str; 6] = ["ID", "URL", "FORGE", "BRANCHES", "NAME", "STATUSES"];
+const HEAD: [&str; 7] = ["ID", "FUNCTION", "URL", "FORGE", "BRANCHES", "NAME", "STATUSES"];
 
 pub(crate) async fn list(args: JsonArgs) -> CommandResult {
     let api = Api::from_env()?;
@@ -34,6 +34,7 @@ fn row(repo: &ShownRepo) -> Vec<String> {
     match repo {
         ShownRepo::Owned(repo) => vec![
             repo.id.to_string(),
+            repo.function.clone().unwrap_or_default(),
             repo.url.clone(),
             repo.forge.word(),
             words(&repo.branches).unwrap_or_default(),
@@ -42,6 +43,7 @@ fn row(repo: &ShownRepo) -> Vec<String> {
         ],
         ShownRepo::Viewed(repo) => vec![
             repo.id.to_string(),
+            repo.function.clone().unwrap_or_default(),
             repo.url.clone(),
             repo.forge.word(),
             String::new(),
@@ -71,7 +73,7 @@ mod tests {
     #[test]
     fn rows_of_the_list_and_what_stands_below() {
         let owned = [
-            json!({"id": "01a20c69-cee4-71df-9c2a-6c034687e69b", "url": "https://example.com/r.git", "forge": "gitea", "name": "r",
+            json!({"id": "01a20c69-cee4-71df-9c2a-6c034687e69b", "url": "https://example.com/r.git", "forge": "gitea", "name": "r", "function": "r",
                    "branches": ["main", "!wip/*"], "posts": true}),
             json!({"id": "01a20c68-cee4-71df-9c2a-6c034687e69b", "url": "https://example.com/s.git", "forge": "github", "branches": [],
                    "posts": false, "posts_reason": "the token may not push there", "problems": [
@@ -86,10 +88,10 @@ mod tests {
         let repos: Vec<ShownRepo> = owned.chain([serde_json::from_value(viewed).unwrap()]).collect();
         let rows: Vec<Vec<String>> = repos.iter().map(row).collect();
         insta::assert_snapshot!(table::table(&HEAD, &rows, false), @r"
-        ID                                    URL                        FORGE   BRANCHES     NAME  STATUSES
-        01a20c69-cee4-71df-9c2a-6c034687e69b  https://example.com/r.git  gitea   main,!wip/*  r     posted
-        01a20c68-cee4-71df-9c2a-6c034687e69b  https://example.com/s.git  github                     no: the token may not push there
-        01a20c67-cee4-71df-9c2a-6c034687e69b  https://example.com/t.git  gitlab
+        ID                                    FUNCTION  URL                        FORGE   BRANCHES     NAME  STATUSES
+        01a20c69-cee4-71df-9c2a-6c034687e69b  r         https://example.com/r.git  gitea   main,!wip/*  r     posted
+        01a20c68-cee4-71df-9c2a-6c034687e69b            https://example.com/s.git  github                     no: the token may not push there
+        01a20c67-cee4-71df-9c2a-6c034687e69b            https://example.com/t.git  gitlab
         ");
         let below: Vec<String> = repos.iter().flat_map(problems).collect();
         insta::assert_snapshot!(below.join("\n"), @r"

@@ -14,6 +14,7 @@ pub(super) fn given(settings: &RepoSettings) -> anyhow::Result<RepoRequest> {
     let events = settings.events.iter().map(|event| read(event)).collect::<Result<Vec<RepoEvent>, _>>()?;
     Ok(RepoRequest {
         name: settings.name.clone(),
+        function: settings.function.clone(),
         branches: globs("branches", &settings.branches)?,
         paths: globs("paths", &settings.paths)?,
         events: (!events.is_empty()).then_some(events),

@@ -23,6 +23,7 @@ pub(super) fn owned(repo: &Repo) -> Vec<(&'static str, String)> {
         ("url", Some(repo.url.clone())),
         ("forge", Some(repo.forge.word())),
         ("name", given(&repo.name)),
+        ("function", given(&repo.function)),
         ("branches", list(&repo.branches)),
         ("paths", list(&repo.paths)),
         ("events", words(&repo.events)),
@@ -56,6 +57,7 @@ fn viewed(repo: &ViewedRepo) -> Vec<(&'static str, String)> {
         ("url", Some(repo.url.clone())),
         ("forge", Some(repo.forge.word())),
         ("name", text(repo.name.as_deref()).map(str::to_owned)),
+        ("function", text(repo.function.as_deref()).map(str::to_owned)),
         (
             "role",
             Some(match repo.role {
@@ -122,7 +124,7 @@ mod tests {
     #[test]
     fn a_repository_in_lines() {
         let repo = samples::repo(json!({
-            "id": "01a20c67-cee4-71df-9c2a-6c034687e69b", "url": "https://example.com/r.git", "forge": "gitea", "branches": ["main", "!wip/*"],
+            "id": "01a20c67-cee4-71df-9c2a-6c034687e69b", "url": "https://example.com/r.git", "forge": "gitea", "function": "r", "branches": ["main", "!wip/*"],
             "paths": [], "events": ["push", "tag"], "links": "key", "forks": "approve", "label": "default",
             "viewers": [{"id": samples::ID, "email": "b@example.com"}, {"id": samples::ID}],
             "posts": false, "posts_reason": "the forge does not take the token: 401\u{1b}[2J",
@@ -141,6 +143,7 @@ mod tests {
         id               01a20c67-cee4-71df-9c2a-6c034687e69b
         url              https://example.com/r.git
         forge            gitea
+        function         r
         branches         main,!wip/*
         events           push,tag
         forks            approve

@@ -15,6 +15,7 @@ pub(crate) fn repo(repo: &Repo, public_url: &url::Url) -> api::Repo {
         url: repo.url.to_string(),
         forge: OpenEnum::from_word(repo.forge.as_str()),
         name: repo.name.clone(),
+        function: repo.function.as_ref().map(ToString::to_string),
         branches: repo.branches.globs().map(str::to_owned).collect(),
         paths: repo.paths.globs().map(str::to_owned).collect(),
         events: repo.events.iter().copied().map(OpenEnum::Known).collect(),
@@ -61,6 +62,7 @@ pub(crate) fn viewed_repo(repo: &Repo) -> api::ViewedRepo {
         url: repo.url.to_string(),
         forge: OpenEnum::from_word(repo.forge.as_str()),
         name: repo.name.clone(),
+        function: repo.function.as_ref().map(ToString::to_string),
         role: ViewerRole::Viewer,
     }
 }

@@ -107,9 +107,10 @@ impl Registrations {
         self.ledger.repos.create(&key, &repo).await?;
         let entry = self.ledger.repos.get(&key).await?.ok_or(ApiError::NotFound("repository"))?;
         let entry = self.elect_status_owner(entry).await?;
-        if !entry.value.posts {
+        match entry.value.posts {
+            true => self.name_registration(&key).await?,
             // Another gateway was faster with the same event.
-            self.unregister_now(entry).await?;
+            false => self.unregister_now(entry).await?,
         }
         Ok(RegisterOutcome::Registered)
     }
