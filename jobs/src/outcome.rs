@@ -139,6 +139,8 @@ impl CommitState {
 pub enum Outcome {
     /// The program ended with code 0.
     Finished,
+    /// It was prepared and not run: a forge told of the commit, and the manifest's `onPush` is `"build"`.
+    Built,
     /// A filter of the manifest said no.
     Skipped {
         /// One short sentence, such as `no matching path`.
@@ -174,7 +176,7 @@ impl Outcome {
     /// The final state this outcome leads to.
     pub fn state(&self) -> State {
         match self {
-            Self::Finished | Self::Skipped { .. } => State::Finish,
+            Self::Finished | Self::Built | Self::Skipped { .. } => State::Finish,
             Self::Failed { .. } => State::Error,
         }
     }
@@ -182,7 +184,7 @@ impl Outcome {
     /// Whether another attempt may help.
     pub fn may_be_retried(&self) -> bool {
         match self {
-            Self::Finished | Self::Skipped { .. } => false,
+            Self::Finished | Self::Built | Self::Skipped { .. } => false,
             Self::Failed { fault, .. } => match fault {
                 Fault::Service => true,
                 Fault::Function | Fault::Nobody => false,
@@ -224,5 +226,6 @@ mod tests {
         assert!(!Outcome::function(Cause::Exit, "exit code 3").may_be_retried());
         assert!(!Outcome::wished(Cause::Cancelled, "cancelled").may_be_retried());
         assert!(!Outcome::Finished.may_be_retried());
+        assert!(!Outcome::Built.may_be_retried());
     }
 }

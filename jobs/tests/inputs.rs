@@ -12,12 +12,7 @@ use support::Nats;
 use test_case::test_case;
 
 fn input(bytes: usize) -> Input {
-    let head = InputHead {
-        method: Some("POST".to_owned()),
-        path: Some("/a".to_owned()),
-        headers: vec![("x-a".to_owned(), "1".to_owned())],
-        ..InputHead::default()
-    };
+    let head = InputHead { content_type: Some("x/y".to_owned()), ..InputHead::default() };
     Input { head, body: (0..bytes).map(|n| (n % 251) as u8).collect::<Vec<_>>().into() }
 }
 

@@ -10,7 +10,8 @@ use std::{
 
 use futures_util::StreamExt as _;
 use jobs::{
-    Cause, Claim, CloneUrl, Job, JobId, JobResult, JobStatus, Ledger, Outcome, Phase, State, Stored, Trigger,
+    Cause, Claim, CloneUrl, Job, JobId, JobResult, JobStatus, Ledger, Outcome, Phase, State, Stored,
+    StoredJson, Trigger,
     bucket::Entry,
     lease::HEARTBEAT,
     log::{LogHandle, LogWriter},
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     execute::Executor,
     execution_report::ExecutionReport,
-    execution_request::{ExecutionRequest, JobSource},
+    execution_request::{ExecutionRequest, JobSource, Origin},
     grants::Grants,
     metrics::Metrics,
     remote_context::{RemoteContext, superseded},
@@ -151,6 +152,7 @@ impl AttemptRunner {
             },
             args: job.spec.args.clone(),
             trigger: job.spec.trigger,
+            origin: Origin::of(job),
             paths: job.spec.paths.clone(),
             cache_scope,
         })
@@ -236,6 +238,7 @@ impl AttemptRunner {
             let job = job.with_log(log_bytes).learned(report.sha.clone(), report.language.as_deref());
             let job = if report.may_have_begun { job } else { job.not_begun() };
             let status = JobStatus {
+                http: report.http.as_ref().map(StoredJson::from),
                 exit_code: report.exit_code,
                 peak_memory_bytes: report.peak_memory_bytes,
                 prepared: report.prepared,
@@ -307,6 +310,7 @@ fn sentence(report: &ExecutionReport) -> String {
             || "finished".to_owned(),
             |run| format!("finished in {}", units::show_duration(run)),
         ),
+        Outcome::Built => format!("built in {}", units::show_duration(report.build_time())),
         Outcome::Skipped { why } => format!("skipped: {why}"),
         Outcome::Failed { message, .. } => message.clone(),
     }

@@ -10,6 +10,15 @@ use jobs::{CommitSha, Outcome};
 
 use crate::{checkout::Credential, output::LogSink, result_reuse::ReusableResult};
 
+/// What a call gives its program.
+#[derive(Debug, Clone, Default)]
+pub struct ProgramInput {
+    /// Standard input.
+    pub body: Bytes,
+    /// Variables of the request that it came with ([`jobs::cgi`]); they beat the manifest's.
+    pub variables: Vec<(String, String)>,
+}
+
 /// What an attempt needs from its surroundings.
 pub trait AttemptContext: Send + Sync {
     /// The log.
@@ -21,9 +30,9 @@ pub trait AttemptContext: Send + Sync {
         &self,
         names: &[String],
     ) -> impl Future<Output = Result<Vec<(String, String)>, Outcome>> + Send;
-    /// What the program reads from standard input.
-    fn input(&self) -> impl Future<Output = Result<Bytes, Outcome>> + Send {
-        std::future::ready(Ok(Bytes::new()))
+    /// What the program reads from standard input, and is told of the request that it came with.
+    fn input(&self) -> impl Future<Output = Result<ProgramInput, Outcome>> + Send {
+        std::future::ready(Ok(ProgramInput::default()))
     }
     /// Whether the program must not begin before [`AttemptContext::begins`] was asked: the job must not run twice.
     fn runs_once(&self) -> bool {
@@ -35,6 +44,9 @@ pub trait AttemptContext: Send + Sync {
     }
     /// The commit and the language are known; they are kept for later attempts.
     fn learned(&self, sha: Option<&CommitSha>, language: &str) -> impl Future<Output = ()> + Send;
+    /// From now on a newer push ends it while it runs, given what its manifest says of superseding. Not said of a
+    /// build, which goes on to its end. Where nobody pushes there is nothing to do.
+    fn may_be_superseded(&self, _manifest: Option<bool>) {}
     /// Why this job is not to be run any more, given what its manifest says of superseding.
     fn superseded(&self, manifest: Option<bool>) -> impl Future<Output = Option<Outcome>> + Send;
     /// What another job of the same commit came to that may answer for this one.

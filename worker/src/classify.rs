@@ -102,6 +102,7 @@ mod tests {
     fn told(end: &End) -> String {
         match classify(end, &LIMITS) {
             Outcome::Finished => "finished".to_owned(),
+            Outcome::Built => unreachable!("it ran"),
             Outcome::Skipped { why } => why,
             Outcome::Failed { cause, message, .. } => format!("{}: {message}", cause.as_str()),
         }

@@ -1,8 +1,8 @@
 //! One job from its start to its outcome. Read this first.
 //!
-//! Checkout, manifest, prepare, run; each step's failure is an [`Outcome`], never an error, so what
-//! happened is always told. Nothing here knows of NATS: what an attempt needs from its surroundings is
-//! [`AttemptContext`], which the queue and `gitfaas run` answer in their ways.
+//! Checkout, manifest, prepare, run; a build ends before the run. Each step's failure is an [`Outcome`], never an
+//! error, so what happened is always told. Nothing here knows of NATS: what an attempt needs from its surroundings
+//! is [`AttemptContext`], which the queue and `gitfaas run` answer in their ways.
 
 use std::{
     sync::Arc,
@@ -36,6 +36,7 @@ use crate::{
     },
     source::{Files, Found, Selection, SourceError, Spool},
     step_limit::{StepEnd, or_stopped, within},
+    variables,
 };
 
 /// Executes jobs: what every attempt of this worker shares.
@@ -100,6 +101,10 @@ impl Executor {
             return Err(report.needs(self.longer_than_last(self.config.fetch_timeout)));
         };
         let (files, manifest) = read?;
+        let only_builds = request.only_builds(&manifest);
+        if !only_builds {
+            context.may_be_superseded(manifest.supersede);
+        }
         if let Some(outcome) = context.superseded(manifest.supersede).await {
             return Err(outcome);
         }
@@ -117,10 +122,14 @@ impl Executor {
             }
         }
         let runner = self.runner(&manifest, &files).await?;
-        if !context.may_run_for(manifest.timeout).await {
+        // Without a run there is nobody to give a secret to.
+        let secrets = if only_builds {
+            Vec::new()
+        } else if context.may_run_for(manifest.timeout).await {
+            context.secrets(&manifest.secrets).await?
+        } else {
             return Err(report.needs(manifest.timeout));
-        }
-        let secrets = context.secrets(&manifest.secrets).await?;
+        };
 
         *mask = hiding(&secrets, &*context.log()).await?;
         let sink = OutputCollector::start(context.log(), self.config.max_result_bytes, mask.clone());
@@ -133,15 +142,21 @@ impl Executor {
             }
         };
 
+        if only_builds {
+            sink.finish().await;
+            return Ok(Outcome::Built);
+        }
         context.runs_for(manifest.timeout);
         let limits = self.limits(&manifest);
         let (tree, input) = tokio::try_join!(self.pack(request, &files), context.input())?;
         let mut env: Vec<(String, String)> = manifest.env.clone().into_iter().collect();
+        env.extend(input.variables);
         env.extend(secrets);
-        env.extend(self.variables(request, &manifest, report));
+        env.extend(variables::of_job(request, &manifest, report.sha.as_ref()));
         let mut argv = Runner::fill_in(&runner.run, |name| prepare::field(&manifest, name));
         argv.extend(request.args.clone().unwrap_or_else(|| manifest.args.clone()));
-        let program = Program { runner, argv, env, tree, input, environment, limits: limits.clone() };
+        let program =
+            Program { runner, argv, env, tree, input: input.body, environment, limits: limits.clone() };
         let gate = context.runs_once().then(|| StartGate::new(|| context.begins()));
         let ended = slot.run(&request.tag, program, sink.sender.clone(), stop.clone(), gate.as_ref()).await;
         let (kept, error_tail) = sink.finish().await;
@@ -174,6 +189,7 @@ impl Executor {
         let files = until(stop, self.files(request, context, report)).await??;
         let manifest = self.manifest(&files).await?;
         report.language = Some(manifest.language.clone());
+        report.http = manifest.http.clone();
         report.checkout = Some(begun.elapsed());
         for warning in &manifest.warnings {
             context.log().note(Phase::Checkout, warning);
@@ -277,7 +293,7 @@ impl Executor {
         let prepare_request = PrepareRequest {
             runner: Arc::clone(runner),
             inputs: inputs.tree,
-            env: prepare::variables(manifest).collect(),
+            env: variables::of_manifest(manifest).collect(),
             cache_scope: step.request.cache_scope.clone(),
             expiry: inputs.expiry,
         };
@@ -335,26 +351,6 @@ impl Executor {
                 jobs::manifest::Network::None => Network::None,
             },
         }
-    }
-
-    /// What a function is told of itself.
-    fn variables(
-        &self,
-        request: &ExecutionRequest,
-        manifest: &Manifest,
-        report: &ExecutionReport,
-    ) -> Vec<(String, String)> {
-        let own = |name: &str, value: String| (name.to_owned(), value);
-        let mut variables: Vec<_> = prepare::variables(manifest).collect();
-        variables.push(own("GITFAAS_JOB_ID", request.tag.job.to_string()));
-        variables.push(own("GITFAAS_ATTEMPT", request.tag.attempt.to_string()));
-        if let Some(sha) = &report.sha {
-            variables.push(own("GITFAAS_SHA", sha.to_string()));
-        }
-        if let JobSource::Commit { reference: Some(reference), .. } = &request.source {
-            variables.push(own("GITFAAS_REF", reference.clone()));
-        }
-        variables
     }
 }
 

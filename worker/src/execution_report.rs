@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jobs::{Cause, CommitSha, Outcome};
+use jobs::{Cause, CommitSha, Outcome, manifest::Http};
 
 use crate::output::CapturedOutput;
 
@@ -15,6 +15,8 @@ pub struct ExecutionReport {
     pub sha: Option<CommitSha>,
     /// The manifest's language.
     pub language: Option<String>,
+    /// The manifest's `http`.
+    pub http: Option<Http>,
     /// Time of the checkout.
     pub checkout: Option<Duration>,
     /// Time of the prepare phase.
@@ -45,6 +47,7 @@ impl ExecutionReport {
             outcome: Outcome::service(Cause::Lost, "not begun"),
             sha: None,
             language: None,
+            http: None,
             checkout: None,
             prepare: None,
             run: None,
@@ -57,6 +60,11 @@ impl ExecutionReport {
             is_put_off: false,
             needs: None,
         }
+    }
+
+    /// How long a build took: fetching the commit and preparing its environment.
+    pub(crate) fn build_time(&self) -> Duration {
+        self.checkout.unwrap_or_default() + self.prepare.unwrap_or_default()
     }
 
     /// Notes that the slot is not to be had for this long. What is returned is never stored.

@@ -35,6 +35,7 @@ pub mod slot_reservation;
 pub mod source;
 pub mod startup;
 mod step_limit;
+mod variables;
 
 pub use config::Config;
 pub use serve::serve;

@@ -7,10 +7,10 @@ use jobs::{CommitSha, JobId, LogSource, Outcome, Phase, Timings, Trigger};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    attempt_context::AttemptContext,
+    attempt_context::{AttemptContext, ProgramInput},
     checkout::Credential,
     config::Config,
-    execution_request::{ExecutionRequest, JobSource},
+    execution_request::{ExecutionRequest, JobSource, Origin},
     identity::WorkerIdentity,
     output::{CapturedOutput, LogSink},
     result_reuse::ReusableResult,
@@ -100,8 +100,8 @@ impl AttemptContext for LocalContext {
         Err(Outcome::function(jobs::Cause::Manifest, message))
     }
 
-    async fn input(&self) -> Result<Bytes, Outcome> {
-        Ok(self.input.clone())
+    async fn input(&self) -> Result<ProgramInput, Outcome> {
+        Ok(ProgramInput { body: self.input.clone(), variables: Vec::new() })
     }
 
     async fn learned(&self, _: Option<&CommitSha>, _: &str) {}
@@ -145,6 +145,7 @@ pub async fn run(
         source: files,
         args: args.clone(),
         trigger: Trigger::Call,
+        origin: Origin::Caller,
         paths: jobs::Filter::default(),
         cache_scope: CacheScope::new("local", scope),
     };

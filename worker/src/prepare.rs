@@ -44,17 +44,6 @@ pub fn field<'a>(manifest: &'a Manifest, name: &str) -> Option<&'a str> {
     }
 }
 
-/// The manifest's fields that the images' scripts read, as variables.
-pub fn variables(manifest: &Manifest) -> impl Iterator<Item = (String, String)> {
-    let field = |name: &str, value: &Option<String>| value.clone().map(|value| (name.to_owned(), value));
-    [
-        field("GITFAAS_MAIN_FILE", &manifest.main_file),
-        field("GITFAAS_REQUIREMENTS_FILE", &manifest.requirements_file),
-    ]
-    .into_iter()
-    .flatten()
-}
-
 impl Facts for CommitFacts<'_> {
     fn field(&self, name: &str) -> Option<&str> {
         field(self.manifest, name)

@@ -5,14 +5,13 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use jobs::{
-    Cause, CommitSha, Job, Ledger, Outcome, Trigger, grants::GrantRequest, head_key, input::InputError,
+    Cause, CommitSha, Job, Ledger, Outcome, Trigger, cgi, grants::GrantRequest, head_key, input::InputError,
     log::LogHandle,
 };
 
 use crate::{
-    attempt_context::AttemptContext,
+    attempt_context::{AttemptContext, ProgramInput},
     checkout::Credential,
     grants::Grants,
     output::LogSink,
@@ -26,7 +25,7 @@ pub(crate) struct RemoteContext {
     pub(crate) grants: Grants,
     pub(crate) job: Job,
     pub(crate) log: LogHandle,
-    /// What the manifest says of superseding, once it was read.
+    /// What the manifest says of superseding, once it was read; never there of a build.
     pub(crate) supersede: Arc<OnceLock<Option<bool>>>,
     /// For how long it may hold its slot.
     pub(crate) reservation: Arc<SlotReservation>,
@@ -72,11 +71,11 @@ impl AttemptContext for RemoteContext {
         }
     }
 
-    async fn input(&self) -> Result<Bytes, Outcome> {
+    async fn input(&self) -> Result<ProgramInput, Outcome> {
         let spec = &self.job.spec;
-        let Some(described) = &spec.input else { return Ok(Bytes::new()) };
+        let Some(described) = &spec.input else { return Ok(ProgramInput::default()) };
         let fetched = self.ledger.inputs.fetch(spec.owner, spec.id, described).await;
-        fetched.map(|input| input.body).map_err(|error| {
+        let input = fetched.map_err(|error| {
             let why = match &error {
                 InputError::Nats { .. } => "the job's input could not be read",
                 InputError::Gone { .. } => "the job's input is not stored any more",
@@ -84,7 +83,14 @@ impl AttemptContext for RemoteContext {
             };
             tracing::error!(error = format!("{:#}", anyhow::Error::from(error)), "input not fetched");
             Outcome::service(Cause::Lost, format!("{why}; this is not the function's fault"))
-        })
+        })?;
+        let variables = match &input.head.request {
+            // A gateway has stored only what can be told.
+            Some(request) => cgi::variables(request, &[])
+                .map_err(|error| Outcome::service(Cause::Lost, format!("the call's request: {error}")))?,
+            None => Vec::new(),
+        };
+        Ok(ProgramInput { body: input.body, variables })
     }
 
     fn runs_once(&self) -> bool {
@@ -119,8 +125,11 @@ impl AttemptContext for RemoteContext {
         }
     }
 
-    async fn superseded(&self, manifest: Option<bool>) -> Option<Outcome> {
+    fn may_be_superseded(&self, manifest: Option<bool>) {
         let _ = self.supersede.set(manifest);
+    }
+
+    async fn superseded(&self, manifest: Option<bool>) -> Option<Outcome> {
         superseded(&self.ledger, &self.job, manifest).await
     }
 

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use jobs::{Cause, Job, Ledger, Outcome, State, bucket::Entry};
+use jobs::{Cause, Job, Ledger, Outcome, State, StoredJson, bucket::Entry};
 
 use crate::{execution_report::ExecutionReport, output::CapturedOutput};
 
@@ -66,6 +66,7 @@ async fn report(ledger: &Ledger, entry: &Entry<Job>) -> Option<ExecutionReport> 
         None => None,
     };
     let outcome = match (job.status.cause, job.status.fault) {
+        (None, _) if job.status.built => Outcome::Built,
         (None, _) => Outcome::Finished,
         (Some(cause), Some(fault)) => {
             Outcome::Failed { cause, fault, message: job.status.message.clone().unwrap_or_default() }
@@ -76,6 +77,7 @@ async fn report(ledger: &Ledger, entry: &Entry<Job>) -> Option<ExecutionReport> 
         outcome,
         sha: job.spec.sha.clone(),
         language: job.status.language.clone(),
+        http: job.status.http.as_ref().and_then(StoredJson::get),
         prepare: job.status.timings_ms.prepare.map(Duration::from_millis),
         run: job.status.timings_ms.run.map(Duration::from_millis),
         prepared: job.status.prepared,

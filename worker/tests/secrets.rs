@@ -13,7 +13,7 @@ use worker::{
     attempt_context::AttemptContext,
     checkout::Credential,
     execution_report::ExecutionReport,
-    execution_request::{ExecutionRequest, JobSource},
+    execution_request::{ExecutionRequest, JobSource, Origin},
     identity::WorkerIdentity,
     output::LogSink,
     result_reuse::ReusableResult,
@@ -103,6 +103,7 @@ async fn run(log: &Arc<Written>) -> ExecutionReport {
         source: JobSource::Directory(DirectoryFiles::new(function.path().to_owned())),
         args: None,
         trigger: Trigger::Call,
+        origin: Origin::Caller,
         paths: jobs::Filter::default(),
         cache_scope: CacheScope::new("a", "test".to_owned()),
     };

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::record::JobInput;
+use crate::{cgi, record::JobInput};
 pub use store::{InputError, Inputs, StoredInput};
 
 /// The longest body that any setting allows, in bytes: what forges' webhooks send at most.
@@ -29,6 +29,8 @@ pub const MAX_BYTES: u64 = 25 << 20;
 pub const MAX_HEAD_BYTES: u64 = 256 << 10;
 /// The longest message, in bytes: half of what NATS takes unless it is told otherwise.
 pub const MESSAGE_BYTES: u64 = 512 << 10;
+/// Characters of a path, method or media type that the record shows: it stays under 32 KiB.
+const MAX_SHOWN_CHARS: usize = 512;
 /// Before the head stands its length.
 pub const LENGTH_BYTES: u64 = 4;
 /// What the server keeps besides of each message, in bytes: its subject and its own record of it.
@@ -40,18 +42,9 @@ pub struct InputHead {
     /// The media type of the body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content_type: Option<String>,
-    /// The method of an HTTP request.
+    /// The HTTP request of a call of a function, which becomes variables of its program.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub method: Option<String>,
-    /// Its path, decoded.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub path: Option<String>,
-    /// Its query, as it came.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub query: Option<String>,
-    /// Its headers, in their order.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub headers: Vec<(String, String)>,
+    pub request: Option<cgi::Request>,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -66,6 +59,18 @@ pub struct Input {
     pub body: Bytes,
 }
 
+/// A text as the record shows it.
+fn shown(text: &str) -> String {
+    text.chars().take(MAX_SHOWN_CHARS).collect()
+}
+
+impl InputHead {
+    /// Of a call over HTTP.
+    pub fn of_request(request: cgi::Request) -> Self {
+        Self { content_type: request.content_type.clone(), request: Some(request), other: Map::new() }
+    }
+}
+
 impl Input {
     /// A body of this type, without a request.
     pub fn new(body: impl Into<Bytes>, content_type: &str) -> Self {
@@ -76,14 +81,15 @@ impl Input {
     /// What the record says of it.
     pub fn describe(&self) -> JobInput {
         let head = self.encoded_head();
+        let request = self.head.request.as_ref();
         JobInput {
             bytes: self.body.len() as u64,
             sha256: hex::encode(Sha256::digest(&self.body)),
             head_bytes: head.len() as u64,
             head_sha256: hex::encode(Sha256::digest(&head)),
-            content_type: self.head.content_type.clone(),
-            method: self.head.method.clone(),
-            path: self.head.path.clone(),
+            content_type: self.head.content_type.as_deref().map(shown),
+            method: request.map(|request| shown(&request.method)),
+            path: request.map(|request| shown(&format!("{}{}", request.script_name, request.path))),
         }
     }
 
@@ -157,10 +163,21 @@ mod tests {
     fn request(body: Vec<u8>) -> Input {
         let head = InputHead {
             content_type: Some("application/json".to_owned()),
-            method: Some("POST".to_owned()),
-            path: Some("/a/é".to_owned()),
-            query: Some("b=%20".to_owned()),
-            headers: vec![("x-b".to_owned(), "2".to_owned()), ("x-b".to_owned(), "1".to_owned())],
+            request: Some(cgi::Request {
+                method: "POST".to_owned(),
+                path: "/a%20b".to_owned(),
+                query: Some("b=%20".to_owned()),
+                script_name: "/f/pi".to_owned(),
+                headers: vec![("x-b".to_owned(), "2".to_owned()), ("x-b".to_owned(), "1".to_owned())],
+                content_type: None,
+                content_length: None,
+                server_name: "faas.example.com".to_owned(),
+                server_port: 443,
+                is_https: true,
+                remote_addr: "192.0.2.7".parse().unwrap(),
+                remote_user: None,
+                keep_authorization: false,
+            }),
             ..InputHead::default()
         };
         Input { head, body: body.into() }
@@ -171,7 +188,15 @@ mod tests {
         let stored = Input::new("1 2\n", "text/plain").messages();
         assert_eq!(stored, ["\0\0\0\x1d{\"content_type\":\"text/plain\"}1 2\n"]);
         let stored = request(Vec::new()).messages();
-        insta::assert_snapshot!(String::from_utf8_lossy(&stored[0][4..]), @r#"{"content_type":"application/json","method":"POST","path":"/a/é","query":"b=%20","headers":[["x-b","2"],["x-b","1"]]}"#);
+        insta::assert_snapshot!(String::from_utf8_lossy(&stored[0][4..]), @r#"{"content_type":"application/json","request":{"method":"POST","path":"/a%20b","query":"b=%20","script_name":"/f/pi","headers":[["x-b","2"],["x-b","1"]],"server_name":"faas.example.com","server_port":443,"is_https":true,"remote_addr":"192.0.2.7"}}"#);
+    }
+
+    #[test]
+    fn a_record_shows_the_beginning_of_what_is_long() {
+        let mut input = request(Vec::new());
+        assert_eq!(input.describe().path.as_deref(), Some("/f/pi/a%20b"));
+        input.head.request.as_mut().unwrap().path = format!("/{}", "é".repeat(60_000));
+        assert_eq!(input.describe().path.unwrap().chars().count(), MAX_SHOWN_CHARS);
     }
 
     #[test]

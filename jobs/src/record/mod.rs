@@ -69,7 +69,28 @@ impl Job {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::UserId;
+    use crate::{StoredJson, UserId, manifest::Http};
+
+    #[test]
+    fn what_a_newer_program_says_of_http_is_kept_and_what_it_does_not_say_is_absent() {
+        let job = Job::new(JobSpec::call(UserId::new(), "https://example.com/r.git"));
+        let mut value = serde_json::to_value(job).unwrap();
+        assert!(value.get("http").is_none() && value.get("built").is_none());
+        let read = |value: &Value| serde_json::from_value::<Job>(value.clone()).unwrap().status.http;
+        assert_eq!(read(&value), None);
+        for (http, known) in [
+            (r#"{"response":"cgi","wait":0}"#, true),
+            (r#"{"response":"stream"}"#, false),
+            (r#"{"invented_later":7}"#, true),
+        ] {
+            value["http"] = serde_json::from_str(http).unwrap();
+            let stored = read(&value).unwrap();
+            assert_eq!(stored.get().is_some(), known, "{http}");
+            assert_eq!(serde_json::to_string(&stored).unwrap(), http);
+        }
+        let http = Http { wait_s: Some(0), ..Http::default() };
+        assert_eq!(StoredJson::from(&http).get(), Some(http));
+    }
 
     #[test]
     fn an_older_program_leaves_a_job_to_others_that_has_what_it_does_not_know() {

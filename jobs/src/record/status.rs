@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::Timings;
-use crate::{Cause, Fault, State, WorkerName, result::JobResult};
+use crate::{Cause, Fault, State, StoredJson, WorkerName, manifest::Http, result::JobResult};
 
 /// Bytes of a failed program's error output that are kept in the record, for the published
 /// `/job/result/`: some lines, so that a record stays under 32 KiB.
@@ -33,6 +33,10 @@ pub struct JobStatus {
     /// The manifest's language, once it was read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// The manifest's `http`, once a job of it ended: what a gateway needs of a version that is called. Absent
+    /// where the manifest has none, and in records of older programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<StoredJson<Http>>,
     /// How long it may take, in seconds, where a worker had no slot for that; see [`crate::slot_limit`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub needs_s: Option<u64>,
@@ -40,6 +44,9 @@ pub struct JobStatus {
     /// by the attempt before, and taken back where it did not come to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub began: bool,
+    /// Whether it ended well without a run, as the manifest's `onPush` says.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub built: bool,
     /// Why it ended as it did.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cause: Option<Cause>,
@@ -99,8 +106,10 @@ impl JobStatus {
             retry_after_s: None,
             worker: None,
             language: None,
+            http: None,
             needs_s: None,
             began: false,
+            built: false,
             cause: None,
             fault: None,
             message: None,

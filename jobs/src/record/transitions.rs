@@ -156,13 +156,14 @@ impl Job {
 
     fn finished(&self, failures: u32, outcome: &Outcome) -> Self {
         let (cause, fault) = match outcome {
-            Outcome::Finished => (None, None),
+            Outcome::Finished | Outcome::Built => (None, None),
             Outcome::Skipped { .. } => (Some(Cause::Skipped), None),
             Outcome::Failed { cause, fault, .. } => (Some(*cause), Some(*fault)),
         };
         self.with(JobStatus {
             state: outcome.state(),
             failures,
+            built: *outcome == Outcome::Built,
             cause,
             fault,
             message: message_of(outcome),
@@ -242,6 +243,19 @@ mod tests {
         );
         assert_eq!(second.with_log(7).status.log_bytes, Some(MAX_LOG_BYTES + 7));
         assert_eq!(first.requeued().claimed(&worker).unwrap().status.log_bytes, Some(MAX_LOG_BYTES));
+    }
+
+    #[test]
+    fn a_build_is_green_and_a_skip_has_a_cause() {
+        let end = |outcome: &Outcome| {
+            let job = working().ended(outcome);
+            assert_eq!((job.status.state, job.commit_state()), (State::Finish, CommitState::Success));
+            (job.status.cause, job.status.built, job.status.message)
+        };
+        assert_eq!(end(&Outcome::Finished), (None, false, None));
+        assert_eq!(end(&Outcome::Built), (None, true, Some("built, not run".to_owned())));
+        let skipped = Outcome::Skipped { why: "no matching path".to_owned() };
+        assert_eq!(end(&skipped), (Some(Cause::Skipped), false, Some("no matching path".to_owned())));
     }
 
     #[test]

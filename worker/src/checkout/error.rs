@@ -264,7 +264,7 @@ mod tests {
     fn whose_fault_and_whether_again(error: CheckoutError, shown: CredentialUse) -> (Fault, bool) {
         match error.outcome_with(shown) {
             outcome @ Outcome::Failed { fault, .. } => (fault, outcome.may_be_retried()),
-            Outcome::Finished | Outcome::Skipped { .. } => unreachable!("it failed"),
+            Outcome::Finished | Outcome::Built | Outcome::Skipped { .. } => unreachable!("it failed"),
         }
     }
 }

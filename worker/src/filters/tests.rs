@@ -13,6 +13,7 @@ use super::*;
 use crate::{
     checkout::{Credential, MirrorSettings},
     disk_quota::DiskQuota,
+    execution_request::Origin,
     output::LogSink,
     result_reuse::ReusableResult,
     sandbox::{CacheScope, JobTag},
@@ -116,6 +117,7 @@ async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Op
         },
         args: None,
         trigger,
+        origin: Origin::Forge,
         paths: Filter::default(),
         cache_scope: CacheScope::new("a", String::new()),
     };

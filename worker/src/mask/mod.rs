@@ -79,6 +79,7 @@ impl Mask {
     pub fn outcome(&self, outcome: Outcome) -> Outcome {
         match outcome {
             Outcome::Finished => Outcome::Finished,
+            Outcome::Built => Outcome::Built,
             Outcome::Skipped { why } => Outcome::Skipped { why: self.text(why) },
             Outcome::Failed { cause, fault, message } => {
                 Outcome::Failed { cause, fault, message: self.text(message) }

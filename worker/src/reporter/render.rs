@@ -110,6 +110,11 @@ pub(super) fn description(job: &Job) -> String {
         (State::Pending, _) => "queued".to_owned(),
         (State::Working, _) => "running".to_owned(),
         (State::Finish, Some(Cause::Skipped)) => format!("skipped: {message}"),
+        (State::Finish, _) if job.status.built => {
+            let timings = &job.status.timings_ms;
+            let ms = timings.checkout.unwrap_or_default() + timings.prepare.unwrap_or_default();
+            format!("built in {}", units::show_duration(Duration::from_millis(ms)))
+        }
         (State::Finish, _) => match job.status.timings_ms.run {
             Some(ms) => format!("finished in {}", units::show_duration(Duration::from_millis(ms))),
             None => "finished".to_owned(),
@@ -207,6 +212,13 @@ mod tests {
             status.timings_ms.run = Some(1312);
         });
         assert_eq!(description(&finished), "finished in 1.3 s");
+        let built = with(|status| {
+            status.state = State::Finish;
+            status.built = true;
+            status.timings_ms = Timings { checkout: Some(200), prepare: Some(3000), ..Timings::default() };
+        });
+        assert_eq!(description(&built), "built in 3.2 s");
+        assert_eq!(progress(&built), Progress::Completed(Conclusion::Success));
         let failed = with(|status| {
             status.state = State::Error;
             status.message = Some("exit code 3".to_owned());
