@@ -39,6 +39,9 @@ pub(crate) enum ApiError {
     /// The current state does not allow it.
     #[error("{0}")]
     Conflict(String),
+    /// It is asked for a version that is not built.
+    #[error("{0}")]
+    NotBuilt(String),
     /// An idempotency key came again with another request.
     #[error("this Idempotency-Key was used for another request")]
     KeyReused,
@@ -88,6 +91,7 @@ impl ApiError {
             Self::NotFound(_) => (StatusCode::NOT_FOUND, ErrorCode::NotFound),
             Self::BadRequest(_) => (StatusCode::BAD_REQUEST, ErrorCode::BadRequest),
             Self::Conflict(_) => (StatusCode::CONFLICT, ErrorCode::Conflict),
+            Self::NotBuilt(_) => (StatusCode::CONFLICT, ErrorCode::NotBuilt),
             Self::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::IdempotencyKeyReused),
             Self::TokenRefused(_) => (StatusCode::UNPROCESSABLE_ENTITY, ErrorCode::TokenRefused),
             Self::Range(_) => (StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeNotSatisfiable),
@@ -118,6 +122,7 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::BadRequest(_)
             | Self::Conflict(_)
+            | Self::NotBuilt(_)
             | Self::KeyReused
             | Self::TokenRefused(_)
             | Self::Range(_)
@@ -152,6 +157,7 @@ impl ApiError {
             | Self::NotFound(_)
             | Self::BadRequest(_)
             | Self::Conflict(_)
+            | Self::NotBuilt(_)
             | Self::KeyReused
             | Self::TokenRefused(_)
             | Self::TooLarge(_)

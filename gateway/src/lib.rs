@@ -19,7 +19,6 @@ mod crypto;
 mod deliveries;
 mod error;
 mod extract;
-#[expect(dead_code, reason = "the endpoint of calls asks it")]
 mod functions;
 mod grants;
 mod html;

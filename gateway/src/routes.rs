@@ -6,7 +6,7 @@ use axum::{
     Extension, Router,
     handler::Handler,
     middleware::from_fn_with_state,
-    routing::{MethodFilter, MethodRouter, on},
+    routing::{MethodFilter, MethodRouter, any, on},
 };
 use http::Method;
 use utoipa::openapi::{PathItem, Paths, RefOr, schema::Schema};
@@ -14,14 +14,14 @@ use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter};
 
 use crate::{
     api::{
-        audit, deliveries, events, health, job_output, jobs, metrics,
+        aliases, audit, deliveries, events, function_calls, functions, health, job_output, jobs, metrics,
         openapi::{self, Description},
         published, repos, secrets, sign_in, tokens, usage, webhooks,
     },
     auth::rights::Right,
     extract::{KnownParameters, reject_unknown_parameters},
     html::form::FormRight,
-    http::layers::{LayerState, layered},
+    http::layers::{FUNCTIONS_ROUTE, LayerState, layered},
     pages,
     state::Gateway,
 };
@@ -71,6 +71,15 @@ impl Route {
         T: EndsWithRight + 'static,
     {
         Self::public_page(method, path, handler)
+    }
+
+    /// A route that takes every method, whose handler finds out itself who may call: functions.
+    fn any<H, T>(path: &str, handler: H) -> Self
+    where
+        H: Handler<T, Gateway>,
+        T: 'static,
+    {
+        Self { method: Method::POST, path: path.to_owned(), answer: any(handler), described: None }
     }
 
     /// A page for everybody, or one where a token comes in the form.
@@ -166,6 +175,11 @@ pub(crate) fn routes() -> Vec<Route> {
         of!(secrets::list),
         of!(secrets::set),
         of!(secrets::remove),
+        of!(aliases::list),
+        of!(aliases::set),
+        of!(aliases::roll_back),
+        of!(aliases::remove),
+        of!(functions::list),
         of!(deliveries::list),
         of!(deliveries::get),
         of!(deliveries::replay),
@@ -183,6 +197,7 @@ pub(crate) fn routes() -> Vec<Route> {
         public!(health::healthz),
         public!(health::readyz),
         public!(metrics::metrics),
+        Route::any(FUNCTIONS_ROUTE, function_calls::call),
         Route::page(Method::GET, "/", pages::home),
         Route::page(Method::GET, "/jobs/{id}", pages::job),
         Route::form(Method::POST, "/jobs/{id}/cancel", pages::cancel),

@@ -292,3 +292,28 @@ async fn of_names_that_are_not_in_use_an_owner_keeps_the_hundred_that_were_left_
     assert!(entry(&service, "left-100").await.is_some());
     assert!(entry(&service, "of-another").await.is_some());
 }
+
+#[tokio::test]
+async fn functions_are_listed_to_those_who_may_call_them() {
+    let service = Service::start().await;
+    let (one, other) = (service.user("a@example.com").await, service.user("b@example.com").await);
+    let url = |path: &str| json!({ "url": format!("https://git.example.com/{path}"), "forge": "plain" });
+    let tau = service.register(&one, url("a/tau")).await;
+    let seen =
+        json!({ "url": "https://git.example.com/a/pi", "forge": "plain", "viewers": ["b@example.com"] });
+    let pi = service.register(&one, seen).await;
+    service.register(&other, url("b/rho")).await;
+    let listed = async |token: &str| {
+        let list = service.get("/api/v1/functions", token).answers(StatusCode::OK).await;
+        let row = |it: &Value| format!("{} {}", it["name"].as_str().unwrap(), it["role"].as_str().unwrap());
+        list["items"].as_array().unwrap().iter().map(row).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&one).await, ["pi owner", "tau owner"]);
+    assert_eq!(listed(&other).await, ["pi viewer", "rho owner"]);
+    assert_eq!(listed(&service.admin().await).await, ["pi admin", "rho admin", "tau admin"]);
+    let list = service.get("/api/v1/functions", &one).answers(StatusCode::OK).await;
+    let described = json!({ "name": "pi", "repo": pi["id"], "url": pi["url"], "role": "owner" });
+    assert_eq!(list["items"][0], described);
+    remove(&service, &one, &tau).await;
+    assert_eq!(listed(&one).await, ["pi owner"]);
+}

@@ -50,6 +50,13 @@ pub enum Action {
     SecretSet,
     /// A secret was removed; the target is `<repository>.<NAME>`.
     SecretRemoved,
+    /// An alias was made or moved; the target is `<repository>.<alias>`, the detail what it stands for now, and
+    /// before.
+    AliasSet,
+    /// An alias was moved back; the target is `<repository>.<alias>`, the detail from what to what.
+    AliasRolledBack,
+    /// An alias was removed; the target is `<repository>.<alias>`, the detail what it stood for.
+    AliasRemoved,
     /// A job was cancelled; the target is the job.
     JobCancelled,
     /// A job that was over was removed with log and result; the target is the job.

@@ -16,7 +16,7 @@ use crate::{
     active_owners::ActiveOwners,
     bucket::{Bucket, BucketError, Entry},
     commit_status::{self, CommitStatus},
-    function::{LiveVersion, Names, Version},
+    function::{Alias, LiveVersion, Names, Version},
     input::Inputs,
     lease::Lease,
     lock::Holder,
@@ -53,6 +53,8 @@ pub struct Ledger {
     pub live: Bucket<LiveVersion>,
     /// Names of functions.
     pub names: Names,
+    /// Aliases of versions, by [`crate::function::AliasName::key`].
+    pub aliases: Bucket<Alias>,
     /// Deliveries, by [`Delivery::key`].
     pub deliveries: Bucket<Delivery>,
     /// Idempotency keys, by [`IdempotencyKey::key`].
@@ -163,6 +165,7 @@ impl Ledger {
             versions: Bucket::open(&js, streams::VERSIONS).await?,
             live: Bucket::open(&js, streams::LIVE).await?,
             names: Names::open(&js).await?,
+            aliases: Bucket::open(&js, streams::ALIASES).await?,
             deliveries: Bucket::open(&js, streams::DELIVERIES).await?,
             idempotency: Bucket::open(&js, streams::IDEMPOTENCY).await?,
             pushes: Bucket::open(&js, streams::PUSHES).await?,

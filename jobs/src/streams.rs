@@ -35,6 +35,8 @@ pub const VERSIONS: &str = "versions";
 pub const LIVE: &str = "live";
 /// Names of functions.
 pub const NAMES: &str = "names";
+/// Aliases of functions' versions.
+pub const ALIASES: &str = "aliases";
 /// Owners.
 pub const USERS: &str = "users";
 /// Provider and subject to owner.
@@ -253,9 +255,10 @@ fn all(settings: &Settings) -> Vec<stream::Config> {
         bucket(HEADS, forever, size(stores.refs)),
         bucket(COMMITS, settings.keep_jobs, size(stores.refs)),
         bucket(REPOS, forever, BUCKET_BYTES),
-        bucket(VERSIONS, forever, BUCKET_BYTES),
-        bucket(LIVE, forever, BUCKET_BYTES),
         bucket(NAMES, forever, BUCKET_BYTES),
+        bucket(ALIASES, forever, BUCKET_BYTES),
+        bucket(VERSIONS, forever, size(stores.refs)),
+        bucket(LIVE, forever, size(stores.refs)),
         bucket(USERS, forever, BUCKET_BYTES),
         bucket(IDENTITIES, forever, BUCKET_BYTES),
         bucket(TOKENS, forever, BUCKET_BYTES),

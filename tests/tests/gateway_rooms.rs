@@ -68,6 +68,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "deliveries",
             "error",
             "extract",
+            "functions",
             "html",
             "http",
             "index",

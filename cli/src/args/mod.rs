@@ -3,6 +3,7 @@
 #![expect(clippy::doc_markdown, reason = "these are help texts, which a terminal shows as they are")]
 
 mod access;
+mod alias;
 mod call;
 mod call_settings;
 mod delivery;
@@ -17,6 +18,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use jobs::JobId;
 
 pub(crate) use access::{AuditArgs, RekeyArgs, SecretCommand, SecretListArgs, SecretSetArgs, ViewersArgs};
+pub(crate) use alias::{AliasCommand, AliasListArgs, AliasSetArgs};
 pub(crate) use call::CallArgs;
 pub(crate) use call_settings::CallSettingsArgs;
 pub(crate) use delivery::{ApproveArgs, DeliveriesArgs, ReplayArgs};
@@ -78,6 +80,9 @@ Example:
 A folder is taken as it is, without .git and what git ignores. The log goes to stderr, the result to
 standard output, and the exit code is the function's own.
 
+It is a call: it runs also where the manifest has \"onPush\": \"build\", and its `branches` and
+`paths` do not count.
+
 Examples:
   gitfaas run .
   gitfaas run https://example.com/you/function.git@main -- 100
@@ -108,6 +113,11 @@ Example:
     /// Register repositories whose pushes are run
     #[command(subcommand)]
     Repo(RepoCommand),
+    /// List the functions that you may call
+    Functions(JsonArgs),
+    /// Name versions of a function, and move the names
+    #[command(subcommand)]
+    Alias(AliasCommand),
     /// Manage secrets that functions get and nobody is shown
     #[command(subcommand)]
     Secret(SecretCommand),

@@ -1,5 +1,6 @@
 //! One file per command.
 
+mod alias;
 mod approve;
 mod audit;
 mod call;
@@ -8,6 +9,7 @@ mod config;
 mod delete;
 mod deliveries;
 mod doctor;
+mod functions;
 mod gateway;
 mod hook;
 mod list;
@@ -32,7 +34,7 @@ mod viewers;
 mod worker;
 
 use crate::{
-    args::{AsCommand, Command, RepoCommand, SecretCommand, TokenCommand, UserCommand},
+    args::{AliasCommand, AsCommand, Command, RepoCommand, SecretCommand, TokenCommand, UserCommand},
     config::warn_of_names,
     exit::CommandResult,
     signals::unless_interrupted,
@@ -65,6 +67,13 @@ pub(crate) async fn run(command: Command) -> CommandResult {
         Command::Repo(RepoCommand::List(args)) => repo::list(args).await,
         Command::Repo(RepoCommand::Remove { id }) => repo::remove(&id).await,
         Command::Repo(RepoCommand::Viewers(args)) => viewers::viewers(args).await,
+        Command::Functions(args) => functions::functions(args).await,
+        Command::Alias(AliasCommand::Set(args)) => alias::set(args).await,
+        Command::Alias(AliasCommand::List(args)) => alias::list(args).await,
+        Command::Alias(AliasCommand::Rollback { function, alias }) => {
+            alias::rollback(&function, &alias).await
+        }
+        Command::Alias(AliasCommand::Rm { function, alias }) => alias::remove(&function, &alias).await,
         Command::Secret(SecretCommand::Set(args)) => secret::set(args).await,
         Command::Secret(SecretCommand::List(args)) => secret::list(args).await,
         Command::Secret(SecretCommand::Remove { repo, name }) => secret::remove(&repo, &name).await,

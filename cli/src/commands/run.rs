@@ -52,7 +52,7 @@ pub(super) async fn run(args: RunArgs) -> CommandResult {
 /// The job, as a gateway would show it.
 fn shown(end: LocalEnd) -> Job {
     let (cause, fault, message) = match &end.outcome {
-        Outcome::Finished => (None, None, None),
+        Outcome::Finished | Outcome::Built => (None, None, None),
         Outcome::Skipped { why } => (Some(Cause::Skipped), None, Some(why.clone())),
         Outcome::Failed { cause, fault, message } => (Some(*cause), Some(*fault), Some(message.clone())),
     };

@@ -1,8 +1,11 @@
 //! The handlers of /api/v1, of the webhooks and of the published interface.
 
+pub(crate) mod aliases;
 pub(crate) mod audit;
 pub(crate) mod deliveries;
 pub(crate) mod events;
+pub(crate) mod function_calls;
+pub(crate) mod functions;
 pub(crate) mod health;
 pub(crate) mod job_output;
 pub(crate) mod jobs;

@@ -66,7 +66,7 @@ impl ToSchema for NewRepo {
     request_body = NewRepo,
     responses(
         (status = 201, description = "The registration, with its secret.", body = api::Repo),
-        (status = 409, description = "Another request registered it at the same time.", body = api::Error),
+        (status = 409, description = "The name of its function is taken, or another request registered it at the same time.", body = api::Error),
         (status = 422, description = "The forge refuses the token, and `token_must_work` was asked for: code `token_refused`. Nothing is registered.", body = api::Error),
         WithScope,
         WithBody,
@@ -136,7 +136,7 @@ pub(crate) async fn get(
     request_body = api::RepoRequest,
     responses(
         (status = 200, description = "The registration.", body = api::Repo),
-        (status = 409, description = "Changed in between.", body = api::Error),
+        (status = 409, description = "Changed in between, or the name of its function is taken.", body = api::Error),
         WithScope,
         WithBody,
         NotFound,

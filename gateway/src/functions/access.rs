@@ -29,7 +29,8 @@ use crate::{
 };
 
 /// What a caller without a token is told, whether or not the function exists.
-const TOKEN_NEEDED: &str = "a token that may call this function is needed: Authorization: Bearer gft_…";
+pub(super) const TOKEN_NEEDED: &str =
+    "a token that may call this function is needed: Authorization: Bearer gft_…";
 
 /// Decides who may call a function.
 pub(crate) struct FunctionAccess {

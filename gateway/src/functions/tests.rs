@@ -147,7 +147,7 @@ fn hub(signature: &str) -> HeaderMap {
 }
 
 async fn call(gateway: &Gateway, repo: Option<&Repo>, headers: &HeaderMap) -> Result<Caller, Refusal> {
-    let access = &gateway.function_access;
+    let access = &gateway.functions.access;
     let presented = access.presented(headers).await?;
     match access.admit(repo, presented, headers)? {
         Admission::Granted(caller) => Ok(caller),
@@ -373,7 +373,7 @@ async fn a_signed_call_is_made_once_at_all_gateways_and_again_after_a_failure() 
 
     // No job was made: the sender's next try is made, whatever time it is signed with.
     let Some(Ok(Caller::Signed(call, _))) = made.into_iter().next() else { panic!("a signed call") };
-    one.function_access.give_back(call).await;
+    one.functions.access.give_back(call).await;
     let later = webhook(FIRST, "msg_1", now + SignedDuration::from_secs(5));
     let first = signed_call(&other, &function, &later).await;
     assert_eq!(called(&one, Some(&function), &headers).await, IN_PROGRESS);
@@ -382,7 +382,7 @@ async fn a_signed_call_is_made_once_at_all_gateways_and_again_after_a_failure() 
     let spec = |id: JobId| JobSpec { id, ..JobSpec::call(owner, "https://git.example.com/a/pi") };
     one.ledger.submit(spec(first.job)).await.unwrap();
     let failed = first.job;
-    other.function_access.note_made(first).await;
+    other.functions.access.note_made(first).await;
     assert_eq!(called(&one, Some(&function), &headers).await, IN_PROGRESS);
     end(&one, failed, State::Error, Some(Cause::Exit)).await;
     let again = signed_call(&one, &function, &headers).await;
@@ -392,7 +392,7 @@ async fn a_signed_call_is_made_once_at_all_gateways_and_again_after_a_failure() 
     let done = again.job;
     one.ledger.submit(spec(done)).await.unwrap();
     end(&one, done, State::Finish, None).await;
-    one.function_access.note_made(again).await;
+    one.functions.access.note_made(again).await;
     let replayed = format!("200 this call was received before; its job is {done}");
     assert_eq!(called(&other, Some(&function), &headers).await, replayed);
     let record = one.ledger.job(done).await.unwrap().unwrap();
@@ -405,7 +405,7 @@ async fn a_signed_call_is_made_once_at_all_gateways_and_again_after_a_failure() 
     one.ledger.submit(spec(taken.job)).await.unwrap();
     end(&one, taken.job, State::Error, Some(Cause::Lost)).await;
     let _by_other = signed_call(&other, &function, &webhook(FIRST, "msg_3", now)).await;
-    one.function_access.give_back(taken).await;
+    one.functions.access.give_back(taken).await;
     assert_eq!(called(&one, Some(&function), &webhook(FIRST, "msg_3", now)).await, IN_PROGRESS);
 }
 
@@ -461,7 +461,7 @@ async fn repeated_after(age_s: i64, made: bool) -> Result<(Repeated, JobId, JobI
         IdempotencyKey { owner: UserId::new(), job: entered, request, made, other: serde_json::Map::new() };
     let entry = Entry { key: String::new(), value, revision: 1, written_at };
     let now = written_at + SignedDuration::from_secs(age_s);
-    let repeated = gateway.function_access.repeated(&entry, fresh, now).await;
+    let repeated = gateway.functions.access.repeated(&entry, fresh, now).await;
     repeated.map(|repeated| (repeated, entered, fresh)).map_err(|refusal| refusal.to_string())
 }
 
@@ -469,7 +469,7 @@ async fn repeated_after(age_s: i64, made: bool) -> Result<(Repeated, JobId, JobI
 async fn a_request_without_a_token_presents_nothing() {
     let nats = Nats::start();
     let gateway = nats.gateway("one", &[]).await;
-    let presented = async |headers: HeaderMap| gateway.function_access.presented(&headers).await.unwrap();
+    let presented = async |headers: HeaderMap| gateway.functions.access.presented(&headers).await.unwrap();
     assert!(matches!(presented(HeaderMap::new()).await, Presented::Nothing));
     assert!(matches!(presented(bearer("x")).await, Presented::Invalid(_)));
     let own = token(&gateway, user(&gateway, "o@example.com").await, &[Scope::Invoke], None).await;

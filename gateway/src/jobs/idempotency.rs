@@ -1,7 +1,7 @@
 //! Idempotency keys: the same request made again is the same job.
 
 use jiff::Timestamp;
-use jobs::{IdempotencyKey, JobId, api::SubmitJob, bucket::BucketError};
+use jobs::{IdempotencyKey, JobId, UserId, api::SubmitJob, bucket::BucketError};
 use serde::Serialize;
 use serde_json::Map;
 use sha2::{Digest as _, Sha256};
@@ -19,6 +19,14 @@ pub(super) struct KeyEntered {
     pub(super) revision: Option<u64>,
 }
 
+/// Refuses a key that is too long, or none.
+pub(crate) fn check_key(key: &str) -> Result<(), ApiError> {
+    if key.is_empty() || key.len() > MAX_KEY_BYTES {
+        return Err(ApiError::BadRequest(format!("Idempotency-Key: 1 to {MAX_KEY_BYTES} bytes")));
+    }
+    Ok(())
+}
+
 impl Jobs {
     /// The job of this idempotency key; decided by a create-only write.
     pub(super) async fn idempotent(
@@ -28,17 +36,26 @@ impl Jobs {
         call: &SubmitJob,
         fresh: JobId,
     ) -> Result<KeyEntered, ApiError> {
-        if key.is_empty() || key.len() > MAX_KEY_BYTES {
-            return Err(ApiError::BadRequest(format!("Idempotency-Key: 1 to {MAX_KEY_BYTES} bytes")));
-        }
+        check_key(key)?;
         let request = digest(call);
         let owner = caller.user.id;
         let at = IdempotencyKey::key(owner, key);
-        let entry = IdempotencyKey { owner, job: fresh, request, made: false, other: Map::new() };
         // Before the first write, so that nobody finds a new job under a key that has one.
         if let Some(found) = self.key_among_deliveries(caller, key).await? {
-            return same_request(&found, &entry, at);
+            return same_request(&found, &request, at);
         }
+        self.enter_key(owner, at, request, fresh).await
+    }
+
+    /// Enters a key with the digest of its request, or finds it.
+    pub(super) async fn enter_key(
+        &self,
+        owner: UserId,
+        at: String,
+        request: String,
+        fresh: JobId,
+    ) -> Result<KeyEntered, ApiError> {
+        let entry = IdempotencyKey { owner, job: fresh, request, made: false, other: Map::new() };
         let bucket = &self.ledger.idempotency;
         loop {
             match bucket.create(&at, &entry).await {
@@ -55,7 +72,7 @@ impl Jobs {
                     Err(error) => return Err(error.into()),
                 }
             }
-            return same_request(&found.value, &entry, at);
+            return same_request(&found.value, &entry.request, at);
         }
     }
 
@@ -75,8 +92,8 @@ impl Jobs {
 }
 
 /// The job of the key that was found, unless it was another request's.
-fn same_request(found: &IdempotencyKey, asked: &IdempotencyKey, at: String) -> Result<KeyEntered, ApiError> {
-    if found.request != asked.request {
+fn same_request(found: &IdempotencyKey, request: &str, at: String) -> Result<KeyEntered, ApiError> {
+    if found.request != request {
         return Err(ApiError::KeyReused);
     }
     Ok(KeyEntered { job: found.job, at, revision: None })

@@ -11,7 +11,8 @@ use crate::{
 
 mod cancel;
 pub(crate) mod capacity;
-mod idempotency;
+pub(crate) mod function_call;
+pub(crate) mod idempotency;
 mod input;
 pub(crate) mod labels;
 mod rerun;

@@ -99,6 +99,7 @@ impl Registrations {
         // No gateway watches these keys, so they need no tombstones.
         self.ledger.heads.purge_under(&format!("{}.", entry.value.id)).await?;
         self.ledger.forget_versions(entry.value.id).await?;
+        self.ledger.aliases.purge_under(&format!("{}.", entry.value.id)).await?;
         self.forget_baseline(entry.value.id).await?;
         self.budgets.ref_counts.forget(entry.value.id);
         let was_status_owner = self.release_status_owner(&entry.value).await?;

@@ -12,7 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 use jobs::{
     Cause, JobId, Outcome, Repo, UserId,
     accounts::{ALL_SCOPES, OPERATOR, Scope},
-    bucket::Entry,
+    bucket::{Bucket, Entry},
+    streams,
 };
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::{Client, Method, StatusCode, header, redirect::Policy};
@@ -23,6 +24,8 @@ use crate::support::{Answered as _, PATIENCE, Service, described::RequestBuilder
 
 /// Nobody answers there, and nobody is asked: the address is private.
 pub(crate) const URL: &str = "https://127.0.0.1/a/pi.git";
+/// Digits of commits that are built.
+const BUILT: [&str; 2] = ["a", "b"];
 
 /// The caller of a request. What follows the admin are the owner's: tokens of sign-ins, and API tokens with one scope each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -208,6 +211,20 @@ impl Scene {
         self.service.submit(&self.owner, repo["id"].as_str().unwrap()).await.to_string()
     }
 
+    /// A repository of the owner's of which these commits are built.
+    async fn built(&self) -> String {
+        let id = self.repo().await["id"].as_str().unwrap().to_owned();
+        let js = &self.service.ledger.js;
+        let versions = Bucket::<Value>::open(js, streams::VERSIONS).await.unwrap();
+        for commit in BUILT {
+            versions
+                .create(&format!("{id}._.{}", commit.repeat(40)), &json!({ "job": self.done }))
+                .await
+                .unwrap();
+        }
+        id
+    }
+
     /// A push to the owner's repository.
     async fn delivery(&self) -> String {
         let repo = self.repo().await;
@@ -244,6 +261,23 @@ impl Scene {
                 let path = format!("/api/v1/repos/{id}/secrets/KEY");
                 let put = self.request("PUT", &path).bearer_auth(&self.owner).body("hunter2");
                 put.says(StatusCode::CREATED).await;
+                id
+            }
+            "built" => self.built().await,
+            "called" => {
+                let id = self.built().await;
+                let repo = self.request("GET", &format!("/api/v1/repos/{id}")).bearer_auth(&self.owner);
+                let function = repo.answers(StatusCode::OK).await["function"].as_str().unwrap().to_owned();
+                format!("{function}@{}", BUILT[0].repeat(40))
+            }
+            // Twice, so that it can be moved back.
+            "moved" => {
+                let id = self.built().await;
+                let path = format!("/api/v1/repos/{id}/aliases/live");
+                for commit in BUILT {
+                    let put = self.request("PUT", &path).bearer_auth(&self.owner);
+                    put.json(&json!({ "version": commit.repeat(40) })).send().await.unwrap();
+                }
                 id
             }
             "delivery" => self.delivery().await,
@@ -286,7 +320,11 @@ impl Scene {
         token: Option<&str>,
     ) -> reqwest::Response {
         let name = if path.starts_with("/assets/") { "style.css" } else { "KEY" };
-        let mut at = path.replace("{id}", id).replace("{name}", name);
+        let mut at = path
+            .replace("{id}", id)
+            .replace("{*path}", id)
+            .replace("{name}", name)
+            .replace("{alias}", "live");
         if path == "/api/v1/deliveries" {
             at = format!("{at}?repo={id}");
         }
@@ -299,6 +337,8 @@ impl Scene {
             None => request,
         };
         let request = match (method, path) {
+            // Nobody runs what is called here.
+            ("POST", "/f/{*path}") => request.header("prefer", "respond-async"),
             ("POST", "/login") => request.form(&[("token", token.unwrap_or_default())]),
             ("POST", _) if is_page => {
                 let word = match token {
@@ -314,6 +354,9 @@ impl Scene {
             ("POST", "/api/v1/jobs") => request.json(&json!({ "repo": id })),
             ("POST", "/api/v1/repos") => request.json(&json!({ "url": URL })),
             ("PATCH", _) => request.json(&json!({ "name": "renamed" })),
+            ("PUT", "/api/v1/repos/{id}/aliases/{alias}") => {
+                request.json(&json!({ "version": BUILT[0].repeat(40) }))
+            }
             ("PUT", _) => request.body("hunter2"),
             ("POST", "/api/v1/deliveries/{id}/approve") => request.json(&json!({ "sha": "1".repeat(40) })),
             ("POST", "/api/v1/tokens") => request.json(&json!({ "name": "matrix" })),

@@ -383,7 +383,7 @@ pub(crate) fn push(url: &str, before: &str, after: &str) -> String {
         "ref": "refs/heads/main",
         "before": before.repeat(40),
         "after": after.repeat(40),
-        "repository": { "id": 7, "full_name": format!("{}/{}", name[1], name[0]), "clone_url": url },
+        "repository": { "id": 7, "full_name": format!("{}/{}", name[1], name[0]), "clone_url": url, "default_branch": "main" },
         "head_commit": { "message": "work" },
         "pusher": { "name": "someone" },
     })

@@ -104,8 +104,9 @@ fn advertised_default_branch(capabilities: &[u8]) -> Option<GitRef> {
 
 /// The same in version 2: `<id> HEAD symref-target:refs/heads/main`.
 fn listed_default_branch(line: &[u8]) -> Option<GitRef> {
-    let mut words = str::from_utf8(line).ok()?.split(' ').skip(1);
-    let is_head = words.next() == Some("HEAD");
+    let mut words = str::from_utf8(line).ok()?.split(' ');
+    // Of a branch without a commit the first word is another.
+    let is_head = words.next()?.parse::<CommitSha>().is_ok() && words.next() == Some("HEAD");
     branch(words.find_map(|word| word.strip_prefix("symref-target:"))?).filter(|_| is_head)
 }
 

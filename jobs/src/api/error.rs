@@ -36,6 +36,8 @@ pub enum ErrorCode {
     BadRequest,
     /// 409: the state of the thing does not allow it.
     Conflict,
+    /// 409: the version is not built.
+    NotBuilt,
     /// 422: an idempotency key came again with another request.
     IdempotencyKeyReused,
     /// 422: the forge accepts the token neither for the webhook nor for statuses.

@@ -7,6 +7,7 @@
 //!
 //! Doc comments are the descriptions in `/openapi.json`.
 
+mod alias;
 mod audit;
 mod auth;
 mod call_problem;
@@ -16,6 +17,7 @@ mod error;
 mod event;
 mod filter;
 mod forge;
+mod function;
 mod job;
 mod open_enum;
 mod page;
@@ -27,6 +29,7 @@ mod token;
 mod usage;
 mod webhook;
 
+pub use alias::{Alias, AliasMove, AliasVersion, SetAlias};
 pub use audit::{AuditEvent, AuditLog, ListAudit};
 pub use auth::{RefreshRequest, SignedIn, WhoAmI};
 pub use call_problem::{CallProblem, PROBLEM_JSON};
@@ -35,6 +38,7 @@ pub use device::{DeviceCode, DeviceError, DeviceErrorCode, DeviceToken, GrantTyp
 pub use error::{Error, ErrorCode, ErrorDetail};
 pub use event::{FollowJob, LogEvent};
 pub use forge::Forge;
+pub use function::{Function, FunctionRole};
 pub use job::{
     ForgeStatus, Job, JobInput, JobKey, ListJobs, MAX_INPUT_BYTES, StatusState, SubmitJob, WaitForJob,
 };

@@ -11,9 +11,9 @@ const ID: &str = "0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10";
 
 #[derive(utoipa::OpenApi)]
 #[openapi(components(schemas(
-    ApproveDelivery, AuditEvent, Deliveries, Delivery, DeliveryReceipt, DeviceCode, DeviceError, DeviceToken, Error,
+    Alias, ApproveDelivery, AuditEvent, Deliveries, Delivery, DeliveryReceipt, DeviceCode, DeviceError, DeviceToken, Error, Function,
     Job, JobInput, ForgeStatus, LogEvent, NewToken, Page<Job>, Page<ShownRepo>, RefreshRequest, RemovedRepo, Repo, RepoRequest,
-    Secret,
+    Secret, SetAlias,
     ShownRepo, SignedIn, Stats, SubmitJob, Token, TokenRequest, Usage, ViewedRepo, Viewer, WhoAmI,
     published::Averages, published::Error, published::ListedJob, published::SentJob,
 )))]
@@ -71,6 +71,18 @@ fn a_short_status() {
 fn jobs() {
     check::<Page<Job>>(
         r#"{"items":[{"id":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","state":"pending","url":"https://example.com/r.git","label":"default","trigger":"call","attempt":0,"created_at":"2026-01-02T03:04:09.5Z","timings_ms":{}}],"next":"c"}"#,
+    );
+}
+
+#[test]
+fn aliases_and_functions() {
+    check::<Alias>(
+        r#"{"name":"live","sha":"1f1ee58e3067678d3752dd5f6f3abb936325fbb8","follow":"main","history":[{"at":"2026-01-02T03:04:05.6Z","by":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","email":"a@example.com","from":{"sha":"1f1ee58e3067678d3752dd5f6f3abb936325fbb8"},"to":{"follow":"main"},"kind":"set"},{"at":"2026-01-01T03:04:05.6Z","by":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","to":{"sha":"1f1ee58e3067678d3752dd5f6f3abb936325fbb8"},"kind":"rollback"}]}"#,
+    );
+    check::<SetAlias>(r#"{"version":"v1.2"}"#);
+    check::<SetAlias>(r#"{"follow":"main"}"#);
+    check::<Function>(
+        r#"{"name":"pi","repo":"0198c9f4-5c1e-7b4f-9d0a-3a1c5a7f2b10","url":"https://example.com/pi.git","role":"viewer"}"#,
     );
 }
 
@@ -373,5 +385,5 @@ fn answers_have_no_null_and_requests_may() {
     let schemas = document["components"]["schemas"].as_object().unwrap();
     let nullable = schemas.iter().filter(|(_, schema)| schema.to_string().contains(r#""null""#));
     let names: Vec<&str> = nullable.map(|(name, _)| name.as_str()).collect();
-    assert_eq!(names, ["ApproveDelivery", "NewToken", "RepoRequest", "SubmitJob"]);
+    assert_eq!(names, ["ApproveDelivery", "NewToken", "RepoRequest", "SetAlias", "SubmitJob"]);
 }

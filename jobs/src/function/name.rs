@@ -102,7 +102,8 @@ fn slug(text: &str) -> String {
     if words.is_empty() { UNNAMED.to_owned() } else { words.join("-") }
 }
 
-fn is_slug(text: &str) -> bool {
+/// Whether a text is a slug: a label of a host name, in lower case.
+pub(super) fn is_slug(text: &str) -> bool {
     let is_word = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let ends = [text.bytes().next(), text.bytes().last()];
     text.len() <= MAX_FUNCTION_NAME_BYTES

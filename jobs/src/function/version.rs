@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 
-use crate::{CommitSha, GitRef, Job, JobId, RefName, RepoId, SecretEvent, State, Stored, bucket::Entry};
+use crate::{
+    CommitSha, GitRef, Job, JobId, RefName, RepoId, SecretEvent, State, Stored, StoredJson, bucket::Entry,
+    manifest::Http,
+};
 
 /// The function of a repository's root, in keys. A folder's function has its slug there, which has no such character.
 const ROOT: &str = "_";
@@ -20,6 +23,9 @@ pub struct Version {
     /// Its manifest's language.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// What its manifest says of calls.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<StoredJson<Http>>,
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
@@ -38,6 +44,13 @@ pub struct LiveVersion {
     /// What a newer program added.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+impl Version {
+    /// What its manifest says of calls. Of what a newer program wrote, and this one cannot read, the defaults.
+    pub fn http(&self) -> Http {
+        self.http.as_ref().and_then(StoredJson::get).unwrap_or_default()
+    }
 }
 
 /// `<repo>.<function>.<sha>`
@@ -87,8 +100,13 @@ impl GreenPush {
             repo: spec.repo?,
             reference: spec.reference.as_ref()?.get()?.as_git_ref()?.clone(),
             sha: spec.sha.clone()?,
-            push_revision: entry.created_revision(),
-            version: Version { job: spec.id, language: status.language.clone(), other: Map::new() },
+            push_revision: spec.push_revision.unwrap_or_else(|| entry.created_revision()),
+            version: Version {
+                job: spec.id,
+                language: status.language.clone(),
+                http: status.http.clone(),
+                other: Map::new(),
+            },
         })
     }
 }
@@ -150,8 +168,12 @@ mod tests {
     #[test]
     fn entries_as_they_are_stored() {
         let id = "01890a5d-ac96-774b-bcce-b302099a8057";
-        let version =
-            Version { job: id.parse().unwrap(), language: Some("python".to_owned()), other: Map::new() };
+        let version = Version {
+            job: id.parse().unwrap(),
+            language: Some("python".to_owned()),
+            http: None,
+            other: Map::new(),
+        };
         insta::assert_snapshot!(serde_json::to_string(&version).unwrap(), @r#"{"job":"01890a5d-ac96-774b-bcce-b302099a8057","language":"python"}"#);
         let live = LiveVersion {
             sha: "a".repeat(40).parse().unwrap(),

@@ -332,6 +332,8 @@ async fn nats_lets_a_worker_do_no_more_than_it_needs() {
         "$KV.meta.records_signed".to_owned(),
         format!("$KV.repos.{repo}"),
         format!("$KV.heads.{repo}.x"),
+        "$KV.names.pi".to_owned(),
+        format!("$KV.aliases.{repo}.live"),
         format!("$KV.deliveries.{repo}"),
         format!("$KV.idempotency.{owner}.x"),
         format!("$KV.tokens.{id}"),
@@ -349,6 +351,8 @@ async fn nats_lets_a_worker_do_no_more_than_it_needs() {
     }
     for request in [
         "$JS.API.STREAM.MSG.GET.KV_secrets",
+        "$JS.API.STREAM.MSG.GET.KV_names",
+        "$JS.API.STREAM.MSG.GET.KV_aliases",
         "$JS.API.STREAM.PURGE.OBJ_RESULTS",
         "$JS.API.STREAM.PURGE.INPUTS",
         "$JS.API.STREAM.MSG.DELETE.INPUTS",
