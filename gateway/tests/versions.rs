@@ -1,7 +1,5 @@
 //! Versions of functions: what a green push makes callable, and which is the newest.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
-
 mod support;
 
 use jobs::{Cause, Job, Outcome};

@@ -24,7 +24,7 @@ pub(crate) enum Asked<'a> {
     Call {
         /// A commit, alias, tag or branch, decoded, `~` made a slash; `None` is the default.
         version: Option<String>,
-        /// CGI's SCRIPT_NAME: the part up to the function's own path.
+        /// CGI's `SCRIPT_NAME`: the part up to the function's own path.
         script_name: &'a str,
         /// The function's own path: empty, or beginning with a slash.
         path: &'a str,
