@@ -102,7 +102,12 @@ impl AttemptRunner {
             .hold(still_ours, async {
                 tokio::select! {
                     report = &mut running.task => {
-                        let report = report.unwrap_or_else(|panic| ExecutionReport::failed(Outcome::service(Cause::Lost, format!("a defect of the worker: {panic}"))));
+                        let report = report.unwrap_or_else(|panic| {
+                            let defect = format!("a defect of the worker: {panic}");
+                            // Its program may have begun, if that was noted.
+                            let failed = ExecutionReport::failed(Outcome::service(Cause::Lost, defect));
+                            ExecutionReport { may_have_begun: true, ..failed }
+                        });
                         self.deliver(job, &report, &handle, log).await
                     }
                     () = self.lost_or_superseded(job, &supersede) => AttemptEnd::Outdated,

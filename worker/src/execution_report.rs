@@ -25,7 +25,7 @@ pub struct ExecutionReport {
     pub run: Option<Duration>,
     /// Whether the environment was there already.
     pub prepared: Option<bool>,
-    /// Whether the program may have begun, of jobs that must not run twice.
+    /// Whether the program may have begun, of jobs that must not run twice: where not, a note of it is taken back.
     pub may_have_begun: bool,
     /// The program's exit code.
     pub exit_code: Option<i32>,
