@@ -299,3 +299,27 @@ async fn an_answer_that_is_too_long_is_no_answer() {
     let problem = problem(response.unwrap(), StatusCode::BAD_GATEWAY).await;
     assert_eq!((&problem["cause"], &problem["fault"]), (&json!("output"), &json!("function")));
 }
+
+#[tokio::test]
+async fn a_call_that_was_lost_after_its_program_began_says_that_it_may_have_run() {
+    let function = live(json!({})).await;
+    let lost = async |begins: bool| {
+        let running = async {
+            let claim = claimed(&function.service).await;
+            let (id, ledger) = (claim.entry.value.spec.id, &function.service.ledger);
+            if begins {
+                ledger.begin(id, claim.entry.value.status.attempt).await.unwrap();
+            }
+            let outcome = Outcome::service(Cause::Lost, "the container could not be run");
+            let attempt = claim.entry.value.status.attempt;
+            ledger.finish(id, attempt, &outcome, &|job: Job| job).await.unwrap();
+            claim.lease.give_up().await;
+        };
+        let call = function.call(Method::POST, "pi").header("prefer", "wait=2");
+        let (response, ()) = tokio::join!(call.send(), running);
+        response.unwrap()
+    };
+    let problem = problem(lost(true).await, StatusCode::SERVICE_UNAVAILABLE).await;
+    assert_eq!((&problem["cause"], &problem["may_have_run"]), (&json!("lost"), &json!(true)));
+    assert_eq!(lost(false).await.status(), StatusCode::ACCEPTED, "it is tried again");
+}

@@ -112,6 +112,7 @@ fn of_job(entry: &Entry<Job>, cause: Cause, fault: Fault, detail: String) -> Cal
         cause: Some(cause.into()),
         fault: Some(fault.into()),
         job: Some(job.spec.id),
+        may_have_run: job.status.may_have_run(),
         ..problem(status_of(cause, fault), detail)
     }
 }
