@@ -22,7 +22,17 @@ impl Ledger {
     /// # Errors
     /// NATS is away, or a bucket is full; doing it again finishes it.
     pub async fn publish(&self, green: &GreenPush) -> Result<bool, LedgerError> {
-        self.versions.try_write(&version_key(green.repo, &green.sha), &green.version, None).await?;
+        let key = version_key(green.repo, &green.sha);
+        let is_new = self.versions.try_write(&key, &green.version, None).await?.is_some();
+        let moved = self.make_live(green).await?;
+        if is_new {
+            self.prune_versions(green.repo).await?;
+        }
+        Ok(moved)
+    }
+
+    /// Makes a push the newest green commit of its ref, unless there is a later one.
+    async fn make_live(&self, green: &GreenPush) -> Result<bool, LedgerError> {
         let key = live_key(green.repo, green.reference.as_str());
         let live = LiveVersion {
             sha: green.sha.clone(),
