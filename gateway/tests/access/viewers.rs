@@ -36,7 +36,7 @@ async fn an_owner_names_viewers_and_they_see_jobs_and_nothing_of_the_settings() 
     assert_eq!(service.get(&repo, &owner).answers(StatusCode::OK).await["viewers"], changed["viewers"]);
 
     let shown = service.get(&repo, &viewer).answers(StatusCode::OK).await;
-    assert_eq!(shown, json!({ "id": id, "url": URL, "forge": "plain", "role": "viewer" }));
+    assert_eq!(shown, json!({ "id": id, "url": URL, "forge": "plain", "function": "pi", "role": "viewer" }));
     let list = service.get("/api/v1/repos", &viewer).answers(StatusCode::OK).await;
     assert_eq!(list["items"], json!([shown]));
     assert_eq!(service.get(&format!("{job}/log"), &viewer).says(StatusCode::OK).await, "a line");
