@@ -47,7 +47,7 @@ mod tests {
         let path = file(&folder, b"a\0\xff\n");
         assert_eq!(read(Some(&path), 4).unwrap().unwrap(), b"a\0\xff\n");
         let refused = read(Some(&path), 3).unwrap_err().to_string();
-        assert!(refused.ends_with("is longer than 3"), "{refused}");
+        assert!(refused.ends_with("is longer than 3 bytes"), "{refused}");
         assert!(read(Some(&folder.path().join("none")), 3).is_err());
         assert_eq!(read(None, 3).unwrap(), None);
     }

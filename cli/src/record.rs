@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn the_beginning_of_an_input() {
         let with = |input: Value| input_head(&samples::job(json!({ "input": input })));
-        let text = with(json!({"bytes": 7, "sha256": "e3b0c442", "head": "a\n\u{1b}[2J"}));
+        let text = with(json!({"bytes": 6, "sha256": "e3b0c442", "head": "a\n\u{1b}[2J"}));
         assert_eq!(text.as_deref(), Some("\nits input:\na\n^[[2J"));
         let text = with(json!({"bytes": 2000, "sha256": "e3b0c442", "head": "a"}));
         assert_eq!(text.as_deref(), Some("\nthe beginning of its input:\na"));

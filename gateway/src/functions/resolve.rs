@@ -44,12 +44,10 @@ impl Functions {
         let (entry, target) =
             tokio::try_join!(registration, self.resolve(id, call, known.as_ref().map(Stored::as_str)))?;
         let Some(repo) = entry.map(|entry| entry.value) else { return Ok(None) };
-        let Some(name) =
-            call.function.parse::<FunctionName>().ok().and_then(|name| NameTarget::settled(&name, &repo))
-        else {
+        let name = call.function.parse::<FunctionName>().ok();
+        if name.and_then(|name| NameTarget::settled(&name, &repo)).is_none() {
             return Ok(None);
-        };
-        debug_assert_eq!(name.repo(), id);
+        }
         let target = match repo.default_branch == known {
             true => target,
             false => self.resolve(id, call, repo.default_branch.as_ref().map(Stored::as_str)).await?,
