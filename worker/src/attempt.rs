@@ -158,6 +158,7 @@ impl AttemptRunner {
             args: job.spec.args.clone(),
             trigger: job.spec.trigger,
             origin: Origin::of(job),
+            is_function_call: job.spec.function.is_some(),
             paths: job.spec.paths.clone(),
             cache_scope,
         })

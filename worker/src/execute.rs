@@ -18,13 +18,14 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     attempt_context::AttemptContext,
-    checkout::{CredentialUse, Mirrors, Request},
+    checkout::Mirrors,
     classify,
     config::Config,
     environments::Environment,
     execution_report::ExecutionReport,
-    execution_request::{ExecutionRequest, JobSource},
+    execution_request::ExecutionRequest,
     filters::skip_reason,
+    job_files::job_files,
     mask::{self, Mask},
     output::LogSink,
     output::collector::OutputCollector,
@@ -186,7 +187,7 @@ impl Executor {
         report: &mut ExecutionReport,
     ) -> Result<(Files, Manifest), Outcome> {
         let begun = Instant::now();
-        let files = until(stop, self.files(request, context, report)).await??;
+        let files = until(stop, job_files(&self.mirrors, request, context, report)).await??;
         let manifest = self.manifest(&files).await?;
         report.language = Some(manifest.language.clone());
         report.http = manifest.http.clone();
@@ -198,32 +199,6 @@ impl Executor {
         match skip_reason(&self.mirrors, request, &manifest, &files, context).await {
             Some(why) => Err(Outcome::Skipped { why }),
             None => Ok((files, manifest)),
-        }
-    }
-
-    async fn files(
-        &self,
-        request: &ExecutionRequest,
-        context: &impl AttemptContext,
-        report: &mut ExecutionReport,
-    ) -> Result<Files, Outcome> {
-        match &request.source {
-            JobSource::Directory(files) => Ok(Files::Directory(files.clone())),
-            JobSource::Commit { url, sha, reference, .. } => {
-                let credential = context.credential().await?;
-                let shown = credential.as_ref().map_or(CredentialUse::None, |_| CredentialUse::Sent);
-                let checkout_request = Request {
-                    url: url.clone(),
-                    sha: sha.clone(),
-                    reference: reference.clone(),
-                    credential,
-                    cache_scope: request.cache_scope.clone(),
-                };
-                let checkout = self.mirrors.checkout(checkout_request).await;
-                let checkout = checkout.map_err(|error| error.outcome_with(shown))?;
-                report.sha = Some(checkout.sha);
-                Ok(Files::Commit(checkout.files))
-            }
         }
     }
 

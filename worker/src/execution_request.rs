@@ -23,6 +23,9 @@ pub struct ExecutionRequest {
     pub trigger: Trigger,
     /// Who made it, or the job that it repeats.
     pub origin: Origin,
+    /// Whether it is the call of a function, whose commit the gateway chose among those that were built here: one that
+    /// is in its mirror is not asked for again.
+    pub is_function_call: bool,
     /// The registration's path filter; a path must pass this and the manifest's.
     pub paths: Filter,
     /// Mirrors and environments are shared within this scope only.

@@ -16,6 +16,7 @@ pub mod grants;
 pub mod health;
 pub mod identity;
 pub mod images;
+mod job_files;
 pub mod local;
 pub mod mask;
 pub mod metrics;

@@ -146,6 +146,7 @@ pub async fn run(
         args: args.clone(),
         trigger: Trigger::Call,
         origin: Origin::Caller,
+        is_function_call: false,
         paths: jobs::Filter::default(),
         cache_scope: CacheScope::new("local", scope),
     };

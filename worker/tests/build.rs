@@ -106,6 +106,7 @@ impl Worker {
             args: None,
             trigger,
             origin,
+            is_function_call: false,
             paths: jobs::Filter::default(),
             cache_scope: CacheScope::new("a", "test".to_owned()),
         };

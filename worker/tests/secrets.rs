@@ -104,6 +104,7 @@ async fn run(log: &Arc<Written>) -> ExecutionReport {
         args: None,
         trigger: Trigger::Call,
         origin: Origin::Caller,
+        is_function_call: false,
         paths: jobs::Filter::default(),
         cache_scope: CacheScope::new("a", "test".to_owned()),
     };

@@ -7,11 +7,11 @@ use std::{fs, io, path::Path, sync::Arc, time::Duration};
 
 use gix::{ObjectId, protocol::handshake::Ref};
 
-use super::{Checkout, CheckoutError, Request, git_session::GitSession, mirrors::MirrorSettings, object_id};
-use crate::{
-    objects::{Deadline, Limits, MAX_PACKS, ObjectError, Store, receive},
-    source::CommitFiles,
+use super::{
+    Checkout, CheckoutError, Request, checkout_of, git_session::GitSession, mirrors::MirrorSettings,
+    object_id,
 };
+use crate::objects::{Deadline, Limits, MAX_PACKS, ObjectError, Store, receive};
 
 /// A mirror that has grown to this many times the largest repository is made anew.
 const MIRROR_GROWTH: u64 = 3;
@@ -49,8 +49,7 @@ fn bring_into(
     deadline: &Deadline,
 ) -> Result<Checkout, CheckoutError> {
     let mut store = open(settings, path)?;
-    // What is used last is removed last.
-    let _ = fs::File::open(path).and_then(|folder| folder.set_modified(std::time::UNIX_EPOCH + now()));
+    touch(path);
     let known = match (&request.sha, &request.reference) {
         (Some(sha), _) => Some(object_id(sha)),
         (None, Some(reference)) => reference.parse().ok().map(|sha| object_id(&sha)),
@@ -91,8 +90,12 @@ fn bring_into(
     };
     let found = found.map_err(CheckoutError::of_objects)?;
     let (commit, tree) = found.ok_or_else(|| CheckoutError::NoSuchCommit(id.to_hex().to_string()))?;
-    let files = CommitFiles::new(Arc::new(store), tree);
-    Ok(Checkout { sha: commit.to_hex().to_string().parse().expect("a commit id is 40 hex digits"), files })
+    Ok(checkout_of(Arc::new(store), commit, tree))
+}
+
+/// Notes that a mirror is used now: what is used last is removed last.
+pub(super) fn touch(path: &Path) {
+    let _ = fs::File::open(path).and_then(|folder| folder.set_modified(std::time::UNIX_EPOCH + now()));
 }
 
 fn now() -> Duration {
@@ -117,7 +120,7 @@ fn open(settings: &MirrorSettings, path: &Path) -> Result<Store, CheckoutError> 
 }
 
 /// What git needs to see a repository in it.
-fn make(path: &Path) -> io::Result<()> {
+pub(super) fn make(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path.join("objects/pack"))?;
     fs::create_dir_all(path.join(KEPT))?;
     for (name, text) in [
@@ -132,7 +135,7 @@ fn make(path: &Path) -> io::Result<()> {
 }
 
 /// The name under which a commit is kept.
-fn kept(path: &Path, id: ObjectId) -> std::path::PathBuf {
+pub(super) fn kept(path: &Path, id: ObjectId) -> std::path::PathBuf {
     path.join(KEPT).join(id.to_hex().to_string())
 }
 

@@ -7,9 +7,12 @@
 
 mod error;
 mod fetch;
+mod find;
 mod git_session;
 mod limited_http;
 mod mirrors;
+#[cfg(test)]
+pub(crate) mod test_mirror;
 mod transport;
 
 use std::sync::Arc;
@@ -20,7 +23,11 @@ use jobs::{CommitSha, Secret};
 pub use error::{CheckoutError, CredentialUse, NotGit};
 pub use mirrors::{MirrorSettings, Mirrors};
 
-use crate::{objects::Deadline, sandbox::CacheScope, source::CommitFiles};
+use crate::{
+    objects::{Deadline, Store},
+    sandbox::CacheScope,
+    source::CommitFiles,
+};
 
 /// How a clone authenticates; sent to the clone URL's own host alone.
 #[derive(Debug, Clone)]
@@ -106,4 +113,9 @@ impl Drop for SetOnDrop {
 
 fn object_id(sha: &CommitSha) -> ObjectId {
     ObjectId::from_hex(sha.as_str().as_bytes()).expect("a commit id is 40 hex digits")
+}
+
+fn checkout_of(store: Arc<Store>, commit: ObjectId, tree: ObjectId) -> Checkout {
+    let sha = commit.to_hex().to_string().parse().expect("a commit id is 40 hex digits");
+    Checkout { sha, files: CommitFiles::new(store, tree) }
 }

@@ -118,6 +118,7 @@ async fn a_filter_says_no(trigger: Trigger, reference: &str, fields: &str) -> Op
         args: None,
         trigger,
         origin: Origin::Forge,
+        is_function_call: false,
         paths: Filter::default(),
         cache_scope: CacheScope::new("a", String::new()),
     };
