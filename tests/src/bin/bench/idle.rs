@@ -1,5 +1,5 @@
-//! How long a push takes after some time without any request, beside `docker run` of the same program
-//! in the same round.
+//! How long a push and a call of a function take after some time without any request, beside `docker run` of the
+//! same program in the same round.
 //!
 //! Every push is the second one of a repository of its own, at a forge that publishes no limits.
 
@@ -8,16 +8,19 @@ use std::time::Duration;
 use tests::{Commit, Repository, Service, delivery, repository::NO_COMMIT};
 
 use crate::{
+    calls::Callable,
     measurements::Times,
     runs::{commit, docker_run, pushed, registered},
     say,
 };
 
-/// So long nobody asks for anything before a push, in seconds, and so many pushes are measured: fewer
+/// So long nobody asks for anything before a push or call, in seconds, and so many are measured: fewer
 /// after a longer time, because they take it.
 const GAPS: [(u64, usize); 3] = [(0, 50), (7, 10), (40, 3)];
+/// After a longer time, in seconds, only pushes are measured: a call asks no forge, which is what is cold by then.
+const MAX_CALL_GAP_S: u64 = 7;
 
-/// How many pushes are measured after each gap: what the caller says, one number for each, and the usual
+/// How many pushes and calls are measured after each gap: what the caller says, one number for each, and the usual
 /// number where it says nothing. None, where it says no number.
 pub(crate) fn counts(words: impl Iterator<Item = String>) -> Option<[usize; 3]> {
     let mut counts = GAPS.map(|(_, usual)| usual);
@@ -56,6 +59,35 @@ pub(crate) async fn measure(counts: [usize; 3]) {
             "{gap_s} s | {count} | {} | {:.3}",
             columns.join(" | "),
             finished.median_ms() / docker.median_ms()
+        ));
+    }
+    measure_calls(&service, made + 1, counts).await;
+}
+
+/// Calls of one function, which another repository than those of the pushes has.
+async fn measure_calls(service: &Service, number: usize, counts: [usize; 3]) {
+    let known = Known::new(service, number).await;
+    let function = Callable::new(service, &known.repository, &known.first).await;
+    say(
+        "call of a function after idling, POST /f/ with 1 KiB | calls | p50 ms | p99 ms | docker run p50 ms \
+         | p99 ms | call / docker run",
+    );
+    let gaps = GAPS.into_iter().zip(counts).map(|((gap_s, _), count)| (gap_s, count));
+    for (gap_s, count) in gaps.filter(|(gap_s, count)| *gap_s <= MAX_CALL_GAP_S && *count > 0) {
+        let (mut calls, mut docker) = (Vec::new(), Vec::new());
+        for _ in 0..count {
+            // Idling is what is measured here: there is no event to wait for.
+            tokio::time::sleep(Duration::from_secs(gap_s)).await;
+            calls.push(function.call().await);
+            docker.push(docker_run().await);
+        }
+        let (calls, docker) = (Times::new(calls), Times::new(docker));
+        let columns = [&calls, &docker]
+            .map(|times| format!("{:.1} | {:.1}", times.median_ms(), times.percentile_ms(0.99)));
+        say(&format!(
+            "{gap_s} s | {count} | {} | {:.3}",
+            columns.join(" | "),
+            calls.median_ms() / docker.median_ms()
         ));
     }
 }

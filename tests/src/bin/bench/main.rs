@@ -3,6 +3,7 @@
 //!
 //! It starts a service of its own (see `scripts/bench`, which builds it for release).
 
+mod calls;
 mod idle;
 mod measurements;
 mod runs;
@@ -10,7 +11,8 @@ mod webhooks;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: bench webhooks | runs [pushes after 0 s [after 7 s [after 40 s]]]";
+const USAGE: &str =
+    "usage: bench webhooks | runs [pushes and calls after 0 s [after 7 s [pushes after 40 s]]]";
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -23,6 +23,10 @@ impl Times {
     pub(crate) fn median_ms(&self) -> f64 {
         self.percentile_ms(0.5)
     }
+
+    pub(crate) fn into_vec(self) -> Vec<Duration> {
+        self.0
+    }
 }
 
 /// Does something `count` times, `at_once` of them at a time: each time, and how many a second.

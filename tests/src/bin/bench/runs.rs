@@ -1,4 +1,4 @@
-//! How long a call and a push take, beside `docker run` of the same command.
+//! How long a call, by job and over HTTP, and a push take, beside `docker run` of the same command.
 
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use tests::{
 use tokio::process::Command;
 
 use crate::{
+    calls::Callable,
     measurements::{Times, times},
     say,
 };
@@ -21,19 +22,23 @@ const ROUNDS: usize = 15;
 const BURST: usize = 50;
 /// The command of all of them.
 const PROGRAM: &str = "print(42)";
+/// What it prints.
+pub(crate) const ANSWER: &[u8] = b"42\n";
 /// How long a status may take.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) async fn measure() {
     let service = Service::start().await;
-    let (mut docker, mut call, mut pending, mut finished) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut last = String::new();
+    let (mut docker, mut call, mut function_call) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut pending, mut finished) = (Vec::new(), Vec::new());
+    let mut last = None;
     for round in 1..=ROUNDS {
         let repository = service.forge.repository(&format!("bench-{round}")).await;
         let registration = registered(&service, &repository).await;
         let path = delivery::path(&registration.webhook_url);
         let first = commit(&repository, tests::repository::NO_COMMIT, 0).await;
         pushed(&service, &repository, &registration.secret, &path, &first).await;
+        let function = Callable::new(&service, &repository, &first).await;
 
         docker.push(docker_run().await);
         let begun = Instant::now();
@@ -41,18 +46,20 @@ pub(crate) async fn measure() {
         let job = tests::Api::json(job, http::StatusCode::OK).await;
         assert_eq!(job["state"], "finish", "{job}");
         call.push(begun.elapsed());
+        function_call.push(function.call().await);
         let commit = commit(&repository, &first.sha, round).await;
         let (to_pending, to_final) =
             pushed(&service, &repository, &registration.secret, &path, &commit).await;
         pending.push(to_pending);
         finished.push(to_final);
-        last = registration.id;
+        last = Some((registration.id, function));
     }
     let docker = Times::new(docker);
     say("what | median ms | p90 ms | / docker run");
     for (what, list) in [
         ("docker run --rm --network none", None),
         ("call of a prepared commit, waited for", Some(call)),
+        ("call of a function, POST /f/ with 1 KiB", Some(function_call)),
         ("push to pending at the forge", Some(pending)),
         ("push to final at the forge, new commit", Some(finished)),
     ] {
@@ -65,7 +72,9 @@ pub(crate) async fn measure() {
             times.median_ms() / docker.median_ms()
         ));
     }
-    burst(&service, &last).await;
+    let Some((repo, function)) = last else { return };
+    burst(&service, &repo).await;
+    function.back_to_back().await;
 }
 
 /// Fifty calls at once, beside two loops of `docker run`.
@@ -134,6 +143,6 @@ pub(crate) async fn docker_run() -> Duration {
         .output()
         .await
         .expect("docker runs");
-    assert_eq!(output.stdout, b"42\n");
+    assert_eq!(output.stdout, ANSWER);
     begun.elapsed()
 }
