@@ -4,6 +4,7 @@
 //! session that ended is refused at once, at every gateway.
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use jiff::{SignedDuration, Timestamp};
 use jobs::{
     SessionId, TokenId, UserId,
@@ -12,6 +13,7 @@ use jobs::{
 };
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, decode, encode};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{
     auth::identity::{Access, Identity},
@@ -99,6 +101,13 @@ impl BearerTokens {
         let header = Header { typ: Some(TOKEN_TYPE.to_owned()), ..Header::new(Algorithm::EdDSA) };
         let token = encode(&header, &claims, &self.signing).expect("a key of ours signs plain claims");
         (token, ends - now.as_second())
+    }
+
+    /// Whether a token says that it was issued here; whether it is valid is not asked.
+    pub(crate) fn issued(&self, token: &str) -> bool {
+        let Some(payload) = token.split('.').nth(1) else { return false };
+        let Ok(json) = BASE64_URL_SAFE_NO_PAD.decode(payload) else { return false };
+        serde_json::from_slice::<Value>(&json).is_ok_and(|claims| claims["iss"] == self.issuer.as_str())
     }
 
     /// Verifies a token and returns its claims.
@@ -189,6 +198,8 @@ mod tests {
         assert_eq!((claims.sub, claims.sid), (session.user, session.id));
         assert_eq!(claims.scope, "jobs:read jobs:write repos admin");
         assert!(BearerTokens::new(&[1; 32], "b").verify(&token).is_err());
+        assert!(ours.issued(&token) && !BearerTokens::new(&[1; 32], "b").issued(&token));
+        assert!(!["", "a", "a.b.c", "a.e30.c"].iter().any(|token| ours.issued(token)));
         assert!(BearerTokens::new(&[2; 32], "a").verify(&token).is_err());
         let (head, rest) = token.split_at(token.len() - 4);
         assert!(ours.verify(&format!("{head}{}", rest.chars().rev().collect::<String>())).is_err());

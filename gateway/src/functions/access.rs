@@ -104,6 +104,11 @@ impl FunctionAccess {
         }
     }
 
+    /// Whether `Authorization` shows a token of ours, which no function is told.
+    pub(crate) fn shows_own_token(&self, headers: &HeaderMap) -> bool {
+        self.access.shows_own_token(headers)
+    }
+
     /// Decides without the body, as far as that can be done. `repo` is the registration of the function that was
     /// named, `None` where there is none.
     ///

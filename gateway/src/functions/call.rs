@@ -192,7 +192,7 @@ impl Functions {
             script_name: call.script_name,
             path: call.path,
             user: caller.email(),
-            keep_authorization: caller.is_stranger(),
+            keep_authorization: caller.is_stranger() && !self.access.shows_own_token(&parts.headers),
             is_https: asked_at::with_tls(),
         };
         let told = request::of(parts, body.len() as u64, facts)?;

@@ -6,7 +6,7 @@ use jobs::cgi::{self, RequestError};
 use crate::{
     error::ApiError,
     functions::problem::CallError,
-    http::{client_ip, credentials::session_cookie_name},
+    http::{client_ip, credentials::own_cookie_names},
 };
 
 /// What is known of a call besides its request.
@@ -46,7 +46,8 @@ pub(super) fn of(parts: &Parts, body_bytes: u64, facts: CallFacts<'_>) -> Result
         remote_user: facts.user,
         keep_authorization: facts.keep_authorization,
     };
-    let request = request.stripped(&[&session_cookie_name(false), &session_cookie_name(true)]);
+    let own_cookies = own_cookie_names();
+    let request = request.stripped(&own_cookies.iter().map(String::as_str).collect::<Vec<_>>());
     // What cannot be told is refused before anything is stored.
     cgi::variables(&request, &[]).map_err(bad)?;
     Ok(request)

@@ -7,6 +7,8 @@ use crate::http::asked_at;
 
 /// The cookie with a session, or an API token, for pages.
 const SESSION_COOKIE: &str = "gitfaas_session";
+/// The cookie with an attempt to sign in with a provider.
+pub(crate) const SIGN_IN_COOKIE: &str = "gitfaas_login";
 /// What begins the name of a cookie that no other host of the domain can set (RFC 6265bis, section 4.1.3.2): a function
 /// may have such a host. Browsers keep it only over TLS.
 const HOST_PREFIX: &str = "__Host-";
@@ -15,6 +17,12 @@ const HOST_PREFIX: &str = "__Host-";
 pub(crate) fn cookie_name(name: &str, with_tls: bool) -> String {
     let prefix = if with_tls { HOST_PREFIX } else { "" };
     format!("{prefix}{name}")
+}
+
+/// The names of all cookies of ours, whether or not they came over TLS: nobody else is told them.
+pub(crate) fn own_cookie_names() -> Vec<String> {
+    let names = [SESSION_COOKIE, SIGN_IN_COOKIE];
+    names.iter().flat_map(|name| [false, true].map(|with_tls| cookie_name(name, with_tls))).collect()
 }
 
 /// The name of the cookie with a session.

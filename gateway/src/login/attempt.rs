@@ -17,12 +17,10 @@ use serde_json::{Map, Value};
 
 use crate::{
     crypto::keys::equal,
-    http::credentials::cookie_name,
+    http::credentials::{SIGN_IN_COOKIE, cookie_name},
     login::{ProviderKind, SignIns, error::LoginError},
 };
 
-/// The cookie's name.
-const COOKIE: &str = "gitfaas_login";
 /// The cookie's sealing context.
 const CONTEXT: &str = "login";
 /// Time to sign in at a provider, with a second factor.
@@ -77,7 +75,7 @@ impl Attempt {
         state: &str,
     ) -> Result<Self, LoginError> {
         let jar = CookieJar::from_headers(headers);
-        let name = cookie_name(COOKIE, sign_ins.public_url.scheme() == "https");
+        let name = cookie_name(SIGN_IN_COOKIE, sign_ins.public_url.scheme() == "https");
         let sealed = jar.get(&name).ok_or(LoginError::UnknownAttempt)?;
         let text = sign_ins.keys.unseal(CONTEXT, sealed.value()).map_err(|_| LoginError::UnknownAttempt)?;
         let attempt: Self = serde_json::from_str(text.expose()).map_err(|_| LoginError::UnknownAttempt)?;
@@ -115,7 +113,7 @@ pub(crate) fn clear_cookie(sign_ins: &SignIns) -> String {
 /// `SameSite=Lax`: sent with the provider's redirect, not with another site's form.
 fn cookie(sign_ins: &SignIns, value: String, life: SignedDuration) -> String {
     let with_tls = sign_ins.public_url.scheme() == "https";
-    let cookie = Cookie::build((cookie_name(COOKIE, with_tls), value))
+    let cookie = Cookie::build((cookie_name(SIGN_IN_COOKIE, with_tls), value))
         // Over TLS no other host of the domain can set it, which takes this path.
         .path(if with_tls { "/" } else { "/oauth" })
         .http_only(true)
