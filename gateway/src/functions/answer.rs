@@ -28,8 +28,10 @@ const GITFAAS_COMMIT: HeaderName = HeaderName::from_static("gitfaas-commit");
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 /// Headers of a function's that would hold for the gateway's whole origin: cookies, stored data, workers, password
 /// prompts under its name, reports of every page's errors with their addresses, what browsers send to it, how it is
-/// reached. And those that the gateway says itself.
-const DROPPED: [&str; 15] = [
+/// reached, sessions that are renewed below its path, dictionaries for other answers. What proxies in front of the
+/// gateway take for an order: to send a file or another address instead, or to look for includes. And those that the
+/// gateway says itself.
+const DROPPED: [&str; 22] = [
     "accept-ch",
     "alt-svc",
     "clear-site-data",
@@ -38,14 +40,24 @@ const DROPPED: [&str; 15] = [
     "public-key-pins",
     "report-to",
     "reporting-endpoints",
+    "sec-session-registration",
+    "secure-session-registration",
     "service-worker-allowed",
     "set-cookie",
     "set-cookie2",
     "set-login",
     "strict-transport-security",
+    "surrogate-control",
+    "use-as-dictionary",
     "www-authenticate",
+    "x-accel-redirect",
     "x-content-type-options",
+    "x-reproxy-url",
+    "x-sendfile",
 ];
+/// Types that browsers take apart: Firefox obeys `Set-Cookie` among the headers of each part
+/// (`nsMultiMixedConv.cpp`).
+const TAKEN_APART: [&str; 3] = ["multipart/byteranges", "multipart/mixed", "multipart/x-mixed-replace"];
 /// What begins the headers that the gateway says of a call.
 const OWN_HEADERS: &str = "gitfaas-";
 
@@ -136,6 +148,15 @@ pub(super) fn describe(response: &mut Response, job: &Job) {
 /// Closes what an answer could do under the gateway's host.
 pub(super) fn isolate(response: &mut Response) {
     let headers = response.headers_mut();
+    let said = headers.get(header::CONTENT_TYPE).and_then(|said| said.to_str().ok());
+    // Anywhere in it: of types in a list browsers take one.
+    let is_taken_apart = said.is_some_and(|said| {
+        let said = said.to_ascii_lowercase();
+        TAKEN_APART.iter().any(|kind| said.contains(kind))
+    });
+    if is_taken_apart {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    }
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
 }
@@ -206,6 +227,24 @@ mod tests {
             "x-content-type-options: nosniff",
         ];
         assert_eq!(shown(&response), expected);
+    }
+
+    #[test]
+    fn an_answer_is_not_taken_apart_by_browsers() {
+        let type_of = |said: &str| {
+            let output = Bytes::from(format!("Content-Type: {said}\n\n--x"));
+            let mut response = of_cgi(&cgi::response(&output).unwrap(), &output, &Http::default());
+            isolate(&mut response);
+            response.headers()[header::CONTENT_TYPE].to_str().unwrap().to_owned()
+        };
+        for said in [
+            "multipart/x-mixed-replace;boundary=x",
+            "Multipart/Mixed ; boundary=x",
+            "text/plain, multipart/byteranges",
+        ] {
+            assert_eq!(type_of(said), "application/octet-stream", "{said}");
+        }
+        assert_eq!(type_of("multipart/form-data; boundary=x"), "multipart/form-data; boundary=x");
     }
 
     #[test]
