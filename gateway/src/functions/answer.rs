@@ -16,7 +16,10 @@ use jobs::{
     manifest::{Http, ResponseFormat},
 };
 
-use crate::functions::{Functions, problem::CallError};
+use crate::{
+    functions::{Functions, problem::CallError},
+    http::layers::OfFunction,
+};
 
 /// What runs nothing and belongs to no origin, wherever it is opened.
 const POLICY: &str = "sandbox; default-src 'none'";
@@ -80,13 +83,15 @@ impl Functions {
             Some(result) => self.ledger.results.fetch(entry.value.spec.id, status.attempt, result).await?,
             None => Bytes::new(),
         };
-        match http.response {
-            ResponseFormat::Raw => Ok(raw(output, http)),
+        let mut response = match http.response {
+            ResponseFormat::Raw => raw(output, http),
             ResponseFormat::Cgi => match cgi::response(&output) {
-                Ok(answer) => Ok(of_cgi(&answer, &output, http)),
-                Err(error) => Err(CallError::BadOutput(Box::new(entry), error.to_string())),
+                Ok(answer) => of_cgi(&answer, &output, http),
+                Err(error) => return Err(CallError::BadOutput(Box::new(entry), error.to_string())),
             },
-        }
+        };
+        response.extensions_mut().insert(OfFunction);
+        Ok(response)
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
         request::{self, CallFacts},
         resolve::Target,
     },
-    http::asked_at,
+    http::{asked_at, layers::OfFunction},
 };
 
 /// `Retry-After` of an answer that is not there yet, in seconds.
@@ -80,6 +80,10 @@ impl Functions {
         });
         if let Some(cors) = known.http.and_then(|http| http.cors) {
             add(response.headers_mut(), cors.answer(origin(&parts.headers)));
+        }
+        if response.extensions().get::<OfFunction>().is_none() {
+            // What stands here, or who may call, is another thing tomorrow.
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         }
         isolate(&mut response);
         response
@@ -276,7 +280,6 @@ impl Functions {
         let headers = response.headers_mut();
         headers.extend(HeaderValue::try_from(location).map(|location| (header::LOCATION, location)));
         headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         response
     }
 }

@@ -39,6 +39,9 @@ const HSTS_ONE_YEAR: &str = "max-age=31536000";
 const WAIT_ROUTE: &str = "/api/v1/jobs";
 /// The route of functions, whose callers wait as well, and whose answers are the functions' own.
 pub(crate) const FUNCTIONS_ROUTE: &str = "/f/{*path}";
+/// Marks a response that a function wrote: its status and headers say nothing of ours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct OfFunction;
 /// The longest `x-request-id` of a client that is kept; longer ones are replaced.
 const MAX_REQUEST_ID_BYTES: usize = 64;
 

@@ -8,14 +8,15 @@ use axum::{
     middleware::Next,
     response::{IntoResponse, Response},
 };
-use http::StatusCode;
+use http::{StatusCode, header};
 use jobs::RepoId;
 
 use crate::{
     error::{ApiError, Published},
     http::{
         client_ip,
-        credentials::presented_token,
+        credentials::{bearer_token, presented_token},
+        layers::{FUNCTIONS_ROUTE, OfFunction},
         rate_limit::{BODY_METER, Limits},
     },
 };
@@ -49,14 +50,24 @@ pub(crate) async fn enforce(
         if published { Published(error).into_response() } else { error.into_response() }
     };
     let slot = limits.slot(client_ip::address());
-    let token = presented_token(request.headers());
+    let is_function = route == FUNCTIONS_ROUTE;
+    let token = match is_function {
+        // Functions take no cookie, so that one proves nothing there and its session did not fail.
+        true => request
+            .headers()
+            .contains_key(header::AUTHORIZATION)
+            .then(|| bearer_token(request.headers()).unwrap_or_default().to_owned()),
+        false => presented_token(request.headers()),
+    };
     let in_body = TOKEN_IN_BODY.contains(&route.as_str());
     let tried = if in_body { limits.check_attempt(client_ip::address()) } else { Ok(()) };
     if let Err(error) = tried.and_then(|()| limits.check_request(slot, token.as_deref())) {
         return refused(error);
     }
     let response = BODY_METER.scope(meter, next.run(request)).await;
-    if response.status() == StatusCode::UNAUTHORIZED && (token.is_some() || in_body) {
+    // A function may refuse what it likes with 401; that was no attempt to sign in here.
+    let is_ours = response.extensions().get::<OfFunction>().is_none();
+    if response.status() == StatusCode::UNAUTHORIZED && is_ours && (token.is_some() || in_body) {
         limits.record_failure(slot, token.as_deref());
     }
     response
