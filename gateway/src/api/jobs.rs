@@ -29,7 +29,7 @@ use crate::{
     },
     error::ApiError,
     extract::{JsonBody, Query},
-    http::{credentials::presented_token, layers::MAX_WAIT_S},
+    http::{credentials::presented_token, layers::MAX_WAIT_S, rate_limit::LimitKey},
     index::JobFilter,
     jobs::Jobs,
     state::Gateway,
@@ -68,7 +68,8 @@ pub(crate) async fn submit(
     let key = key.map_err(|_| ApiError::BadRequest("Idempotency-Key: not ASCII".to_owned()))?;
     let mut entry = gateway.jobs.call(&caller, &call, key).await?;
     // Who waits for too many jobs already is answered as if the time were up.
-    let waits = wait.and_then(|seconds| Some((seconds, gateway.limits.acquire_wait(caller.user.id)?)));
+    let waits = wait
+        .and_then(|seconds| Some((seconds, gateway.limits.acquire_wait(LimitKey::User(caller.user.id))?)));
     if let Some((seconds, _waits)) = waits {
         let wait = Duration::from_secs(seconds.min(MAX_WAIT_S));
         let (user, token) = (caller.user.id, presented_token(&headers).unwrap_or_default());

@@ -104,6 +104,14 @@ impl FunctionAccess {
         }
     }
 
+    /// Counts a request that needs no token for the user whose token it shows: with one it counts for no address.
+    ///
+    /// # Errors
+    /// Its user asks too often, or NATS is away.
+    pub(crate) async fn count(&self, headers: &HeaderMap) -> Result<(), ApiError> {
+        self.presented(headers).await.map(drop)
+    }
+
     /// Whether `Authorization` shows a token of ours, which no function is told.
     pub(crate) fn shows_own_token(&self, headers: &HeaderMap) -> bool {
         self.access.shows_own_token(headers)

@@ -32,7 +32,7 @@ use crate::{
         request::{self, CallFacts},
         resolve::Target,
     },
-    http::{asked_at, layers::OfFunction},
+    http::{asked_at, client_ip, layers::OfFunction, rate_limit::LimitKey},
 };
 
 /// `Retry-After` of an answer that is not there yet, in seconds.
@@ -97,6 +97,7 @@ impl Functions {
         let function = address.function;
         match address.asks_for {
             Asked::Answer { job, mac } => {
+                self.access.count(&parts.headers).await?;
                 let entry = self.called(&function, job, mac).await?;
                 if parts.method != Method::GET && parts.method != Method::HEAD {
                     return Err(CallError::Method("GET, HEAD".to_owned()));
@@ -104,7 +105,8 @@ impl Functions {
                 let http = self.http_of(&entry.value).await?;
                 known.http = Some(http.clone());
                 let wait = Wait::of(&parts.headers, Duration::ZERO);
-                self.answer_within(Made { entry, http }, wait).await
+                let waiter = self.holder(&entry.value);
+                self.answer_within(Made { entry, http }, wait, waiter).await
             }
             Asked::Call { version, script_name, path } => {
                 let call = Call { function, version, script_name, path };
@@ -125,6 +127,12 @@ impl Functions {
         let entry = self.job_records.record(job).await?.ok_or_else(missing)?;
         let is_its = entry.value.spec.function.as_ref().is_some_and(|call| call.name == function);
         if is_its { Ok(entry) } else { Err(missing().into()) }
+    }
+
+    /// Whom it counts for that somebody who has the address of an answer waits for it.
+    fn holder(&self, job: &Job) -> LimitKey {
+        let slot = self.limits.slot(client_ip::address());
+        job.spec.repo.map_or(LimitKey::Address(slot), |repo| LimitKey::FunctionAndAddress(repo, slot))
     }
 
     /// What the manifest of a call's commit says of calls.
@@ -162,11 +170,12 @@ impl Functions {
             return Ok(moved);
         }
         let made = self.make(parts, body, call, (&repo, target), &caller, known).await;
+        let waiter = caller.waiter(repo.id);
         // Counts as long as the caller waits.
         let _permit = self.settle(caller, made.is_ok()).await;
         let made = made?;
         let wait = Wait::of(&parts.headers, made.http.wait());
-        self.answer_within(made, wait).await
+        self.answer_within(made, wait, waiter).await
     }
 
     /// Makes the job.
@@ -219,6 +228,7 @@ impl Functions {
     /// A browser asks whether a page of another origin may call: answered from the version, without a job and without
     /// a token. A function that shares nothing is answered as one that does not exist.
     async fn preflight(&self, parts: &Parts, call: &Call<'_>) -> Result<Response, CallError> {
+        self.access.count(&parts.headers).await?;
         let found = match self.look_up(&call.function).await? {
             Some(repo) => self.repo_and_version(repo, call).await?,
             None => None,
@@ -250,11 +260,10 @@ impl Functions {
     }
 
     /// The answer, if it comes while the caller waits; else where it will be.
-    async fn answer_within(&self, made: Made, wait: Wait) -> Result<Response, CallError> {
+    async fn answer_within(&self, made: Made, wait: Wait, waiter: LimitKey) -> Result<Response, CallError> {
         let Made { entry, http } = made;
-        let owner = entry.value.spec.owner;
         // Who waits for too many calls already is answered as if the time were up.
-        let permit = if wait.time.is_zero() { None } else { self.limits.acquire_wait(owner) };
+        let permit = if wait.time.is_zero() { None } else { self.limits.acquire_wait(waiter) };
         let entry = match permit {
             Some(_permit) => self.jobs.ended(entry, wait.time, &self.stop).await?,
             None => entry,

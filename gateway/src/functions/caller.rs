@@ -1,14 +1,17 @@
 //! What a call knows of its caller.
 
 use http::HeaderMap;
-use jobs::{JobId, Repo, cgi};
+use jobs::{JobId, Repo, RepoId, cgi};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
 use crate::{
     error::ApiError,
     functions::{Functions, access::Caller, call::Call, problem::CallError},
-    http::{client_ip, rate_limit::CallPermit},
+    http::{
+        client_ip,
+        rate_limit::{CallPermit, LimitKey},
+    },
     jobs::{function_call::Once, idempotency::check_key},
 };
 
@@ -21,6 +24,14 @@ impl Caller {
         match self {
             Self::User(_) | Self::Public(_) => JobId::new(),
             Self::Signed(signed, _) => signed.job,
+        }
+    }
+
+    /// Whom it counts for that the caller waits: never the owner, who would wait for nothing once strangers do.
+    pub(super) fn waiter(&self, repo: RepoId) -> LimitKey {
+        match self {
+            Self::User(identity) => LimitKey::User(identity.user.id),
+            Self::Public(_) | Self::Signed(..) => LimitKey::Function(repo),
         }
     }
 

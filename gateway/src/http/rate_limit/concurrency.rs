@@ -15,9 +15,9 @@ pub(crate) enum LimitKey {
     User(UserId),
     /// An address, for anonymous reads by link.
     Address(Slot),
-    /// A function, for calls without a token.
+    /// A function, for calls without a token, and for those of them that wait.
     Function(RepoId),
-    /// A function and an address, for calls of a public function.
+    /// A function and an address, for calls of a public function, and for whoever waits for the answer of a call.
     FunctionAndAddress(RepoId, Slot),
 }
 

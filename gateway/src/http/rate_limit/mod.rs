@@ -208,9 +208,9 @@ impl Limits {
         open.ok_or_else(|| ApiError::TooMany(sentence.to_owned()))
     }
 
-    /// Acquires a permit for a call that waits for its job; `None` when its user has too many already.
-    pub(crate) fn acquire_wait(&self, user: UserId) -> Option<ConcurrencyPermit> {
-        self.waiting.acquire(LimitKey::User(user))
+    /// Acquires a permit for a call that waits for its job; `None` when whoever waits does so too often already.
+    pub(crate) fn acquire_wait(&self, waiter: LimitKey) -> Option<ConcurrencyPermit> {
+        self.waiting.acquire(waiter)
     }
 
     /// Acquires a permit for a live stream.
