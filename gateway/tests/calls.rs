@@ -4,47 +4,15 @@
 
 mod support;
 
-use std::time::Duration;
-
-use jobs::{
-    Cause, Claim, Job, JobResult, Outcome, manifest::Http, queue::FairScheduler, slot_limit::SlotLimit,
-};
+use jobs::{Cause, Job, JobResult, Outcome};
 use reqwest::{Method, Response, StatusCode, header};
 use serde_json::{Value, json};
-use support::{PATIENCE, Service, function::Function};
+use support::function::Function;
 use test_case::test_case;
 
 /// A live function whose manifest says this of calls.
 async fn live(http: Value) -> Function {
-    let function = Function::start().await;
-    let job = function.push("0", "a").await;
-    let claim = function.service.claim(job).await;
-    let http: Http = serde_json::from_value(http).unwrap();
-    let notes = |mut job: Job| {
-        job.status.http = Some((&http).into());
-        job
-    };
-    function.service.ledger.finish(job, 1, &Outcome::Finished, &notes).await.unwrap().unwrap();
-    claim.lease.give_up().await;
-    function.known(&function.service, job).await;
-    function
-}
-
-/// The claim of the one call that waits.
-async fn claimed(service: &Service) -> Claim {
-    let claiming = async {
-        loop {
-            let (label, mut scheduler) = ("default".parse().unwrap(), FairScheduler::default());
-            let picked = scheduler.pick(&service.ledger, &label, 10, SlotLimit::Unlimited, |_| true);
-            match picked.await.unwrap().next() {
-                Some(picked) => {
-                    break service.ledger.claim(&picked, &"w1".parse().unwrap()).await.unwrap().unwrap();
-                }
-                None => tokio::time::sleep(Duration::from_millis(10)).await,
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, claiming).await.expect("a call is made")
+    Function::callable(&[], http).await
 }
 
 impl Function {
@@ -60,17 +28,8 @@ impl Function {
 
     /// Sends the call, runs its program to this end, and returns the answer.
     async fn answered(&self, call: reqwest::RequestBuilder, output: &[u8], outcome: Outcome) -> Response {
-        let running = async {
-            let claim = claimed(&self.service).await;
-            let job = claim.entry.value.clone();
-            let notes = |mut job: Job| {
-                job.status.result = Some(JobResult::of(output, 0));
-                job
-            };
-            self.service.ledger.finish(job.spec.id, 1, &outcome, &notes).await.unwrap().unwrap();
-            claim.lease.give_up().await;
-        };
-        let (response, ()) = tokio::join!(call.send(), running);
+        let running = self.run(output, &outcome);
+        let (response, _) = tokio::join!(call.send(), running);
         response.unwrap()
     }
 }
@@ -81,6 +40,7 @@ fn text<'a>(response: &'a Response, name: &str) -> &'a str {
 
 async fn problem(response: Response, status: StatusCode) -> Value {
     assert_eq!((response.status(), text(&response, "content-type")), (status, "application/problem+json"));
+    assert_eq!(text(&response, "cache-control"), "no-store");
     let problem: Value = response.json().await.unwrap();
     assert_eq!(problem["status"], status.as_u16());
     problem
@@ -277,6 +237,7 @@ async fn a_renamed_function_is_found_under_its_former_name() {
     let response = function.call(Method::POST, "pi@main/a?b").send().await.unwrap();
     assert_eq!(response.status(), StatusCode::PERMANENT_REDIRECT);
     assert_eq!(text(&response, "location"), "/f/tau@main/a?b");
+    assert_eq!(text(&response, "cache-control"), "no-store", "the name is free again some day");
     let response = reqwest::get(format!("http://{}/f/pi", function.service.address)).await.unwrap();
     problem(response, StatusCode::UNAUTHORIZED).await;
     let response = function.answered(function.call(Method::GET, "tau"), b"x", Outcome::Finished).await;
@@ -287,7 +248,7 @@ async fn a_renamed_function_is_found_under_its_former_name() {
 async fn an_answer_that_is_too_long_is_no_answer() {
     let function = live(json!({})).await;
     let running = async {
-        let claim = claimed(&function.service).await;
+        let claim = function.claimed().await;
         let id = claim.entry.value.spec.id;
         let notes = |mut job: Job| {
             job.status.result = Some(JobResult::of(b"cut", 1000));

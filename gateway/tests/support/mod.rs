@@ -3,6 +3,7 @@
 #![expect(dead_code, reason = "each test file uses some of it")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+pub(crate) mod chromium;
 pub(crate) mod described;
 pub(crate) mod function;
 pub(crate) mod git_server;
