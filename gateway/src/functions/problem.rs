@@ -9,6 +9,7 @@ use jobs::{
     Cause, Fault, Job,
     api::{CallProblem, PROBLEM_JSON},
     bucket::Entry,
+    cgi,
 };
 
 use crate::{error::ApiError, functions::refusal::Refusal};
@@ -67,33 +68,6 @@ impl<E: Into<ApiError>> From<E> for CallError {
     }
 }
 
-/// The status that a failure is told with.
-///
-/// What the function did is a bad gateway's, as for a web server in front of it; what the service did is 503, and may
-/// be tried again.
-pub(super) fn status_of(cause: Cause, fault: Fault) -> StatusCode {
-    match (fault, cause) {
-        (_, Cause::Refused) => StatusCode::TOO_MANY_REQUESTS,
-        (Fault::Service | Fault::Nobody, _) => StatusCode::SERVICE_UNAVAILABLE,
-        (Fault::Function, Cause::Timeout) => StatusCode::GATEWAY_TIMEOUT,
-        (
-            Fault::Function,
-            Cause::Skipped
-            | Cause::Exit
-            | Cause::Memory
-            | Cause::Disk
-            | Cause::Processes
-            | Cause::Output
-            | Cause::Manifest
-            | Cause::Checkout
-            | Cause::Prepare
-            | Cause::Cancelled
-            | Cause::Superseded
-            | Cause::Lost,
-        ) => StatusCode::BAD_GATEWAY,
-    }
-}
-
 fn problem(status: StatusCode, detail: impl Into<String>) -> CallProblem {
     CallProblem {
         title: status.canonical_reason().unwrap_or("Error").to_owned(),
@@ -108,12 +82,13 @@ fn problem(status: StatusCode, detail: impl Into<String>) -> CallProblem {
 
 fn of_job(entry: &Entry<Job>, cause: Cause, fault: Fault, detail: String) -> CallProblem {
     let job = &entry.value;
+    let status = StatusCode::from_u16(cgi::status_of(cause, fault)).unwrap_or(StatusCode::BAD_GATEWAY);
     CallProblem {
         cause: Some(cause.into()),
         fault: Some(fault.into()),
         job: Some(job.spec.id),
         may_have_run: job.status.may_have_run(),
-        ..problem(status_of(cause, fault), detail)
+        ..problem(status, detail)
     }
 }
 
@@ -188,27 +163,4 @@ fn answer(problem: &CallProblem) -> Response {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
     }
     response
-}
-
-#[cfg(test)]
-mod tests {
-    use test_case::test_case;
-
-    use super::*;
-
-    #[test_case(Cause::Exit, Fault::Function => 502)]
-    #[test_case(Cause::Memory, Fault::Function => 502)]
-    #[test_case(Cause::Disk, Fault::Function => 502)]
-    #[test_case(Cause::Processes, Fault::Function => 502)]
-    #[test_case(Cause::Output, Fault::Function => 502)]
-    #[test_case(Cause::Manifest, Fault::Function => 502)]
-    #[test_case(Cause::Prepare, Fault::Function => 502)]
-    #[test_case(Cause::Prepare, Fault::Service => 503 ; "a registry is away")]
-    #[test_case(Cause::Timeout, Fault::Function => 504)]
-    #[test_case(Cause::Refused, Fault::Nobody => 429)]
-    #[test_case(Cause::Lost, Fault::Service => 503)]
-    #[test_case(Cause::Cancelled, Fault::Nobody => 503)]
-    fn statuses_of_failures(cause: Cause, fault: Fault) -> u16 {
-        status_of(cause, fault).as_u16()
-    }
 }
