@@ -202,7 +202,8 @@ impl Executor {
         }
     }
 
-    async fn manifest(&self, files: &Files) -> Result<Manifest, Outcome> {
+    /// What the files say of their function.
+    pub(crate) async fn manifest(&self, files: &Files) -> Result<Manifest, Outcome> {
         let wrong = |message: String| Outcome::function(Cause::Manifest, format!("manifest: {message}"));
         let found = blocking(files, |files| files.read(MANIFEST_FILE, MAX_MANIFEST_BYTES)).await?;
         let bytes = match found {

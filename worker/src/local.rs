@@ -1,21 +1,28 @@
-//! One job here and now, without NATS: `gitfaas run`, with the worker's own code.
+//! Jobs here and now, without NATS: `gitfaas run`, with the worker's own code.
 
-use std::{io::Write as _, path::PathBuf, sync::Arc};
+use std::{
+    io::Write as _,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
-use jobs::{CommitSha, JobId, LogSource, Outcome, Phase, Timings, Trigger};
+use jobs::{CommitSha, JobId, LogSource, Outcome, Phase, Timings, Trigger, manifest::Manifest};
+use parking_lot::Mutex;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     attempt_context::{AttemptContext, ProgramInput},
     checkout::Credential,
     config::Config,
+    execute::Executor,
     execution_request::{ExecutionRequest, JobSource, Origin},
     identity::WorkerIdentity,
     output::{CapturedOutput, LogSink},
     result_reuse::ReusableResult,
-    sandbox::{CacheScope, JobTag},
-    source::DirectoryFiles,
+    sandbox::{CacheScope, JobTag, Slot},
+    source::{DirectoryFiles, Files},
     startup,
 };
 
@@ -40,6 +47,8 @@ pub struct LocalCall {
     pub args: Option<Vec<String>>,
     /// What it reads from standard input.
     pub input: Bytes,
+    /// Variables of the request that it comes with ([`jobs::cgi`]); they beat the manifest's.
+    pub variables: Vec<(String, String)>,
 }
 
 /// What a run came to.
@@ -72,7 +81,7 @@ pub type LocalOutput = Arc<dyn Fn(Phase, LogSource, &[u8]) + Send + Sync>;
 
 struct LocalContext {
     output: LocalOutput,
-    input: Bytes,
+    input: ProgramInput,
 }
 
 struct OutputSink(LocalOutput);
@@ -101,7 +110,7 @@ impl AttemptContext for LocalContext {
     }
 
     async fn input(&self) -> Result<ProgramInput, Outcome> {
-        Ok(ProgramInput { body: self.input.clone(), variables: Vec::new() })
+        Ok(self.input.clone())
     }
 
     async fn learned(&self, _: Option<&CommitSha>, _: &str) {}
@@ -115,6 +124,118 @@ impl AttemptContext for LocalContext {
     }
 }
 
+/// A worker of its own for runs here, without a queue.
+pub struct LocalWorker {
+    executor: Executor,
+    /// Of the slots that are free, each permit is one.
+    free: Semaphore,
+    slots: Mutex<Vec<Slot>>,
+    /// Keeps other processes away.
+    _identity: WorkerIdentity,
+}
+
+/// A slot that is given back when it is dropped; what may still run in it, it waits for itself.
+struct Taken<'a> {
+    worker: &'a LocalWorker,
+    slot: Slot,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.worker.slots.lock().push(self.slot.clone());
+    }
+}
+
+impl LocalWorker {
+    /// Starts one that runs so many jobs at once.
+    ///
+    /// # Errors
+    /// Docker cannot be used, or the disk.
+    pub async fn start(config: Config, slots: usize) -> anyhow::Result<Self> {
+        let config = Config { slots, ..config };
+        let identity = WorkerIdentity::local(&config.data_dir)?;
+        let config = Config { data_dir: identity.directory.clone(), ..config };
+        let executor = startup::build_executor(&config, &identity).await?;
+        let all = (0..slots).map(|index| executor.sandbox.slot(index)).collect();
+        Ok(Self { executor, free: Semaphore::new(slots), slots: Mutex::new(all), _identity: identity })
+    }
+
+    /// The manifest of a directory, as a run that begins now would read it.
+    ///
+    /// # Errors
+    /// What the run would end with.
+    pub async fn manifest(&self, directory: &Path) -> Result<Manifest, Outcome> {
+        self.executor.manifest(&Files::Directory(DirectoryFiles::new(directory.to_owned()))).await
+    }
+
+    /// Runs one job, once a slot is free.
+    pub async fn run(
+        &self,
+        source: LocalSource,
+        LocalCall { args, input, variables }: LocalCall,
+        output: LocalOutput,
+        stop: &CancellationToken,
+    ) -> LocalEnd {
+        let job = JobId::new();
+        let (files, scope) = match &source {
+            LocalSource::Directory(path) => (
+                JobSource::Directory(DirectoryFiles::new(path.clone())),
+                format!("directory {}", path.display()),
+            ),
+            LocalSource::Url { url, reference } => (
+                JobSource::Commit { url: url.clone(), sha: None, reference: reference.clone(), before: None },
+                format!("url {}", url.identity()),
+            ),
+        };
+        let request = ExecutionRequest {
+            tag: JobTag { job, attempt: 1 },
+            source: files,
+            args: args.clone(),
+            trigger: Trigger::Call,
+            origin: Origin::Caller,
+            is_function_call: false,
+            paths: jobs::Filter::default(),
+            cache_scope: CacheScope::new("local", scope),
+        };
+        let context = LocalContext { output, input: ProgramInput { body: input, variables } };
+        let taken = self.take().await;
+        let report = self.executor.execute(&taken.slot, request, &context, stop).await;
+        drop(taken);
+        let ms = |duration: Option<std::time::Duration>| {
+            duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
+        };
+        LocalEnd {
+            job,
+            source,
+            sha: report.sha,
+            args,
+            outcome: report.outcome,
+            exit_code: report.exit_code,
+            timings_ms: Timings {
+                queued: None,
+                checkout: ms(report.checkout),
+                prepare: ms(report.prepare),
+                run: ms(report.run),
+            },
+            peak_memory_bytes: report.peak_memory_bytes,
+            prepared: report.prepared,
+            result: report.stdout,
+        }
+    }
+
+    async fn take(&self) -> Taken<'_> {
+        let permit = self.free.acquire().await.expect("nobody closes it");
+        let slot = self.slots.lock().pop().expect("there are as many slots as permits");
+        Taken { worker: self, slot, _permit: permit }
+    }
+
+    /// Ends what still runs, and removes everything but prepared environments.
+    pub async fn stop(&self) {
+        self.executor.sandbox.clone().stop().await;
+    }
+}
+
 /// Runs one job and removes everything that it needed but prepared environments.
 ///
 /// # Errors
@@ -122,57 +243,14 @@ impl AttemptContext for LocalContext {
 pub async fn run(
     config: Config,
     source: LocalSource,
-    LocalCall { args, input }: LocalCall,
+    call: LocalCall,
     output: LocalOutput,
     stop: CancellationToken,
 ) -> anyhow::Result<LocalEnd> {
-    let config = Config { slots: 1, ..config };
-    let identity = WorkerIdentity::local(&config.data_dir)?;
-    let config = Config { data_dir: identity.directory.clone(), ..config };
-    let executor = startup::build_executor(&config, &identity).await?;
-    let job = JobId::new();
-    let (files, scope) = match &source {
-        LocalSource::Directory(path) => {
-            (JobSource::Directory(DirectoryFiles::new(path.clone())), format!("directory {}", path.display()))
-        }
-        LocalSource::Url { url, reference } => (
-            JobSource::Commit { url: url.clone(), sha: None, reference: reference.clone(), before: None },
-            format!("url {}", url.identity()),
-        ),
-    };
-    let request = ExecutionRequest {
-        tag: JobTag { job, attempt: 1 },
-        source: files,
-        args: args.clone(),
-        trigger: Trigger::Call,
-        origin: Origin::Caller,
-        is_function_call: false,
-        paths: jobs::Filter::default(),
-        cache_scope: CacheScope::new("local", scope),
-    };
-    let context = LocalContext { output, input };
-    let report = executor.execute(&executor.sandbox.slot(0), request, &context, &stop).await;
-    executor.sandbox.stop().await;
-    let ms = |duration: Option<std::time::Duration>| {
-        duration.map(|duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX))
-    };
-    Ok(LocalEnd {
-        job,
-        source,
-        sha: report.sha,
-        args,
-        outcome: report.outcome,
-        exit_code: report.exit_code,
-        timings_ms: Timings {
-            queued: None,
-            checkout: ms(report.checkout),
-            prepare: ms(report.prepare),
-            run: ms(report.run),
-        },
-        peak_memory_bytes: report.peak_memory_bytes,
-        prepared: report.prepared,
-        result: report.stdout,
-    })
+    let worker = LocalWorker::start(config, 1).await?;
+    let end = worker.run(source, call, output, &stop).await;
+    worker.stop().await;
+    Ok(end)
 }
 
 /// Writes standard output of the run to our own, and everything else to our error output.

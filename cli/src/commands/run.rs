@@ -32,6 +32,7 @@ pub(super) async fn run(args: RunArgs) -> CommandResult {
     let call = LocalCall {
         args: (!args.args.is_empty()).then_some(args.args),
         input: input.unwrap_or_default().into(),
+        variables: Vec::new(),
     };
     let to = if args.json { LogTarget::Stderr } else { LogTarget::Split };
     let view = Arc::new(Mutex::new(Some(LogView::new(to))));
