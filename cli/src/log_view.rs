@@ -57,6 +57,13 @@ impl LogView {
         Self { to, out, terminal, bar, partial_lines: Vec::new() }
     }
 
+    /// One of several on the same terminal, where a status line has no place.
+    pub(crate) fn without_status(to: LogTarget) -> Self {
+        let view = Self::new(to);
+        view.bar.finish_and_clear();
+        Self { bar: ProgressBar::hidden(), ..view }
+    }
+
     /// Shows one event.
     pub(crate) fn show(&mut self, event: &Event) -> Result<(), StdoutError> {
         match event {

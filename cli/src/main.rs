@@ -14,6 +14,7 @@ mod events;
 mod exit;
 mod fields;
 mod input;
+mod local_http;
 mod local_nats;
 mod log_view;
 mod logging;

@@ -12,10 +12,12 @@ mod token;
 mod usage;
 mod user;
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use jobs::JobId;
+
+use crate::local_http::loopback;
 
 pub(crate) use access::{AuditArgs, RekeyArgs, SecretCommand, SecretListArgs, SecretSetArgs, ViewersArgs};
 pub(crate) use alias::{AliasCommand, AliasListArgs, AliasSetArgs};
@@ -49,6 +51,9 @@ Exit codes: 0 done; 1 it failed, the reason is on stderr; 2 the command line is 
 64 the configuration is wrong, every wrong variable is named. `run` and `submit --wait` exit with
 the function's own exit code.";
 
+/// Where `run --http` waits for requests: beside a gateway of this machine.
+const LISTEN: &str = "127.0.0.1:8080";
+
 /// The command line.
 #[derive(Debug, Parser)]
 #[command(name = "gitfaas", version, about = ABOUT, long_about = LONG_ABOUT, after_help = AFTER)]
@@ -80,6 +85,9 @@ Example:
 A folder is taken as it is, without .git and what git ignores. The log goes to stderr, the result to
 standard output, and the exit code is the function's own.
 
+With --http it waits for HTTP requests and runs the folder for each of them, read anew, as a gateway does:
+the body is standard input, variables tell the rest, standard output is the answer. Ctrl-C ends it.
+
 It is a call: it runs also where the manifest has \"onPush\": \"build\", and its `branches` and
 `paths` do not count.
 
@@ -87,6 +95,7 @@ Examples:
   gitfaas run .
   gitfaas run https://example.com/you/function.git@main -- 100
   gitfaas run . --input request.json
+  gitfaas run . --http
   gitfaas run --json runner-images/python/hello")]
     Run(RunArgs),
     /// Sign in at the gateway of GITFAAS_URL: shows an address and a code, and waits for your approval there
@@ -213,6 +222,12 @@ pub(crate) struct RunArgs {
     /// What the function reads from standard input: a file, or - for this command's own
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Option<PathBuf>,
+    /// Run it for each HTTP request; prints `ready http://…` on standard output
+    #[arg(long, conflicts_with_all = ["input", "json", "args"])]
+    pub(crate) http: bool,
+    /// Where --http waits for requests, an address of this machine alone
+    #[arg(long, value_name = "ADDRESS", requires = "http", default_value = LISTEN, value_parser = loopback)]
+    pub(crate) listen: SocketAddr,
     /// Print the job's record as JSON instead of its result
     #[arg(long)]
     pub(crate) json: bool,

@@ -1,4 +1,5 @@
-//! `gitfaas run`: one job here and now, with the worker's own code and without NATS.
+//! `gitfaas run`: one job here and now, with the worker's own code and without NATS; with `--http` one for each
+//! request.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ use crate::{
     args::{RunArgs, split_ref},
     config,
     exit::{self, CommandResult},
-    input,
+    input, local_http,
     log_view::{LogTarget, LogView},
     out::Stdout,
     record, signals, terminal,
@@ -26,6 +27,14 @@ pub(super) async fn run(args: RunArgs) -> CommandResult {
     let data_dir = config::data_dir(&config::var)?;
     let config = worker::config::Config::read(&config::var, &data_dir)?;
     let source = source(&args.source)?;
+    if args.http {
+        return match source {
+            LocalSource::Directory(directory) => local_http::serve(config, directory, args.listen).await,
+            LocalSource::Url { .. } => {
+                Err(anyhow::anyhow!("--http is for a folder; a commit is called in a service"))
+            }
+        };
+    }
     let stop = signals::stop()?;
     let input = input::read(args.input.as_deref(), MAX_BYTES)?;
     let described = input.clone().map(|body| Input { body: body.into(), ..Input::default() }.describe());

@@ -5,6 +5,7 @@ mod client;
 mod command_line;
 mod common;
 mod login;
+mod run_http;
 #[path = "../../src/samples.rs"]
 mod samples;
 mod secret;
