@@ -266,7 +266,7 @@ async fn a_call_that_was_lost_after_its_program_began_says_that_it_may_have_run(
     let function = live(json!({})).await;
     let lost = async |begins: bool| {
         let running = async {
-            let claim = claimed(&function.service).await;
+            let claim = function.claimed().await;
             let (id, ledger) = (claim.entry.value.spec.id, &function.service.ledger);
             if begins {
                 ledger.begin(id, claim.entry.value.status.attempt).await.unwrap();

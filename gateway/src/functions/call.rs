@@ -90,7 +90,7 @@ impl Functions {
     }
 
     async fn try_serve(&self, parts: &Parts, body: Body, known: &mut Known) -> Result<Response, CallError> {
-        if parts.headers.contains_key(header::UPGRADE) {
+        if asks_for_websocket(parts) {
             return Err(CallError::Upgrade);
         }
         let address = Address::of(parts.uri.path()).map_err(|_| ApiError::NotFound("function"))?;
@@ -291,6 +291,15 @@ impl Functions {
         headers.insert(header::RETRY_AFTER, RETRY_AFTER_S.into());
         response
     }
+}
+
+/// Whether a request is a WebSocket's. What else it may upgrade to, such as HTTP/2, is an offer that is not taken (RFC
+/// 9110, section 7.8).
+fn asks_for_websocket(parts: &Parts) -> bool {
+    let offered = parts.headers.get_all(header::UPGRADE).iter().filter_map(|offered| offered.to_str().ok());
+    offered
+        .flat_map(|offered| offered.split(','))
+        .any(|protocol| protocol.trim().eq_ignore_ascii_case("websocket"))
 }
 
 /// The origin that a page of another site sends.
