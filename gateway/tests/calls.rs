@@ -284,3 +284,18 @@ async fn a_call_that_was_lost_after_its_program_began_says_that_it_may_have_run(
     assert_eq!((&problem["cause"], &problem["may_have_run"]), (&json!("lost"), &json!(true)));
     assert_eq!(lost(false).await.status(), StatusCode::ACCEPTED, "it is tried again");
 }
+
+#[tokio::test]
+async fn a_call_whose_first_request_is_still_making_the_job_is_told_to_come_again() {
+    let function = live(json!({})).await;
+    let call = || {
+        let call = function.call(Method::POST, "pi").header("idempotency-key", "k-1").body("1");
+        call.header("prefer", "respond-async").send()
+    };
+    let first = call().await.unwrap();
+    let id: jobs::JobId = text(&first, "gitfaas-job").parse().unwrap();
+    // As it is while another gateway is between key and record.
+    let ledger = &function.service.ledger;
+    jobs::bucket::purge_key(&ledger.js, jobs::streams::JOBS_BUCKET, &id.to_string()).await.unwrap();
+    problem(call().await.unwrap(), StatusCode::CONFLICT).await;
+}

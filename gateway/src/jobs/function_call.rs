@@ -1,8 +1,13 @@
 //! Makes the job of a call of a function, for its owner.
 
+use jiff::{SignedDuration, Timestamp};
 use jobs::{IdempotencyKey, Input, Job, JobSpec, UserId, bucket::Entry};
 
 use crate::{error::ApiError, jobs::Jobs};
+
+/// Between an idempotency key and its job there are a few writes. A key without a job that is older belongs to a gateway
+/// that stopped in between.
+const JOB_IS_MADE_WITHIN: SignedDuration = SignedDuration::from_secs(60);
 
 /// What makes a call once: an idempotency key and the request that it came with.
 pub(crate) struct Once {
@@ -28,10 +33,17 @@ impl Jobs {
             let at = IdempotencyKey::key(owner, &key);
             let found = self.enter_key(owner, at, request, new.id).await?;
             new.id = found.job;
-            if found.revision.is_none() && self.ledger.job(new.id).await?.is_some() {
-                // Completes what an earlier attempt may have left between record and queue.
-                let entry = self.ledger.submit(new).await?;
-                return self.job_records.verified(entry).ok_or(ApiError::NotFound("job"));
+            if found.revision.is_none() {
+                if self.ledger.job(new.id).await?.is_some() {
+                    // Completes what an earlier attempt may have left between record and queue.
+                    let entry = self.ledger.submit(new).await?;
+                    return self.job_records.verified(entry).ok_or(ApiError::NotFound("job"));
+                }
+                // Its headers may be other ones, and the record must describe the input that is stored.
+                let is_being_made = |at: Timestamp| Timestamp::now().duration_since(at) < JOB_IS_MADE_WITHIN;
+                if found.entered_at.is_some_and(is_being_made) {
+                    return Err(ApiError::Conflict("the same call is being made; try again".to_owned()));
+                }
             }
             entered = found.revision.map(|revision| (found.at, revision));
         }

@@ -17,6 +17,8 @@ pub(super) struct KeyEntered {
     pub(super) at: String,
     /// Of the write that entered it, if this request is the first.
     pub(super) revision: Option<u64>,
+    /// When another request entered it.
+    pub(super) entered_at: Option<Timestamp>,
 }
 
 /// Refuses a key that is too long, or none.
@@ -59,7 +61,9 @@ impl Jobs {
         let bucket = &self.ledger.idempotency;
         loop {
             match bucket.create(&at, &entry).await {
-                Ok(revision) => return Ok(KeyEntered { job: fresh, at, revision: Some(revision) }),
+                Ok(revision) => {
+                    return Ok(KeyEntered { job: fresh, at, revision: Some(revision), entered_at: None });
+                }
                 Err(BucketError::Conflict { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -67,12 +71,15 @@ impl Jobs {
             // The server removes it soon.
             if IdempotencyKey::is_expired(found.written_at, Timestamp::now()) {
                 match bucket.update(&at, &entry, found.revision).await {
-                    Ok(revision) => return Ok(KeyEntered { job: fresh, at, revision: Some(revision) }),
+                    Ok(revision) => {
+                        return Ok(KeyEntered { job: fresh, at, revision: Some(revision), entered_at: None });
+                    }
                     Err(BucketError::Conflict { .. }) => continue,
                     Err(error) => return Err(error.into()),
                 }
             }
-            return same_request(&found.value, &entry.request, at);
+            let known = same_request(&found.value, &entry.request, at)?;
+            return Ok(KeyEntered { entered_at: Some(found.written_at), ..known });
         }
     }
 
@@ -96,7 +103,7 @@ fn same_request(found: &IdempotencyKey, request: &str, at: String) -> Result<Key
     if found.request != request {
         return Err(ApiError::KeyReused);
     }
-    Ok(KeyEntered { job: found.job, at, revision: None })
+    Ok(KeyEntered { job: found.job, at, revision: None, entered_at: None })
 }
 
 /// The digest of a request, as it is stored with its idempotency key.
