@@ -30,7 +30,7 @@ impl Older {
     async fn start() -> Self {
         let nats = Arc::new(Nats::start());
         let data_dir = Arc::new(tempfile::tempdir().unwrap());
-        let service = Service::on(Arc::clone(&nats), data_dir, &[]).await;
+        let service = Box::pin(Service::on(Arc::clone(&nats), data_dir, &[])).await;
         let token = service.user("owner@example.com").await;
         let repo = service.register(&token, json!({ "url": URL })).await["id"].as_str().unwrap().to_owned();
         let path = format!("/api/v1/repos/{repo}/secrets/KEY?events=call");
@@ -158,7 +158,8 @@ async fn what_an_older_gateway_makes_afterwards_gets_nothing_and_ends() {
 
 #[tokio::test]
 async fn an_unsigned_record_that_a_worker_claims_gets_no_grant() {
-    let older = Older::start().await.upgraded().await;
+    let older = Box::pin(Older::start()).await;
+    let older = Box::pin(older.upgraded()).await;
     mark(&older.service).await;
     let late = Job::new(older.call());
     let worker = Some("w1".parse().unwrap());

@@ -178,7 +178,8 @@ impl Service {
 
     /// Stops, and starts again on the same NATS and data directory.
     pub(crate) async fn restarted(self) -> Self {
-        self.restarted_after(async {}).await
+        // A test's thread has a small stack, and in a debug build what is moved through each future lies on it.
+        Box::pin(self.restarted_after(async {})).await
     }
 
     /// Stops, and starts again once `meanwhile` is over.
@@ -186,7 +187,7 @@ impl Service {
         let (nats, data_dir) = (Arc::clone(&self.nats), Arc::clone(&self.data_dir));
         self.stopped().await;
         meanwhile.await;
-        Self::on(nats, data_dir, &[]).await
+        Box::pin(Self::on(nats, data_dir, &[])).await
     }
 
     /// The key that this installation's others come from.
